@@ -1,0 +1,1 @@
+"""Everything the environment may say, and the Celery options derived from it."""

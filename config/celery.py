@@ -1,0 +1,103 @@
+"""Every Celery option, derived from the settings, with the reason where it is not plain.
+
+Producers need none of this: a bare `send_task` lands on Celery's default queue, which the workers consume.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Exchange, Queue
+
+from config.settings import Settings
+
+ENQUEUED = "celery"  # Celery's default: where a bare send_task lands
+TRIGGERS = "photogpt.triggers"
+LOOKS = "photogpt.looks"
+RESULTS = "photogpt.results"
+WEBHOOKS = "photogpt.webhooks"
+
+QUEUES = (ENQUEUED, TRIGGERS, LOOKS, RESULTS, WEBHOOKS)
+
+ROUTES = {
+    "photogpt.trigger": TRIGGERS,
+    "photogpt.poll": LOOKS,
+    "photogpt.complete": RESULTS,
+    "photogpt.deliver": WEBHOOKS,
+}
+"""The ticks' own queues. What producers send stays where they send it."""
+
+
+def celery_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of the app."""
+    return {
+        "broker_url": settings.messages_url,
+        "result_backend": settings.ledger_url,
+        "result_expires": settings.retention_s,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        # each with a key of its own: bound to one exchange with one key, every queue would get every message
+        "task_queues": [Queue(name, Exchange("celery"), routing_key=name) for name in QUEUES],
+        "task_default_queue": ENQUEUED,
+        "task_routes": {name: {"queue": queue} for name, queue in ROUTES.items()},
+        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+        "worker_pool": "threads",  # all the work is waiting for others
+        "worker_concurrency": settings.concurrency,
+        "worker_prefetch_multiplier": 2,
+        "worker_consumer": "worker.consumer:SteadyConsumer",
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_enable_remote_control": True,  # Flower asks through it
+        "worker_send_task_events": True,  # and shows what it is told; the ticks tell nothing
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # it needs a pool that can kill
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # an outage ends some time
+        "broker_channel_error_retry": True,  # a Redis that refuses writes (READONLY, OOM) is an outage like any other
+        "broker_heartbeat": 15,  # RabbitMQ: a connection that went silent is noticed; Redis has its health check
+        "broker_use_ssl": _tls(settings, settings.messages_url),
+        "redis_backend_use_ssl": _tls(settings, settings.ledger_url),
+        "broker_pool_limit": settings.concurrency,
+        "broker_transport_options": _transport(settings),
+        "redis_socket_timeout": 10,
+        "redis_socket_connect_timeout": 3,
+        "redis_socket_keepalive": True,
+        "redis_backend_health_check_interval": 15,
+        "result_backend_transport_options": {
+            "retry_policy": {"timeout": 5.0},
+            **_sentinel(settings, settings.ledger_url),
+        },
+    }
+
+
+def _tls(settings: Settings, url: str) -> dict[str, Any] | None:
+    if urlsplit(url).scheme != "rediss":
+        return None
+    trusted = {"ssl_ca_certs": str(settings.redis_ca_file)} if settings.redis_ca_file else {}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted}  # Celery refuses to start if nobody says how far to trust
+
+
+def _sentinel(settings: Settings, url: str) -> dict[str, Any]:
+    if urlsplit(url).scheme != "sentinel":
+        return {}
+    return {"master_name": settings.sentinel_master, "sentinel_kwargs": settings.sentinel_options}
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    if urlsplit(settings.messages_url).scheme not in {"redis", "rediss", "sentinel"}:
+        return {}
+    return {
+        **_sentinel(settings, settings.messages_url),
+        # Nothing waits longer than a fraction of this in a worker, so it can be short: what a killed worker held
+        # comes back within it. The shortest one of all processes on a database counts.
+        "visibility_timeout": settings.visibility_timeout_s,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,  # without it a publish on a dead connection hangs for ever
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "client_name": "photogpt-worker",
+    }

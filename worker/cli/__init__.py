@@ -1,0 +1,1 @@
+"""photogpt-worker, the command."""

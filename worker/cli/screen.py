@@ -1,0 +1,52 @@
+"""How things look in a terminal, and in a file where there is none."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+PLAIN_WIDTH = 160
+"""Columns where nothing says how many there are: a log of a CI run."""
+
+COLOURS = {
+    "queued": "bright_black",
+    "submitted": "cyan",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "expired": "magenta",
+    "canceled": "yellow",
+    "delivered": "green",
+    "pending": "cyan",
+    "dead": "red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where to print: as wide as the terminal, or wide enough for a log."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
+
+
+def state(name: str) -> Text:
+    """Return a state in its colour."""
+    return Text(name, style=COLOURS.get(name, ""))
+
+
+def clock(text: str | None) -> str:
+    """Return an RFC 3339 time as local time of day, with the day if it is not today."""
+    if not text:
+        return ""
+    at = datetime.fromisoformat(text).astimezone()
+    today = at.date() == datetime.now().astimezone().date()
+    return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+
+def seconds_between(start: str | None, end: str | None) -> float | None:
+    """Return the seconds between two RFC 3339 times."""
+    if not start or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,105 @@
+"""Celery's consumer, steadied against a broker that goes away or refuses.
+
+Three faults, each with a test in `tests/outage` that fails without its mending here:
+
+- When Redis goes away while a worker holds a message, Celery 5.7.0 closes its channel twice and dies of an
+  AttributeError (`celery/worker/consumer/consumer.py`, `on_connection_error_after_connected`); 5.6 does not. What the
+  early return skips is the optional cancelling of long tasks only.
+- kombu takes a message from Redis' list with one command and notes with a second one that it is under way. If Redis
+  refuses or loses that one (READONLY, OOM, gone), the message is nowhere: `PatientQoS` holds it until it is noted.
+- A broker that takes connections and refuses writes is connected to again without a pause, some hundred times a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from typing import Any
+
+from celery.exceptions import CPendingDeprecationWarning
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from kombu.transport import redis as transport
+
+from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
+
+PAUSE_S = 1.0  # between two attempts
+LONGEST_PAUSE_S = 5.0  # between two attempts to connect, after a few of them
+STEP_S = 0.1  # how soon a worker that is told to stop does
+SAID_BY_US = "%s (%r)"  # Celery's line on a lost connection: once an attempt
+
+
+def pause() -> bool:
+    """Wait a moment; whether the worker goes on."""
+    ends = time.monotonic() + PAUSE_S
+    while time.monotonic() < ends:
+        if any(getattr(state, name) is not None for name in ("should_stop", "should_terminate")):
+            return False
+        time.sleep(STEP_S)
+    return True
+
+
+class PatientQoS(transport.QoS):
+    """Notes what is under way, and lets no message go before Redis has taken the note. Noting twice does no harm."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note one message."""
+        outage = Outage("message.held", "a message waits in this worker, for Redis takes no note of it")
+        while True:
+            try:
+                super().append(message, delivery_tag)
+            except (*transport.Transport.connection_errors, *transport.Transport.channel_errors) as error:
+                outage.seen(error)
+                if not pause():
+                    event("message.lost", "stopped with a message that Redis never took back", warn=True)
+                    raise
+            else:
+                outage.over()
+                return
+
+
+class SteadyConsumer(Consumer):
+    """Survives the loss of its broker."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare; nothing is connected yet."""
+        super().__init__(*args, **kwargs)
+        transport.Channel.QoS = PatientQoS
+        logging.getLogger(Consumer.__module__).addFilter(lambda record: not record.msg.startswith(SAID_BY_US))
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of an option that threads cannot use
+        self.gone: tuple[type[BaseException], ...] = self.app.connection_for_read().connection_errors
+        self._outage = Outage("broker.lost", "the broker is away")
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it stands. Celery's own pauses grow to 30 s: too long for what waits."""
+        conn.ensure_connection(
+            lambda exc, _: self._outage.seen(exc),
+            interval_start=PAUSE_S,
+            interval_step=PAUSE_S,
+            interval_max=LONGEST_PAUSE_S,
+            callback=state.maybe_shutdown,
+        )
+        self.first_connection_attempt = False
+        return conn
+
+    def on_ready(self) -> None:
+        """Connected, and about to consume."""
+        self._outage.over()
+        super().on_ready()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Say so, and let the broker breathe; the caller connects again."""
+        self._outage.seen(exc)
+        pause()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Clean up as far as it goes; the caller connects again."""
+        self._outage.seen(exc)
+        try:
+            super().on_connection_error_after_connected(exc)
+        except AttributeError as error:
+            event("broker.lost", f"Celery closed the dead connection twice ({error}); that does no harm")
+        if not isinstance(exc, self.gone):
+            pause()  # it is there, and refuses

@@ -1,0 +1,1 @@
+"""What a job is, without a clock, a network or a store."""

@@ -1,0 +1,56 @@
+"""What a step returns. A value, so that it can stand in a table of tests; only the tick turns it into writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.domain.job import Ending
+from worker.domain.reason import Reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Again:
+    """Nothing to tell yet: come back after some seconds."""
+
+    after: float
+    #: What stands in the way, if anything.
+    reason: Reason | None = None
+    error: str | None = None
+    #: The open intent is settled: PhotoGPT created nothing.
+    forget_intent: bool = False
+    #: Which intent: its time as it is stored. Another one is another worker's, and stays.
+    intent: str | None = None
+    #: Nothing else in this lane is worth trying before then, either.
+    pause_lane: bool = False
+    #: PhotoGPT has no room: back into the queue, to wait for some.
+    give_back: bool = False
+    #: PhotoGPT was asked how the generation is.
+    looked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """PhotoGPT took the job: look at it from now on."""
+
+    #: None for a training.
+    generation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """PhotoGPT works on it: tell the world, look again after some seconds."""
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over."""
+
+    ending: Ending
+    looked: bool = False
+    #: It is certain whether PhotoGPT created something, should it have been asked.
+    settled: bool = False
+
+
+Decision = Again | Submitted | Running | Ended

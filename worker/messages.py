@@ -1,0 +1,145 @@
+"""What goes over the queue: wake-ups, and continuations under the producers' own task ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from config.celery import RESULTS, ROUTES
+from worker.domain.job import JobState, type_json
+from worker.store.codec import dumps
+from worker.store.keys import Lane
+from worker.store.lanes import Wake
+from worker.telemetry.logs import event
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+TICKS = {
+    Lane.TRIGGERS: "photogpt.trigger",
+    Lane.JOBS: "photogpt.poll",
+    Lane.MODELS: "photogpt.poll",
+    Lane.RESULTS: "photogpt.complete",
+    Lane.DELIVERIES: "photogpt.deliver",
+    Lane.REDELIVERIES: "photogpt.deliver",
+}
+"""The task that ticks each lane."""
+
+RESUMED = "photogpt_resumed"
+"""Header of a continuation: its job has ended, return the outcome."""
+
+KEPT = (
+    "task_id",
+    "root_id",
+    "parent_id",
+    "group_id",
+    "group_index",
+    "chord",
+    "chain",
+    "link",
+    "link_error",
+    "reply_to",
+    "replaced_task_nesting",
+    "shadow",
+)
+"""What of a message's options a continuation carries. `expires` and time limits were for the wait, which is over."""
+
+DEEPEST = 5  # levels of arguments that people are shown
+
+AWAY = (OperationalError, RedisError, OSError)
+
+
+class CeleryMessages:
+    """The queue, through Celery. A message that cannot be sent is logged; whoever watches finds it missing."""
+
+    def __init__(self, app: Celery) -> None:
+        """Send through this app."""
+        self._app = app
+
+    def wake(self, wake: Wake) -> None:
+        """Send a tick message."""
+        try:
+            name = TICKS[wake.lane]
+            args = (wake.lane.value, wake.token)
+            self._app.send_task(name, args, queue=ROUTES[name], countdown=wake.delay or None, ignore_result=True)
+        except AWAY as error:
+            event("message.unsent", f"the broker is away: {error}; a worker sends it again", lane=wake.lane, warn=True)
+
+    def resume(self, continuation: type_json) -> None:
+        """Send the producer's own task once more; it finds its job ended and returns the outcome."""
+        options = dict(continuation["options"])
+        options["headers"] = {**(options.get("headers") or {}), RESUMED: True}
+        try:
+            self._app.send_task(continuation["task"], queue=RESULTS, **options)
+        except AWAY as error:
+            event("message.unsent", f"the broker is away: {error}; a worker sends it again", warn=True)
+
+    def show(self, job_id: str, state: JobState, info: type_json) -> None:
+        """Store a custom state, so that `AsyncResult.state` and `.info` tell how far the job is."""
+        try:
+            self._app.backend.store_result(job_id, info, state.value.upper())
+        except AWAY as error:
+            event("state.unshown", f"the result backend is away: {error}", job=job_id, warn=True)
+
+
+def freeze(request: Any, task: str, described: str) -> str:
+    """Return the continuation of a message as JSON: how to send it again once the job has ended.
+
+    Args:
+        request: Celery's context of the running task.
+        task: its name.
+        described: its arguments as people may see them.
+    """
+    options = request.as_execution_options()
+    kept = {name: options[name] for name in KEPT if options.get(name) is not None}
+    custom = {name: value for name, value in (request.headers or {}).items() if name != RESUMED}
+    if custom:
+        kept["headers"] = custom
+    if request.ignore_result:
+        kept["ignore_result"] = True
+    return dumps({"task": task, "options": kept | {"argsrepr": "()", "kwargsrepr": described}})
+
+
+def describe(kwargs: Any, *, hide_prompts: bool) -> str:
+    """Return a task's arguments as Flower and logs may show them: no URL with a path, and no prompt where configured.
+
+    Args:
+        kwargs: as they came; may be anything.
+        hide_prompts: show a prompt's length only.
+    """
+    if not isinstance(kwargs, dict):
+        return "(unreadable)"
+    shown = {name: _shown(str(name), value, hide_prompts=hide_prompts) for name, value in kwargs.items()}
+    if isinstance(shown.get("webhook_url"), str):
+        shown["webhook_url"] = _host_only(shown["webhook_url"])
+    return _short(repr(shown), 600)
+
+
+def _host_only(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
+    return f"{parts.scheme}://{parts.hostname}/…"
+
+
+def _shown(name: str, value: Any, *, hide_prompts: bool, depth: int = 0) -> Any:
+    """Cut what is long, and hide what is called a prompt, or stands where one may be."""
+    if hide_prompts and "prompt" in name.lower():
+        return f"({len(value)} characters)" if isinstance(value, str) else "(hidden)"
+    if isinstance(value, dict):
+        if depth == DEEPEST:
+            return "{…}"
+        return {key: _shown(str(key), item, hide_prompts=hide_prompts, depth=depth + 1) for key, item in value.items()}
+    if hide_prompts and name == "request":
+        return "(unreadable)"
+    if isinstance(value, str) and name != "webhook_url":
+        return _short(value, 80)
+    return "[…]" if isinstance(value, list) and name != "webhook_events" else value
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,180 @@
+"""PhotoGPT's HTTP API: the five calls that the service makes, each bounded, none repeated by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+
+from worker import __version__
+from worker.bounded_http import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_at_most
+from worker.domain.errors import Refused, Unavailable
+from worker.domain.job import Kind, rfc3339, type_json
+from worker.domain.reason import Reason
+from worker.photogpt.answers import not_reached, read_answer
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+API_VERSION = "1"  # docs/getting-started: on every request
+TRIGGERS = {
+    Kind.IMAGE: "/images/generation",
+    Kind.UPSCALE: "/images/upscaling",
+    Kind.VIDEO: "/videos/generation",
+}
+MOST_PAGES = 200  # of one listing; a list that never ends is not believed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationSeen:
+    """What GET /jobs/{id} showed. `status` is lower case: the vendor's own sample lower-cases it (docs/jobs)."""
+
+    status: str
+    images: tuple[type_json, ...] = ()
+    videos: tuple[type_json, ...] = ()
+    error: str | None = None
+    model_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSeen:
+    """What GET /models/{id} showed."""
+
+    status: str
+    updated_at: str | None = None
+    error: str | None = None
+
+
+class PhotoGPT:
+    """The API, over kept-alive connections. Every method raises `ApiError` when the answer is not a yes."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take address, key and limits from the settings; connections open when they are needed."""
+        self._base = settings.base_url
+        self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
+        self._deadline_s = settings.api_call_deadline_s
+        self._most_bytes = settings.api_max_answer_bytes
+        adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
+        self._session = bounded_session({"http://": adapter, "https://": adapter})
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._session.headers = {
+            "Authorization": f"Bearer {key}",
+            "API-Version": API_VERSION,
+            "User-Agent": f"photogpt-worker/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
+
+    def trigger(self, kind: Kind, request: type_json) -> str | None:
+        """Ask for a generation and return its id; a training has none. May cost credits.
+
+        Raises:
+            ApiError: `definite` says whether it is certain that nothing was created.
+        """
+        if kind is Kind.TRAINING:
+            self._call("GET", f"/models/{_segment(request['modelID'])}/train")
+            return None
+        result = self._call("POST", TRIGGERS[kind], body=request)
+        generation_id = result.get("jobId") if isinstance(result, dict) else None
+        if not generation_id:
+            raise Unavailable("PhotoGPT says OK, but names no jobId", status=200)
+        return str(generation_id)
+
+    def generation(self, generation_id: str) -> GenerationSeen:
+        """Look at a generation."""
+        result = self._call("GET", f"/jobs/{_segment(generation_id)}")
+        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+            raise Unavailable("PhotoGPT's answer tells no status of the generation", status=200)
+        return GenerationSeen(
+            status=result["status"].strip().lower(),
+            images=_records(result.get("images")),
+            videos=_records(result.get("videos")),
+            error=_text(result.get("error") or result.get("errorMessage")),
+            model_id=_text(result.get("modelId")),
+        )
+
+    def model(self, model_id: str) -> ModelSeen:
+        """Look at a model."""
+        result = self._call("GET", f"/models/{_segment(model_id)}")
+        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+            raise Unavailable("PhotoGPT's answer tells no status of the model", status=200)
+        return ModelSeen(
+            status=result["status"].strip().lower(),
+            updated_at=_text(result.get("updatedAt")),
+            error=_text(result.get("error") or result.get("errorMessage")),
+        )
+
+    def generations_between(self, start: float, end: float) -> Iterator[type_json]:
+        """List what was created between two times (epoch seconds), page by page.
+
+        Order and page size are not documented, nor how the last page is marked: a missing, empty or repeated token
+        ends it.
+        """
+        token, seen = None, set[str]()
+        for _ in range(MOST_PAGES):
+            query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
+            result = self._call("GET", "/jobs", query=query)
+            if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
+                raise Unavailable("PhotoGPT's answer holds no list of jobs", status=200)
+            yield from (entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId"))
+            token = _text(result.get("nextPageToken"))
+            if not token or token in seen:
+                return
+            seen.add(token)
+        raise Unavailable(f"PhotoGPT's list of jobs has more than {MOST_PAGES} pages", status=200)
+
+    def ping(self) -> None:
+        """Check the key, the version header and the connection."""
+        self._call("GET", "/ping")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
+    def _call(
+        self, method: str, path: str, *, body: type_json | None = None, query: dict[str, str] | None = None
+    ) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if data is not None else None
+        try:
+            with call_within(self._deadline_s) as call:
+                response = self._session.request(
+                    method,
+                    self._base + path,
+                    data=data,
+                    params=query,
+                    headers=headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    stream=True,
+                )
+                content = read_at_most(response, self._most_bytes)
+        except AnswerTooLarge as error:
+            raise Unavailable(f"PhotoGPT's answer cannot be read: {error}") from error
+        except requests.RequestException as error:
+            raise not_reached(error, sent=call.sent) from error
+        return read_answer(response.status_code, response.headers, content)
+
+
+def _segment(name: object) -> str:
+    """Return an id as one part of a path. Two names are none: every URL library takes `/models/..` for `/`."""
+    text = str(name)
+    if text in {"", ".", ".."}:
+        raise Refused(f"{text!r} cannot be the id of anything", reason=Reason.NOT_FOUND)
+    return quote(text, safe="", errors="replace")
+
+
+def _records(value: Any) -> tuple[type_json, ...]:
+    """Image and video records, passed through whole."""
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+
+
+def _text(value: Any) -> str | None:
+    """The type of `error` is not documented: text, or whatever it is, as JSON."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,107 @@
+"""Job -> one look at its generation. What is not the job's fault never ends it; its own deadline does."""
+
+from __future__ import annotations
+
+from worker.domain.backoff import jittered, obeying
+from worker.domain.decision import Again, Decision, Ended, Running
+from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
+from worker.domain.job import Ending, Job, JobState, Kind
+from worker.domain.reason import Reason
+from worker.photogpt.client import GenerationSeen, ModelSeen
+from worker.pipeline.reconcile import model_mark
+from worker.pipeline.trigger import expired
+from worker.services import Services
+from worker.telemetry.logs import event
+
+JITTER = 0.05
+LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
+
+UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
+UNTRAINED = frozenset({"new", "training"})  # docs/models; "typical", so others may come
+TRAINING_FAILED = frozenset({"failed", "error"})  # not documented, and not to be mistaken
+
+
+def look(services: Services, job: Job, at: float) -> Decision:
+    """Look once.
+
+    Args:
+        services: the process' clients.
+        job: as it was claimed.
+        at: Redis' time, epoch seconds.
+    """
+    try:
+        if job.kind is Kind.TRAINING:
+            decision = _read_model(services, job, services.photogpt.model(job.model_id or ""), at)
+        else:
+            decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
+    except ApiError as error:
+        decision = _trouble(services, job, error, at)
+    if at >= job.deadline_at and not isinstance(decision, Ended):
+        return Ended(ending=expired(job), looked=True)
+    return decision
+
+
+def wait_before_look(services: Services, job: Job, at: float) -> float:
+    """Return the seconds until the next look; the last one falls on the deadline."""
+    settings = services.settings
+    usual = settings.model_poll_interval_s if job.kind is Kind.TRAINING else settings.job_poll_interval_s
+    return max(0.0, min(jittered(usual, spread=JITTER, chance=services.chance.random()), job.deadline_at - at))
+
+
+def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
+    match seen.status:
+        case "success":
+            ending = Ending(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
+            return Ended(ending=ending, looked=True)
+        case "failed":
+            return Ended(ending=_failed(job, seen.error, seen.model_id), looked=True)
+    return _go_on(services, job, at, seen.status, known=UNFINISHED, working=seen.status == "running")
+
+
+def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
+    stale = job.state is JobState.SUBMITTED and model_mark(seen) == job.model_before
+    if seen.status == "ready" and not stale:
+        return Ended(ending=Ending(state=JobState.SUCCEEDED), looked=True)
+    if seen.status == "deleted":
+        problem = f"the model {job.model_id} was deleted while it was trained"
+        return Ended(ending=Ending(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=problem), looked=True)
+    if seen.status in TRAINING_FAILED and not stale:
+        return Ended(ending=_failed(job, seen.error, None), looked=True)
+    working = seen.status not in {"new", "ready"} | TRAINING_FAILED
+    return _go_on(services, job, at, seen.status, known=UNTRAINED | {"ready"}, working=working)
+
+
+def _failed(job: Job, error: str | None, model_id: str | None) -> Ending:
+    said = error or "no reason given"
+    return Ending(
+        state=JobState.FAILED,
+        reason=Reason.GENERATION_FAILED,
+        error=f"PhotoGPT could not do it: {said}",
+        model_id=model_id or job.model_id,
+    )
+
+
+def _go_on(  # noqa: PLR0913 - one sentence
+    services: Services, job: Job, at: float, status: str, *, known: frozenset[str], working: bool
+) -> Decision:
+    after = wait_before_look(services, job, at)
+    if status not in known and status not in services.unknown_statuses:
+        services.unknown_statuses.add(status)
+        event("status.unknown", f"PhotoGPT says {status!r}, which its pages do not name; looking goes on", job=job.id)
+    if working and job.state is JobState.SUBMITTED:
+        return Running(after=after)
+    return Again(after=after, looked=True)
+
+
+def _trouble(services: Services, job: Job, error: ApiError, at: float) -> Decision:
+    if isinstance(error, Refused) and error.reason is Reason.NOT_FOUND:
+        age = at - (job.submitted_at or at)
+        if age > services.settings.not_found_grace_s:
+            problem = f"PhotoGPT no longer knows the generation of job {job.id}: {error}"
+            return Ended(ending=Ending(state=JobState.FAILED, reason=error.reason, error=problem), looked=True)
+    wait = wait_before_look(services, job, at)
+    pause = isinstance(error, Unauthorized | Throttled)
+    if isinstance(error, Unauthorized):
+        event("key.refused", f"{error}. Nothing is looked at until it is; no job fails", job=job.id, warn=True)
+    after = min(obeying(error.retry_after, wait, cap=LONGEST_WAIT_S), max(0.0, job.deadline_at - at))
+    return Again(after=after, reason=error.reason, error=str(error), pause_lane=pause, looked=True)

@@ -1,0 +1,155 @@
+"""A trigger whose answer was lost: may have been paid for, or not. Settled before anybody asks again.
+
+PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.md, section 12). The table:
+
+| generations that nobody knows and that may be it | other jobs in doubt that may have made them | what follows |
+| --- | --- | --- |
+| none, and the settling time has not passed twice | any | look once more then: a list may lag |
+| none, later | any | nothing was created: trigger again |
+| one | none | it is ours: adopt it |
+| one or more | some, still being asked | wait: they may claim theirs |
+| anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
+
+May be it: of no other model, and created between the intent and twice the settling time later, give or take the skew of
+clocks. What this cannot see is a generation that is created, or listed, later than that.
+"""
+
+from __future__ import annotations
+
+import json
+
+from worker.domain.backoff import obeying
+from worker.domain.decision import Again, Decision, Ended, Submitted
+from worker.domain.errors import ApiError, Refused
+from worker.domain.job import Ending, Job, JobState, Kind, epoch, type_json
+from worker.domain.reason import Reason
+from worker.photogpt.client import ModelSeen
+from worker.services import Services
+from worker.telemetry.logs import event
+
+PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs
+SURE = 2  # times the settling time, before a list that does not show a generation is believed
+LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
+
+
+def settle(services: Services, job: Job, error: ApiError) -> Decision:
+    """Decide what follows a trigger without a clear answer."""
+    policy, wait = services.settings.uncertain_policy, services.settings.uncertain_settle_s
+    event("trigger.uncertain", f"{error}. Policy: {policy}", job=job.id, warn=True)
+    if policy == "fail":  # by `reconcile`, which sees the intent; who did not may not end a job that has one
+        return Again(after=0, reason=error.reason, error=str(error))
+    if policy == "retry":
+        return Again(after=1.0, reason=error.reason, error=str(error), forget_intent=True)
+    return Again(after=wait, reason=error.reason, error=f"{error}; what became of it is looked up")
+
+
+def reconcile(services: Services, job: Job, at: float) -> Decision:
+    """Find out what became of an open intent.
+
+    Args:
+        services: the process' clients.
+        job: with `intent_at` set.
+        at: Redis' time, epoch seconds.
+    """
+    asked = job.intent_at or at
+    early = asked + services.settings.uncertain_settle_s - at
+    if services.settings.uncertain_policy == "fail":
+        lost = job.error or "the worker died before PhotoGPT's answer was written down"
+        return _uncertain(job, f"{lost}; it may have been created and charged", [])
+    if early > 0 and services.settings.uncertain_policy == "reconcile":
+        return Again(after=early, reason=job.reason, error=job.error)
+    if services.settings.uncertain_policy == "retry":
+        return Again(after=0, forget_intent=True)
+    try:
+        if job.kind is Kind.TRAINING:
+            return _training(services, job, asked, at)
+        return _generation(services, job, asked, at)
+    except ApiError as error:
+        wait = obeying(error.retry_after, services.settings.uncertain_settle_s, cap=LONGEST_WAIT_S)
+        return Again(after=wait, reason=error.reason, error=str(error))
+
+
+def model_mark(seen: ModelSeen) -> str:
+    """Return how a model is, to tell later whether it has changed since."""
+    return json.dumps([seen.status, seen.updated_at])
+
+
+def _training(services: Services, job: Job, asked: float, at: float) -> Decision:
+    """Read the model's status before asking again (photogpt/api.md, section 12, point 1)."""
+    seen = services.photogpt.model(job.model_id or "")
+    if model_mark(seen) == job.model_before or seen.status == "new":
+        return _nothing(services, job, asked, at)
+    event("trigger.adopted", f"the model is {seen.status}: the lost trigger had worked", job=job.id)
+    return Submitted(None)
+
+
+def _generation(services: Services, job: Job, asked: float, at: float) -> Decision:
+    settle_s, skew = services.settings.uncertain_settle_s, services.settings.clock_skew_s
+    listed = {
+        str(seen["jobId"]): _created(seen) for seen in services.photogpt.generations_between(asked - skew, at + skew)
+    }
+    # in this order: a job that gets its answer meanwhile is a rival still, or its generation is known already
+    in_doubt = [name for name in services.store.jobs.intents_since(asked - 2 * skew) if name != job.id]
+    latest = asked + SURE * settle_s + skew
+    early_enough = [name for name, made in sorted(listed.items()) if made is None or made <= latest]
+    unknown = services.store.jobs.unknown_generations(early_enough)
+    unknown = [name for name in unknown if _may_be(services, job, name)]
+    if not unknown:
+        return _nothing(services, job, asked, at)
+    rivals = [name for name in in_doubt if _rivals(services, name, [listed[candidate] for candidate in unknown])]
+    if len(unknown) == 1 and not rivals:
+        event("trigger.adopted", "the lost trigger had worked", job=job.id, generation=unknown[0])
+        return Submitted(unknown[0])
+    if rivals and at < asked + PATIENCE * settle_s:
+        return Again(after=settle_s, reason=job.reason, error=job.error)
+    return _uncertain(job, f"PhotoGPT's answer was lost, and {len(unknown)} generations may be it", unknown)
+
+
+def _created(seen: type_json) -> float | None:
+    """When PhotoGPT says that it created a generation, epoch seconds; None if it does not say so readably."""
+    try:
+        return epoch(str(seen.get("createdAt")))
+    except ValueError:
+        return None
+
+
+def _rivals(services: Services, other_id: str, created: list[float | None]) -> bool:
+    """Whether another job in doubt was asked for early enough to have made one of the candidates."""
+    try:
+        other = services.store.jobs.get(other_id)
+    except (ValueError, KeyError):  # its record cannot be read
+        return True
+    if other is None or other.intent_at is None:  # it is gone, or has just got its answer
+        return other is not None
+    skew = services.settings.clock_skew_s
+    return any(at is None or at >= other.intent_at - skew for at in created)
+
+
+def _nothing(services: Services, job: Job, asked: float, at: float) -> Decision:
+    """PhotoGPT shows nothing that may be it: look once more if it is early, and else ask again."""
+    early = asked + SURE * services.settings.uncertain_settle_s - at
+    if early > 0:
+        return Again(after=early, reason=job.reason, error=job.error)
+    event("trigger.settled", "PhotoGPT created nothing: triggered again", job=job.id)
+    return Again(after=0, forget_intent=True)
+
+
+def _may_be(services: Services, job: Job, generation_id: str) -> bool:
+    """Whether a generation that nobody knows can be this job's.
+
+    GET /jobs lists trainings too, under ids that their trigger never told; what belongs to another model, or to a
+    model that we have trained lately, is not it.
+    """
+    try:
+        model_id = services.photogpt.generation(generation_id).model_id
+    except Refused:  # listed, and not to be looked at yet
+        return True
+    if model_id is None or model_id == job.model_id:
+        return True
+    return job.model_id is None and bool(services.store.jobs.unknown_generations([f"model:{model_id}"]))
+
+
+def _uncertain(job: Job, problem: str, candidates: list[str]) -> Ended:
+    named = f": {', '.join(candidates)}" if candidates else ""
+    error = f"{problem}{named}. Job {job.id} was not triggered again, since that could pay twice"
+    return Ended(ending=Ending(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error=error))

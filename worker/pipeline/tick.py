@@ -1,0 +1,221 @@
+"""One tick of a lane: claim what is due, see to all of it at once, write down what was seen."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from redis import RedisError
+
+from worker.domain.decision import Again, Decision, Ended, Running, Submitted
+from worker.domain.job import Ending, Job, JobState
+from worker.domain.reason import Reason
+from worker.pipeline.complete import complete, resume
+from worker.pipeline.deliver import deliver
+from worker.pipeline.poll import look, wait_before_look
+from worker.pipeline.trigger import trigger
+from worker.services import Services
+from worker.store import codec, deliveries, keys
+from worker.store.connection import refuses
+from worker.store.keys import Lane
+from worker.store.lanes import Wake
+from worker.telemetry.logs import event
+
+T = TypeVar("T")
+
+BURST = 64  # members of one claim; a full one wakes the next tick at once, here or in another worker
+MARGIN_S = 5.0  # of a lease beyond the longest call
+FLUSH_S = 0.05  # how often what was seen is written while slower calls are still under way
+BUSY_S = 0.25  # a tick that finds its lane's slots taken comes back after this long
+BROKEN_S = 1.0  # a job whose handling raised is tried again after this long, and longer each time
+INSIST_S = 60.0  # that a generation is kept in hand which Redis refuses to write down
+MOST_FAULTS = 5  # then it ends as `internal_error`
+
+
+@dataclass(frozen=True, slots=True)
+class Ticking:
+    """How the members of a lane are read and seen to."""
+
+    prefix: str
+    fields: tuple[str, ...]
+    decode: Callable[[list[str | None]], Any]
+    step: Callable[[Services, Any, float], Decision | None]
+    longest_s: Callable[[Services], float]
+
+
+def tick(services: Services, lane: Lane, token: str) -> None:
+    """Look after a lane once. A token that was used before does nothing."""
+    slot = services.slots[lane]
+    if not slot.acquire(blocking=False):
+        services.send([Wake(lane, token, BUSY_S)])
+        return
+    try:
+        _tick(services, lane, token)
+    except RedisError as error:
+        if not refuses(error):
+            raise
+        event("ledger.away", f"Redis does not answer: {error}; the watch goes on when it is back", warn=True, lane=lane)
+    finally:
+        slot.release()
+
+
+def _tick(services: Services, lane: Lane, token: str) -> None:
+    how = HOW[lane]
+    longest = how.longest_s(services)
+    if lane is Lane.TRIGGERS:
+        services.store.lanes.admit(2 * BURST)
+    claim = services.store.lanes.claim(
+        lane, token, limit=BURST, lease=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
+    )
+    if claim is None:
+        return
+    services.send(claim.wakes)
+    latest_start = claim.lease_ends - longest
+    pool = services.pools[lane]
+    unfinished: set[Future[tuple[Job, Again] | None]] = {
+        pool.submit(_see_to, services, lane, record, latest_start) for record in claim.records
+    }
+    while unfinished:
+        done, unfinished = wait(unfinished, timeout=FLUSH_S)
+        waiting = [found for future in done if (found := future.result()) is not None]
+        refused = [(job, again) for job, again in waiting if again.give_back]
+        services.send(services.store.jobs.give_back(refused))
+        services.send(services.store.jobs.postpone(lane, [found for found in waiting if not found[1].give_back]))
+
+
+def _see_to(services: Services, lane: Lane, record: list[str | None], latest_start: float) -> tuple[Job, Again] | None:
+    """Run one step; return what has to be put back. A call that the lease cannot cover is not begun."""
+    if time.monotonic() > latest_start:
+        return None
+    how = HOW[lane]
+    try:
+        member = how.decode(record)
+        if services.stopping.is_set() and how.prefix == keys.JOB:
+            return member, Again(after=0, reason=member.reason, error=member.error)  # for another worker, at once
+        decision = how.step(services, member, services.store.clock())
+        return _carry_out(services, member, decision) if decision is not None else None
+    except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
+        return _fault(services, how, record, error)
+
+
+def _fault(services: Services, how: Ticking, record: list[str | None], error: Exception) -> tuple[Job, Again] | None:
+    """Tell an outage, which is nobody's fault, from a record that cannot be handled."""
+    if not (isinstance(error, RedisError) and refuses(error)):
+        event("step.broken", "handling raised", exc_info=True, id=record[0])
+        try:
+            return _poison(services, record, error) if how.prefix == keys.JOB else None
+        except RedisError as away:
+            error = away
+    event("ledger.away", f"Redis does not answer: {error}; seen to when the lease ends", warn=True, id=record[0])
+    return None
+
+
+def _poison(services: Services, record: list[str | None], error: Exception) -> tuple[Job, Again] | None:
+    """Try a job again whose handling raised, a few times; then end it, so that it holds up nobody."""
+    try:
+        job = codec.decode(record)
+    except (ValueError, KeyError):
+        job = codec.salvage(record, at=services.store.clock())
+    count = services.store.jobs.count_fault(job.id)
+    digest = hashlib.sha256("".join(traceback.format_exception(error)).encode()).hexdigest()[:12]
+    said = f"handling job {job.id} raised {type(error).__name__} (traceback {digest} in the worker's log)"
+    if count < MOST_FAULTS:
+        return job, Again(after=BROKEN_S * count, reason=Reason.INTERNAL_ERROR, error=said)
+    problem = f"{said}, {count} times; photogpt-worker replay {job.id} enqueues it afresh"
+    complete(services, job, Ending(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error=problem))
+    return None
+
+
+def _carry_out(services: Services, job: Job, decision: Decision) -> tuple[Job, Again] | None:
+    """Write one decision down: at once what the world waits for, in a batch what only comes back."""
+    match decision:
+        case Again():
+            return job, decision
+        case Submitted():
+            wakes = _insist(lambda: _write_submitted(services, job, decision))
+            event("job.submitted", "triggered", job=job.id, kind=job.kind, generation=decision.generation_id)
+            _show(services, job, JobState.SUBMITTED, decision.generation_id, wakes)
+        case Running(after):
+            seen = replace(job, polls=job.polls + 1)
+            wakes = services.store.jobs.running(seen, look_after=after)
+            _show(services, job, JobState.RUNNING, job.generation_id, wakes)
+        case Ended(ending, looked, settled):
+            complete(services, job, ending, looked=looked, settled=settled)
+    return None
+
+
+def _write_submitted(services: Services, job: Job, taken: Submitted) -> list[Wake] | None:
+    after = wait_before_look(services, job, services.store.clock())
+    return services.store.jobs.submitted(job, taken, look_after=after)
+
+
+def _insist(write: Callable[[], T]) -> T:
+    """Repeat a write that Redis refuses: what it says was paid for, and nobody else knows it."""
+    ends = time.monotonic() + INSIST_S
+    while True:
+        try:
+            return write()
+        except RedisError as error:
+            if not refuses(error) or time.monotonic() > ends:
+                raise
+            time.sleep(1)
+
+
+def _show(services: Services, job: Job, state: JobState, generation_id: str | None, wakes: list[Wake] | None) -> None:
+    """Tell the queue's own watchers, unless the job has ended meanwhile."""
+    if wakes is None:
+        event(
+            "job.late",
+            "it had ended, or moved on, when PhotoGPT's answer was written down",
+            job=job.id,
+            generation=generation_id,
+        )
+        return
+    services.send(wakes)
+    info = {"state": state.value, "kind": job.kind.value, "generation_id": generation_id, "model_id": job.model_id}
+    services.messages.show(job.id, state, info)
+
+
+def _resume_again(services: Services, job: Job, at: float) -> None:
+    """Send a continuation once more: its result is not known to be stored."""
+    del at
+    event("result.resent", "its Celery result is not stored yet; asked for again", job=job.id)
+    resume(services, job.id, services.store.jobs.continuation(job.id) or "")
+
+
+def _jobs(step: Callable[[Services, Job, float], Decision | None], longest_s: Callable[[Services], float]) -> Ticking:
+    return Ticking(keys.JOB, codec.FIELDS, codec.decode, step, longest_s)
+
+
+def _deliveries() -> Ticking:
+    return Ticking(
+        keys.DELIVERY,
+        deliveries.FIELDS,
+        deliveries.decode,
+        deliver,
+        lambda services: services.settings.webhook_deadline_s,
+    )
+
+
+def _api_call(services: Services) -> float:
+    return services.settings.api_call_deadline_s
+
+
+def _webhook_call(services: Services) -> float:
+    return services.settings.webhook_deadline_s
+
+
+HOW: dict[Lane, Ticking] = {
+    Lane.TRIGGERS: _jobs(trigger, _api_call),
+    Lane.JOBS: _jobs(look, _api_call),
+    Lane.MODELS: _jobs(look, _api_call),
+    Lane.RESULTS: _jobs(_resume_again, lambda _: 10.0),
+    Lane.DELIVERIES: _deliveries(),
+    Lane.REDELIVERIES: _deliveries(),
+}
+"""Every lane, and what is done with its members."""

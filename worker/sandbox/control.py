@@ -1,0 +1,175 @@
+"""The control API, for tests and benchmarks. It needs no key: the sandbox listens on loopback.
+
+| request | body | answer |
+| --- | --- | --- |
+| GET /_sandbox/state | | all counts, and by default the lists; `?lists=0` leaves them out |
+| GET /_sandbox/generations | | oldest first; by `?kind=`, `?status=`, `?model=`, `?contains=` (body) |
+| GET /_sandbox/faults | | the rules in force, each with how often it matched and fired |
+| POST /_sandbox/faults | a rule, or a list of rules (see `faults.py`) | the rules in force |
+| DELETE /_sandbox/faults | | no rules |
+| POST /_sandbox/models | `{"id": …, "status": …, "images": n}` and a wish (see `wishes.py`) | the model |
+| POST /_sandbox/keys | `{"add": […], "revoke": […]}` | the keys |
+| POST /_sandbox/options | options by name (see `options.py`); `durations` is `{kind: law}` | those changed |
+| POST /_sandbox/reset | | everything as at the start, journal included |
+
+A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training,
+GET /models/{id}). A model's wish holds for all its trainings until it is set again. `status` ends a training that
+is under way.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from worker.sandbox import views
+from worker.sandbox.answers import Answer, nok, ok, rfc3339
+from worker.sandbox.durations import parse_law
+from worker.sandbox.faults import parse_rules
+from worker.sandbox.sandbox import Sandbox, new_id
+from worker.sandbox.wishes import Wish, parse_wish
+from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at
+
+PREFIX = "/_sandbox/"
+
+CHANGEABLE = frozenset(
+    {
+        "page_size",
+        "rate_limit",
+        "retry_after",
+        "max_active",
+        "max_trainings",
+        "strict_images",
+        "strict_training_images",
+        "training_jobs",
+    }
+)
+"""Options that can be changed at run time, besides `durations`."""
+
+Control: TypeAlias = Callable[[Sandbox, dict[str, str], Any], Any]
+
+
+def answer(sandbox: Sandbox, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+    """Answers one control request; a mistake in it is a 400 that says what."""
+    operation = _CONTROLS.get((method, path.removeprefix(PREFIX)))
+    if operation is None:
+        return nok(404, "No such control.", f"{method} {path}")
+    try:
+        return ok(operation(sandbox, query, json.loads(body) if body else {}))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return nok(400, str(error), repr(error))
+
+
+def _state(sandbox: Sandbox, query: dict[str, str], _body: Any) -> JsonObject:
+    now = time.time()
+    state = sandbox.counters.as_json()
+    state["now"] = rfc3339(now)
+    state["active"] = sandbox.archive.active(("image", "upscale", "video"), now)
+    if query.get("lists") != "0":
+        state["generations"] = [_generation(sandbox, each, now) for each in sandbox.archive.ordered]
+        state["looks"] = dict(sandbox.counters.looks)
+        state["models"] = {model.id: sandbox.archive.status_of(model, now) for model in sandbox.archive.models.values()}
+    return state
+
+
+def _generations(sandbox: Sandbox, query: dict[str, str], _body: Any) -> list[JsonObject]:
+    now = time.time()
+    wanted = {"kind": query.get("kind"), "status": query.get("status"), "modelID": query.get("model")}
+    return [
+        shown
+        for shown in (_generation(sandbox, each, now) for each in sandbox.archive.ordered)
+        if all(value is None or shown[name] == value for name, value in wanted.items())
+        and query.get("contains", "") in json.dumps(shown["request"], ensure_ascii=False)
+    ]
+
+
+def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObject:
+    told_at = sandbox.counters.end_first_told.get(generation.id)
+    ended = ended_at(generation)
+    return {
+        "jobId": generation.id,
+        "kind": generation.kind,
+        "status": job_stage_at(generation, now)[1],
+        "modelID": generation.model_id,
+        "createdAt": rfc3339(generation.created_at),
+        "endsAt": None if generation.endless else rfc3339(ended),
+        "noticedAfterS": None if told_at is None else told_at - ended,
+        "looks": sandbox.counters.looks[generation.id],
+        "digest": generation.digest,
+        "prompt": generation.request.get("prompt"),
+        "metadata": generation.request.get("metadata"),
+        "idempotencyKey": generation.idempotency_key,
+        "request": generation.request,
+    }
+
+
+def _show_faults(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
+    return sandbox.faults.as_json()
+
+
+def _add_faults(sandbox: Sandbox, _query: dict[str, str], body: Any) -> list[JsonObject]:
+    sandbox.faults.add(parse_rules(body))
+    return sandbox.faults.as_json()
+
+
+def _clear_faults(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
+    sandbox.faults.clear()
+    return []
+
+
+def _set_model(sandbox: Sandbox, _query: dict[str, str], body: Any) -> JsonObject:
+    now = time.time()
+    model_id = str(body["id"])
+    old = sandbox.archive.models.get(model_id)
+    model = old or Model(id=model_id, status="new", created_at=now, updated_at=now)
+    wish = {name: body[name] for name in Wish.model_fields if name in body}
+    parse_wish(wish)
+    unknown = set(body) - set(Wish.model_fields) - {"id", "status", "images"}
+    if unknown:
+        raise ValueError(f"a model has no {', '.join(sorted(unknown))}")
+    model = replace(model, wish=wish or model.wish)
+    if "status" in body:
+        model = replace(model, status=str(body["status"]), training_id=None, updated_at=now)
+    sandbox.archive.put(model)
+    for _ in range(int(body.get("images", 0))):
+        _give_image(sandbox, model_id, now)
+    return views.model(model, sandbox.archive.training_of(model), now)
+
+
+def _give_image(sandbox: Sandbox, model_id: str, now: float) -> None:
+    upload = Upload(id=new_id("image"), model_id=model_id, type="modelInput", created_at=now, size=0, digest="")
+    sandbox.archive.put(upload)
+
+
+def _change_keys(sandbox: Sandbox, _query: dict[str, str], body: Any) -> list[str]:
+    sandbox.keys.update(body.get("add", []))
+    sandbox.keys.difference_update(body.get("revoke", []))
+    return sorted(sandbox.keys)
+
+
+def _change_options(sandbox: Sandbox, _query: dict[str, str], body: Any) -> JsonObject:
+    laws = {kind: parse_law(str(law)) for kind, law in body.get("durations", {}).items()}
+    changes = {name: value for name, value in body.items() if name != "durations"}
+    unknown = (set(changes) - CHANGEABLE) | (set(laws) - set(sandbox.options.durations))
+    if unknown:
+        raise ValueError(f"no option to change: {', '.join(sorted(unknown))}")
+    sandbox.change_options({**changes, "durations": {**sandbox.options.durations, **laws}})
+    return {name: getattr(sandbox.options, name) for name in sorted(CHANGEABLE)}
+
+
+def _reset(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> None:
+    sandbox.reset()
+
+
+_CONTROLS: dict[tuple[str, str], Control] = {
+    ("GET", "state"): _state,
+    ("GET", "generations"): _generations,
+    ("GET", "faults"): _show_faults,
+    ("POST", "faults"): _add_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("POST", "models"): _set_model,
+    ("POST", "keys"): _change_keys,
+    ("POST", "options"): _change_options,
+    ("POST", "reset"): _reset,
+}

@@ -1,0 +1,26 @@
+"""A token bucket: how many requests a second are let through."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Lets `rate` requests a second through, and a second's worth at once; time is an argument."""
+
+    rate: float
+    tokens: float
+    filled_at: float
+
+    @classmethod
+    def full(cls, rate: float, now: float) -> "Bucket":
+        """A bucket that has been quiet for long."""
+        return cls(rate, max(1.0, rate), now)
+
+    def take(self, now: float) -> bool:
+        """Whether one more request may pass."""
+        self.tokens = min(max(1.0, self.rate), self.tokens + max(0.0, now - self.filled_at) * self.rate)
+        self.filled_at = now
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True

@@ -1,0 +1,65 @@
+"""The video endpoints apart from generation, among them the two steps to a downloadable file."""
+
+from worker.sandbox import views
+from worker.sandbox.answers import Answer, Refusal, ok
+from worker.sandbox.sandbox import Request, Sandbox
+from worker.sandbox.world import Generation
+
+
+def list_videos(sandbox: Sandbox, request: Request) -> Answer:
+    """GET /videos: all that exist by now, newest first."""
+    archive = sandbox.archive
+    return ok(
+        [
+            views.video(generation, video_id)
+            for generation in reversed(archive.ordered)
+            if generation.kind == "video"
+            for video_id in generation.outputs
+            if archive.output_of(video_id, request.now)
+        ]
+    )
+
+
+def get_video(sandbox: Sandbox, request: Request) -> Answer:
+    """GET /videos/{videoID}."""
+    return ok(views.video(_maker(sandbox, request.id, request.now), request.id))
+
+
+def delete_video(sandbox: Sandbox, request: Request) -> Answer:
+    """DELETE /videos/{videoID}."""
+    _maker(sandbox, request.id, request.now)
+    sandbox.archive.delete(request.id)
+    return ok({"id": request.id})
+
+
+def create_download(sandbox: Sandbox, request: Request) -> Answer:
+    """GET /videos/{videoID}/create-download; a second request changes nothing."""
+    video_id = _video_id(request.id)
+    _maker(sandbox, video_id, request.now)
+    sandbox.archive.prepare_download(video_id, request.now, sandbox.draw_duration("download"))
+    return ok("Download requested")
+
+
+def get_download(sandbox: Sandbox, request: Request) -> Answer:
+    """GET /videos/{videoID}/download; before it was requested there is none."""
+    video_id = _video_id(request.id)
+    _maker(sandbox, video_id, request.now)
+    if video_id not in sandbox.archive.downloads:
+        raise Refusal(404, "No download was requested for this video.", f"no download of {video_id}")
+    started_at, duration_s = sandbox.archive.downloads[video_id]
+    share = min(1.0, (request.now - started_at) / duration_s) if duration_s else 1.0
+    if share < 1.0:
+        return ok({"status": "preparing", "percentComplete": int(share * 100)})
+    return ok({"status": "ready", "percentComplete": 100, "url": f"{views.MEDIA}/{video_id}.mp4"})
+
+
+def _maker(sandbox: Sandbox, video_id: str, now: float) -> Generation:
+    generation = sandbox.archive.output_of(video_id, now)
+    if generation is None or generation.kind != "video":
+        raise Refusal(404, "Video not found.", f"no video {video_id}")
+    return generation
+
+
+def _video_id(either_id: str) -> str:
+    """The video id behind a video id or a public media id."""
+    return either_id.removeprefix(views.public_media_id(""))

@@ -1,0 +1,101 @@
+"""The records as PhotoGPT's JSON; every view is a function of record and time."""
+
+from worker.sandbox.answers import rfc3339
+from worker.sandbox.archive import Archive
+from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at, model_stage_at
+
+MEDIA = "https://media.sandbox.invalid"
+"""Where outputs would be; the name is reserved and resolves nowhere."""
+
+
+def job(generation: Generation, archive: Archive, now: float) -> JsonObject:
+    """A single job, with its outputs once it is a success."""
+    status = job_stage_at(generation, now)[1]
+    view: JsonObject = {
+        "jobId": generation.id,
+        "status": status,
+        "createdAt": rfc3339(generation.created_at),
+    }
+    if generation.model_id is not None:
+        view["modelId"] = generation.model_id
+    if now < ended_at(generation):
+        return view
+    if status.lower() == "success" and generation.kind != "training":
+        existing = [output for output in generation.outputs if output not in archive.deleted]
+        if generation.kind == "video":
+            view["videos"] = [{"id": video_id, "url": playlist(video_id)} for video_id in existing]
+        else:
+            view["images"] = [made_image(generation, image_id) for image_id in existing]
+    elif status.lower() == "failed":
+        view["error"] = generation.error or "The generation failed."
+    return view
+
+
+def job_summary(generation: Generation, now: float) -> JsonObject:
+    """An entry of the job list, which names the same failure differently."""
+    since, status = job_stage_at(generation, now)
+    view: JsonObject = {
+        "jobId": generation.id,
+        "status": status,
+        "createdAt": rfc3339(generation.created_at),
+        "updatedAt": rfc3339(since),
+        "credits": generation.credits,
+    }
+    if status.lower() == "failed":
+        view["errorMessage"] = generation.error or "The generation failed."
+    return view
+
+
+def model(record: Model, training: Generation | None, now: float) -> JsonObject:
+    """A model; the metadata it was made with is not told, as in the vendor's sample."""
+    since, status = model_stage_at(record, training, now)
+    return {
+        "id": record.id,
+        "status": status,
+        "modelType": "person",
+        "createdAt": rfc3339(record.created_at),
+        "updatedAt": rfc3339(max(since, record.updated_at)),
+    }
+
+
+def made_image(generation: Generation, image_id: str) -> JsonObject:
+    """An image that a generation or an upscaling made."""
+    data = {"jobId": generation.id}
+    if generation.source_image_id is not None:
+        data["sourceImageID"] = generation.source_image_id
+    return _asset(image_id, "png", generation.model_id, "output", ended_at(generation)) | {"data": data}
+
+
+def upload(record: Upload) -> JsonObject:
+    """An image that was uploaded."""
+    view = _asset(record.id, "png", record.model_id, record.type, record.created_at)
+    return view | {"data": {"bytes": record.size, "sha256": record.digest}}
+
+
+def video(generation: Generation, video_id: str) -> JsonObject:
+    """A video; its url is a playlist, not a file."""
+    view = _asset(video_id, "m3u8", generation.model_id, "output", ended_at(generation))
+    return view | {"jobId": generation.id, "data": {}}
+
+
+def playlist(video_id: str) -> str:
+    """The url of a video."""
+    return f"{MEDIA}/{video_id}.m3u8"
+
+
+def public_media_id(asset_id: str) -> str:
+    """The other id under which an image or video is known."""
+    return f"public_{asset_id}"
+
+
+def _asset(asset_id: str, suffix: str, model_id: str | None, asset_type: str, at: float) -> JsonObject:
+    view: JsonObject = {
+        "id": asset_id,
+        "url": f"{MEDIA}/{asset_id}.{suffix}",
+        "type": asset_type,
+        "createdAt": rfc3339(at),
+        "updatedAt": rfc3339(at),
+        "publicMediaID": public_media_id(asset_id),
+        "liked": False,
+    }
+    return view if model_id is None else view | {"modelID": model_id}

@@ -1,0 +1,80 @@
+"""What a process works with: clients opened once, after the fork, and closed in reverse."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from config.settings import Settings
+from worker.domain.job import JobState, type_json
+from worker.photogpt.client import PhotoGPT
+from worker.store.connection import Store, open_store
+from worker.store.keys import Lane
+from worker.store.lanes import Wake
+from worker.webhooks.sender import WebhookSender
+
+TICKS_PER_LANE = 2
+"""Ticks of one lane that may run in one process at once, so that no lane can take every thread."""
+
+
+class Messages(Protocol):
+    """What the line asks of the queue. Nothing here may be relied upon: the ledger was written before."""
+
+    def wake(self, wake: Wake) -> None:
+        """Send a tick message. Loses it, with a line in the log, if the broker is away."""
+
+    def resume(self, continuation: type_json) -> None:
+        """Send the message that lets Celery store a job's result and go on with the canvas."""
+
+    def show(self, job_id: str, state: JobState, info: type_json) -> None:
+        """Let `AsyncResult.state` and `.info` tell how far a job is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The clients of one process."""
+
+    settings: Settings
+    store: Store
+    photogpt: PhotoGPT
+    sender: WebhookSender
+    messages: Messages
+    chance: random.Random = field(default_factory=random.SystemRandom)
+    #: The threads on which a lane's calls run: its own, so that none can hold up another.
+    pools: dict[Lane, ThreadPoolExecutor]
+    slots: dict[Lane, threading.Semaphore] = field(
+        default_factory=lambda: {lane: threading.Semaphore(TICKS_PER_LANE) for lane in Lane}
+    )
+    #: This process is told to end: what is claimed and not begun goes back at once.
+    stopping: threading.Event = field(default_factory=threading.Event)
+    #: Statuses that PhotoGPT's pages do not name, logged once each.
+    unknown_statuses: set[str] = field(default_factory=set)
+
+    def send(self, wakes: Iterable[Wake]) -> None:
+        """Send what a script said is missing."""
+        for wake in wakes:
+            self.messages.wake(wake)
+
+    def close(self) -> None:
+        """Finish calls under way and close every connection."""
+        for pool in self.pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+        closing: list[Any] = [self.sender, self.photogpt, self.store]
+        for client in closing:
+            client.close()
+
+
+def open_services(settings: Settings, messages: Messages) -> Services:
+    """Return the clients; connections open when they are needed."""
+    return Services(
+        settings=settings,
+        store=open_store(settings),
+        photogpt=PhotoGPT(settings),
+        sender=WebhookSender(settings),
+        messages=messages,
+        pools={lane: ThreadPoolExecutor(settings.call_concurrency, thread_name_prefix=f"{lane}-call") for lane in Lane},
+    )

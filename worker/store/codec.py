@@ -1,0 +1,134 @@
+"""A job as the hash that the ledger keeps, and back. Times are RFC 3339 text, structures are JSON, absent is absent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from worker.domain.job import Job, JobState, Kind, epoch, rfc3339, type_json
+from worker.domain.reason import Reason
+
+SCHEMA = 1
+
+FIELDS = (
+    "id",
+    "kind",
+    "state",
+    "request",
+    "metadata",
+    "webhook_url",
+    "webhook_events",
+    "tenant",
+    "idempotency_key",
+    "follows",
+    "created_at",
+    "deadline_at",
+    "submitted_at",
+    "intent_at",
+    "attempts",
+    "polls",
+    "generation_id",
+    "model_before",
+    "reason",
+    "error",
+)
+"""What a `Job` is read from, in the order in which claim.lua returns it."""
+
+OUTCOME_TEXTS = ("reason", "error", "generation_id", "model_id", "submitted_at", "finished_at")
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def encode(job: Job) -> dict[str, str]:
+    """Return the hash fields of a job that was just accepted."""
+    fields: dict[str, str | None] = {
+        "schema": str(SCHEMA),
+        "id": job.id,
+        "kind": job.kind.value,
+        "state": job.state.value,
+        "request": dumps(job.request),
+        "metadata": dumps(job.metadata) if job.metadata is not None else None,
+        "webhook_url": job.webhook_url,
+        "webhook_events": ",".join(job.webhook_events) or None,
+        "tenant": job.tenant,
+        "idempotency_key": job.idempotency_key,
+        "created_at": rfc3339(job.created_at),
+        "deadline_at": rfc3339(job.deadline_at),
+        "model_id": job.model_id,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def decode(values: list[str | None]) -> Job:
+    """Return the job whose values stand in the order of `FIELDS`.
+
+    Raises:
+        ValueError, KeyError: the record is not one of ours.
+    """
+    record = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+    return Job(
+        id=record["id"],
+        kind=Kind(record["kind"]),
+        state=JobState(record["state"]),
+        request=json.loads(record["request"]),
+        metadata=json.loads(record["metadata"]) if "metadata" in record else None,
+        webhook_url=record.get("webhook_url"),
+        webhook_events=tuple(filter(None, record.get("webhook_events", "").split(","))),
+        tenant=record.get("tenant"),
+        idempotency_key=record.get("idempotency_key"),
+        follows=record.get("follows"),
+        created_at=epoch(record["created_at"]),
+        deadline_at=epoch(record["deadline_at"]),
+        submitted_at=epoch(record["submitted_at"]) if "submitted_at" in record else None,
+        intent_at=float(record["intent_at"]) if "intent_at" in record else None,
+        attempts=int(record.get("attempts", 0)),
+        polls=int(record.get("polls", 0)),
+        generation_id=record.get("generation_id"),
+        model_before=record.get("model_before"),
+        reason=Reason(record["reason"]) if "reason" in record else None,
+        error=record.get("error"),
+    )
+
+
+def salvage(values: list[str | None], *, at: float) -> Job:
+    """Return what can be made of a record that cannot be read: enough to end it."""
+    record = dict(zip(FIELDS, values, strict=True))
+    kind = record["kind"] if record["kind"] in set(Kind) else Kind.IMAGE
+    state = record["state"] if record["state"] in set(JobState) else JobState.QUEUED
+    return Job(id=record["id"] or "", kind=Kind(kind), state=JobState(state), request={}, created_at=at, deadline_at=at)
+
+
+def encode_outcome(outcome: type_json) -> dict[str, str]:
+    """Return the hash fields that a job's end adds."""
+    fields = {name: outcome[name] for name in OUTCOME_TEXTS if outcome[name] is not None}
+    fields["state"] = outcome["state"]
+    if outcome["retryable"] is not None:
+        fields["retryable"] = "true" if outcome["retryable"] else "false"
+    for name in ("images", "videos"):
+        if outcome[name]:
+            fields[name] = dumps(outcome[name])
+    return fields
+
+
+def decode_outcome(record: dict[str, str]) -> type_json:
+    """Return the outcome that a record holds: so far, or for good."""
+    return {
+        "id": record["id"],
+        "kind": record["kind"],
+        "state": record["state"],
+        "reason": record.get("reason"),
+        "error": record.get("error"),
+        "retryable": {"true": True, "false": False}.get(record.get("retryable", "")),
+        "generation_id": record.get("generation_id"),
+        "model_id": record.get("model_id"),
+        "images": json.loads(record.get("images", "[]")),
+        "videos": json.loads(record.get("videos", "[]")),
+        "metadata": json.loads(record["metadata"]) if "metadata" in record else None,
+        "created_at": record["created_at"],
+        "submitted_at": record.get("submitted_at"),
+        "finished_at": record.get("finished_at"),
+        "polls": int(record.get("polls", 0)),
+    }

@@ -1,0 +1,143 @@
+"""Opens Redis: one client for commands, with limits on every wait."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis import RedisError
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    ExecAbortError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from worker.store.deliveries import Deliveries
+from worker.store.jobs import Jobs
+from worker.store.lanes import Caps, Lanes
+from worker.store.records import Retention
+from worker.store.scripts import Scripts
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+REFUSALS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
+"""What an answer contains by which Redis refuses for a while, also from within a script."""
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """Return a client. It repeats a command whose answer was lost, a few times; every script of ours allows that."""
+    limits: dict[str, Any] = {
+        "decode_responses": True,
+        "encoding_errors": "replace",  # JSON can spell half a surrogate pair, UTF-8 cannot
+        "socket_timeout": 5,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
+        "client_name": "photogpt-worker",
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
+    }
+    if settings.ledger_url.startswith("sentinel://"):
+        return _primary(settings, limits)
+    if settings.ledger_url.startswith("rediss://") and settings.redis_ca_file:
+        limits["ssl_ca_certs"] = str(settings.redis_ca_file)
+    return redis.Redis.from_url(settings.ledger_url, **limits)
+
+
+def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
+    """Return a client of whichever server the Sentinels call the primary, asked at every new connection."""
+    parts = [urlsplit(part) for part in settings.ledger_url.split(";")]
+    options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
+    made: Any = Sentinel  # redis-py ships it untyped
+    sentinels = made([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
+    first = parts[0]
+    found: redis.Redis = sentinels.master_for(
+        settings.sentinel_master or "",
+        db=int(first.path.strip("/") or 0),
+        username=unquote(first.username) if first.username else None,
+        password=unquote(first.password) if first.password else None,
+        **limits,
+    )
+    return found
+
+
+def refuses(error: RedisError) -> bool:
+    """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
+
+    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours.
+    """
+    if not isinstance(error, ResponseError):
+        return True
+    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError
+    return isinstance(error, named) or any(word in str(error) for word in REFUSALS)
+
+
+class ServerClock:
+    """Redis' clock, read now and then and carried on by the monotonic one in between."""
+
+    def __init__(self, client: redis.Redis, *, refresh_s: float = 60) -> None:
+        """Ask for the time at the first call, and again after `refresh_s`."""
+        self._client = client
+        self._refresh_s = refresh_s
+        self._offset = 0.0
+        self._asked = float("-inf")
+
+    def __call__(self) -> float:
+        """Return epoch seconds."""
+        now = time.monotonic()
+        if now - self._asked > self._refresh_s:
+            seconds, microseconds = self._client.time()
+            now = time.monotonic()
+            self._offset = seconds + microseconds / 1e6 - now
+            self._asked = now
+        return now + self._offset
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Store:
+    """All that stands in Redis."""
+
+    client: redis.Redis
+    clock: ServerClock
+    jobs: Jobs
+    deliveries: Deliveries
+    lanes: Lanes
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.client.close()
+
+    def ping(self) -> bool:
+        """Whether Redis answers."""
+        answer: Any = self.client.ping()
+        return bool(answer)
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the ledger. Connections open when they are needed."""
+    client = connect(settings)
+    scripts = Scripts(client, longest_countdown_s=settings.longest_countdown_s)
+    clock = ServerClock(client)
+    retention = Retention(
+        record_s=settings.retention_s,
+        idempotency_s=settings.idempotency_ttl_s,
+        events_max_length=settings.events_max_length,
+    )
+    caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
+    return Store(
+        client=client,
+        clock=clock,
+        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock),
+        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s),
+        lanes=Lanes(client, scripts, caps=caps),
+    )

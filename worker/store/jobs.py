@@ -1,0 +1,166 @@
+"""The ledger of jobs, from begin to end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from worker.domain.delivery import Delivery, event_type, plan
+from worker.domain.job import SEQUENCE, Ending, Job, JobState, Kind, outcome, rfc3339
+from worker.store import keys
+from worker.store.codec import dumps, encode, encode_outcome
+from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
+from worker.store.keys import Lane
+from worker.store.lanes import GAPS, wake
+from worker.store.progress import Progress, flat, webhooks
+from worker.store.records import Accepted, Finished, KeyConflict, Known
+
+if TYPE_CHECKING:
+    pass
+
+RESULT_HEAD_START_S = 10.0
+"""How long the worker that ended a job has to get its Celery result stored before others see to it."""
+
+
+class Jobs(Progress):
+    """The ledger of jobs. Every verb is one script, and safe to repeat."""
+
+    def accept(self, job: Job, *, digest: str, continuation: str) -> Accepted | Known | KeyConflict:
+        """Write a new job down and park it to be triggered."""
+        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at)
+        fields = encode(job) | {"continuation": continuation}
+        ttl = int(job.deadline_at - job.created_at) + self._retention.record_s
+        answer = self._scripts.accept(
+            keys=[
+                keys.job(job.id),
+                keys.events(job.id),
+                keys.EVENTS,
+                keys.lane(Lane.TRIGGERS),
+                keys.loop(Lane.TRIGGERS),
+                keys.idempotency(job.idempotency_key or ""),
+                keys.deliveries(job.id),
+                keys.lane(Lane.DELIVERIES),
+                keys.loop(Lane.DELIVERIES),
+                keys.QUEUE,
+                keys.TENANTS,
+                keys.ACTIVE,
+                *(keys.delivery(item.id) for item in planned),
+            ],
+            args=[
+                job.id,
+                digest,
+                ttl,
+                self._retention.idempotency_s if job.idempotency_key else 0,
+                self._retention.events_max_length,
+                GAPS[Lane.TRIGGERS],
+                GAPS[Lane.DELIVERIES],
+                event_type(job, JobState.QUEUED),
+                rfc3339(job.created_at),
+                keys.JOB,
+                job.tenant or "",
+                f"{job.deadline_at - job.created_at:.3f}",
+                self._caps.active,
+                int(job.kind is not Kind.TRAINING),
+                *flat(fields),
+                *webhooks(planned),
+            ],
+        )
+        match answer[0]:
+            case "known":
+                return Known(answer[1])
+            case "conflict":
+                return KeyConflict(answer[1])
+            case _:
+                return Accepted(wake(Lane.TRIGGERS, answer[1]) + wake(Lane.DELIVERIES, answer[2]))
+
+    def finish(  # noqa: PLR0913 - one record of arguments for one script
+        self,
+        job: Job,
+        ending: Ending,
+        *,
+        looked: bool = False,
+        settled: bool = False,
+        create: str | None = None,
+        digest: str = "",
+    ) -> Finished | None:
+        """End a job; None if it had ended, is not known, or is no longer in the state in which the caller saw it.
+
+        Args:
+            job: as it was claimed.
+            ending: how it ends.
+            looked: PhotoGPT was asked once more; counts as a poll.
+            settled: it is certain whether PhotoGPT created something, should it have been asked.
+            create: the continuation as JSON of a job that ends before it was accepted.
+            digest: of its body, then.
+        """
+        at = self._clock()
+        final = outcome(job, ending, at=at) | {"polls": job.polls + int(looked)}
+        planned = plan(job, ending.state, final, at=at)
+        fields = encode_outcome(final)
+        if create is not None:
+            fields = encode(job) | fields | {"continuation": create, "digest": digest}
+        answer = self._scripts.finish(
+            keys=_finish_keys(job, planned),
+            args=[
+                job.id,
+                job.state if create is None else "",
+                self._retention.record_s,
+                self._retention.events_max_length,
+                GAPS[Lane.TRIGGERS],
+                GAPS[Lane.RESULTS],
+                GAPS[Lane.DELIVERIES],
+                RESULT_HEAD_START_S,
+                int(looked),
+                event_type(job, ending.state),
+                SEQUENCE[ending.state],
+                rfc3339(at),
+                dumps(final),
+                max(DELIVERY_LIFE_S, self._retention.record_s),
+                int(settled or job.state is not JobState.QUEUED),
+                int(job.intent_at is not None),
+                *flat(fields),
+                *webhooks(planned),
+            ],
+        )
+        if answer[0] == 0:
+            return None
+        wakes = wake(Lane.RESULTS, answer[1]) + wake(Lane.DELIVERIES, answer[2]) + wake(Lane.TRIGGERS, answer[3])
+        return Finished(outcome=final, continuation=answer[4] or "", wakes=wakes)
+
+    def count_fault(self, job_id: str) -> int:
+        """Count that handling a job raised; return how often it has."""
+        if not self._client.exists(keys.job(job_id)):
+            return 0
+        count: Any = self._client.hincrby(keys.job(job_id), "faults", 1)
+        return int(count)
+
+    def mark_published(self, job_id: str) -> None:
+        """Write down that the Celery result is stored: nobody has to see to it any more."""
+        if not self._client.exists(keys.job(job_id)):
+            return
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.zrem(keys.lane(Lane.RESULTS), job_id)
+        pipeline.hset(keys.job(job_id), "published_at", rfc3339(self._clock()))
+        pipeline.expire(keys.job(job_id), self._retention.record_s)
+        pipeline.execute()
+
+
+def _finish_keys(job: Job, planned: list[Delivery]) -> list[str]:
+    return [
+        keys.job(job.id),
+        keys.events(job.id),
+        keys.EVENTS,
+        keys.lane(Lane.TRIGGERS),
+        keys.loop(Lane.TRIGGERS),
+        keys.lane(Lane.JOBS),
+        keys.lane(Lane.MODELS),
+        keys.lane(Lane.RESULTS),
+        keys.loop(Lane.RESULTS),
+        keys.lane(Lane.DELIVERIES),
+        keys.loop(Lane.DELIVERIES),
+        keys.deliveries(job.id),
+        keys.followers(job.id),
+        keys.INTENTS,
+        keys.ACTIVE,
+        keys.QUEUE,
+        *(keys.delivery(item.id) for item in planned),
+    ]

@@ -1,0 +1,89 @@
+"""Every key there is. Braces are literal: a hash tag, so that what belongs to one job shares a slot.
+
+| key | type | ends | meaning |
+| --- | --- | --- | --- |
+| `photogpt:job:{<id>}` | hash | deadline + retention; from the end on, retention | the record of a job |
+| `photogpt:job:{<id>}:events` | stream | with the record | what happened to it; the last entry carries the outcome |
+| `photogpt:job:{<id>}:followers` | set | with the record | jobs with the same idempotency key |
+| `photogpt:job:{<id>}:deliveries` | set | with its webhooks | its webhooks |
+| `photogpt:idempotency:{<key>}` | hash | idempotency TTL | which job this key became, and the digest of its body |
+| `photogpt:events` | stream | never; trimmed by length | what happened to every job |
+| `photogpt:lane:{<lane>}` | sorted set | never; a member leaves when it is done | ids to be looked after, by due time |
+| `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | the token of the next tick, and when it is due |
+| `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs in doubt, by intent time |
+| `photogpt:queue` | sorted set | never; a member leaves when it may be triggered | jobs waiting for room |
+| `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where each tenant's queue ends |
+| `photogpt:active` | sorted set | never; a member leaves when its job ends | jobs that count as active generations |
+| `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
+| `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
+| `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
+
+The scripts reach the records of claimed jobs by name, so lanes and records must live on one server: plain Redis or
+Sentinel, as Celery's own transport demands. Foreign ids stand in braces under a noun of their own and can collide with
+nothing else.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+JOB = "photogpt:job:{"
+DELIVERY = "photogpt:delivery:{"
+EVENTS = "photogpt:events"
+INTENTS = "photogpt:intents"
+GENERATIONS = "photogpt:generations"
+QUEUE = "photogpt:queue"
+TENANTS = "photogpt:tenants"
+ACTIVE = "photogpt:active"
+RATE = "photogpt:rate"
+
+
+class Lane(StrEnum):
+    """Where ids wait, each with a loop of its own, so that none can hold up another."""
+
+    TRIGGERS = "triggers"  # jobs that PhotoGPT must be asked to start
+    JOBS = "jobs"  # generations to look at
+    MODELS = "models"  # models in training to look at
+    RESULTS = "results"  # ended jobs whose Celery result is not stored yet
+    DELIVERIES = "deliveries"  # webhooks not tried yet
+    REDELIVERIES = "redeliveries"  # webhooks tried in vain: a dead receiver delays no living one
+
+
+def job(job_id: str) -> str:
+    """Name the record of a job."""
+    return f"{JOB}{job_id}}}"
+
+
+def events(job_id: str) -> str:
+    """Name the event stream of a job."""
+    return f"{JOB}{job_id}}}:events"
+
+
+def followers(job_id: str) -> str:
+    """Name the set of jobs that share this one's generation."""
+    return f"{JOB}{job_id}}}:followers"
+
+
+def deliveries(job_id: str) -> str:
+    """Name the set of a job's webhooks."""
+    return f"{JOB}{job_id}}}:deliveries"
+
+
+def delivery(delivery_id: str) -> str:
+    """Name the record of a webhook."""
+    return f"{DELIVERY}{delivery_id}}}"
+
+
+def idempotency(key: str) -> str:
+    """Name what an idempotency key became."""
+    return f"photogpt:idempotency:{{{key}}}"
+
+
+def lane(name: Lane) -> str:
+    """Name the sorted set of a lane."""
+    return f"photogpt:lane:{{{name.value}}}"
+
+
+def loop(name: Lane) -> str:
+    """Name the loop of a lane."""
+    return f"photogpt:lane:{{{name.value}}}:loop"

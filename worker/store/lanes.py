@@ -1,0 +1,123 @@
+"""Lanes: sorted sets of ids by due time, each with a loop that looks after them.
+
+A loop is a chain of Celery messages, one at a time. The token in the lane's hash says which message may go on; whoever
+parks something, and every worker about once a second, sees to it that one is on its way. See `lua/prelude.lua`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker.store import keys
+from worker.store.keys import Lane
+
+if TYPE_CHECKING:
+    import redis
+
+    from worker.store.scripts import Scripts
+
+GAPS = {
+    Lane.TRIGGERS: 0.02,
+    Lane.JOBS: 0.25,
+    Lane.MODELS: 1.0,
+    Lane.RESULTS: 0.25,
+    Lane.DELIVERIES: 0.02,
+    Lane.REDELIVERIES: 0.5,
+}
+"""Least seconds between two ticks of a lane: what comes due meanwhile shares one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A tick message that has to be sent. Sending it twice, or late, does no harm."""
+
+    lane: Lane
+    token: str
+    delay: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a tick may look after, and until when."""
+
+    #: Redis' time at the claim, epoch seconds.
+    at: float
+    #: The records, as the values of the fields that were asked for.
+    records: list[list[str | None]]
+    wakes: list[Wake]
+    #: On this process' monotonic clock: when others may take the same members.
+    lease_ends: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caps:
+    """What all workers together may ask of PhotoGPT. 0 means: no cap of ours."""
+
+    active: int = 0
+    requests_per_s: float = 0
+
+
+ASKING = frozenset({Lane.TRIGGERS, Lane.JOBS, Lane.MODELS})
+"""The lanes whose members cost PhotoGPT a request."""
+
+
+def wake(lane: Lane, answer: Any) -> list[Wake]:
+    """Return what a script said about a lane's loop: one message to send, or none."""
+    return [Wake(lane, answer[0], float(answer[1]))] if answer else []
+
+
+class Lanes:
+    """Claims and loops."""
+
+    def __init__(self, client: redis.Redis, scripts: Scripts, *, caps: Caps) -> None:
+        """Use one client and its scripts."""
+        self._client = client
+        self._scripts = scripts
+        self._caps = caps
+
+    def admit(self, most: int) -> int:
+        """Let queued jobs be triggered as far as there is room; return how many waited."""
+        queue = [keys.QUEUE, keys.lane(Lane.TRIGGERS), keys.loop(Lane.TRIGGERS), keys.ACTIVE, keys.TENANTS]
+        return int(self._scripts.admit(keys=queue, args=[self._caps.active, most]))
+
+    def claim(  # noqa: PLR0913 - one record of arguments for one script
+        self, lane: Lane, token: str, *, limit: int, lease: float, prefix: str, fields: Iterable[str]
+    ) -> Claim | None:
+        """Take up to `limit` due members for `lease` seconds; None if the token was used before.
+
+        Args:
+            lane: where.
+            token: what the message carried.
+            limit: how many members at most.
+            lease: seconds after which they come due again, unless somebody moved them.
+            prefix: of the keys of their records.
+            fields: wanted of each record; the first must never be absent.
+        """
+        started = time.monotonic()
+        answer = self._scripts.claim(
+            keys=[keys.lane(lane), keys.loop(lane), keys.RATE],
+            args=[token, limit, lease, GAPS[lane], self._caps.requests_per_s if lane in ASKING else 0, prefix, *fields],
+        )
+        if answer[0] == "stale":
+            return None
+        _, at, arm, *records = answer
+        return Claim(at=float(at), records=records, wakes=wake(lane, arm), lease_ends=started + lease)
+
+    def watch(self, lanes: Iterable[Lane] = Lane) -> list[Wake]:
+        """Return the messages that are missing."""
+        pipeline = self._client.pipeline(transaction=False)
+        asked = list(lanes)
+        for lane in asked:
+            watched = [keys.lane(lane), keys.loop(lane), *([keys.QUEUE] if lane is Lane.TRIGGERS else [])]
+            self._scripts.watch(keys=watched, args=[GAPS[lane]], client=pipeline)
+        return [found for lane, answer in zip(asked, pipeline.execute(), strict=True) for found in wake(lane, answer)]
+
+    def sizes(self) -> dict[Lane, int]:
+        """Return how many members each lane has."""
+        pipeline = self._client.pipeline(transaction=False)
+        for lane in Lane:
+            pipeline.zcard(keys.lane(lane))
+        return dict(zip(Lane, pipeline.execute(), strict=True))

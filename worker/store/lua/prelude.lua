@@ -1,0 +1,60 @@
+-- Stands in front of every script. LONGEST (seconds a message may wait in a worker) comes before it, from the settings.
+-- Time is the server's; no client's clock decides anything here.
+
+local GRACE = 2     -- seconds after which a tick message that should have arrived is taken for lost
+local SLACK = 0.02  -- seconds by which a message on its way may be later than wished
+local function now() local t = redis.call('TIME') return tonumber(t[1]) + tonumber(t[2]) / 1000000 end
+
+local function seconds(value) return string.format('%.6f', value) end
+
+local ENDS = {succeeded = true, failed = true, expired = true, canceled = true}
+local function terminal(state) return ENDS[state] == true end
+local function other_intent(job, mine) return #mine > 1 and redis.call('HGET', job, 'intent_at') ~= mine end
+
+-- Decide whether a tick message has to be sent so that a lane is looked after at `due`.
+-- Returns {token, delay} to send, or false: one is on its way in time. The token stays until a tick uses it, so that a
+-- message sent once too often, or found again, does nothing.
+local function arm(loop, at, due, gap)
+  local state = redis.call('HMGET', loop, 'token', 'armed', 'ticked', 'paused')
+  due = math.max(due, at, (tonumber(state[3]) or 0) + gap, tonumber(state[4]) or 0)
+  local fires = math.min(due, at + LONGEST)
+  local armed = tonumber(state[2]) or 0
+  if armed > at - GRACE and armed <= fires + SLACK then return false end
+  local token = state[1] or tostring(redis.call('HINCRBY', loop, 'token', 1))
+  redis.call('HSET', loop, 'armed', seconds(fires))
+  return {token, seconds(fires - at)}
+end
+
+-- Put a member into a lane, due after `delay` seconds, and see to its loop. Returns what arm() returns.
+local function park(lane, loop, gap, member, at, delay)
+  redis.call('ZADD', lane, seconds(at + delay), member)
+  return arm(loop, at, at + delay, gap)
+end
+
+-- Write one event to the job's stream and to everybody's. `data` is the outcome as JSON, or ''.
+local function announce(events, all, longest, id, event)
+  local fields = {'type', event.type, 'sequence', event.sequence, 'timestamp', event.timestamp}
+  if event.data ~= '' then table.insert(fields, 'data'); table.insert(fields, event.data) end
+  redis.call('XADD', events, '*', unpack(fields))
+  redis.call('XADD', all, 'MAXLEN', '~', longest, '*', 'job', id, unpack(fields))
+end
+
+-- Store webhooks and park them. `first` is where they start in ARGV, four values each: id, type, url, body;
+-- their keys start at KEYS[key]. Returns what arm() returns.
+local function park_deliveries(key, first, lane, loop, gap, set, job, at, ttl)
+  local wake = false
+  while ARGV[first] do
+    local id = ARGV[first]
+    if redis.call('EXISTS', KEYS[key]) == 0 then
+      redis.call('HSET', KEYS[key], 'id', id, 'type', ARGV[first + 1], 'url', ARGV[first + 2], 'body', ARGV[first + 3],
+        'job', job, 'state', 'pending', 'attempts', 0, 'created', seconds(at))
+      redis.call('EXPIRE', KEYS[key], ttl)
+      redis.call('SADD', set, id)
+      redis.call('EXPIRE', set, ttl)
+      wake = park(lane, loop, gap, id, at, 0) or wake
+    end
+    key = key + 1
+    first = first + 4
+  end
+  return wake
+end

@@ -1,0 +1,178 @@
+"""The ledger of jobs between their begin and their end: asked for, triggered, looked at, put back."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from worker.domain.decision import Again, Submitted
+from worker.domain.delivery import Delivery, event_type, plan
+from worker.domain.job import SEQUENCE, Job, JobState, Kind, outcome, rfc3339
+from worker.store import keys
+from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
+from worker.store.keys import Lane
+from worker.store.lanes import GAPS, Caps, Wake, wake
+from worker.store.records import Records, Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis
+
+    from worker.store.scripts import Scripts
+
+RESULT_HEAD_START_S = 10.0
+"""How long the worker that ended a job has to get its Celery result stored before others see to it."""
+
+
+def looked_at(job: Job) -> Lane:
+    """Name the lane in which a triggered job waits."""
+    return Lane.MODELS if job.kind is Kind.TRAINING else Lane.JOBS
+
+
+class Progress(Records):
+    """What happens to a job that is known and has not ended. Every verb is one script, and safe to repeat."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        *,
+        retention: Retention,
+        caps: Caps,
+        clock: Callable[[], float],
+    ) -> None:
+        """Use one client; `clock` tells Redis' time in epoch seconds."""
+        super().__init__(client)
+        self._scripts = scripts
+        self._retention = retention
+        self._caps = caps
+        self._clock = clock
+
+    def intend(self, job: Job, *, model_before: str | None = None) -> str | None:
+        """Write down that PhotoGPT is about to be asked; return the intent's time as stored. None means: do not ask.
+
+        Args:
+            job: as it was claimed.
+            model_before: training: how the model was before.
+        """
+        args = [job.id, uuid.uuid4().hex, model_before or ""]
+        return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
+
+    def submitted(self, job: Job, taken: Submitted, *, look_after: float) -> list[Wake] | None:
+        """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile."""
+        return self._advance(
+            job,
+            JobState.SUBMITTED,
+            came_from=(JobState.QUEUED,),
+            lanes=(Lane.TRIGGERS, looked_at(job)),
+            delay=look_after,
+            ours=taken.generation_id or f"model:{job.model_id}",
+            fields={"generation_id": taken.generation_id} if taken.generation_id else {},
+        )
+
+    def running(self, job: Job, *, look_after: float) -> list[Wake] | None:
+        """Write down that PhotoGPT works on it; None if the job has ended meanwhile."""
+        lane = looked_at(job)
+        return self._advance(
+            job,
+            JobState.RUNNING,
+            came_from=(JobState.SUBMITTED,),
+            lanes=(lane, lane),
+            delay=look_after,
+            ours="",
+            fields={"polls": str(job.polls)},
+        )
+
+    def postpone(self, lane: Lane, waiting: list[tuple[Job, Again]]) -> list[Wake]:
+        """Put claimed jobs back, each for its own time."""
+        if not waiting:
+            return []
+        pause = max((again.after for _, again in waiting if again.pause_lane), default=0)
+        args: list[Any] = []
+        for job, again in waiting:
+            args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
+            args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
+        answer = self._scripts.postpone(
+            keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
+            args=[GAPS[lane], f"{pause:.3f}", *args],
+        )
+        return wake(lane, answer)
+
+    def give_back(self, refused: list[tuple[Job, Again]]) -> list[Wake]:
+        """Put jobs back into the queue that PhotoGPT had no room for, and learn from it how much it takes."""
+        if not refused:
+            return []
+        lane, at = Lane.TRIGGERS, self._clock()
+        args: list[Any] = []
+        for job, again in refused:
+            left = f"{max(0.0, job.deadline_at - at):.3f}"
+            args += [job.id, job.tenant or "", left, again.reason or "", again.error or "", again.intent or 1]
+        queue = [keys.QUEUE, keys.lane(lane), keys.loop(lane), keys.ACTIVE, keys.TENANTS, keys.INTENTS]
+        answer = self._scripts.give_back(
+            keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
+            args=[GAPS[lane], f"{max(again.after for _, again in refused):.3f}", *args],
+        )
+        return wake(lane, answer)
+
+    def _advance(  # noqa: PLR0913 - one record of arguments for one script
+        self,
+        job: Job,
+        state: JobState,
+        *,
+        came_from: tuple[JobState, ...],
+        lanes: tuple[Lane, Lane],
+        delay: float,
+        ours: str,
+        fields: dict[str, str],
+    ) -> list[Wake] | None:
+        at = self._clock()
+        told = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
+        if state is JobState.SUBMITTED:
+            told |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
+            fields = fields | {"submitted_at": rfc3339(at)}
+        planned = plan(job, state, told, at=at)
+        old, new = lanes
+        answer = self._scripts.advance(
+            keys=[
+                keys.job(job.id),
+                keys.events(job.id),
+                keys.EVENTS,
+                keys.lane(old),
+                keys.lane(new),
+                keys.loop(new),
+                keys.INTENTS,
+                keys.GENERATIONS,
+                keys.deliveries(job.id),
+                keys.lane(Lane.DELIVERIES),
+                keys.loop(Lane.DELIVERIES),
+                *(keys.delivery(item.id) for item in planned),
+            ],
+            args=[
+                job.id,
+                f",{','.join(came_from)},",
+                f"{delay:.3f}",
+                GAPS[new],
+                GAPS[Lane.DELIVERIES],
+                self._retention.events_max_length,
+                DELIVERY_LIFE_S,
+                ours,
+                event_type(job, state),
+                SEQUENCE[state],
+                rfc3339(at),
+                "",
+                *flat(fields | {"state": state.value}),
+                *webhooks(planned),
+            ],
+        )
+        return wake(new, answer[1]) + wake(Lane.DELIVERIES, answer[2]) if answer[0] == 1 else None
+
+
+def flat(fields: dict[str, str]) -> list[str | int]:
+    """Return the number of values, then names and values in turn."""
+    pairs = [text for pair in fields.items() for text in pair]
+    return [len(pairs), *pairs]
+
+
+def webhooks(planned: list[Delivery]) -> list[str]:
+    return [text for item in planned for text in (item.id, item.type, item.url, item.body)]

@@ -1,0 +1,101 @@
+"""Reading the ledger of jobs, and what its verbs answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker.domain.job import Job, type_json
+from worker.store import keys
+from worker.store.codec import FIELDS, decode, decode_outcome
+from worker.store.lanes import Wake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import redis
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job is in the ledger."""
+
+    wakes: list[Wake]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job with this id was accepted before; `digest` is that of its body."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConflict:
+    """The idempotency key belongs to another job with another body."""
+
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The job ended just now."""
+
+    outcome: type_json
+    #: What to send so that Celery stores the result, as JSON.
+    continuation: str
+    wakes: list[Wake]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """What the settings say about how long things are kept."""
+
+    record_s: int
+    idempotency_s: int
+    events_max_length: int
+
+
+class Records:
+    """The ledger of jobs, as it stands."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Use one client."""
+        self._client = client
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, or None."""
+        values: Any = self._client.hmget(keys.job(job_id), list(FIELDS))
+        return decode(values) if values[0] is not None else None
+
+    def outcome(self, job_id: str) -> type_json | None:
+        """Return a job's outcome, so far or final, or None if there is no such job."""
+        record: Any = self._client.hgetall(keys.job(job_id))
+        return decode_outcome(record) if record else None
+
+    def continuation(self, job_id: str) -> str | None:
+        """Return the continuation stored with a job, as JSON."""
+        value: Any = self._client.hget(keys.job(job_id), "continuation")
+        return value or None
+
+    def position(self, job_id: str) -> int | None:
+        """Return how many jobs are before a queued one, or None if it does not wait for room."""
+        rank: Any = self._client.zrank(keys.QUEUE, job_id)
+        return None if rank is None else int(rank)
+
+    def published(self, job_id: str) -> bool:
+        """Whether the Celery result of a job has been stored."""
+        return bool(self._client.hexists(keys.job(job_id), "published_at"))
+
+    def intents_since(self, at: float) -> list[str]:
+        """Return the ids of jobs whose trigger has had no known answer since `at`."""
+        found: Any = self._client.zrangebyscore(keys.INTENTS, at, "+inf")
+        return list(found)
+
+    def unknown_generations(self, ids: Iterable[str]) -> list[str]:
+        """Return those generations that no job of ours is known to have triggered."""
+        wanted = list(ids)
+        if not wanted:
+            return []
+        scores: Any = self._client.zmscore(keys.GENERATIONS, wanted)
+        return [name for name, score in zip(wanted, scores, strict=True) if score is None]

@@ -1,0 +1,36 @@
+"""Loads the Lua files. One file is one verb; its head says what it takes and returns."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import redis
+
+LUA = resources.files("worker.store") / "lua"
+
+
+class Scripts:
+    """The scripts, registered with one client. Run again after a restart of the server, they load themselves."""
+
+    def __init__(self, client: redis.Redis, *, longest_countdown_s: float) -> None:
+        """Read every file and put the prelude in front."""
+        head = f"local LONGEST = {longest_countdown_s:.3f}\n"
+        prelude = head + (LUA / "prelude.lua").read_text(encoding="utf-8")
+
+        fair = (LUA / "fair.lua").read_text(encoding="utf-8")
+
+        def load(verb: str, before: str = "") -> Any:
+            return client.register_script(prelude + before + (LUA / f"{verb}.lua").read_text(encoding="utf-8"))
+
+        self.accept = load("accept", fair)
+        self.admit = load("admit")
+        self.advance = load("advance")
+        self.attempted = load("attempted")
+        self.claim = load("claim")
+        self.finish = load("finish")
+        self.give_back = load("give_back", fair)
+        self.intend = load("intend")
+        self.postpone = load("postpone")
+        self.watch = load("watch")

@@ -1,0 +1,123 @@
+"""Every task of the service. Reading this file is reading the service.
+
+    enqueue ─▶ generate_image … ─▶ trigger ─▶ (parked in Redis) ─▶ poll ⟲ ─▶ generate_image again: the result
+                                                                      └─▶ deliver ⟲ ─▶ a receiver's endpoint
+
+A job waits in the ledger, not in a worker. The task that the producer sent leaves with `Ignore` once its job is written
+down; when the job has ended it is sent again under the same id, and returns the outcome: so the producer's own
+AsyncResult, chain, group, chord and callbacks work. The four ticks look after a lane each and send themselves again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore, Reject
+from redis import RedisError
+
+from worker.app import app, services, settings
+from worker.domain.errors import JobError, SubmissionError
+from worker.domain.job import Kind, type_json
+from worker.messages import RESUMED, describe, freeze
+from worker.pipeline.cancel import cancel as cancel_job
+from worker.pipeline.complete import deliver_result
+from worker.pipeline.submit import Envelope, submit
+from worker.pipeline.tick import tick
+from worker.store.keys import Lane
+from worker.telemetry.logs import event
+
+
+class JobTask(Task[Any, Any]):
+    """A task that producers send. Its message stays in the broker until the ledger has the job."""
+
+    Request = "worker.app:QuietRequest"
+    acks_late = True
+    reject_on_worker_lost = True
+    throws = (JobError,)  # a job that did not succeed is an outcome: no traceback in the log
+    typing = False  # what is wrong with the arguments is for `submit` to say
+
+    def after_return(self, *told: Any) -> None:
+        """Write down that Celery has stored the result."""
+        _status, _retval, task_id, *_ = told
+        services().store.jobs.mark_published(task_id)
+
+
+@app.task(name="photogpt.generate_image", bind=True, base=JobTask)
+def generate_image(self: JobTask, *args: Any, **kwargs: Any) -> type_json:
+    """Generate images. `request` is the body of POST /images/generation."""
+    return _line(self, Kind.IMAGE, args, kwargs)
+
+
+@app.task(name="photogpt.upscale_image", bind=True, base=JobTask)
+def upscale_image(self: JobTask, *args: Any, **kwargs: Any) -> type_json:
+    """Make an image larger. `request` is the body of POST /images/upscaling."""
+    return _line(self, Kind.UPSCALE, args, kwargs)
+
+
+@app.task(name="photogpt.generate_video", bind=True, base=JobTask)
+def generate_video(self: JobTask, *args: Any, **kwargs: Any) -> type_json:
+    """Generate videos. `request` is the body of POST /videos/generation."""
+    return _line(self, Kind.VIDEO, args, kwargs)
+
+
+@app.task(name="photogpt.train_model", bind=True, base=JobTask)
+def train_model(self: JobTask, *args: Any, **kwargs: Any) -> type_json:
+    """Train a model. `request` is `{"modelID": …}`."""
+    return _line(self, Kind.TRAINING, args, kwargs)
+
+
+@app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(SubmissionError,))
+def cancel(job_id: Any = None) -> type_json:
+    """Stop looking at a job. PhotoGPT has no cancel; the outcome says what that means for the money."""
+    return cancel_job(services(), job_id)
+
+
+@app.task(name="photogpt.trigger", ignore_result=True, send_events=False)
+def trigger(lane: str, token: str) -> None:
+    """Ask PhotoGPT to start what waits for it."""
+    tick(services(), Lane(lane), token)
+
+
+@app.task(name="photogpt.poll", ignore_result=True, send_events=False)
+def poll(lane: str, token: str) -> None:
+    """Look at what PhotoGPT works on."""
+    tick(services(), Lane(lane), token)
+
+
+@app.task(name="photogpt.complete", ignore_result=True, send_events=False)
+def complete(lane: str, token: str) -> None:
+    """See to results that should be stored by now, and are not."""
+    tick(services(), Lane(lane), token)
+
+
+@app.task(name="photogpt.deliver", ignore_result=True, send_events=False)
+def deliver(lane: str, token: str) -> None:
+    """Deliver webhooks."""
+    tick(services(), Lane(lane), token)
+
+
+def _line(task: JobTask, kind: Kind, args: tuple[Any, ...], kwargs: type_json) -> type_json:
+    """Write the job down and leave, or return its outcome if it has ended."""
+    request = task.request
+    job_id = str(request.id)
+    try:
+        if request.get(RESUMED):
+            outcome = services().store.jobs.outcome(job_id)
+        else:
+            described = describe(kwargs, hide_prompts=settings.hide_prompts)
+            envelope = Envelope(
+                id=job_id,
+                kind=kind,
+                args=list(args),
+                kwargs=kwargs,
+                continuation=freeze(request, task.name, described),
+                redelivered=bool((request.delivery_info or {}).get("redelivered")),
+            )
+            outcome = submit(services(), envelope)
+    except RedisError as error:
+        event("ledger.away", f"Redis does not answer: {error}; the message goes back", job=job_id, warn=True)
+        raise Reject(error, requeue=True) from error
+    if outcome is None:
+        raise Ignore
+    return deliver_result(outcome)

@@ -1,0 +1,131 @@
+"""Which addresses a webhook may go to, decided where the socket opens.
+
+`requests-hardened` resolves the name, refuses private addresses, and connects to the very address it checked. Around
+it stands what it leaves open (tried one by one, see `ops/adr/`): a few networks, names with several answers, and an
+allow list for people whose receivers are in their own network. Metadata services stay closed even then.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests_hardened.ip_filter import InvalidIPAddress
+from requests_hardened.ip_filter_adapter import IPFilterAdapter
+
+from worker.bounded_http import BoundedAdapter
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+ALSO_REFUSED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "168.63.129.16/32",
+        "::/96",
+        "::ffff:0:0:0/96",
+        "fec0::/10",
+    )  # Azure's host, and ways to write IPv4
+)
+METADATA: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "169.254.0.0/16",  # AWS, GCP, Azure, ECS
+        "100.100.100.200/32",  # Alibaba
+        "192.0.0.192/32",  # Oracle
+        "168.63.129.16/32",  # Azure
+        "fd00:ec2::254/128",  # AWS
+        "fe80::/10",
+    )
+)
+
+
+class AddressRefused(requests.RequestException):
+    """The name leads where webhooks may not go. No connection was opened."""
+
+
+class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # it ships no types
+    """Connects to public addresses, and to those of the allow list."""
+
+    def __init__(self, scheme: str, allow: Sequence[Network], *, pool_size: int) -> None:
+        """Guard one scheme.
+
+        Args:
+            scheme: `http` or `https`.
+            allow: networks that may be called although they are not public.
+            pool_size: kept-alive connections per receiver.
+        """
+        self._allow = tuple(allow)
+        self._https = scheme == "https"
+        IPFilterAdapter.__init__(self, is_https_proto=self._https)
+        HTTPAdapter.__init__(self, max_retries=0, pool_connections=32, pool_maxsize=pool_size)
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,  # noqa: FBT001 - requests wants it so
+        cert: Any = None,
+    ) -> Any:
+        """Resolve, check, and pin the address that was checked."""
+        host_params, pool_kwargs = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
+        host, port = host_params["host"], host_params["port"]
+        answers = _resolve(host, port or (443 if self._https else 80))
+        if answers and all(_in(answer, self._allow) and not _metadata(answer) for answer in answers):
+            return self._pinned(request, host_params, pool_kwargs, answers[0])
+        try:
+            host_params, pool_kwargs = IPFilterAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
+        except InvalidIPAddress:
+            raise AddressRefused(f"{host} leads to an address that is not public") from None
+        refused = [answer for answer in [*answers, _address(host_params["host"])] if not _public(answer)]
+        if refused:
+            raise AddressRefused(f"{host} leads to an address that is not public")
+        return host_params, pool_kwargs
+
+    def _pinned(self, request: requests.PreparedRequest, host_params: Any, pool_kwargs: Any, address: Address) -> Any:
+        host, port = host_params["host"], host_params["port"]
+        name = f"[{host}]" if ":" in host else host
+        request.headers["Host"] = f"{name}:{port}" if port is not None else name
+        if self._https:
+            pool_kwargs |= {"assert_hostname": host, "server_hostname": host}
+        return {**host_params, "host": str(address)}, pool_kwargs
+
+
+def _resolve(host: str, port: int) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise requests.ConnectionError(f"{host} cannot be resolved: {error}") from error
+    return [_address(str(entry[4][0])) for entry in found]
+
+
+def _address(text: str) -> Address:
+    return ipaddress.ip_address(text.strip("[]").split("%")[0])
+
+
+def _in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _metadata(address: Address) -> bool:
+    """Whether a metadata service is there, in any spelling that a kernel or a gateway would undo."""
+    return any(_in(meant, METADATA) for meant in [address, *_embedded(address)])
+
+
+def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address may stand for."""
+    if address.version == 4:
+        return []
+    packed = address.packed
+    last = ipaddress.IPv4Address(packed[12:])  # mapped, compatible, SIIT, NAT64, ISATAP
+    return [last, ipaddress.IPv4Address(packed[2:6])] if packed[:2] == bytes.fromhex("2002") else [last]
+
+
+def _public(address: Address) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        return False
+    return address.is_global and not address.is_multicast and not _in(address, ALSO_REFUSED)
