@@ -1,0 +1,197 @@
+"""Fixtures: Debian's Chromium, and a Flower that has watched one job of each kind, a failed one and a parked one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+from celery import Celery
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tests.conftest import image
+from tests.running import WEBHOOK_SECRET, WorkerProcess
+from tests.waiting import wait_until
+from worker.cli.embedded import EmbeddedValkey
+from worker.cli.processes import Child, free_port
+from worker.sandbox.remote import SandboxProcess
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+USER = "operator"
+PASSWORD = "correct-horse"
+REDIS_PASSWORD = "redis-battery"
+API_KEY = "sandbox-key"
+HOOK_PATH = "/hooks/of-a-tenant"
+HOOK_QUERY = "token=staple"
+
+KINDS = {
+    "image": "photogpt.generate_image",
+    "upscale": "photogpt.upscale_image",
+    "video": "photogpt.generate_video",
+    "training": "photogpt.train_model",
+    "refused": "photogpt.generate_image",
+    "parked": "photogpt.generate_image",
+}
+"""The jobs of the scene, each with the task that its producer named."""
+
+
+@pytest.fixture(scope="session")
+def programs() -> tuple[str, str]:
+    """Where Chromium and its driver are. Missing ones fail in CI, and skip at home."""
+    found = shutil.which("chromium"), shutil.which("chromedriver")
+    chromium, driver = found
+    if chromium is None or driver is None:
+        why = "Chromium is missing: `ops/install-chromium` installs it (Debian, as root)"
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(why)
+        pytest.skip(why)
+    return chromium, driver
+
+
+@contextmanager
+def chromium_at(programs: tuple[str, str], profile: Path) -> Iterator[Chrome]:
+    """Run Chromium with a profile of its own. Both paths are given, so that selenium looks for no download."""
+    options = ChromeOptions()
+    options.binary_location, driver = programs
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    chrome = Chrome(options=options, service=ChromeService(driver))
+    try:
+        chrome.set_page_load_timeout(30)
+        page = {"width": 1400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", page)
+        yield chrome
+    finally:
+        chrome.quit()
+
+
+@pytest.fixture
+def stranger(programs: tuple[str, str], tmp_path: Path) -> Iterator[Chrome]:
+    """A browser that has logged in nowhere."""
+    with chromium_at(programs, tmp_path / "profile") as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def browser(programs: tuple[str, str], scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser whose operator has logged in to Flower."""
+    with chromium_at(programs, tmp_path_factory.mktemp("profile")) as chrome:
+        chrome.get(scene.url("/broker", login=True))
+        yield chrome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A Flower, and what it has seen."""
+
+    port: int
+    ids: dict[str, str]
+    """Task ids as their producer got them, by the names in KINDS."""
+    node: str
+
+    def url(self, path: str, *, login: bool = False) -> str:
+        """Return the address of a page."""
+        return f"http://{f'{USER}:{PASSWORD}@' if login else ''}127.0.0.1:{self.port}{path}"
+
+    def ask(self, path: str) -> Any:
+        """Return what Flower's API says."""
+        return _ask(self.port, path)
+
+
+@pytest.fixture(scope="module")
+def scene(sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A worker and a Flower on a Valkey of their own, with a password, and jobs from a bare producer."""
+    logs = tmp_path_factory.mktemp("flower")
+    port = free_port()
+    sandbox_process.control.reset()
+    with ExitStack() as stop:
+        valkey = EmbeddedValkey(logs / "valkey")  # other tests' workers live as long as the session, on its Valkey
+        stop.callback(valkey.stop)
+        env = _environment(valkey, sandbox_process, port)
+        running = WorkerProcess(env, logs / "worker.log", "--name", "line-1")
+        stop.callback(running.child.stop)
+        running.ready()
+        flower = Child("flower", [sys.executable, "-m", "worker.cli.main", "flower"], env=env, log=logs / "flower.log")
+        stop.callback(flower.stop)
+        wait_until(lambda: _sees_worker(port), f"Flower sees the worker; its log is {logs / 'flower.log'}", within=40)
+        with Celery("somebody-else", broker=valkey.url, backend=valkey.url, set_as_current=False) as producer:
+            ids = _enqueue(producer, sandbox_process)
+        wait_until(lambda: _has_seen(port, ids), "Flower has seen how every job went", within=40)
+        yield Scene(port=port, ids=ids, node=next(iter(_ask(port, "/api/workers"))))
+
+
+def _environment(valkey: EmbeddedValkey, sandbox: SandboxProcess, port: int) -> dict[str, str]:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.acl_setuser(
+            "service", enabled=True, passwords=[f"+{REDIS_PASSWORD}"], commands=["+@all"], keys=["*"], channels=["*"]
+        )
+    return {
+        "PHOTOGPT_REDIS_URL": valkey.url.replace("://", f"://service:{REDIS_PASSWORD}@"),
+        "PHOTOGPT_BASE_URL": sandbox.base_url,
+        "PHOTOGPT_API_KEY": API_KEY,
+        "PHOTOGPT_JOB_POLL_INTERVAL_S": "0.3",
+        "PHOTOGPT_MODEL_POLL_INTERVAL_S": "0.5",
+        "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+        "PHOTOGPT_FLOWER_PORT": str(port),
+        "PHOTOGPT_FLOWER_USER": USER,
+        "PHOTOGPT_FLOWER_PASSWORD": PASSWORD,
+    }
+
+
+def _enqueue(producer: Celery, sandbox: SandboxProcess) -> dict[str, str]:
+    """Send what KINDS names, and wait for all but the parked one."""
+    sandbox.control.model("a-model", duration_s=0.5)
+    hook = f"http://hooks.example{HOOK_PATH}?{HOOK_QUERY}"
+    asked: dict[str, dict[str, Any]] = {
+        "image": {"request": image(), "webhook_url": hook, "metadata": {"order": 1207}},
+        "upscale": {"request": {"imageID": "image_1207", "sandbox": {"duration_s": 0.5}}},
+        "video": {"request": image() | {"modelID": "veo-3.1"}},
+        "training": {"request": {"modelID": "a-model"}},
+        "refused": {"request": {"modelID": "nanobanana"}},
+        "parked": {"request": image(duration_s=600)},
+    }
+    sent = {name: producer.send_task(KINDS[name], kwargs=kwargs) for name, kwargs in asked.items()}
+    for name, result in sent.items():
+        if name != "parked":
+            result.get(timeout=30, propagate=False)
+    return {name: result.id for name, result in sent.items()}
+
+
+def _ask(port: int, path: str) -> Any:
+    answer = requests.get(f"http://127.0.0.1:{port}{path}", auth=(USER, PASSWORD), timeout=10)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _sees_worker(port: int) -> bool:
+    """Whether Flower gets the worker's events, and has asked it what it is."""
+    try:
+        heard = [worker for worker in _ask(port, "/workers?json=1")["data"] if worker["status"]]
+        return bool(heard) and bool(_ask(port, "/api/workers?refresh=1"))
+    except requests.RequestException:
+        return False
+
+
+def _has_seen(port: int, ids: dict[str, str]) -> bool:
+    tasks = _ask(port, "/api/tasks")
+    ended = {name for name, task_id in ids.items() if tasks.get(task_id, {}).get("state") in {"SUCCESS", "FAILURE"}}
+    return ended == set(ids) - {"parked"} and ids["parked"] in tasks

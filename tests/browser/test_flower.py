@@ -1,0 +1,170 @@
+"""What operators see of the service in Flower, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import requests
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as seen
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.browser.conftest import API_KEY, HOOK_PATH, HOOK_QUERY, KINDS, PASSWORD, REDIS_PASSWORD, Scene
+from tests.running import WEBHOOK_SECRET
+from worker.messages import TICKS
+
+SECRETS = (
+    API_KEY,
+    WEBHOOK_SECRET,
+    WEBHOOK_SECRET.removeprefix("whsec_"),
+    REDIS_PASSWORD,
+    PASSWORD,
+    HOOK_PATH,
+    HOOK_QUERY,
+)
+TICK_NAMES = set(TICKS.values())
+SHOWN = {"tasks", "task"}
+"""The pictures that stand in ops/flower/."""
+
+ROW = "#tasks-table tbody tr"
+
+
+def screenshot(browser: Chrome, name: str, tmp_path: Path) -> None:
+    """Keep a picture of the page in the test's own folder, and where FLOWER_SCREENSHOTS says if it is shown there."""
+    picture = tmp_path / f"{name}.png"
+    browser.save_screenshot(str(picture))
+    shown = os.environ.get("FLOWER_SCREENSHOTS")
+    if shown and name in SHOWN:
+        shutil.copy(picture, shown)
+
+
+def open_tasks(browser: Chrome, scene: Scene) -> dict[str, dict[str, str]]:
+    """Open the tasks page, wait for its table, and return the cells of each row by column and task id."""
+    browser.get(scene.url("/tasks"))
+    WebDriverWait(browser, 20).until(lambda shown: len(shown.find_elements(By.CSS_SELECTOR, ROW)) >= len(scene.ids))
+    columns = [cell.get_attribute("data-column") or "" for cell in browser.find_elements(By.CSS_SELECTOR, "th")]
+    columns = list(dict.fromkeys(filter(None, columns)))  # the table's head is there twice: it scrolls
+    rows = {}
+    for row in browser.find_elements(By.CSS_SELECTOR, ROW):
+        cells = [cell.get_attribute("textContent") or "" for cell in row.find_elements(By.TAG_NAME, "td")]
+        rows[row.get_attribute("id") or ""] = dict(zip(columns, cells, strict=True))
+    return rows
+
+
+def statuses(browser: Chrome, url: str) -> list[int]:
+    """Return what a page was answered with since this was last asked."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
+    answers = [event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"]
+    return [answer["status"] for answer in answers if answer["url"] == url]
+
+
+def test_without_login_there_is_nothing_to_see(scene: Scene, stranger: Chrome) -> None:
+    """Who has no login sees no page and no data, and is told so with 401."""
+    for path in ("/", "/tasks", "/workers", f"/task/{scene.ids['image']}", "/broker", "/api/tasks", "/api/workers"):
+        assert requests.get(scene.url(path), timeout=10).status_code == 401, path
+    stranger.get(scene.url("/tasks"))
+    WebDriverWait(stranger, 10).until(lambda shown: 401 in statuses(shown, scene.url("/tasks")))
+    assert not stranger.find_elements(By.ID, "tasks-table")
+    assert [task_id for task_id in scene.ids.values() if task_id in stranger.page_source] == []
+
+
+def test_a_wrong_password_is_no_login(scene: Scene) -> None:
+    """The right name with another password is refused as well."""
+    answer = requests.get(scene.url("/tasks"), auth=("operator", "wrong"), timeout=10)
+    assert answer.status_code == 401
+
+
+def test_tasks_stand_under_their_producers_ids(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The tasks page lists every job under the id and the task name that its producer knows, with how it went."""
+    rows = open_tasks(browser, scene)
+    screenshot(browser, "tasks", tmp_path)
+    for name, task_id in scene.ids.items():
+        assert task_id in rows, name
+        assert rows[task_id]["name"] == KINDS[name]
+        assert task_id in rows[task_id]["uuid"]
+    states = {name: rows[task_id]["state"].strip() for name, task_id in scene.ids.items()}
+    assert states == dict.fromkeys(("image", "upscale", "video", "training"), "SUCCESS") | {
+        "refused": "FAILURE",
+        "parked": "STARTED",
+    }
+
+
+def test_ticks_do_not_flood_the_table(scene: Scene, browser: Chrome) -> None:
+    """Polls, triggers and deliveries happen all the time and are no rows: Flower shows jobs."""
+    rows = open_tasks(browser, scene)
+    assert {row["name"] for row in rows.values()}.isdisjoint(TICK_NAMES)
+    assert set(scene.ask("/api/tasks")) == set(scene.ids.values())
+
+
+def test_arguments_hold_no_secret(scene: Scene, browser: Chrome) -> None:
+    """The tasks page shows what was asked for, and of a webhook no more than its host."""
+    row = open_tasks(browser, scene)[scene.ids["image"]]
+    assert "nanobanana" in row["kwargs"]
+    assert "a quiet harbour" in row["kwargs"]
+    assert "hooks.example" in row["kwargs"]
+    leaked = [secret for secret in SECRETS if secret in browser.page_source]
+    assert leaked == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/tasks", "/api/workers", "/broker", "/worker/{node}", "/task/{image}", "/metrics"]
+)
+def test_no_page_holds_a_secret(scene: Scene, path: str) -> None:
+    """Whatever Flower can be asked, no answer holds a key, a secret, a password, or a webhook's path."""
+    url = scene.url(path.format(node=scene.node, image=scene.ids["image"]))
+    answer = requests.get(url, auth=("operator", PASSWORD), timeout=20)
+    assert answer.status_code == 200
+    assert [secret for secret in SECRETS if secret in answer.text] == []
+
+
+def test_a_tasks_page_tells_its_outcome(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """A click on a row's id opens the task's page with state, arguments and outcome."""
+    open_tasks(browser, scene)
+    task_id = scene.ids["image"]
+    browser.find_element(By.CSS_SELECTOR, f"#tasks-table a[href$='{task_id}']").click()
+    WebDriverWait(browser, 20).until(seen.url_contains(f"/task/{task_id}"))
+    WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "task-page"), "SUCCESS"))
+    screenshot(browser, "task", tmp_path)
+    page = browser.find_element(By.ID, "task-page").text
+    for text in (task_id, "photogpt.generate_image", "a quiet harbour", "'state': 'succeeded'", "generation_id"):
+        assert text in page
+
+
+def test_a_refused_job_says_why(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The page of a failed task names the reason, and the field that was wrong."""
+    browser.get(scene.url(f"/task/{scene.ids['refused']}"))
+    WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "task-page"), "FAILURE"))
+    screenshot(browser, "refused", tmp_path)
+    assert "invalid_request: request.prompt" in browser.find_element(By.ID, "task-page").text
+
+
+def test_a_parked_job_can_be_looked_at_and_revoked(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """A job that waits for PhotoGPT is STARTED; its button revokes, which cancels (tests/integration/test_line.py)."""
+    browser.get(scene.url(f"/task/{scene.ids['parked']}"))
+    WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "task-page"), "STARTED"))
+    screenshot(browser, "parked", tmp_path)
+    assert browser.find_elements(By.CSS_SELECTOR, ".detail-actions button") != []
+
+
+def test_workers_are_online(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The workers page shows the worker under its name, online."""
+    browser.get(scene.url("/workers"))
+    row = f"//table[@id='workers-table']/tbody/tr[td[contains(., '{scene.node}')]]"
+    WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.XPATH, row), "Online"))
+    WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "workers-online"), "1"))
+    screenshot(browser, "workers", tmp_path)
+    assert scene.node.startswith("line-1@")
+
+
+def test_pages_load_without_errors(scene: Scene, browser: Chrome) -> None:
+    """Nothing that a page loads is missing or refused, or comes from another host."""
+    open_tasks(browser, scene)
+    script = "return JSON.stringify(performance.getEntriesByType('resource').map(e => [e.name, e.responseStatus]))"
+    loaded = json.loads(browser.execute_script(script))
+    assert loaded
+    assert [entry for entry in loaded if entry[1] >= 400 or not entry[0].startswith(scene.url("/"))] == []

@@ -1,0 +1,66 @@
+"""Commands in processes of their own, and what becomes of their children."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.waiting import wait_until
+from worker.cli.processes import Child
+
+COMMAND = (sys.executable, "-m", "worker.cli.main")
+
+
+class Running:
+    """A command that goes on until it is told to end."""
+
+    def __init__(self, log: Path, env: dict[str, str], *argv: str) -> None:
+        """Start it."""
+        self._log = log
+        self.child = Child(argv[0], [*COMMAND, *argv], env=env, log=log)
+
+    def text(self) -> str:
+        """Return what it printed so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def says(self, words: str, *, within: float = 40) -> str:
+        """Wait until it has printed some words, and return everything."""
+        wait_until(
+            lambda: words in self.text() or self.child.ended is not None,
+            f"{self.child.name} prints {words!r}",
+            within=within,
+        )
+        assert words in self.text(), self.text()
+        return self.text()
+
+    def children(self) -> dict[int, str]:
+        """Return its child processes, each with its command line."""
+        pid = self.child.pid
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {int(name): Path(f"/proc/{name}/cmdline").read_text().replace("\0", " ") for name in found}
+
+    def signalled(self, signum: int) -> int:
+        """Send a signal and return the exit code."""
+        self.child.tell(signum)
+        wait_until(lambda: self.child.ended is not None, f"{self.child.name} has ended")
+        return self.child.stop()
+
+
+def run(env: dict[str, str], *argv: str, within: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    child = subprocess.run(
+        [*COMMAND, *argv], env={**os.environ, **env}, capture_output=True, text=True, timeout=within, check=False
+    )
+    assert "Traceback" not in child.stderr, child.stderr
+    return child
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, collected or not."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,158 @@
+"""`replay`: what did not succeed, enqueued afresh."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from tests.cli.conftest import Invoke
+from tests.cli.test_reading import SOON, state_of
+from tests.conftest import paid
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+from worker.store import keys
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+REFUSED = {"match": "trigger*", "count": 1, "action": {"status": 400, "message": "No such ratio."}}
+BROKEN = '{"prompt": "x", "sandbox": {"duration_s": 0.2, "end": "failed"}}'
+
+
+def run(invoke: Invoke, job_id: str, body: str = SOON, *argv: str) -> None:
+    """Run a job to its end."""
+    invoke("submit", "image", "--request", body, "--id", job_id, "--wait", *argv)
+
+
+def lost_answer(invoke: Invoke, sandbox: SandboxProcess, job_id: str) -> None:
+    """Let a job end while it is not known whether PhotoGPT has started it."""
+    sandbox.control.faults(
+        [
+            {"match": "trigger*", "count": 1, "action": {"drop_after": True}},
+            {"match": "listJobs", "action": {"status": 500}},
+        ]
+    )
+    run(invoke, job_id, SOON, "--deadline", "1.5")
+    sandbox.control.clear()
+
+
+def test_one_job(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """A failed job comes back as a new one, with its request, metadata and webhook settings."""
+    sandbox.control.faults([REFUSED])
+    extra = ("--metadata", '{"order": 7}', "--webhook-url", "http://127.0.0.1:9/hook", "--event", "job.failed")
+    run(invoke, "old", SOON, *extra)
+
+    done = invoke("replay", "old")
+
+    assert done.exit_code == 0
+    [new] = done.stdout.split()
+    assert "old (failed: invalid_request) is enqueued afresh as" in done.stderr
+    wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
+    before: Any = client.hgetall(keys.job("old"))
+    after: Any = client.hgetall(keys.job(new))
+    same = ("kind", "request", "metadata", "webhook_url", "webhook_events")
+    assert [after[name] for name in same] == [before[name] for name in same]
+    assert before["state"] == "failed"
+    assert paid(sandbox) == 1
+
+
+def test_only_once(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """A job that was replayed is not replayed again, and the refusal names the new one."""
+    sandbox.control.faults([REFUSED])
+    run(invoke, "old")
+    [new] = invoke("replay", "old").stdout.split()
+
+    again = invoke("replay", "old")
+
+    assert again.exit_code == 1
+    assert f"it was replayed already, as {new}" in again.stderr
+    wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
+    assert paid(sandbox) == 1
+
+
+def test_a_replay_that_was_cut_off(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """A command that died before the new job was written is made good by the next one, under the same new id."""
+    sandbox.control.faults([REFUSED])
+    run(invoke, "old")
+    client.hset(keys.job("old"), "replayed_as", "chosen-before")
+
+    assert invoke("replay", "old").stdout.split() == ["chosen-before"]
+
+
+def test_what_may_be_paid_for(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """A job with a generation, or whose trigger had no known answer, needs `--even-if-paid`."""
+    run(invoke, "tried", BROKEN)
+    lost_answer(invoke, sandbox, "in-doubt")
+
+    refused = invoke("replay", "tried", "in-doubt")
+    forced = invoke("replay", "in-doubt", "--even-if-paid")
+
+    assert refused.exit_code == 1
+    assert not refused.stdout
+    assert "tried: not replayed: PhotoGPT may have charged for its generation job_" in refused.stderr
+    assert "in-doubt: not replayed: PhotoGPT was asked and its answer was lost" in refused.stderr
+    assert forced.exit_code == 0
+    [new] = forced.stdout.split()
+    wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
+    assert paid(sandbox) == 3
+
+
+def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """All that failed lately is replayed after a question, which `--yes` answers; the rest is left alone."""
+    sandbox.control.faults([REFUSED | {"count": 2}])
+    run(invoke, "first")
+    run(invoke, "second")
+    run(invoke, "fine")
+    run(invoke, "tried", BROKEN)
+
+    asked = invoke("replay", "--state", "failed", input="n\n")
+    done = invoke("replay", "--state", "failed", "--since", "15m", "--yes")
+
+    assert asked.exit_code == 1
+    assert "Enqueue 2 jobs afresh?" in asked.stderr
+    assert not asked.stdout
+    assert done.exit_code == 0
+    assert len(done.stdout.split()) == 2
+    assert "tried: not replayed" in done.stderr
+    assert "nothing to replay" in invoke("replay", "--state", "failed", "--yes").stderr
+    listed = [json.loads(line)["id"] for line in invoke("jobs", "--json").stdout.splitlines()]
+    assert len(listed) == 6
+
+
+def test_since(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """What ended before the given time is not touched."""
+    sandbox.control.faults([REFUSED])
+    run(invoke, "old")
+    client.hset(keys.job("old"), "finished_at", "2026-01-01T00:00:00.000Z")
+
+    assert "nothing to replay" in invoke("replay", "--state", "failed", "--yes").stderr
+
+
+def test_refusals(invoke: Invoke, client: redis.Redis) -> None:
+    """What is not known, has not ended or has succeeded is refused; so are arguments that say nothing or too much."""
+    run(invoke, "fine")
+    invoke("submit", "image", "--request", '{"prompt": "x", "sandbox": {"end": "never"}}', "--id", "runs")
+
+    said = invoke("replay", "fine", "runs", "nobody")
+
+    assert said.exit_code == 1
+    assert "fine: not replayed: it succeeded" in said.stderr
+    assert "runs: not replayed: it has not ended: " in said.stderr
+    assert "nobody: not replayed: there is no such job" in said.stderr
+    assert invoke("replay").exit_code == 2
+    assert invoke("replay", "fine", "--state", "failed").exit_code == 2
+    assert "'yesterday' is no time" in invoke("replay", "--state", "failed", "--since", "yesterday").stderr
+
+
+def test_a_submission_that_never_was_one(invoke: Invoke, client: redis.Redis) -> None:
+    """A job that was refused for its arguments has nothing to enqueue afresh, and stays as it is."""
+    fields: Any = {"id": "bad", "kind": "image", "state": "failed", "reason": "invalid_request", "request": "{}"}
+    client.hset(keys.job("bad"), mapping=fields)
+
+    said = invoke("replay", "bad")
+
+    assert said.exit_code == 1
+    assert "bad: not replayed: request" in said.stderr
+    assert not client.hexists(keys.job("bad"), "replayed_as")

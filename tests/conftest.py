@@ -1,0 +1,154 @@
+"""Fixtures: a real Valkey, the sandbox, and real worker processes. Slow parts live as long as the session.
+
+`TEST_BROKER_URL=rabbitmq pytest tests/integration/test_line.py …` sends the messages through a private RabbitMQ node;
+an `amqp://…` URL through a node of yours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import redis
+from celery import Celery
+
+from config.settings import Settings, load_settings
+from tests.outage.rabbitmq import RabbitMQ
+from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess
+from worker.cli.embedded import EmbeddedValkey
+from worker.sandbox.remote import SandboxProcess
+
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")  # a busy machine is no finding
+
+for name in [name for name in os.environ if name.startswith("PHOTOGPT_")]:
+    del os.environ[name]  # nothing of the developer's own environment decides a test
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A Valkey server for the session."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
+    """A client of an empty Valkey."""
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as opened:
+        opened.flushall()
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[SandboxProcess]:
+    """The sandbox in its own process for the session."""
+    with SandboxProcess("--duration", "upscale=0.5", "--duration", "image=0.5") as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
+    """A sandbox that has seen nothing yet."""
+    sandbox_process.control.reset()
+    sandbox_process.control.clear()
+    return sandbox_process
+
+
+@pytest.fixture(scope="session")
+def broker_url(valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the messages go: with the ledger, unless `TEST_BROKER_URL` says otherwise."""
+    wanted = os.environ.get("TEST_BROKER_URL", valkey.url)
+    if wanted != "rabbitmq":
+        yield wanted
+        return
+    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    yield node.url
+    node.close()
+
+
+def told(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
+    """Return what a worker in a test is told: short waits, the sandbox, loopback receivers."""
+    return {
+        "PHOTOGPT_REDIS_URL": valkey.url,
+        "PHOTOGPT_BASE_URL": sandbox.base_url,
+        "PHOTOGPT_API_KEY": "sandbox-key",
+        "PHOTOGPT_API_CALL_DEADLINE_S": "5",
+        "PHOTOGPT_JOB_POLL_INTERVAL_S": "0.3",
+        "PHOTOGPT_MODEL_POLL_INTERVAL_S": "0.5",
+        "PHOTOGPT_UNCERTAIN_SETTLE_S": "1",
+        "PHOTOGPT_CLOCK_SKEW_S": "5",
+        "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+        "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+    }
+
+
+@pytest.fixture(scope="session")
+def environment(valkey: EmbeddedValkey, broker_url: str, sandbox_process: SandboxProcess) -> dict[str, str]:
+    """What a worker in a test is told."""
+    elsewhere = {"PHOTOGPT_BROKER_URL": broker_url} if broker_url != valkey.url else {}
+    return elsewhere | told(valkey, sandbox_process)
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that such a worker has."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def session_worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker process that serves all tests which do it no harm."""
+    running = WorkerProcess(environment, tmp_path_factory.mktemp("worker") / "worker.log").ready()
+    yield running
+    running.child.stop()
+
+
+@pytest.fixture
+def worker(client: redis.Redis, sandbox: SandboxProcess, session_worker: WorkerProcess) -> WorkerProcess:
+    """A worker process on an empty Valkey and an empty sandbox."""
+    del client, sandbox
+    return session_worker
+
+
+@pytest.fixture
+def own_worker(client: redis.Redis, environment: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A worker process on an empty Valkey, to be killed."""
+    del client
+    running = WorkerProcess(environment, tmp_path / "worker.log").ready()
+    yield running
+    running.child.stop()
+
+
+@pytest.fixture
+def producer(valkey: EmbeddedValkey, broker_url: str) -> Iterator[Celery]:
+    """Somebody else's service: a bare Celery app that knows nothing of our code."""
+    app = Celery("somebody-else", broker=broker_url, backend=valkey.url, set_as_current=False)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that takes everything."""
+    running = Receiver()
+    yield running
+    running.close()
+
+
+def image(**sandbox: Any) -> dict[str, Any]:
+    """Return an image request; the arguments are the sandbox's own (`duration_s`, `end`, …)."""
+    return {"modelID": "nanobanana", "prompt": "a quiet harbour", "sandbox": {"duration_s": 0.5, **sandbox}}
+
+
+def paid(sandbox: SandboxProcess) -> int:
+    """Return how many generations were created, each of which would have cost credits."""
+    created = sandbox.control.state(lists=False)["created"]
+    return sum(count for kind, count in created.items() if kind != "training")

@@ -1,0 +1,1 @@
+"""Each seam against the real thing it talks to."""

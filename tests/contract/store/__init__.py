@@ -1,0 +1,1 @@
+"""Each Lua verb on a real Valkey."""

@@ -1,0 +1,143 @@
+"""The ledger on a real Valkey, and a watch over what is left in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+
+from config.settings import Settings
+from tests.unit.factories import make_job
+from worker.domain.decision import Submitted
+from worker.domain.job import Job, Kind
+from worker.store import keys
+from worker.store.codec import FIELDS, decode
+from worker.store.connection import Store, open_store
+from worker.store.keys import Lane
+from worker.store.lanes import Claim, Wake
+from worker.store.records import Accepted
+
+PERMANENT = [
+    re.compile(re.sub(r"<\w+>", r"\\w+", row.split("`")[1]) + r"\Z")
+    for row in (keys.__doc__ or "").splitlines()
+    if row.startswith("| `") and "| never;" in row
+]
+"""What the key table documents as never ending, with the reason: a fixed number of keys."""
+
+
+@pytest.fixture
+def store_settings(valkey: Any) -> Settings:
+    """Short enough to tell lifetimes apart."""
+    return Settings(_env_file=None, redis_url=valkey.url, retention_s=5000, idempotency_ttl_s=700)
+
+
+@pytest.fixture
+def store(client: redis.Redis, store_settings: Settings) -> Iterator[Store]:
+    """An empty ledger."""
+    del client
+    opened = open_store(store_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(autouse=True)
+def every_key_ends(client: redis.Redis) -> Iterator[None]:
+    """Fail the test that leaves a key without an end."""
+    yield
+    endless = [name for name in client.scan_iter() if client.ttl(name) == -1]
+    assert [name for name in endless if not any(allowed.match(name) for allowed in PERMANENT)] == []
+
+
+@dataclass
+class Line:
+    """Moves jobs along the line as the pipeline does."""
+
+    store: Store
+    client: Any  # redis-py's answers are typed for two clients at once
+    made: int = 0
+    tokens: dict[Lane, str] = field(default_factory=dict)
+
+    def job(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
+        """Return a job of now, with an id of its own."""
+        self.made += 1
+        now = round(self.store.clock(), 3)
+        return make_job(kind, **{"id": f"job-{self.made}", "created_at": now, "deadline_at": now + 3600} | changes)
+
+    def accept(self, job: Job, *, digest: str = "digest", continuation: str = '{"task":"t"}') -> list[Wake]:
+        """Accept it, which must succeed."""
+        answer = self.store.jobs.accept(job, digest=digest, continuation=continuation)
+        assert isinstance(answer, Accepted)
+        self.remember(answer.wakes)
+        return answer.wakes
+
+    def accepted(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
+        """Return a job that was accepted."""
+        job = self.job(kind, **changes)
+        self.accept(job)
+        return job
+
+    def submitted(self, kind: Kind = Kind.IMAGE, generation: str | None = "g-1", **changes: Any) -> Job:
+        """Return a job that PhotoGPT took, to be looked at at once."""
+        job = self.accepted(kind, **changes)
+        assert self.store.jobs.intend(job)
+        wakes = self.store.jobs.submitted(job, Submitted(generation), look_after=0)
+        assert wakes is not None
+        self.remember(wakes)
+        return self.read(job)
+
+    def read(self, job: Job) -> Job:
+        """Return the job as the ledger has it."""
+        found = self.store.jobs.get(job.id)
+        assert found is not None
+        return found
+
+    def remember(self, wakes: list[Wake]) -> None:
+        """Keep the tokens that go out."""
+        self.tokens |= {found.lane: found.token for found in wakes}
+
+    def token(self, lane: Lane) -> str:
+        """Return the token that the next tick of a lane has to carry."""
+        return str(self.client.hget(keys.loop(lane), "token"))
+
+    def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease: float = 30) -> Claim | None:
+        """Claim as a tick does."""
+        return self.store.lanes.claim(
+            lane, token or self.token(lane), limit=limit, lease=lease, prefix=keys.JOB, fields=FIELDS
+        )
+
+    def claimed(self, lane: Lane, **options: Any) -> list[Job]:
+        """Return the jobs of a claim, which must not be stale."""
+        found = self.claim(lane, **options)
+        assert found is not None
+        return [decode(record) for record in found.records]
+
+    def lanes_of(self, job_id: str) -> set[Lane]:
+        """Return the lanes that a job is in."""
+        return {lane for lane in Lane if self.client.zscore(keys.lane(lane), job_id) is not None}
+
+    def due_in(self, lane: Lane, member: str) -> float:
+        """Return the seconds until a member comes due."""
+        return float(self.client.zscore(keys.lane(lane), member)) - self.store.clock()
+
+    def make_due(self, lane: Lane, *members: str) -> None:
+        """Let time pass for some members."""
+        for member in members:
+            self.client.zadd(keys.lane(lane), {member: self.store.clock() - 1}, xx=True)
+
+    def events(self, job: Job) -> list[str]:
+        """Return the types of a job's events."""
+        return [fields["type"] for _, fields in self.client.xrange(keys.events(job.id))]
+
+    def ttl(self, name: str) -> int:
+        """Return the seconds that a key has left."""
+        return int(self.client.ttl(name))
+
+
+@pytest.fixture
+def line(store: Store, client: redis.Redis) -> Line:
+    """The line on an empty ledger."""
+    return Line(store, client)

@@ -1,0 +1,271 @@
+"""The end: once, whole, and told to everybody who waits."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.contract.store.conftest import Line
+from tests.unit.factories import success
+from worker.domain.decision import Again, Submitted
+from worker.domain.delivery import SCHEDULE_S, Delivery
+from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind
+from worker.domain.reason import Reason
+from worker.store import codec, deliveries, keys
+from worker.store.deliveries import decode
+from worker.store.keys import Lane
+from worker.store.records import Finished
+
+URL = "https://shop.example/hooks"
+
+
+def finish(line: Line, job: Job, ending: Ending | None = None, **options: Any) -> Finished:
+    """End a job, which must succeed."""
+    finished = line.store.jobs.finish(job, ending or success(), **options)
+    assert finished is not None
+    return finished
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_an_end_is_whole(line: Line, kind: Kind, state: JobState) -> None:
+    """Record, event, webhook and result are one outcome."""
+    job = line.submitted(kind, webhook_url=URL, metadata={"order": 7})
+    finished = finish(line, job, success(state=state, error=None if state is JobState.SUCCEEDED else "why"))
+    noun = "model" if kind is Kind.TRAINING else "job"
+    assert line.store.jobs.outcome(job.id) == finished.outcome
+    *_, (_, told) = line.client.xrange(keys.events(job.id))
+    assert (told["type"], told["sequence"]) == (f"{noun}.{state.value}", "4")
+    assert json.loads(told["data"]) == finished.outcome
+    *_, (_, everybody) = line.client.xrange(keys.EVENTS)
+    assert {name: everybody[name] for name in told} == told
+    (delivery,) = line.store.deliveries.of_job(job.id)
+    assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
+    assert finished.continuation == '{"task":"t"}'
+    assert {wake.lane for wake in finished.wakes} == {Lane.RESULTS, Lane.DELIVERIES}
+
+
+@pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
+def test_a_job_can_end_wherever_it_is(line: Line, stage: str) -> None:
+    """It then waits for nothing but its result."""
+    job = line.accepted() if stage == "queued" else line.submitted()
+    if stage == "running":
+        line.store.jobs.running(job, look_after=5)
+    finish(line, line.read(job))
+    assert line.lanes_of(job.id) == {Lane.RESULTS}
+    assert 5 < line.due_in(Lane.RESULTS, job.id) <= 10
+
+
+def test_a_second_end_is_none(line: Line) -> None:
+    """The first one stands, to the last byte."""
+    job = line.submitted(webhook_url=URL)
+    finish(line, job)
+    before = {name: line.client.dump(name) for name in line.client.scan_iter()}
+    other = Ending(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="late", model_id="other")
+    assert line.store.jobs.finish(job, other, looked=True) is None
+    assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
+
+
+def test_of_many_ends_at_once_one_counts(line: Line) -> None:
+    """A cancel, a look and a deadline in one moment."""
+    job = line.submitted(webhook_url=URL)
+    with ThreadPoolExecutor(8) as pool:
+        ends = list(
+            pool.map(lambda state: line.store.jobs.finish(job, success(state=state)), sorted(TERMINAL) * 4),
+        )
+    (finished,) = [end for end in ends if end is not None]
+    assert line.store.jobs.outcome(job.id) == finished.outcome
+    assert len(line.events(job)) == 3
+    assert len(line.store.deliveries.of_job(job.id)) == 1
+
+
+def test_the_last_look_is_counted(line: Line) -> None:
+    """In the record and in what is published."""
+    job = line.submitted()
+    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=0, looked=True))])
+    finished = finish(line, line.read(job), looked=True)
+    assert finished.outcome["polls"] == 2
+    assert line.read(job).polls == 2
+
+
+def test_what_was_in_the_way_is_no_longer_told(line: Line) -> None:
+    """A success has no reason."""
+    job = line.submitted()
+    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
+    finished = finish(line, line.read(job))
+    assert (finished.outcome["reason"], finished.outcome["error"]) == (None, None)
+    assert line.store.jobs.outcome(job.id) == finished.outcome
+
+
+def test_what_is_published_is_what_is_stored_even_from_an_old_view(line: Line) -> None:
+    """A cancel read the job before PhotoGPT took it; the webhook must not deny the generation that the record has."""
+    old = line.accepted()
+    assert line.store.jobs.intend(old)
+    line.store.jobs.submitted(old, Submitted("g-1"), look_after=5)
+    finished = line.store.jobs.finish(old, Ending(state=JobState.CANCELED, reason=Reason.CANCELED))
+    assert finished is None or finished.outcome == line.store.jobs.outcome(old.id)
+
+
+def test_an_end_that_overlooks_the_question_is_refused(line: Line) -> None:
+    """A cancel was decided before PhotoGPT was asked: that nothing is charged is no longer true."""
+    old = line.accepted()
+    assert line.store.jobs.intend(old)
+    assert line.store.jobs.finish(old, Ending(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
+    assert line.store.jobs.finish(line.read(old), Ending(state=JobState.CANCELED, reason=Reason.CANCELED)) is not None
+
+
+@pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
+@pytest.mark.parametrize("damage", [{"request": "{"}, {"kind": "song"}, {"deadline_at": "soon"}])
+def test_a_record_that_cannot_be_read_can_be_ended(line: Line, stage: str, damage: dict[str, str]) -> None:
+    """Whatever state it is in, so that it does not come back for ever."""
+    job = line.accepted() if stage == "queued" else line.submitted()
+    if stage == "running":
+        line.store.jobs.running(job, look_after=0)
+    line.client.hset(keys.job(job.id), mapping=damage)
+    found = line.claim(Lane.TRIGGERS if stage == "queued" else Lane.JOBS)
+    assert found is not None
+    (record,) = found.records
+    saved = codec.salvage(record, at=line.store.clock())
+    broken = Ending(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error="cannot be read")
+    assert line.store.jobs.finish(saved, broken) is not None
+    assert line.lanes_of(job.id) == {Lane.RESULTS}
+
+
+def test_faults_of_a_vanished_job_are_not_counted(line: Line) -> None:
+    """A stub without an end would stay for ever."""
+    line.store.jobs.count_fault("stranger")
+    assert line.client.keys() == []
+    job = line.accepted()
+    assert [line.store.jobs.count_fault(job.id) for _ in range(3)] == [1, 2, 3]
+
+
+def test_followers_are_woken(line: Line) -> None:
+    """They end as their owner does, at once."""
+    owner = line.accepted(idempotency_key="order-7")
+    followers = [line.accepted(idempotency_key="order-7") for _ in range(2)]
+    line.claimed(Lane.TRIGGERS)
+    finished = finish(line, owner)
+    assert all(line.due_in(Lane.TRIGGERS, job.id) <= 1 for job in followers)
+    assert Lane.TRIGGERS in {wake.lane for wake in finished.wakes}
+    assert {job.id for job in line.claimed(Lane.TRIGGERS)} == {job.id for job in followers}
+
+
+def test_followers_that_ended_are_left_alone(line: Line) -> None:
+    """A canceled one is not brought back into a lane."""
+    owner = line.accepted(idempotency_key="order-7")
+    follower = line.accepted(idempotency_key="order-7")
+    finish(line, line.read(follower), success(state=JobState.CANCELED))
+    finish(line, owner)
+    assert line.lanes_of(follower.id) == {Lane.RESULTS}
+
+
+def test_from_the_end_on_the_retention_counts(line: Line) -> None:
+    """For everything that belongs to the job."""
+    job = line.submitted(webhook_url=URL, idempotency_key="order-7", deadline_at=line.store.clock() + 80_000)
+    line.accepted(idempotency_key="order-7")
+    finish(line, job)
+    for name in (keys.job(job.id), keys.events(job.id), keys.followers(job.id)):
+        assert 4990 < line.ttl(name) <= 5000, name
+    (delivery,) = line.store.deliveries.of_job(job.id)
+    assert line.ttl(keys.deliveries(job.id)) == line.ttl(keys.delivery(delivery["id"]))
+
+
+def test_a_published_result_needs_nobody(line: Line) -> None:
+    """The lane is empty, and the record stays."""
+    job = line.submitted()
+    finish(line, job)
+    assert not line.store.jobs.published(job.id)
+    for _ in range(2):
+        line.store.jobs.mark_published(job.id)
+    assert line.store.jobs.published(job.id)
+    assert line.lanes_of(job.id) == set()
+    assert 4990 < line.ttl(keys.job(job.id)) <= 5000
+
+
+def test_an_unknown_job_cannot_be_published(line: Line) -> None:
+    """Its task was sent by a producer whose message was never accepted."""
+    line.store.jobs.mark_published("stranger")
+    assert line.client.keys() == []
+
+
+def test_a_fault_while_its_result_is_sent_does_not_change_an_ended_job(line: Line) -> None:
+    """The tick puts a member back whose handling raised; in this lane the jobs have ended."""
+    job = line.submitted()
+    finished = finish(line, job)
+    line.make_due(Lane.RESULTS, job.id)
+    (claimed,) = line.claimed(Lane.RESULTS)
+    again = Again(after=30, reason=Reason.INTERNAL_ERROR, error="handling raised TimeoutError")
+    line.store.jobs.postpone(Lane.RESULTS, [(claimed, again)])
+    assert line.lanes_of(job.id) == {Lane.RESULTS}
+    assert line.store.jobs.outcome(job.id) == finished.outcome
+
+
+# -- deliveries -----------------------------------------------------------------------------------------------------
+
+
+def delivery_of(line: Line, **changes: Any) -> Delivery:
+    """Return the webhook of a job that ended."""
+    job = line.submitted(webhook_url=URL, **changes)
+    finish(line, job)
+    token = line.token(Lane.DELIVERIES)
+    claim = line.store.lanes.claim(
+        Lane.DELIVERIES, token, limit=9, lease=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
+    )
+    assert claim is not None
+    return decode(claim.records[-1])
+
+
+def test_a_taken_webhook_is_done(line: Line) -> None:
+    """Its attempt stays readable, its lane is empty."""
+    delivery = delivery_of(line)
+    assert line.store.deliveries.attempted(delivery, {"number": 1, "status": 204}, state="delivered") == []
+    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    assert (shown["state"], shown["attempts"]) == ("delivered", [{"number": 1, "status": 204}])
+    assert (shown["url"], "body" in shown) == (URL, False)
+    assert line.lanes_of(delivery.id) == set()
+
+
+def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
+    """A dead receiver delays no living one."""
+    delivery = delivery_of(line)
+    (wake,) = line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5)
+    assert wake.lane is Lane.REDELIVERIES
+    assert line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
+    assert 4 < line.due_in(Lane.REDELIVERIES, delivery.id) <= 5
+    line.store.deliveries.attempted(delivery, {"number": 2}, state="dead")
+    assert line.lanes_of(delivery.id) == set()
+    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    assert (shown["state"], [attempt["number"] for attempt in shown["attempts"]]) == ("dead", [1, 2])
+
+
+@pytest.mark.parametrize("end", ["delivered", "dead"])
+def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
+    """Two workers sent it, and the slower one failed."""
+    delivery = delivery_of(line)
+    line.store.deliveries.attempted(delivery, {"number": 1}, state=end)
+    assert line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5) == []
+    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    assert (shown["state"], len(shown["attempts"])) == (end, 1)
+    assert line.lanes_of(delivery.id) == set()
+
+
+def test_a_vanished_delivery_is_not_brought_back(line: Line) -> None:
+    """Its TTL ended while the receiver was asked."""
+    delivery = delivery_of(line)
+    line.client.delete(keys.delivery(delivery.id))
+    line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5)
+    assert line.client.exists(keys.delivery(delivery.id)) == 0
+    assert line.lanes_of(delivery.id) == set()
+    assert line.store.deliveries.of_job(delivery.job_id) == []
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_a_webhook_outlives_its_schedule(line: Line, attempts: int) -> None:
+    """However short the records' retention: else later attempts vanish without a word."""
+    delivery = delivery_of(line)
+    for number in range(attempts):
+        line.store.deliveries.attempted(delivery, {"number": number + 1}, state="pending", again_after=5)
+    assert line.ttl(keys.delivery(delivery.id)) > sum(SCHEDULE_S)

@@ -1,0 +1,382 @@
+"""PhotoGPT's client against the sandbox and its faults, and against peers that are worse."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
+from tests.unit.factories import REQUESTS
+from worker import __version__
+from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
+from worker.domain.job import Kind
+from worker.domain.reason import Reason
+from worker.photogpt.client import MOST_PAGES, PhotoGPT
+from worker.sandbox.remote import SandboxProcess
+
+Make = Callable[..., PhotoGPT]
+IMAGE = REQUESTS[Kind.IMAGE] | {"sandbox": {"duration_s": 0}}
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make clients of an address."""
+    made: list[PhotoGPT] = []
+
+    def client(base_url: str, **settings: Any) -> PhotoGPT:
+        usual: dict[str, Any] = {"api_key": "sandbox-key", "api_connect_timeout_s": 1, "api_call_deadline_s": 5}
+        made.append(PhotoGPT(Settings(**{"_env_file": None, "base_url": base_url} | usual | settings)))
+        return made[-1]
+
+    yield client
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def photogpt(make: Make, sandbox: SandboxProcess) -> PhotoGPT:
+    """A client of the sandbox."""
+    return make(sandbox.base_url)
+
+
+# -- the good line --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.UPSCALE, Kind.VIDEO])
+def test_a_generation_from_trigger_to_output(photogpt: PhotoGPT, kind: Kind) -> None:
+    """Each kind has its endpoint, and its outputs."""
+    generation_id = photogpt.trigger(kind, REQUESTS[kind] | {"sandbox": {"duration_s": 0}})
+    assert generation_id
+    seen = photogpt.generation(generation_id)
+    assert seen.status == "success"
+    assert bool(seen.images) is (kind is not Kind.VIDEO)
+    assert bool(seen.videos) is (kind is Kind.VIDEO)
+
+
+def test_a_training_from_trigger_to_ready(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
+    """It is a GET, and has no id of its own."""
+    sandbox.control.model("model_001", images=12, duration_s=0)
+    before = photogpt.model("model_001")
+    assert photogpt.trigger(Kind.TRAINING, {"modelID": "model_001"}) is None
+    after = photogpt.model("model_001")
+    assert (before.status, after.status) == ("new", "ready")
+    assert after.updated_at != before.updated_at
+
+
+def test_a_failed_generation_tells_why(photogpt: PhotoGPT) -> None:
+    """An answer, not an error."""
+    generation_id = photogpt.trigger(Kind.IMAGE, IMAGE | {"sandbox": {"duration_s": 0, "error": "unsafe prompt"}})
+    seen = photogpt.generation(generation_id or "")
+    assert (seen.status, seen.error, seen.images) == ("failed", "unsafe prompt", ())
+
+
+def test_ping(photogpt: PhotoGPT) -> None:
+    """It checks the key and the version header."""
+    photogpt.ping()
+
+
+def test_the_list_is_read_to_its_end(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
+    """Page by page, whatever their size."""
+    made = {photogpt.trigger(Kind.IMAGE, IMAGE) for _ in range(7)}
+    sandbox.control.options(page_size=3)
+    try:
+        listed = [entry["jobId"] for entry in photogpt.generations_between(*_around(sandbox))]
+    finally:
+        sandbox.control.options(page_size=50)
+    assert sorted(listed) == sorted(filter(None, made))
+    assert sandbox.control.state(lists=False)["list_requests"] == 3
+
+
+@pytest.mark.parametrize("mark", ["empty", "null"])
+def test_the_last_page_may_be_marked_in_any_way(photogpt: PhotoGPT, sandbox: SandboxProcess, mark: str) -> None:
+    """A missing, an empty and a null token end the list."""
+    photogpt.trigger(Kind.IMAGE, IMAGE)
+    sandbox.control.faults({"match": "listJobs", "action": {"last_page": mark}})
+    assert len(list(photogpt.generations_between(*_around(sandbox)))) == 1
+
+
+def _around(sandbox: SandboxProcess) -> tuple[float, float]:
+    """Return a window that holds all that a test made."""
+    now = sandbox.control.state(lists=False)["now"]
+    at = datetime.fromisoformat(now).timestamp()
+    return at - 60, at + 60
+
+
+# -- the sandbox's faults -------------------------------------------------------------------------------------------
+
+Fault = tuple[dict[str, Any], type[ApiError], Reason, bool, int]
+"""An action, then class, reason and certainty of the error, then how many generations there are."""
+
+FAULTS: list[Fault] = [
+    ({"status": 400}, Refused, Reason.INVALID_REQUEST, True, 0),
+    ({"status": 400, "message": "insufficient credits"}, Refused, Reason.INSUFFICIENT_CREDITS, True, 0),
+    ({"status": 402}, Refused, Reason.INSUFFICIENT_CREDITS, True, 0),
+    ({"status": 403}, Refused, Reason.REFUSED, True, 0),
+    ({"unauthorized": True}, Unauthorized, Reason.UNAUTHORIZED, True, 0),
+    ({"not_found": True}, Refused, Reason.NOT_FOUND, True, 0),
+    ({"status": 409}, Conflict, Reason.CONFLICT, True, 0),
+    ({"status": 429}, Throttled, Reason.RATE_LIMITED, True, 0),
+    ({"status": 429, "retry_after": "later"}, Throttled, Reason.RATE_LIMITED, True, 0),
+    ({"nok_200": True}, Refused, Reason.REFUSED, True, 0),
+    ({"html": 403}, Unavailable, Reason.UNAVAILABLE, True, 0),
+    ({"html": 502}, Unavailable, Reason.UNAVAILABLE, False, 0),
+    ({"html": 200}, Unavailable, Reason.UNAVAILABLE, False, 0),
+    ({"status": 500}, Unavailable, Reason.UNAVAILABLE, False, 0),
+    ({"status": 503}, Unavailable, Reason.UNAVAILABLE, False, 0),
+    ({"status_after": 500}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"drop": True}, Unavailable, Reason.UNAVAILABLE, False, 0),
+    ({"drop_after": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"reset_half_body": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"garbage": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"missing_job_id": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"huge": 200_000}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"drip": 0.05}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"latency": 2}, Unavailable, Reason.UNAVAILABLE, False, 1),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault[0]))
+def test_a_fault_of_the_trigger(make: Make, sandbox: SandboxProcess, fault: Fault) -> None:
+    """Has its class; certain only where nothing was created, and never sent twice."""
+    action, kind, reason, definite, created = fault
+    sandbox.control.faults({"match": "triggerImageGenerationJob", "action": action})
+    client = make(sandbox.base_url, api_call_deadline_s=1.0, api_max_answer_bytes=100_000)
+    with pytest.raises(ApiError) as raised:
+        client.trigger(Kind.IMAGE, IMAGE)
+    assert type(raised.value) is kind
+    assert (raised.value.reason, raised.value.definite) == (reason, definite)
+    assert len(sandbox.control.generations()) == created
+    assert sandbox.control.state(lists=False)["requests"]["triggerImageGenerationJob"] == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [({"retry_after": 7}, 7), ({"retry_after_date": 90}, 90), ({"retry_after": "soon"}, None), ({}, None)],
+)
+def test_a_wait_that_is_asked_for_is_handed_on(
+    photogpt: PhotoGPT, sandbox: SandboxProcess, action: dict[str, Any], expected: float | None
+) -> None:
+    """In seconds or as a date, by PhotoGPT's own clock."""
+    sandbox.control.faults({"match": "getJobStatus", "action": {"status": 429, **action}})
+    with pytest.raises(Throttled) as raised:
+        photogpt.generation("g-1")
+    assert raised.value.retry_after == (pytest.approx(expected, abs=2) if expected else None)
+
+
+@pytest.mark.parametrize("case", ["upper", "title"])
+def test_statuses_are_read_in_any_case(photogpt: PhotoGPT, sandbox: SandboxProcess, case: str) -> None:
+    """The vendor's own sample lower-cases them."""
+    generation_id = photogpt.trigger(Kind.IMAGE, IMAGE)
+    sandbox.control.faults({"match": "getJobStatus", "action": {"odd_case": case}})
+    assert photogpt.generation(generation_id or "").status == "success"
+
+
+def test_an_unknown_status_is_handed_on(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
+    """What it means is for the line to say."""
+    generation_id = photogpt.trigger(Kind.IMAGE, IMAGE)
+    sandbox.control.faults({"match": "getJobStatus", "action": {"unknown_status": "Moderating"}})
+    assert photogpt.generation(generation_id or "").status == "moderating"
+
+
+def test_a_revoked_key(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
+    """Is Unauthorized wherever it is used."""
+    sandbox.control.keys(revoke=["sandbox-key"])
+    try:
+        for call in (photogpt.ping, lambda: photogpt.generation("g"), lambda: photogpt.trigger(Kind.IMAGE, IMAGE)):
+            with pytest.raises(Unauthorized):
+                call()
+    finally:
+        sandbox.control.keys(add=["sandbox-key"])
+
+
+# -- what goes out --------------------------------------------------------------------------------------------------
+
+YES = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}}).encode()
+
+
+def test_the_headers_of_every_call(make: Make) -> None:
+    """Key, version, agent: Cloudflare turns Python's own away."""
+    with Peer(answering(200, YES)) as peer:
+        client = make(peer.url, api_key="key-1")
+        client.trigger(Kind.IMAGE, {"modelID": "m", "prompt": "Häfen"})
+        client.generation("g-1")
+    for request in peer.requests:
+        headers = headers_of(request)
+        assert headers["authorization"] == "Bearer key-1"
+        assert headers["api-version"] == "1"
+        assert headers["user-agent"] == f"photogpt-worker/{__version__}"
+        assert headers["accept"] == "application/json"
+    assert headers_of(peer.requests[0])["content-type"] == "application/json"
+    assert "content-type" not in headers_of(peer.requests[1])
+    assert json.loads(peer.requests[0].partition(b"\r\n\r\n")[2]) == {"modelID": "m", "prompt": "Häfen"}
+    assert len(peer.conversations) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("g-1", "g-1"),
+        ("a/b", "a%2Fb"),
+        ("a?b=c#d", "a%3Fb%3Dc%23d"),
+        ("a b", "a%20b"),
+        ("a%2Fb", "a%252Fb"),
+        ("ü", "%C3%BC"),
+        ("../ping", "..%2Fping"),
+        ("a\r\nX: 1", "a%0D%0AX%3A%201"),
+    ],
+)
+def test_odd_ids_stay_in_their_place(make: Make, name: str, path: str) -> None:
+    """A model's id is the producer's text; it leads to no other endpoint."""
+    with Peer(answering(200, YES)) as peer:
+        client = make(f"{peer.url}/api")
+        client.generation(name)
+        client.model(name)
+        client.trigger(Kind.TRAINING, {"modelID": name})
+    lines = [request.split(b"\r\n")[0].decode() for request in peer.requests]
+    assert lines == [f"GET /api/{what} HTTP/1.1" for what in (f"jobs/{path}", f"models/{path}", f"models/{path}/train")]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_ids_that_a_path_cannot_hold_are_not_sent(make: Make, name: str) -> None:
+    """Every URL library takes `/models/../train` for `/train`."""
+    with Peer(answering(200, YES)) as peer:
+        with pytest.raises(ApiError):
+            make(f"{peer.url}/api").trigger(Kind.TRAINING, {"modelID": name})
+        assert peer.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_the_key_does_not_follow_a_redirect(make: Make, status: int) -> None:
+    """Nor does the request."""
+    with Peer(answering(200, YES)) as other, Peer(answering(status, b"", f"Location: {other.url}/")) as peer:
+        with pytest.raises(Unavailable):
+            make(peer.url).trigger(Kind.IMAGE, IMAGE)
+        assert other.conversations == []
+
+
+# -- lists that cannot be trusted -----------------------------------------------------------------------------------
+
+
+def pages(token: Callable[[int], object]) -> Script:
+    """Serve pages with one job each; `token` makes the next token from the page's number."""
+    served = iter(range(10_000))
+
+    def script(conversation: Conversation) -> None:
+        number = next(served)
+        result = {"jobs": [{"jobId": f"g-{number}"}, None, {}, "noise"], "nextPageToken": token(number)}
+        conversation.answer(200, json.dumps({"status": "OK", "result": result}).encode())
+
+    return script
+
+
+def test_a_list_without_an_end_is_not_believed(make: Make) -> None:
+    """It is given up as unreadable, so that nobody concludes anything from it."""
+    with Peer(pages(lambda number: f"t-{number}")) as peer, pytest.raises(Unavailable, match="pages"):
+        list(make(peer.url).generations_between(0, 1))
+    assert len(peer.requests) == MOST_PAGES
+
+
+def test_a_repeated_token_ends_a_list(make: Make) -> None:
+    """Some servers hand out the last one for ever."""
+    with Peer(pages(lambda number: "a" if number else "b")) as peer:
+        listed = [entry["jobId"] for entry in make(peer.url).generations_between(0, 1)]
+    assert listed == ["g-0", "g-1", "g-2"]
+    assert len(peer.requests) == 3
+
+
+def test_the_window_is_repeated_with_the_token(make: Make) -> None:
+    """Whether a token carries it is not documented."""
+    with Peer(pages(lambda number: "a/b" if number == 0 else None)) as peer:
+        list(make(peer.url).generations_between(0, 1.5))
+    window = "start=1970-01-01T00%3A00%3A00.000Z&end=1970-01-01T00%3A00%3A01.500Z"
+    lines = [request.split(b" ")[1].decode() for request in peer.requests]
+    assert lines == [f"/jobs?{window}", f"/jobs?{window}&pageToken=a%2Fb"]
+
+
+@pytest.mark.parametrize("result", [None, [], "text", {}, {"jobs": None}, {"jobs": {}}, 7])
+def test_a_list_that_is_none_is_unavailable(make: Make, result: object) -> None:
+    """An empty list would mean that nothing was created."""
+    body = json.dumps({"status": "OK", "result": result}).encode()
+    with Peer(answering(200, body)) as peer, pytest.raises(Unavailable):
+        list(make(peer.url).generations_between(0, 1))
+
+
+@pytest.mark.parametrize("result", [None, [], "text", {}, {"status": None}, {"status": 7}])
+def test_a_look_that_shows_no_status_is_unavailable(make: Make, result: object) -> None:
+    """For generations and models."""
+    body = json.dumps({"status": "OK", "result": result}).encode()
+    with Peer(answering(200, body)) as peer:
+        client = make(peer.url)
+        for look in (client.generation, client.model):
+            with pytest.raises(Unavailable):
+                look("x")
+
+
+@pytest.mark.parametrize("result", [None, "queued", [], {}, {"jobId": None}, {"jobId": ""}])
+def test_a_yes_without_an_id_is_uncertain(make: Make, result: object) -> None:
+    """It may have been created and paid for."""
+    body = json.dumps({"status": "OK", "result": result}).encode()
+    with Peer(answering(200, body)) as peer, pytest.raises(Unavailable) as raised:
+        make(peer.url).trigger(Kind.IMAGE, IMAGE)
+    assert not raised.value.definite
+
+
+def test_odd_records_pass_or_are_left_out(make: Make) -> None:
+    """The shapes of images, videos and errors are not documented."""
+    result = {"status": " Failed ", "images": [{"id": 1, "new": {}}, None, "x"], "videos": {}, "error": {"code": 7}}
+    with Peer(answering(200, json.dumps({"result": result}).encode())) as peer:
+        seen = make(peer.url).generation("g-1")
+    assert (seen.status, seen.images, seen.videos, seen.error) == ("failed", ({"id": 1, "new": {}},), (), '{"code": 7}')
+
+
+# -- what is certain when the connection breaks ---------------------------------------------------------------------
+
+
+def test_nothing_listens(make: Make) -> None:
+    """Nothing was sent: it may be asked again at once."""
+    with Peer(answering()) as gone:
+        base = gone.url
+    with pytest.raises(Unavailable) as raised:
+        make(base).trigger(Kind.IMAGE, IMAGE)
+    assert raised.value.definite
+
+
+@pytest.mark.parametrize("script", [Conversation.reset, Conversation.silence], ids=["reset", "silence"])
+def test_the_request_arrived_and_no_answer_came(make: Make, script: Script) -> None:
+    """It may have been paid for."""
+    with Peer(script) as peer, pytest.raises(Unavailable) as raised:
+        make(peer.url, api_read_timeout_s=0.3).trigger(Kind.IMAGE, IMAGE)
+    assert not raised.value.definite
+
+
+def test_a_certificate_that_is_refused_is_certain(make: Make, certificate: tuple[Path, Path]) -> None:
+    """The handshake failed before anything was said."""
+    with Peer(answering(200, YES), tls=server_tls(certificate)) as peer:
+        with pytest.raises(Unavailable) as raised:
+            make(peer.url).trigger(Kind.IMAGE, IMAGE)
+        assert peer.requests == []
+    assert raised.value.definite
+
+
+def test_tls_that_breaks_after_the_request_is_not_certain(make: Make, certificate: tuple[Path, Path]) -> None:
+    """A TLS error is no proof that nothing arrived: asking again could pay twice."""
+
+    def script(conversation: Conversation) -> None:
+        with socket.socket(fileno=os.dup(conversation.sock.fileno())) as raw:
+            raw.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+
+    with Peer(script, tls=server_tls(certificate)) as peer:
+        client = make(peer.url)
+        client._session.verify = str(certificate[0])
+        with pytest.raises(Unavailable) as raised:
+            client.trigger(Kind.IMAGE, IMAGE)
+        assert len(peer.requests) == 1
+    assert not raised.value.definite

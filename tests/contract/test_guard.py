@@ -1,0 +1,309 @@
+"""Where webhooks may not go: refused where the socket opens, before it does."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+from tests.contract.peers import Peer, answering, headers_of, listening
+from worker.bounded_http import bounded_session
+from worker.webhooks.guard import AddressRefused, GuardedAdapter, Network
+
+PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"]
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "100.100.100.200",
+    "192.0.0.192",
+    "168.63.129.16",
+    "fd00:ec2::254",
+    "fe80::a9fe:a9fe",
+]
+METADATA_IN_DISGUISE = [
+    "::ffff:169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "::169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "2002:a9fe:a9fe::1",
+    "::ffff:168.63.129.16",
+]
+FORBIDDEN = [
+    *METADATA,
+    *METADATA_IN_DISGUISE,
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "127.0.0.1",
+    "127.255.255.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "192.0.0.1",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b:1::1",
+    "100::1",
+    "2001::1",
+    "2001:20::1",
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "2002:a00:1::1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd12:3456::1",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+]
+
+Resolver = Callable[..., Any]
+
+
+class Names:
+    """DNS for a test: what each name leads to, lookup by lookup. Real DNS is not there."""
+
+    def __init__(self) -> None:
+        """Know nothing; addresses lead to themselves."""
+        self.answers: dict[str, list[list[str]]] = {}
+        self.lookups: list[str] = []
+        self.connected: list[Any] = []
+        self._real = socket.getaddrinfo
+
+    def lead(self, name: str, *answers: list[str]) -> None:
+        """Let a name lead to the addresses of each lookup in turn; the last answer stays."""
+        self.answers[name] = list(answers)
+
+    def resolve(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for `socket.getaddrinfo`."""
+        name = host.decode() if isinstance(host, bytes) else host
+        self.lookups.append(name)
+        queue = self.answers.get(name)
+        if queue is None:
+            return self._real(host, port, *args, **kwargs)
+        found = queue.pop(0) if len(queue) > 1 else queue[0]
+        return [entry for each in found for entry in self._real(each, port, type=socket.SOCK_STREAM)]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Names that lead where a test says, and a record of every connection tried."""
+    made = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", made.resolve)
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        made.connected.append(address)
+        if not ipaddress.ip_address(address[0].split("%")[0]).is_loopback:
+            raise ConnectionRefusedError("a test goes nowhere but loopback")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return made
+
+
+Open = Callable[..., requests.Session]
+
+
+@pytest.fixture
+def guarded() -> Iterator[Open]:
+    """Make sessions as the sender does."""
+    with ExitStack() as opened:
+
+        def make(*allow: str) -> requests.Session:
+            networks: list[Network] = [ipaddress.ip_network(text) for text in allow]
+            adapters = {f"{name}://": GuardedAdapter(name, networks, pool_size=2) for name in ("http", "https")}
+            return opened.enter_context(bounded_session(adapters))
+
+        yield make
+
+
+def post(session: requests.Session, url: str) -> requests.Response:
+    """Send as the sender does."""
+    return session.post(url, data=b"{}", timeout=(2, 2), allow_redirects=False)
+
+
+def host_of(address: str) -> str:
+    """Write an address as a URL wants it."""
+    return f"[{address}]" if ":" in address else address
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_a_name_that_leads_to_a_forbidden_address_is_refused(
+    names: Names, guarded: Open, address: str, scheme: str
+) -> None:
+    """Before a socket opens."""
+    names.lead("evil.example", [address])
+    with pytest.raises(AddressRefused, match=r"evil\.example"):
+        post(guarded(), f"{scheme}://evil.example/hook")
+    assert names.connected == []
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_a_forbidden_address_itself_is_refused(names: Names, guarded: Open, address: str) -> None:
+    """Written into the URL."""
+    with pytest.raises(requests.RequestException):
+        post(guarded(), f"http://{host_of(address)}:8080/hook")
+    assert names.connected == []
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_is_called(names: Names, guarded: Open, address: str) -> None:
+    """The very address that was checked."""
+    names.lead("good.example", [address])
+    with pytest.raises(requests.ConnectionError):
+        post(guarded(), "https://good.example/hook")
+    assert [connection[0] for connection in names.connected] == [address]
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+@pytest.mark.parametrize("first", [True, False])
+def test_mixed_answers_are_refused(names: Names, guarded: Open, address: str, *, first: bool) -> None:
+    """They are the mark of rebinding; at least, nothing forbidden is called."""
+    names.lead("mixed.example", [address, "8.8.8.8"] if first else ["8.8.8.8", address])
+    with pytest.raises(requests.RequestException):
+        post(guarded(), "http://mixed.example/")
+    assert address not in [connection[0] for connection in names.connected]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254"])
+def test_mixed_answers_open_no_connection_at_all(names: Names, guarded: Open, address: str) -> None:
+    """Not even to the public one of them."""
+    names.lead("mixed.example", ["8.8.8.8", address])
+    with pytest.raises(AddressRefused):
+        post(guarded(), "http://mixed.example/")
+    assert names.connected == []
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "127.0.0.1.", "localhost", "[::1]", "[::]"]
+)
+def test_other_spellings_of_loopback_are_refused(guarded: Open, host: str) -> None:
+    """A socket that really listens hears nothing."""
+    with listening() as (port, knocked):
+        with pytest.raises(requests.RequestException):
+            post(guarded(), f"http://{host}:{port}/")
+        assert not knocked()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://8.8.8.8@127.0.0.1:{port}/",
+        "http://good.example:80@127.0.0.1:{port}/",
+        "http://127.0.0.1:{port}#@good.example/",
+        "http://127.0.0.1:{port}\\@good.example/",
+        "http://[::ffff:127.0.0.1]:{port}/",
+        "http://[fe80::1%25lo]:{port}/",
+        "http://[::1%25lo]:{port}/",
+        "http://127.0.0.1%00.good.example:{port}/",
+        "http://①②⑦.⓪.⓪.①:{port}/",
+    ],
+)
+def test_urls_that_hide_their_host_are_refused(names: Names, guarded: Open, url: str) -> None:
+    """User info, fragments, backslashes, zone ids, look-alike digits."""
+    names.lead("good.example", ["8.8.8.8"])
+    with listening() as (port, knocked):
+        with pytest.raises((requests.RequestException, ValueError)):
+            post(guarded(), url.format(port=port))
+        assert not knocked()
+    assert all(connection[0] == "8.8.8.8" for connection in names.connected)
+
+
+@pytest.mark.parametrize("lookups", [1, 2, 3])
+def test_a_name_that_moves_between_check_and_connect_gets_nowhere(names: Names, guarded: Open, lookups: int) -> None:
+    """The address that was checked is the one that is called."""
+    names.lead("moving.example", *([["8.8.8.8"]] * lookups), ["127.0.0.1"])
+    with listening() as (port, knocked):
+        for _ in range(3):
+            with pytest.raises(requests.RequestException):
+                post(guarded(), f"http://moving.example:{port}/")
+        assert not knocked()
+    assert "127.0.0.1" not in [connection[0] for connection in names.connected]
+
+
+def test_a_redirect_to_metadata_is_not_followed(names: Names, guarded: Open) -> None:
+    """The receiver is allowed, its redirect leads nowhere."""
+    target = "http://169.254.169.254/latest/meta-data/"
+    with Peer(answering(302, b"", f"Location: {target}")) as peer:
+        assert post(guarded("127.0.0.0/8"), peer.url).status_code == 302
+    assert {connection[0] for connection in names.connected} == {"127.0.0.1"}
+
+
+def test_a_name_that_does_not_exist_is_no_refusal(names: Names, guarded: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS may be back in an hour."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(requests.ConnectionError, match=r"gone\.example"):
+        post(guarded(), "https://gone.example/")
+
+
+# -- the allow list -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("host", "network"), [("127.0.0.1", "127.0.0.0/8"), ("::1", "::1/128")])
+def test_the_allow_list_lets_a_network_through(guarded: Open, host: str, network: str) -> None:
+    """For people whose receivers are in their own; the Host header stays as the URL has it."""
+    with Peer(answering(204), host=host) as peer:
+        assert post(guarded(network), f"{peer.url}/hook").status_code == 204
+        assert headers_of(peer.requests[0])["host"] == peer.url.removeprefix("http://")
+
+
+def test_an_allowed_name_is_called_under_its_name(names: Names, guarded: Open) -> None:
+    """Virtual hosts work."""
+    names.lead("inside.example", ["127.0.0.1"])
+    with Peer(answering(204)) as peer:
+        assert post(guarded("127.0.0.1/32"), f"http://inside.example:{peer.port}/").status_code == 204
+        assert headers_of(peer.requests[0])["host"] == f"inside.example:{peer.port}"
+
+
+def test_other_networks_stay_closed(names: Names, guarded: Open) -> None:
+    """Also to a name with one answer inside and one outside the list."""
+    for address in ("10.0.0.1", "192.168.1.1"):
+        names.lead("evil.example", [address, "127.0.0.1"])
+        with pytest.raises(AddressRefused):
+            post(guarded("127.0.0.0/8"), "http://evil.example/")
+    assert names.connected == []
+
+
+def test_public_addresses_stay_open_beside_a_list(names: Names, guarded: Open) -> None:
+    """A list adds, and takes nothing away."""
+    names.lead("good.example", ["8.8.8.8"])
+    with pytest.raises(requests.ConnectionError):
+        post(guarded("10.0.0.0/8"), "http://good.example/")
+    assert [connection[0] for connection in names.connected] == ["8.8.8.8"]
+
+
+@pytest.mark.parametrize("address", [*METADATA, *METADATA_IN_DISGUISE])
+def test_no_list_opens_metadata(names: Names, guarded: Open, address: str) -> None:
+    """Not even one that allows everything, and in no disguise that a kernel or a gateway would undo."""
+    names.lead("evil.example", [address])
+    with pytest.raises(AddressRefused):
+        post(guarded("0.0.0.0/0", "::/0"), "http://evil.example/latest/meta-data/")
+    assert names.connected == []

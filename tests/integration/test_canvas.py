@@ -1,0 +1,113 @@
+"""Celery's canvas, in every shape, over jobs that wait outside of any worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Celery, chain, chord, group
+
+from tests.conftest import image, paid
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def job(producer: Celery, task: str, **kwargs: Any) -> Any:
+    """Return the signature of a task that this process does not know."""
+    return producer.signature(f"photogpt.{task}", kwargs=kwargs)
+
+
+def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None:
+    """chain(train, generate, upscale) needs no glue: each takes what it lacks from the one before."""
+    sandbox.control.model("model_a", status="new", duration_s=0.8)
+
+    result: Any = chain(
+        job(producer, "train_model", request={"modelID": "model_a"}),
+        job(producer, "generate_image", request={"prompt": "me", "sandbox": {"duration_s": 0.3}}),
+        job(producer, "upscale_image"),
+    ).apply_async()
+
+    outcome = result.get(timeout=60)
+    generated = result.parent.get(timeout=5)
+    assert outcome["kind"] == "upscale"
+    assert generated["model_id"] == "model_a"
+    assert result.parent.parent.get(timeout=5)["kind"] == "training"
+
+
+def test_chain_stops_at_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
+    """What follows a job that failed is never triggered."""
+    result: Any = chain(
+        job(producer, "generate_image", request=image(end="failed")), job(producer, "upscale_image")
+    ).apply_async()
+
+    with pytest.raises(Exception, match="generation_failed"):
+        result.parent.get(timeout=20)
+    assert paid(sandbox) == 1
+
+
+def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
+    """A group's results come in its own order."""
+    jobs = [job(producer, "generate_image", request=image(duration_s=seconds)) for seconds in (0.9, 0.1, 0.5)]
+
+    outcomes = group(jobs).apply_async().get(timeout=40)
+
+    assert [outcome["state"] for outcome in outcomes] == ["succeeded"] * 3
+    assert len({outcome["generation_id"] for outcome in outcomes}) == 3
+
+
+def test_chord_runs_its_body_once(producer: Celery, sandbox: SandboxProcess) -> None:
+    """A chord's body starts when all of its header has ended, with the header's outcomes."""
+    header = [job(producer, "generate_image", request=image()) for _ in range(3)]
+
+    outcome = chord(header, job(producer, "upscale_image")).apply_async().get(timeout=60)
+
+    kinds = [generation["kind"] for generation in sandbox.control.generations()]
+    assert outcome["kind"] == "upscale"
+    assert sorted(kinds) == ["image", "image", "image", "upscale"]
+
+
+def test_chord_with_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
+    """A chord whose header fails tells so, and its body is not triggered."""
+    header = [job(producer, "generate_image", request=image(end=end)) for end in ("success", "failed")]
+
+    result = chord(header, job(producer, "upscale_image")).apply_async()
+
+    with pytest.raises(Exception, match="generation_failed"):
+        result.get(timeout=40)
+    assert paid(sandbox) == 2
+
+
+def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
+    """A callback gets the outcome when the job has ended, not before."""
+    upscale = job(producer, "upscale_image").clone()
+    upscale.set(task_id="linked")
+
+    job(producer, "generate_image", request=image()).apply_async(link=upscale)
+
+    assert producer.AsyncResult("linked").get(timeout=60)["kind"] == "upscale"
+
+
+def test_link_error(producer: Celery, sandbox: SandboxProcess) -> None:
+    """An errback is called when the job has failed."""
+    errback = job(producer, "generate_image", request=image()).clone()
+    errback.set(task_id="errback", immutable=True)
+
+    job(producer, "generate_image", request=image(end="failed")).apply_async(link_error=errback)
+
+    assert producer.AsyncResult("errback").get(timeout=60)["state"] == "succeeded"
+
+
+def test_nested(producer: Celery, sandbox: SandboxProcess) -> None:
+    """A chain inside a group inside a chord comes out right."""
+    pair = chain(job(producer, "generate_image", request=image()), job(producer, "upscale_image"))
+
+    outcome = (
+        chord(group(pair, job(producer, "generate_image", request=image())), job(producer, "upscale_image"))
+        .apply_async()
+        .get(timeout=60)
+    )
+
+    wait_until(lambda: paid(sandbox) == 4, "four generations")
+    assert outcome["kind"] == "upscale"

@@ -1,0 +1,144 @@
+"""What the world is told: record, streams, webhooks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from standardwebhooks import Webhook
+
+from tests.conftest import image
+from tests.running import WEBHOOK_SECRET, Got, Receiver
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+pytestmark = pytest.mark.usefixtures("worker", "sandbox")
+
+
+def run(producer: Celery, **kwargs: Any) -> Any:
+    """Run one image job and return its outcome."""
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image(), **kwargs}).get(timeout=20)
+
+
+def deliveries(client: redis.Redis, job_id: str) -> Any:
+    """Return the ids of a job's webhooks."""
+    return client.smembers(f"photogpt:job:{{{job_id}}}:deliveries")
+
+
+def test_record(producer: Celery, client: redis.Redis) -> None:
+    """The record holds the outcome under the same names, and says when it will be gone."""
+    outcome = run(producer, metadata={"a": [1, 2]})
+
+    record: Any = client.hgetall(f"photogpt:job:{{{outcome['id']}}}")
+
+    assert {name: record[name] for name in ("id", "kind", "state", "generation_id", "created_at", "finished_at")} == {
+        name: outcome[name] for name in ("id", "kind", "state", "generation_id", "created_at", "finished_at")
+    }
+    assert json.loads(record["images"]) == outcome["images"]
+    assert json.loads(record["metadata"]) == outcome["metadata"]
+    assert 0 < int(client.ttl(f"photogpt:job:{{{outcome['id']}}}")) <= 7 * 86_400
+
+
+def test_a_late_waiter_sees_the_end(producer: Celery, client: redis.Redis) -> None:
+    """Whoever reads the job's stream from the start cannot miss how it ended."""
+    outcome = run(producer)
+
+    read: Any = client.xread({f"photogpt:job:{{{outcome['id']}}}:events": "0-0"})
+    [[_, entries]] = read
+
+    events = [fields for _, fields in entries]
+    assert [event["type"] for event in events] == ["job.queued", "job.submitted", "job.running", "job.succeeded"]
+    assert [int(event["sequence"]) for event in events] == [1, 2, 3, 4]
+    assert json.loads(events[-1]["data"]) == outcome
+
+
+def test_service_wide_stream(producer: Celery, client: redis.Redis) -> None:
+    """One stream tells the events of every job, for consumer groups."""
+    client.xgroup_create("photogpt:events", "billing", id="0", mkstream=True)
+    outcomes = [run(producer) for _ in range(2)]
+
+    read: Any = client.xreadgroup("billing", "me", {"photogpt:events": ">"}, count=100)
+    [[_, entries]] = read
+
+    ended = [fields["job"] for _, fields in entries if fields["type"] == "job.succeeded"]
+    assert ended == [outcome["id"] for outcome in outcomes]
+
+
+def test_webhook_is_signed_and_says_what_the_result_says(producer: Celery, receiver: Receiver) -> None:
+    """The reference library verifies the webhook, and its data is the outcome."""
+    outcome = run(producer, webhook_url=receiver.url)
+
+    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+
+    body = Webhook(WEBHOOK_SECRET).verify(got.body, got.headers)
+    assert body["type"] == "job.succeeded"
+    assert body["data"] == outcome
+    assert got.headers["webhook-id"].startswith("msg_")
+
+
+def test_webhook_events_can_be_chosen(producer: Celery, receiver: Receiver) -> None:
+    """A producer hears of those events that it asks for, and of no others."""
+    run(producer, webhook_url=receiver.url, webhook_events=["job.queued", "job.submitted", "job.succeeded"])
+
+    wait_until(lambda: len(receiver.got) == 3, "three webhooks have come")
+
+    assert {got.json["type"] for got in receiver.got} == {"job.queued", "job.submitted", "job.succeeded"}
+
+
+def test_training_speaks_of_models(producer: Celery, receiver: Receiver, sandbox: SandboxProcess) -> None:
+    """Webhooks of a training are of type `model.<state>`."""
+    sandbox.control.model("model_a", status="new", duration_s=0.5)
+    kwargs = {"request": {"modelID": "model_a"}, "webhook_url": receiver.url}
+    producer.send_task("photogpt.train_model", kwargs=kwargs).get(timeout=20)
+
+    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+
+    assert got.json["type"] == "model.succeeded"
+
+
+def test_webhook_is_tried_again_with_the_same_id(producer: Celery, receiver: Receiver, client: redis.Redis) -> None:
+    """A receiver that fails gets the same bytes under the same id again, and disturbs nothing meanwhile."""
+    answers = iter([500, 204])
+
+    def answer(_: Got) -> int:
+        return next(answers)
+
+    receiver.answers = answer
+    outcome = run(producer, webhook_url=receiver.url)
+
+    wait_until(lambda: len(receiver.got) == 2, "the second attempt has come", within=30)
+
+    first, second = receiver.got
+    [delivery] = deliveries(client, outcome["id"])
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == delivery
+    assert first.body == second.body
+    assert int(second.headers["webhook-timestamp"]) > int(first.headers["webhook-timestamp"])
+    wait_until(lambda: client.hget(f"photogpt:delivery:{{{delivery}}}", "state") == "delivered", "it is delivered")
+    attempt = json.loads(client.hget(f"photogpt:delivery:{{{delivery}}}", "attempt:1") or "")
+    assert attempt["fault"] == "http_5xx"
+
+
+def test_refused_job_tells_its_webhook(producer: Celery, receiver: Receiver) -> None:
+    """A job that ends before it began is announced like any other."""
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": {}, "webhook_url": receiver.url})
+    with pytest.raises(Exception, match="invalid_request"):
+        result.get(timeout=20)
+
+    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+
+    assert got.json["type"] == "job.failed"
+    assert got.json["data"]["reason"] == "invalid_request"
+
+
+def test_private_address_is_refused(producer: Celery, client: redis.Redis) -> None:
+    """A webhook to an address that is neither public nor allowed is given up without a connection."""
+    outcome = run(producer, webhook_url="http://10.0.0.1/hook")
+    [delivery] = deliveries(client, outcome["id"])
+
+    wait_until(lambda: client.hget(f"photogpt:delivery:{{{delivery}}}", "state") == "dead", "it is given up")
+
+    attempt = json.loads(client.hget(f"photogpt:delivery:{{{delivery}}}", "attempt:1") or "")
+    assert attempt["fault"] == "address_refused"

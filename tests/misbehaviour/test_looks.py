@@ -1,0 +1,80 @@
+"""Looking at what runs: nothing that PhotoGPT says wrong ends a job that is paid for."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+
+from tests.conftest import image, paid
+from tests.misbehaviour.conftest import Faults, ended
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+LOOKS = {
+    "429 with seconds": {"status": 429, "retry_after": 1},
+    "429 with a date": {"status": 429, "retry_after_date": 1},
+    "429 alone": {"status": 429},
+    "400": {"status": 400},
+    "500": {"status": 500},
+    "503 with seconds": {"status": 503, "retry_after": 1},
+    "dropped": {"drop": True},
+    "dropped after": {"drop_after": True},
+    "half a body": {"reset_half_body": True},
+    "403 as a proxy's page": {"html": 403},
+    "502 as a proxy's page": {"html": 502},
+    "200 as a proxy's page": {"html": 200},
+    "no JSON": {"garbage": True},
+    "NOK under 200": {"nok_200": True, "message": "Insufficient credits."},
+    "no such job": {"not_found": True},
+    "50 MB": {"huge": 50_000_000},
+    "a byte a second": {"drip": 1},
+    "an unknown status": {"unknown_status": "Marinating"},
+    "upper case": {"odd_case": "upper"},
+    "title case": {"odd_case": "title"},
+}
+TIMES = {"upper case": None, "title case": None, "a byte a second": 1}
+"""How often, where it is not twice; None is always."""
+
+
+@pytest.mark.usefixtures("worker")
+def test_looks(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Looking goes on until there is an end to see, whatever the looks before it brought."""
+    results = {}
+    for name in LOOKS:
+        request = image(duration_s=3) | {"prompt": name}
+        results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
+    wait_until(lambda: paid(sandbox) == len(LOOKS), "all are triggered")
+    for generation in sandbox.control.generations():
+        name = generation["prompt"]
+        faults("getJobStatus", LOOKS[name], count=TIMES.get(name, 2), id=generation["jobId"])
+
+    assert {name: ended(result) for name, result in results.items()} == dict.fromkeys(LOOKS, "succeeded")
+    assert [rule["action"] for rule in sandbox.control.live_faults() if not rule["fired"]] == []
+    assert paid(sandbox) == len(LOOKS)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_model_is_told_oddly(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Odd case, unknown statuses and faults while a model is trained: looked at until it is ready."""
+    sandbox.control.model("model_x", status="new", duration_s=1)
+    for action in ({"status": 500}, {"unknown_status": "Simmering"}, {"html": 200}):
+        faults("getModel", action, after=1)
+    faults("getModel", {"odd_case": "upper"}, count=None)
+
+    result = producer.send_task("photogpt.train_model", kwargs={"request": {"modelID": "model_x"}})
+
+    assert ended(result) == "succeeded"
+    assert sandbox.control.state()["trainings"]["model_x"] == 1
+
+
+def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:
+    """A status that no page names is looked at until the job's deadline, and is told once in the log."""
+    before = len(worker.text())
+    request = image(duration_s=0.2, end="Evaporated")
+
+    said = ended(producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3}))
+
+    assert said.startswith("deadline_exceeded: ")
+    assert "may still run and be charged" in said
+    assert worker.text()[before:].count("says 'evaporated'") == 1

@@ -1,0 +1,1 @@
+"""Where the messages and the ledger live misbehaves, or is something else."""

@@ -1,0 +1,148 @@
+"""Redis is gone, frozen, read-only, full, slow or forgetful: the worker stays, and every job ends well afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+import redis
+
+from tests.outage.conftest import LONG, Line
+from tests.waiting import wait_until
+
+
+def lasts(seconds: float) -> None:
+    """Wait until an outage has lasted as long as it has to."""
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > seconds, "it lasts", within=seconds + 5)
+
+
+@contextmanager
+def full(line: Line) -> Iterator[None]:
+    """No memory for a while."""
+    line.client.config_set("maxmemory", "1mb")
+    try:
+        yield
+    finally:
+        line.client.config_set("maxmemory", "0")
+
+
+@contextmanager
+def read_only(line: Line) -> Iterator[None]:
+    """A replica of nobody for a while."""
+    line.client.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        line.client.replicaof("no", "one")
+
+
+def quiet(line: Line) -> None:
+    """Sentences, not floods: no traceback, and of each trouble a few lines."""
+    text = line.log()
+    assert "Traceback" not in text, text
+    told = Counter(entry.split()[3] for entry in text.splitlines() if " WARNING " in entry or " ERROR " in entry)
+    assert all(count <= 20 for count in told.values()), told
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(25, marks=pytest.mark.skipif(not LONG, reason="LONG=1"))])
+def test_gone(line: Line, seconds: float) -> None:
+    """Killed, away for a while, and back."""
+    ids = line.enqueue(5, duration_s=2)
+    line.parked(5)
+
+    line.server.kill()
+    lasts(seconds)
+    line.server.start()
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_frozen(line: Line) -> None:
+    """It takes connections and answers nothing for eight seconds: every wait has an end."""
+    ids = line.enqueue(5, duration_s=2)
+    line.parked(5)
+
+    line.server.freeze()
+    lasts(8)
+    line.server.thaw()
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_read_only(line: Line) -> None:
+    """A primary that was made a replica refuses every write for a while."""
+    ids = line.enqueue(5, duration_s=2)
+    line.parked(5)
+
+    with read_only(line):
+        lasts(5)
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_out_of_memory(line: Line) -> None:
+    """With noeviction and no memory left writes are refused; when there is memory again, all goes on."""
+    ids = line.enqueue(5, duration_s=2)
+    line.parked(5)
+
+    with full(line):
+        with pytest.raises(redis.OutOfMemoryError):
+            line.client.set("a", "b")
+        lasts(5)
+
+    line.fine(ids)
+    quiet(line)
+
+
+@pytest.mark.parametrize("outage", [read_only, full])
+def test_refused_while_messages_are_fetched(line: Line, outage: Callable[[Line], AbstractContextManager[None]]) -> None:
+    """Redis begins to refuse between taking a message and noting it, and while PhotoGPT is asked: none is lost."""
+    ids = line.enqueue(20)
+
+    with outage(line):
+        lasts(3)
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_slow(line: Line) -> None:
+    """Every command waits for three seconds, below every limit: nothing fails, nothing is repeated."""
+    ids = line.enqueue(5, duration_s=1)
+    line.parked(5)
+
+    line.client.client_pause(3000)
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_scripts_forgotten(line: Line) -> None:
+    """SCRIPT FLUSH at any time: the scripts load themselves."""
+    ids = line.enqueue(5, duration_s=1)
+    line.parked(5)
+
+    line.client.script_flush()
+
+    line.fine(ids)
+    quiet(line)
+
+
+def test_connections_killed(line: Line) -> None:
+    """CLIENT KILL TYPE normal, five times."""
+    ids = line.enqueue(5, duration_s=2)
+    line.parked(5)
+
+    for _ in range(5):
+        line.client.client_kill_filter(_type="normal", skipme=True)
+        lasts(0.3)
+
+    line.fine(ids)
+    quiet(line)

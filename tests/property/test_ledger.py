@@ -1,0 +1,369 @@
+"""A state machine over the ledger: whatever is done in whatever order, and repeated, nothing is lost or paid twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from config.settings import Settings
+from tests.unit.factories import make_job
+from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Again, Submitted
+from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind, outcome
+from worker.domain.reason import Reason
+from worker.store import keys
+from worker.store.codec import FIELDS, decode
+from worker.store.connection import Store, open_store
+from worker.store.keys import Lane
+from worker.store.progress import looked_at
+from worker.store.records import Accepted, KeyConflict, Known
+
+JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
+CLAIMANTS = 3
+TERMINAL_TYPES = {f"{noun}.{state.value}" for noun in ("job", "model") for state in TERMINAL}
+
+claimants = st.integers(min_value=0, max_value=CLAIMANTS - 1)
+chances = st.integers(min_value=0, max_value=2**30)
+repeats = st.integers(min_value=1, max_value=3)
+
+
+@dataclass
+class Modelled:
+    """What the model believes of one job."""
+
+    job: Job
+    digest: str
+    state: JobState = JobState.QUEUED
+    follows: str | None = None
+    intended: bool = False
+    granted: int = 0
+    generation: str | None = None
+    published: bool = False
+    final: dict[str, Any] | None = None
+
+    @property
+    def lane(self) -> Lane | None:
+        """The one lane where it has to be."""
+        if self.state in TERMINAL:
+            return None if self.published else Lane.RESULTS
+        return Lane.TRIGGERS if self.state is JobState.QUEUED else looked_at(self.job)
+
+
+class Ledger(RuleBasedStateMachine):
+    """Several claimants with views of their own, some of them old, drive the store."""
+
+    store: ClassVar[Store]
+    client: ClassVar[Any]
+
+    @initialize(stages=st.lists(st.integers(min_value=0, max_value=4), min_size=1, max_size=3))
+    def begin(self, stages: list[int]) -> None:
+        """Begin with a few jobs, each some way down the line, and with the views that this left behind."""
+        self.client.flushall()
+        self.jobs: dict[str, Modelled] = {}
+        self.keys: dict[str, str] = {}
+        self.views: list[dict[str, Job]] = [{} for _ in range(CLAIMANTS)]
+        self.made = 0
+        for number, stage in enumerate(stages):
+            self.accept(Kind.IMAGE if stage % 2 else Kind.TRAINING, None, "one", 1)
+            self.claim(number % CLAIMANTS, {Lane.TRIGGERS}, 64)
+            view = self.views[number % CLAIMANTS][f"job-{self.made}"]
+            known = self.jobs[view.id]
+            if stage >= 1:
+                assert self.store.jobs.intend(view)
+                known.intended, known.granted = True, 1
+            if stage >= 2:
+                known.generation = None if view.kind is Kind.TRAINING else f"{view.id}-g0"
+                assert self.store.jobs.submitted(view, Submitted(known.generation), look_after=5) is not None
+                known.intended, known.state = False, JobState.SUBMITTED
+            if stage >= 3:
+                self.claim((number + 1) % CLAIMANTS, {looked_at(view)}, 64)
+            if stage >= 4:
+                assert self.store.jobs.running(view, look_after=5) is not None
+                known.state = JobState.RUNNING
+
+    # -- enqueueing -------------------------------------------------------------------------------------------
+
+    @rule(
+        kind=st.sampled_from([Kind.IMAGE, Kind.TRAINING]),
+        key=st.sampled_from([None, "a", "b"]),
+        digest=st.sampled_from(["one", "two"]),
+        times=repeats,
+    )
+    def accept(self, kind: Kind, key: str | None, digest: str, times: int) -> None:
+        """Enqueue, the message perhaps more than once."""
+        self.made += 1
+        now = round(self.store.clock(), 3)
+        events = ("job.submitted", "job.succeeded", "job.failed", "model.ready")
+        job = make_job(
+            kind,
+            id=f"job-{self.made}",
+            created_at=now,
+            deadline_at=now + 3600,
+            idempotency_key=key,
+            webhook_url="https://shop.example",
+            webhook_events=events,
+        )
+        answers = [self.store.jobs.accept(job, digest=digest, continuation="{}") for _ in range(times)]
+        owner = self.keys.get(key or "")
+        if owner is not None and self.jobs[owner].digest != digest:
+            assert answers == [KeyConflict(owner)] * times
+            return
+        assert isinstance(answers[0], Accepted)
+        assert answers[1:] == [Known(digest)] * (times - 1)
+        self.jobs[job.id] = Modelled(job, digest, follows=owner)
+        if key is not None:
+            self.keys.setdefault(key, job.id)
+
+    # -- the tick ---------------------------------------------------------------------------------------------
+
+    @rule(claimant=claimants, lanes=st.sets(st.sampled_from(JOB_LANES), min_size=1), limit=st.sampled_from([1, 64]))
+    def claim(self, claimant: int, lanes: set[Lane], limit: int) -> None:
+        """Claim after every lease has ended, so that several claimants hold one job."""
+        for lane in sorted(lanes):
+            for member in self.client.zrange(keys.lane(lane), 0, -1):
+                self.client.zadd(keys.lane(lane), {member: self.store.clock() - 1})
+            self.client.hdel(keys.loop(lane), "paused")
+            self._claim_one(claimant, lane, limit)
+
+    @rule(claimant=claimants, lane=st.sampled_from(JOB_LANES))
+    def claim_early(self, claimant: int, lane: Lane) -> None:
+        """Claim what happens to be due."""
+        self._claim_one(claimant, lane, 64)
+
+    def _claim_one(self, claimant: int, lane: Lane, limit: int) -> None:
+        token = self.client.hget(keys.loop(lane), "token")
+        found = self._claim(lane, token or "0", limit)
+        if token is None:
+            assert found is None
+            return
+        assert found is not None
+        assert self._claim(lane, token, limit) is None  # a token is used once
+        for record in found.records:
+            job = decode(record)
+            assert self.jobs[job.id].lane is lane
+            self.views[claimant][job.id] = job
+
+    def _claim(self, lane: Lane, token: str, limit: int) -> Any:
+        return self.store.lanes.claim(lane, token, limit=limit, lease=30, prefix=keys.JOB, fields=FIELDS)
+
+    def _pick(self, chance: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
+        """Pick a job as some claimant saw it, which may be long ago; newer views are picked more often."""
+        seen = [
+            job
+            for views in self.views
+            for job in views.values()
+            if queued in {None, job.state is JobState.QUEUED} and (self.jobs[job.id].granted or not granted)
+        ]
+        current = [job for job in seen if job.state is self.jobs[job.id].state]
+        pool = current if current and chance % 3 else seen
+        return pool[chance // 3 % len(pool)] if pool else None
+
+    @precondition(lambda self: self._pick(0, queued=True))
+    @rule(chance=chances, times=repeats)
+    def intend(self, chance: int, times: int) -> None:
+        """Ask for the right to trigger; one has it at a time."""
+        job = self._pick(chance, queued=True)
+        assert job is not None
+        known = self.jobs[job.id]
+        for _ in range(times):
+            granted = self.store.jobs.intend(job, model_before="before" if job.kind is Kind.TRAINING else None)
+            assert (granted is not None) is (known.state is JobState.QUEUED and not known.intended)
+            if granted:
+                known.intended = True
+                known.granted += 1
+
+    @precondition(lambda self: self._pick(0, granted=True))
+    @rule(chance=chances, times=repeats, number=st.integers(min_value=0, max_value=2))
+    def submitted(self, chance: int, times: int, number: int) -> None:
+        """PhotoGPT's yes arrives: in time, late, or again with another generation."""
+        job = self._pick(chance, granted=True)
+        assert job is not None
+        known = self.jobs[job.id]
+        generation = None if job.kind is Kind.TRAINING else f"{job.id}-g{number}"
+        for _ in range(times):
+            wakes = self.store.jobs.submitted(job, Submitted(generation), look_after=5)
+            assert (wakes is not None) is (known.state is JobState.QUEUED)
+            if known.state is JobState.QUEUED:
+                known.state = JobState.SUBMITTED
+            known.generation = known.generation or generation
+            known.intended = False
+        if generation is not None:
+            assert self.store.jobs.unknown_generations([generation, "stranger"]) == ["stranger"]
+
+    @precondition(lambda self: self._pick(0, queued=False))
+    @rule(chance=chances, times=repeats)
+    def running(self, chance: int, times: int) -> None:
+        """A look sees it running, perhaps an old one; only what was triggered is looked at."""
+        job = self._pick(chance, queued=False)
+        assert job is not None
+        known = self.jobs[job.id]
+        for _ in range(times):
+            wakes = self.store.jobs.running(job, look_after=5)
+            assert (wakes is not None) is (known.state is JobState.SUBMITTED)
+            if known.state is JobState.SUBMITTED:
+                known.state = JobState.RUNNING
+
+    @precondition(lambda self: self._pick(0))
+    @rule(
+        chance=chances,
+        times=repeats,
+        again=st.builds(
+            Again,
+            after=st.sampled_from([0, 1, 60]),
+            reason=st.sampled_from([None, Reason.UNAVAILABLE]),
+            pause_lane=st.booleans(),
+            looked=st.booleans(),
+            forget_intent=st.booleans(),
+        ),
+    )
+    def postpone(self, chance: int, times: int, again: Again) -> None:
+        """Put a job back into the lane where it was seen; doubts are settled where triggers wait only."""
+        job = self._pick(chance)
+        assert job is not None
+        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else looked_at(job)
+        lane = Lane.RESULTS if job.state in TERMINAL else lane
+        again = replace(
+            again,
+            forget_intent=again.forget_intent and lane is Lane.TRIGGERS,
+            looked=again.looked and lane is not Lane.RESULTS,
+        )
+        for _ in range(times):
+            self.store.jobs.postpone(lane, [(job, again)])
+        known = self.jobs[job.id]
+        if again.forget_intent and known.lane is lane:
+            known.intended = False
+
+    @precondition(lambda self: self._pick(0))
+    @rule(chance=chances, times=repeats, looked=st.booleans(), state=st.sampled_from(sorted(TERMINAL)))
+    def finish(self, chance: int, times: int, state: JobState, *, looked: bool) -> None:
+        """End it: by a look, a deadline, or a cancel, with whatever view the claimant has."""
+        job = self._pick(chance)
+        assert job is not None
+        known = self.jobs[job.id]
+        reason = None if state is JobState.SUCCEEDED else Reason.CANCELED
+        for _ in range(times):
+            fresh = job == self.store.jobs.get(job.id)
+            finished = self.store.jobs.finish(job, Ending(state=state, reason=reason), looked=looked)
+            assert finished is None or (known.state not in TERMINAL and job.state is known.state)
+            assert finished is not None or not fresh or known.state in TERMINAL  # a view that is not old decides
+            if finished is not None:
+                known.state = state
+                known.final = self.store.jobs.outcome(job.id)
+
+    @precondition(lambda self: any(known.state in TERMINAL for known in self.jobs.values()))
+    @rule(chance=chances, times=repeats)
+    def publish(self, chance: int, times: int) -> None:
+        """Celery stores a result."""
+        ended = [known for known in self.jobs.values() if known.state in TERMINAL]
+        known = ended[chance % len(ended)]
+        for _ in range(times):
+            self.store.jobs.mark_published(known.job.id)
+        known.published = True
+
+    @precondition(lambda self: any(known.lane is Lane.RESULTS for known in self.jobs.values()))
+    @rule(chance=chances)
+    def result_fails(self, chance: int) -> None:
+        """Handling an ended job raised; it is put back, and is what it was."""
+        ended = [known.job for known in self.jobs.values() if known.lane is Lane.RESULTS]
+        job = ended[chance % len(ended)]
+        self.store.jobs.postpone(Lane.RESULTS, [(job, Again(after=1, reason=Reason.INTERNAL_ERROR, error="raised"))])
+
+    @rule(lose=st.booleans())
+    def watch(self, *, lose: bool) -> None:
+        """Ask what is missing; sometimes every message was lost."""
+        if lose:
+            for lane in Lane:
+                if self.client.exists(keys.loop(lane)):
+                    self.client.hset(keys.loop(lane), "armed", self.store.clock() - 10)
+        for wake in self.store.lanes.watch():
+            assert wake.token == self.client.hget(keys.loop(wake.lane), "token")
+            assert 0 <= wake.delay <= 8.0
+        assert self.store.lanes.watch() == []
+
+    # -- what always holds ------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_forgotten_and_nothing_is_in_two_lanes(self) -> None:
+        """Every job is in the one lane where it has to be, or is done."""
+        for name, known in self.jobs.items():
+            lanes = [lane for lane in JOB_LANES if self.client.zscore(keys.lane(lane), name) is not None]
+            assert lanes == ([known.lane] if known.lane is not None else []), name
+        members = sum(self.client.zcard(keys.lane(lane)) for lane in JOB_LANES)
+        assert members == sum(known.lane is not None for known in self.jobs.values())
+
+    @invariant()
+    def the_record_is_what_the_model_believes(self) -> None:
+        """State, generation, owner and intent."""
+        for name, known in self.jobs.items():
+            job = self.store.jobs.get(name)
+            assert job is not None
+            assert (job.state, job.follows, job.generation_id) == (known.state, known.follows, known.generation)
+            assert job.attempts == known.granted
+            if known.state not in TERMINAL:
+                assert (job.intent_at is not None) is known.intended
+                assert (name in self.store.jobs.intents_since(0)) is known.intended
+            assert job.request == known.job.request
+
+    @invariant()
+    def an_end_is_told_once_and_never_changes(self) -> None:
+        """One terminal event, one webhook, one outcome."""
+        for name, known in self.jobs.items():
+            types = [fields["type"] for _, fields in self.client.xrange(keys.events(name))]
+            ends = [found for found in types if found in TERMINAL_TYPES]
+            assert len(ends) == (known.state in TERMINAL)
+            assert len(set(types)) == len(types)
+            if known.final is not None:
+                told = self.store.jobs.outcome(name) or {}
+                late = {"generation_id": known.generation}  # a yes that came after a cancel is noted
+                assert told == known.final | late
+            webhooks = [found["type"] for found in self.store.deliveries.of_job(name)]
+            assert sorted(webhooks) == sorted(set(types) & set(known.job.webhook_events))
+
+    @invariant()
+    def every_record_ends(self) -> None:
+        """Nothing about a job stays for ever."""
+        for name in self.client.scan_iter("photogpt:job:*"):
+            assert self.client.ttl(name) > 0
+
+
+@pytest.fixture
+def ledger(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[Ledger]]:
+    """The machine on a real Valkey."""
+    opened = open_store(Settings(_env_file=None, redis_url=valkey.url))
+    Ledger.store, Ledger.client = opened, client
+    yield Ledger
+    opened.close()
+
+
+def test_the_ledger_keeps_its_promises(ledger: type[Ledger]) -> None:
+    """Whatever several workers do, in whatever order, with whatever repeats."""
+    run_state_machine_as_test(
+        ledger,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_first_outcome_is_that_of_the_job(ledger: type[Ledger]) -> None:
+    """The model above compares outcomes with each other; this one compares with the domain's."""
+    job = make_job()
+    ledger.store.jobs.accept(job, digest="d", continuation="{}")
+    assert ledger.store.jobs.outcome(job.id) == outcome(job)

@@ -1,0 +1,81 @@
+"""Planted secrets are looked for everywhere they must not be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.conftest import image
+from tests.running import Receiver, WorkerProcess
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+API_KEY = "planted-api-key-7f3a"
+WEBHOOK_SECRET = "whsec_cGxhbnRlZC13ZWJob29rLXNlY3JldC0wMDAw"
+URL_TOKEN = "planted-url-token-19c2"
+PROMPT = "planted prompt 5e61"
+
+
+@pytest.fixture
+def secretive(
+    client: redis.Redis, sandbox: SandboxProcess, environment: dict[str, str], tmp_path: Path
+) -> Iterator[WorkerProcess]:
+    """A worker with planted secrets that hides prompts and logs everything."""
+    sandbox.control.keys(add=[API_KEY])
+    env = environment | {
+        "PHOTOGPT_API_KEY": API_KEY,
+        "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+        "PHOTOGPT_HIDE_PROMPTS": "true",
+        "PHOTOGPT_LOG_LEVEL": "DEBUG",
+    }
+    running = WorkerProcess(env, tmp_path / "worker.log").ready()
+    yield running
+    running.stop()
+
+
+def everything(client: redis.Redis) -> dict[str, str]:
+    """Return all that Redis holds, as text."""
+    found = {}
+    for key in client.scan_iter(count=1000):
+        kind: Any = client.type(key)
+        if kind == "string":
+            found[key] = str(client.get(key))
+        elif kind == "hash":
+            found[key] = str(client.hgetall(key))
+        elif kind == "stream":
+            found[key] = str(client.xrange(key))
+    return found
+
+
+def test_no_secret_leaks(
+    producer: Celery, client: redis.Redis, sandbox: SandboxProcess, receiver: Receiver, secretive: WorkerProcess
+) -> None:
+    """Key, webhook secret, receiver's path and (where hidden) prompt are in no log, event, result or foreign key."""
+    events: list[str] = []
+    with producer.connection_for_read() as connection:
+        listener = producer.events.Receiver(connection, handlers={"*": lambda event: events.append(str(event))})
+        thread = threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True)
+        thread.start()
+        sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"unauthorized": True}, "count": 1}])
+        url = f"{receiver.url}/{URL_TOKEN}"
+        for end in ("success", "failed"):
+            kwargs = {"request": image(end=end) | {"prompt": PROMPT}, "webhook_url": url}
+            producer.send_task("photogpt.generate_image", kwargs=kwargs)
+        wait_until(lambda: len(receiver.got) == 2, "both webhooks have come", within=60)
+        wait_until(lambda: any("task-succeeded" in event for event in events), "Celery's events have come")
+        listener.should_stop = True
+        thread.join()
+
+    for secret in (API_KEY, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_"), URL_TOKEN, PROMPT):
+        assert secret not in secretive.text()
+        assert not [event for event in events if secret in event]
+    for secret in (API_KEY, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_")):
+        assert not [key for key, text in everything(client).items() if secret in text]
+    elsewhere = {key: text for key, text in everything(client).items() if not key.startswith("photogpt:")}
+    assert not [key for key, text in elsewhere.items() if PROMPT in text or URL_TOKEN in text]

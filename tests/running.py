@@ -1,0 +1,108 @@
+"""Real parts for tests: a worker process, and a receiver of webhooks."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import wait_until
+from worker.cli.processes import Child
+
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+
+
+class WorkerProcess:
+    """A `photogpt-worker worker` in a process of its own."""
+
+    def __init__(self, env: dict[str, str], log: Path, *argv: str) -> None:
+        """Start it; `ready` waits until it takes work."""
+        self.log = log
+        self._env = env
+        self._argv = argv
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after it was stopped or killed."""
+        self._from = len(self.text())
+        command = [sys.executable, "-m", "worker.cli.main", "worker", *self._argv]
+        self.child = Child("worker", command, env=self._env, log=self.log)
+
+    def stop(self) -> None:
+        """End it as an operator would."""
+        self.child.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.child.kill()
+
+    def ready(self) -> WorkerProcess:
+        """Wait until it takes work."""
+        wait_until(
+            lambda: "worker.ready" in self.text()[self._from :] or self.child.ended is not None,
+            f"the worker is ready; its log is {self.log}",
+            within=40,
+        )
+        assert self.child.ended is None, self.text()
+        return self
+
+    def text(self) -> str:
+        """Return what it logged so far."""
+        return self.log.read_text() if self.log.exists() else ""
+
+
+@dataclass
+class Got:
+    """One request that a receiver got."""
+
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Receiver:
+    """An HTTP server on a loopback port that keeps what it gets and answers as told."""
+
+    answers: Callable[[Got], int] = lambda _: 204
+    got: list[Got] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start to listen."""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                got = Got({name.lower(): value for name, value in self.headers.items()}, body, time.time())
+                status = receiver.answers(got)
+                receiver.got.append(got)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()

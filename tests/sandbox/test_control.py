@@ -1,0 +1,108 @@
+"""What the control API tells, and how it refuses."""
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import Api
+from worker.sandbox.remote import SandboxControl
+
+
+def test_state_tells_what_was_created_and_looked_at(api: Api, control: SandboxControl) -> None:
+    """Counts by kind, operation and job, and each request as it was sent."""
+    body = {"modelID": "nanobanana", "prompt": "a harbour", "metadata": {"order": 7}, "sandbox": {"duration_s": 0}}
+    sent = api.call("POST", "/images/generation", json=body, headers={"Idempotency-Key": "k-1"})
+    job_id = sent.json()["result"]["jobId"]
+    for _ in range(3):
+        api.job(job_id)
+    api.listed()
+    state = control.state()
+    assert state["created"] == {"image": 1}
+    assert state["looks"] == {job_id: 3}
+    assert (state["list_requests"], state["requests"]["getJobStatus"]) == (1, 3)
+    assert state["answers"]["getJobStatus"] == {"200": 3}
+    assert state["max_active"] == 0
+    (generation,) = state["generations"]
+    assert (generation["request"], generation["metadata"]) == (body, {"order": 7})
+    assert (generation["idempotencyKey"], generation["prompt"]) == ("k-1", "a harbour")
+    assert generation["noticedAfterS"] >= 0
+    assert "generations" not in control.state(lists=False)
+
+
+def test_the_same_body_has_the_same_digest(api: Api, control: SandboxControl) -> None:
+    """A repeated trigger is visible as such."""
+    for prompt in ("one", "one", "two"):
+        api.image(prompt=prompt)
+    digests = [generation["digest"] for generation in control.generations()]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_generations_can_be_narrowed(api: Api, control: SandboxControl) -> None:
+    """By kind, status, model and text."""
+    api.image(prompt="ein Häuschen", sandbox={"duration_s": 0})
+    api.video_id(end="never")
+    assert [g["kind"] for g in control.generations(kind="video")] == ["video"]
+    assert [g["kind"] for g in control.generations(status="success")] == ["image"]
+    assert [g["kind"] for g in control.generations(model="veo-3.1")] == ["video"]
+    assert [g["kind"] for g in control.generations(contains="Häuschen")] == ["image"]
+
+
+def test_active_generations_are_counted(api: Api, control: SandboxControl) -> None:
+    """Those that have not ended now, and the most there ever were at once."""
+    for _ in range(3):
+        api.image_id(end="never")
+    api.image_id(duration_s=0)
+    state = control.state()
+    assert (state["active"], state["max_active"]) == (3, 3)
+
+
+def test_connections_are_counted(api: Api, control: SandboxControl) -> None:
+    """Requests on a kept connection are no new ones."""
+    for _ in range(5):
+        api.get("/ping")
+    assert control.state()["connections"] == 1
+
+
+def test_a_reset_makes_everything_as_at_the_start(api: Api, control: SandboxControl) -> None:
+    """Generations, models, options, keys and faults are as they were."""
+    job_id = api.image_id()
+    control.model("demo-anna")
+    control.options(max_active=0)
+    control.keys(revoke=["sandbox-key"])
+    control.faults({"match": "*", "action": {"status": 500}})
+    control.reset()
+    state = control.state()
+    assert (state["generations"], state["models"], state["requests"]) == ([], {}, {})
+    assert api.get(f"/jobs/{job_id}").status_code == 404
+    assert api.image().status_code == 200
+
+
+def test_a_model_can_be_set_during_a_training(api: Api, control: SandboxControl) -> None:
+    """A status that is set ends the training; without one the training goes on."""
+    control.model("demo-anna", end="never")
+    api.get("/models/demo-anna/train")
+    assert control.model("demo-anna", duration_s=3)["status"] == "training"
+    assert control.model("demo-anna", status="ready")["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("options", {"port": 3}),
+        ("options", {"durations": {"image": "fast"}}),
+        ("options", {"durations": {"music": "3"}}),
+        ("model", {"model_id": "demo-anna", "speed": 3}),
+        ("model", {"model_id": "demo-anna", "duration_s": -3}),
+        ("keys", {"add": [{}]}),
+    ],
+)
+def test_a_mistake_is_told(control: SandboxControl, operation: str, arguments: dict[str, Any]) -> None:
+    """A control request that is wrong changes nothing silently."""
+    with pytest.raises(ValueError, match="the sandbox refused POST"):
+        getattr(control, operation)(**arguments)
+
+
+def test_an_unknown_control_is_told(control: SandboxControl) -> None:
+    """It is 404, as everywhere."""
+    with pytest.raises(ValueError, match="No such control"):
+        control._ask("GET", "nothing")

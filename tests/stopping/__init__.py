@@ -1,0 +1,1 @@
+"""Ending in order: signals, deploys, records of another version."""

@@ -1,0 +1,48 @@
+"""A database of their own: no other worker of the session may take over what these tests interrupt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.running import WorkerProcess
+from worker.cli.embedded import EmbeddedValkey
+from worker.sandbox.remote import SandboxProcess
+
+
+@pytest.fixture
+def apart(valkey: EmbeddedValkey, environment: dict[str, str]) -> dict[str, str]:
+    """What a worker on that database is told."""
+    return environment | {"PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/3")}
+
+
+@pytest.fixture
+def client(apart: dict[str, str]) -> Iterator[redis.Redis]:
+    """A client of that database, empty."""
+    with redis.Redis.from_url(apart["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
+        opened.flushdb()
+        yield opened
+
+
+@pytest.fixture
+def producer(apart: dict[str, str]) -> Iterator[Celery]:
+    """A bare Celery app on that database."""
+    url = apart["PHOTOGPT_REDIS_URL"]
+    app = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def own_worker(
+    client: redis.Redis, sandbox: SandboxProcess, apart: dict[str, str], tmp_path: Path
+) -> Iterator[WorkerProcess]:
+    """The only worker there."""
+    del client, sandbox
+    running = WorkerProcess(apart, tmp_path / "worker.log").ready()
+    yield running
+    running.child.stop()

@@ -1,0 +1,34 @@
+"""Jobs and endings, valid by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.domain.job import Ending, Job, JobState, Kind
+
+CREATED = 1_800_000_000.0
+
+REQUESTS: dict[Kind, dict[str, Any]] = {
+    Kind.IMAGE: {"modelID": "nanobanana", "prompt": "a quiet harbour"},
+    Kind.UPSCALE: {"imageID": "image_001"},
+    Kind.VIDEO: {"modelID": "veo-3.1", "prompt": "a kite above a meadow"},
+    Kind.TRAINING: {"modelID": "model_001"},
+}
+
+
+def make_job(kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
+    """Return a job that was just accepted."""
+    usual: dict[str, Any] = {
+        "id": "job-1",
+        "kind": kind,
+        "request": REQUESTS[kind],
+        "created_at": CREATED,
+        "deadline_at": CREATED + 3600,
+    }
+    return Job(**usual | changes)
+
+
+def success(**changes: Any) -> Ending:
+    """Return a good end."""
+    usual: dict[str, Any] = {"state": JobState.SUCCEEDED, "images": ({"id": "image-1", "url": "https://cdn/1.png"},)}
+    return Ending(**usual | changes)

@@ -1,0 +1,81 @@
+"""Which webhooks an event calls for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.factories import CREATED, make_job, success
+from worker.domain.delivery import SCHEDULE_S, event_type, plan
+from worker.domain.job import Job, JobState, Kind, outcome
+
+URL = "https://shop.example/hooks"
+
+
+def planned_types(job: Job) -> list[str]:
+    """Return the event types that a job's whole life would send."""
+    return [found.type for state in JobState for found in plan(job, state, {}, at=CREATED)]
+
+
+def test_nobody_is_told_without_a_url() -> None:
+    """Not even of what was asked for."""
+    assert planned_types(make_job(webhook_events=("job.running", "job.succeeded"))) == []
+
+
+def test_ends_are_told_unless_said_otherwise() -> None:
+    """Every terminal state, and nothing before."""
+    told = planned_types(make_job(webhook_url=URL))
+    assert told == ["job.succeeded", "job.failed", "job.expired", "job.canceled"]
+
+
+def test_what_was_asked_for_is_told_and_nothing_else() -> None:
+    """A filter may leave the end out, too."""
+    job = make_job(webhook_url=URL, webhook_events=("job.running", "job.queued", "model.succeeded"))
+    assert planned_types(job) == ["job.queued", "job.running"]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("state", JobState)
+def test_trainings_speak_of_models(kind: Kind, state: JobState) -> None:
+    """`model.<state>` for a training, `job.<state>` for the rest."""
+    noun = "model" if kind is Kind.TRAINING else "job"
+    assert event_type(make_job(kind), state) == f"{noun}.{state.value}"
+
+
+def test_the_id_is_stable_and_may_be_signed() -> None:
+    """The same event has the same id, whenever it is planned; the specification forbids full stops."""
+    job = make_job(webhook_url=URL, id="a.job/with.stops")
+    (first,), (second,) = (plan(job, JobState.FAILED, {"x": at}, at=at) for at in (CREATED, CREATED + 5))
+    assert first.id == second.id
+    assert "." not in first.id
+    assert first.id.isascii()
+
+
+def test_different_events_have_different_ids() -> None:
+    """By job, by type, by endpoint."""
+    jobs = [make_job(webhook_url=URL), make_job(webhook_url=URL, id="job-2"), make_job(webhook_url=URL + "/2")]
+    ids = {found.id for job in jobs for state in JobState for found in plan(job, state, {}, at=CREATED)}
+    assert len(ids) == 3 * 4
+
+
+def test_the_body_is_the_contract() -> None:
+    """Type, time, sequence and the outcome; compact JSON in UTF-8."""
+    job = make_job(webhook_url=URL, metadata={"name": "Häfen \N{SNOWMAN}"})
+    data = outcome(job, success(), at=CREATED + 9)
+    (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED + 9)
+    assert json.loads(delivery.body) == {
+        "type": "job.succeeded",
+        "timestamp": "2027-01-15T08:00:09.000Z",
+        "sequence": 4,
+        "data": data,
+    }
+    assert delivery.body.startswith('{"type":"job.succeeded","timestamp":')
+    assert "Häfen \N{SNOWMAN}".encode() in delivery.body.encode()
+    assert (delivery.url, delivery.job_id, delivery.state, delivery.attempts) == (URL, job.id, "pending", 0)
+
+
+def test_the_schedule_lasts_more_than_a_day() -> None:
+    """A receiver that is down overnight misses nothing; waits never shrink."""
+    assert sum(SCHEDULE_S) > 86_400
+    assert list(SCHEDULE_S) == sorted(SCHEDULE_S)

@@ -1,0 +1,314 @@
+"""What a producer may hand in, and how a bad argument is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.factories import REQUESTS
+from worker.domain.errors import SubmissionError
+from worker.domain.job import Kind
+from worker.domain.submission import (
+    EVENT_TYPES,
+    LARGEST_REQUEST,
+    LONGEST_DEADLINE_S,
+    LONGEST_KEY,
+    Limits,
+    Submission,
+    check_webhook_url,
+    parse_submission,
+)
+
+LIMITS = Limits(metadata_max_bytes=4096)
+IMAGE = REQUESTS[Kind.IMAGE]
+NAN, INFINITE = float("nan"), float("inf")
+SURROGATE = "half a pair: \ud83d"
+"""What JSON's "\\ud83d" becomes: text that UTF-8 cannot write."""
+
+
+def parsed(kind: Kind = Kind.IMAGE, *args: Any, **kwargs: Any) -> Submission:
+    """Parse as the task does."""
+    return parse_submission(kind, list(args), kwargs, LIMITS)
+
+
+def outcome(kind: Kind, **fields: Any) -> dict[str, Any]:
+    """Return what the task before left."""
+    return {"kind": kind.value, "state": "succeeded", "images": [], "model_id": None, **fields}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_least_request_of_each_kind_is_taken(kind: Kind) -> None:
+    """What PhotoGPT calls required is enough."""
+    assert parsed(kind, request=REQUESTS[kind]).request == REQUESTS[kind]
+
+
+def test_every_argument_is_kept() -> None:
+    """Nothing of what a producer says gets lost on the way."""
+    said: dict[str, Any] = {
+        "request": IMAGE,
+        "webhook_url": "https://shop.example/hooks",
+        "webhook_events": ["job.running", "job.succeeded"],
+        "metadata": {"order": 7, "lines": [1, {"a": None}]},
+        "deadline_s": 90.5,
+        "idempotency_key": "order-7",
+    }
+    assert parsed(**said).model_dump(exclude_unset=True) == said
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list in a list."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
+    ("no request", {}, "request"),
+    ("request is None", {"request": None}, "request"),
+    ("request is a list", {"request": [IMAGE]}, "request"),
+    ("request is text", {"request": "a quiet harbour"}, "request"),
+    ("no model", {"request": {"prompt": "x"}}, "request.modelID"),
+    ("empty model", {"request": {"modelID": "", "prompt": "x"}}, "request.modelID"),
+    ("model is a number", {"request": {"modelID": 7, "prompt": "x"}}, "request.modelID"),
+    ("model is a list", {"request": {"modelID": ["nanobanana"], "prompt": "x"}}, "request.modelID"),
+    ("model is an object", {"request": {"modelID": {}, "prompt": "x"}}, "request.modelID"),
+    ("no prompt", {"request": {"modelID": "nanobanana"}}, "request.prompt"),
+    ("empty prompt", {"request": {"modelID": "nanobanana", "prompt": ""}}, "request.prompt"),
+    ("count as text", {"request": IMAGE | {"numImages": "2"}}, "request.numImages"),
+    ("count as a boolean", {"request": IMAGE | {"numImages": True}}, "request.numImages"),
+    ("count of nought", {"request": IMAGE | {"numImages": 0}}, "request.numImages"),
+    ("references as text", {"request": IMAGE | {"referenceImageURLs": "u"}}, "request.referenceImageURLs"),
+    ("a reference as a number", {"request": IMAGE | {"referenceImageURLs": ["u", 1]}}, "request.referenceImageURLs.1"),
+    ("too many references", {"request": IMAGE | {"referenceImageURLs": ["u"] * 4}}, "request.referenceImageURLs"),
+    ("options as a list", {"request": IMAGE | {"options": []}}, "request.options"),
+    ("not a number", {"request": IMAGE | {"strength": NAN}}, "request"),
+    ("infinite", {"request": IMAGE | {"nested": [{"deep": INFINITE}]}}, "request"),
+    ("half a surrogate pair", {"request": IMAGE | {"style": SURROGATE}}, "request"),
+    ("too long", {"request": IMAGE | {"more": "x" * LARGEST_REQUEST}}, "request"),
+    ("unknown argument", {"request": IMAGE, "prompt": "a harbour"}, "prompt"),
+    ("URL without a scheme", {"request": IMAGE, "webhook_url": "shop.example/hooks"}, "webhook_url"),
+    ("URL as a number", {"request": IMAGE, "webhook_url": 5}, "webhook_url"),
+    ("unknown event", {"request": IMAGE, "webhook_events": ["job.done"]}, "webhook_events"),
+    ("events as text", {"request": IMAGE, "webhook_events": "job.failed"}, "webhook_events"),
+    ("metadata as a list", {"request": IMAGE, "metadata": []}, "metadata"),
+    ("metadata too long", {"request": IMAGE, "metadata": {"a": "x" * 4096}}, "metadata"),
+    ("metadata too long in UTF-8 only", {"request": IMAGE, "metadata": {"a": "\N{SNOWMAN}" * 2000}}, "metadata"),
+    ("metadata with not a number", {"request": IMAGE, "metadata": {"a": NAN}}, "metadata"),
+    ("metadata with half a surrogate pair", {"request": IMAGE, "metadata": {"a": SURROGATE}}, "metadata"),
+    ("deadline of nought", {"request": IMAGE, "deadline_s": 0}, "deadline_s"),
+    ("deadline in the past", {"request": IMAGE, "deadline_s": -1}, "deadline_s"),
+    ("deadline beyond a week", {"request": IMAGE, "deadline_s": LONGEST_DEADLINE_S + 1}, "deadline_s"),
+    ("deadline as text", {"request": IMAGE, "deadline_s": "60"}, "deadline_s"),
+    ("deadline as a boolean", {"request": IMAGE, "deadline_s": True}, "deadline_s"),
+    ("deadline not a number", {"request": IMAGE, "deadline_s": NAN}, "deadline_s"),
+    ("deadline infinite", {"request": IMAGE, "deadline_s": INFINITE}, "deadline_s"),
+    ("empty key", {"request": IMAGE, "idempotency_key": ""}, "idempotency_key"),
+    ("key too long", {"request": IMAGE, "idempotency_key": "k" * (LONGEST_KEY + 1)}, "idempotency_key"),
+    ("key as a number", {"request": IMAGE, "idempotency_key": 7}, "idempotency_key"),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "field"), [case[1:] for case in BAD_ARGUMENTS], ids=[c[0] for c in BAD_ARGUMENTS])
+def test_a_bad_argument_is_named(kwargs: dict[str, Any], field: str) -> None:
+    """The error names the argument at fault, dotted, and starts with it."""
+    with pytest.raises(SubmissionError) as raised:
+        parsed(**kwargs)
+    assert raised.value.field == field
+    assert str(raised.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("name", ["request", "metadata"])
+def test_an_argument_that_is_too_deep_is_named(name: str) -> None:
+    """Valid JSON that Python cannot write again."""
+    with pytest.raises(SubmissionError) as raised:
+        parse_submission(Kind.IMAGE, [], {"request": IMAGE, name: IMAGE | {"more": nested(5000)}}, LIMITS)
+    assert raised.value.field == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "field"),
+    [
+        (Kind.UPSCALE, {}, "request.imageID"),
+        (Kind.UPSCALE, {"imageID": 3}, "request.imageID"),
+        (Kind.VIDEO, {"modelID": "veo-3.1"}, "request.prompt"),
+        (Kind.VIDEO, {"modelID": "veo-3.1", "prompt": "x", "options": {"kling": 3}}, "request.options.kling"),
+        (Kind.VIDEO, {"modelID": "veo-3.1", "prompt": "x", "elementIDs": [1]}, "request.elementIDs.0"),
+        (Kind.VIDEO, {"modelID": "veo-3.1", "prompt": "x", "referenceImages": ["u"]}, "request.referenceImages.0"),
+        (Kind.TRAINING, {}, "request.modelID"),
+        (Kind.TRAINING, {"modelID": None}, "request.modelID"),
+    ],
+)
+def test_each_kind_names_its_own_fields(kind: Kind, request_: dict[str, Any], field: str) -> None:
+    """The dotted name leads into the body that PhotoGPT would get."""
+    with pytest.raises(SubmissionError) as raised:
+        parsed(kind, request=request_)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("value", [None, 5, 0.5, True, "text", [], ["x"], {}, {"a": 1}])
+@pytest.mark.parametrize("name", ["modelID", "imageID", "prompt", "referenceImageURLs", "options", "numImages"])
+def test_any_value_in_any_field_is_taken_or_named(kind: Kind, name: str, value: Any) -> None:
+    """Whatever stands in a field, the task never breaks on it."""
+    request = REQUESTS[kind] | {name: value}
+    try:
+        assert parsed(kind, request=request).request == request
+    except SubmissionError as error:
+        named = error.field
+    else:
+        named = f"request.{name}"
+    assert named.startswith(f"request.{name}")
+
+
+def test_more_positional_arguments_than_a_chain_hands_on_are_refused() -> None:
+    """A producer who passes positions is told how to call."""
+    with pytest.raises(SubmissionError, match=r"keyword arguments only") as raised:
+        parsed(Kind.IMAGE, {}, "https://shop.example")
+    assert raised.value.field == ""
+
+
+# -- piping ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_hands_on_its_model() -> None:
+    """chain(train, generate) needs no glue."""
+    piped = parsed(Kind.IMAGE, outcome(Kind.TRAINING, model_id="model_9"), request={"prompt": "x"})
+    assert piped.request == {"prompt": "x", "modelID": "model_9"}
+
+
+def test_an_image_hands_on_its_first_output() -> None:
+    """chain(generate, upscale) needs no request at all."""
+    images = [{"id": "image-1"}, {"id": "image-2"}]
+    assert parsed(Kind.UPSCALE, outcome(Kind.IMAGE, images=images)).request == {"imageID": "image-1"}
+
+
+def test_a_chord_hands_on_the_first_outcome_that_fits() -> None:
+    """The body of a chord gets a list; what fills nothing is passed over."""
+    before = ["noise", outcome(Kind.IMAGE), outcome(Kind.IMAGE, images=[{"id": "image-7"}]), None]
+    assert parsed(Kind.UPSCALE, before).request == {"imageID": "image-7"}
+
+
+def test_what_the_request_says_stands() -> None:
+    """Piping fills gaps and overwrites nothing."""
+    before = outcome(Kind.TRAINING, model_id="other")
+    assert parsed(Kind.IMAGE, before, request=IMAGE).request == IMAGE
+
+
+@pytest.mark.parametrize("before", ["text", 5, None, [], {}, {"kind": "training"}, [["nested"]]])
+def test_what_is_no_outcome_fills_nothing(before: Any) -> None:
+    """Any task may stand before ours in a chain."""
+    assert parsed(Kind.IMAGE, before, request=IMAGE).request == IMAGE
+    with pytest.raises(SubmissionError) as raised:
+        parsed(Kind.UPSCALE, before)
+    assert raised.value.field == "request"
+
+
+@pytest.mark.parametrize("images", ["text", ["text"], [None], [{}], [{"id": 5}], {"a": 1}, 7])
+def test_outputs_that_cannot_be_read_are_named(images: Any) -> None:
+    """An outcome that somebody else made up does not break the task."""
+    with pytest.raises(SubmissionError, match=r"imageID"):
+        parsed(Kind.UPSCALE, outcome(Kind.IMAGE, images=images))
+
+
+def test_piping_leaves_the_arguments_as_they_were() -> None:
+    """What the message held is not changed behind Celery's back."""
+    request = {"prompt": "x"}
+    parsed(Kind.IMAGE, outcome(Kind.TRAINING, model_id="model_9"), request=request)
+    assert request == {"prompt": "x"}
+
+
+# -- sizes and URLs -------------------------------------------------------------------------------------------------
+
+
+def test_metadata_may_fill_its_limit_to_the_byte() -> None:
+    """The limit counts bytes of compact JSON."""
+    fits = {"a": "x" * (LIMITS.metadata_max_bytes - len('{"a":""}'))}
+    assert parsed(request=IMAGE, metadata=fits).metadata == fits
+    with pytest.raises(SubmissionError, match=r"4097 bytes of JSON, 4096 are allowed"):
+        parsed(request=IMAGE, metadata={"a": fits["a"] + "x"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/hooks?order=7",
+        "http://shop.example:8080/",
+        "https://[2606:4700:4700::1111]/x",
+        "https://xn--bcher-kva.example",
+        "https://shop.example/" + "a" * 2027,
+    ],
+)
+def test_usable_urls_pass(url: str) -> None:
+    """Where they lead is checked when the socket opens."""
+    check_webhook_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "shop.example",
+        "//shop.example",
+        "ftp://shop.example",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "https://",
+        "https:///path",
+        "https://:443/",
+        "https://user@shop.example",
+        "https://user:secret@shop.example",
+        "https://@shop.example",
+        "https://shop.example:99999/",
+        "https://shop.example:port/",
+        "https://[::1",
+        "https://shop.example/" + "a" * 2028,
+        "https://shop.example/\ud83d",
+        "https://shop.example/\nX-Injected: 1",
+        "https://shop example/",
+    ],
+)
+def test_urls_that_can_never_work_are_refused(url: str) -> None:
+    """At once, instead of after a day of attempts."""
+    with pytest.raises(ValueError, match=r"."):
+        check_webhook_url(url)
+
+
+def test_secrets_in_a_url_are_not_repeated() -> None:
+    """The error goes into records, results and logs."""
+    with pytest.raises(SubmissionError) as raised:
+        parsed(request=IMAGE, webhook_url="https://user:hunter2@shop.example/")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES))
+def test_every_event_can_be_asked_for(name: str) -> None:
+    """`job.<state>` and `model.<state>`, each state."""
+    assert parsed(request=IMAGE, webhook_events=[name]).webhook_events == [name]
+
+
+# -- the digest -----------------------------------------------------------------------------------------------------
+
+
+def test_the_digest_is_that_of_the_body() -> None:
+    """The order of keys, metadata and webhook do not make another wish."""
+    first = Submission(request={"modelID": "m", "prompt": "x"})
+    turned = Submission(request={"prompt": "x", "modelID": "m"}, metadata={"try": 2}, webhook_url="https://a.example")
+    assert first.digest == turned.digest
+    assert len(first.digest) == 32
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"modelID": "m", "prompt": "y"},
+        {"modelID": "m"},
+        {"modelID": "m", "prompt": "x", "n": 1},
+        {"modelID": "m", "prompt": "x", "n": None},
+        {"modelID": "m", "prompt": ["x"]},
+    ],
+)
+def test_another_body_has_another_digest(other: dict[str, Any]) -> None:
+    """Whatever PhotoGPT would read differently counts."""
+    assert Submission(request={"modelID": "m", "prompt": "x"}).digest != Submission(request=other).digest
