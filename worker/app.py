@@ -128,8 +128,8 @@ def services() -> Services:
 @signals.setup_logging.connect
 def _logs(**_: Any) -> None:
     configure_logs(settings.log_level, settings.log_format)
-    for name in ("celery.app.trace", "celery.worker.request", "kombu.asynchronous.hub"):  # which log tracebacks
-        logging.getLogger(name).addFilter(_is_news)
+    for handler in logging.getLogger().handlers:  # Celery, kombu and its hub all log tracebacks of an outage
+        handler.addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

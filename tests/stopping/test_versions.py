@@ -21,7 +21,7 @@ from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
 ROOT = Path(__file__).parents[2]
-OLDER = "ce7c8d0"
+OLDER = "dad5deb"
 """The version that is rolled away from: the last one before admission, tenants and `replay`."""
 
 

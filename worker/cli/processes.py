@@ -74,6 +74,7 @@ class Child:
         """
         self.name = name
         self.log = log
+        self._told: set[int] = set()
         self._output: IO[bytes] | None = log.open("ab") if log else None
         self._process = subprocess.Popen(  # noqa: S603 - commands of our own
             list(argv),
@@ -99,11 +100,13 @@ class Child:
     def tell(self, signum: int) -> None:
         """Send a signal, if it still runs."""
         if self.ended is None:
+            self._told.add(signum)
             self._process.send_signal(signum)
 
     def stop(self, *, within: float = STOP_S) -> int:
-        """Ask it to end, insist after `within` seconds, and return its exit code."""
-        self.tell(signal.SIGTERM)
+        """Ask it to end, once; insist after `within` seconds, and return its exit code."""
+        if signal.SIGTERM not in self._told:  # a second one would hurry it
+            self.tell(signal.SIGTERM)
         try:
             code = self._process.wait(within)
         except subprocess.TimeoutExpired:
