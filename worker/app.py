@@ -29,8 +29,8 @@ from worker.telemetry.outage import Outage
 WATCH_S = 1.0
 BOUNCE_S = 2.0  # a message that the ledger could not take stays here for so long
 
-
-_ledger = Outage("ledger.away", "Redis does not answer, or refuses")
+ledger_away = Outage("ledger.away", "Redis does not answer, or refuses")
+"""What this process knows of it."""
 
 
 def create_app(settings: Settings) -> Celery:
@@ -69,9 +69,9 @@ class Watch(bootsteps.StartStopStep):
             try:
                 services().send(services().store.lanes.watch())
                 _cancel_revoked(seen)
-                _ledger.over()
+                ledger_away.over()
             except RedisError as error:
-                _ledger.seen(error)
+                ledger_away.seen(error)
             except Exception:  # noqa: BLE001 - the watch must outlive everything
                 event("watch.broken", "looking for missing messages raised; it goes on", exc_info=True)
 
@@ -136,7 +136,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Whether nobody has told it in a sentence: that Redis is away, or that a message goes back for that reason."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, RedisError) and refuses(error):
-        _ledger.seen(error)
+        ledger_away.seen(error)
         return False
     return not isinstance(error, Reject)
 

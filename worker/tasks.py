@@ -16,7 +16,7 @@ from celery import Task
 from celery.exceptions import Ignore, Reject
 from redis import RedisError
 
-from worker.app import app, services, settings
+from worker.app import app, ledger_away, services, settings
 from worker.domain.errors import JobError, SubmissionError
 from worker.domain.job import Kind, type_json
 from worker.messages import RESUMED, describe, freeze
@@ -25,7 +25,6 @@ from worker.pipeline.complete import deliver_result
 from worker.pipeline.submit import Envelope, submit
 from worker.pipeline.tick import tick
 from worker.store.keys import Lane
-from worker.telemetry.logs import event
 
 
 class JobTask(Task[Any, Any]):
@@ -116,7 +115,7 @@ def _line(task: JobTask, kind: Kind, args: tuple[Any, ...], kwargs: type_json) -
             )
             outcome = submit(services(), envelope)
     except RedisError as error:
-        event("ledger.away", f"Redis does not answer: {error}; the message goes back", job=job_id, warn=True)
+        ledger_away.seen(error)  # the message goes back, and comes again
         raise Reject(error, requeue=True) from error
     if outcome is None:
         raise Ignore

@@ -40,6 +40,16 @@ def read_only(line: Line) -> Iterator[None]:
         line.client.replicaof("no", "one")
 
 
+@contextmanager
+def without_replicas(line: Line) -> Iterator[None]:
+    """A primary that may only write with a replica beside it, and has none for a while."""
+    line.client.config_set("min-replicas-to-write", "1")
+    try:
+        yield
+    finally:
+        line.client.config_set("min-replicas-to-write", "0")
+
+
 def quiet(line: Line) -> None:
     """Sentences, not floods: no traceback, and of each trouble a few lines."""
     text = line.log()
@@ -75,12 +85,15 @@ def test_frozen(line: Line) -> None:
     quiet(line)
 
 
-def test_read_only(line: Line) -> None:
-    """A primary that was made a replica refuses every write for a while."""
+@pytest.mark.parametrize("outage", [read_only, without_replicas])
+def test_read_only(line: Line, outage: Callable[[Line], AbstractContextManager[None]]) -> None:
+    """A primary that was made a replica, or has lost its replicas, refuses every write for a while."""
     ids = line.enqueue(5, duration_s=2)
     line.parked(5)
 
-    with read_only(line):
+    with outage(line):
+        with pytest.raises(redis.ResponseError):
+            line.client.set("a", "b")
         lasts(5)
 
     line.fine(ids)
@@ -101,7 +114,7 @@ def test_out_of_memory(line: Line) -> None:
     quiet(line)
 
 
-@pytest.mark.parametrize("outage", [read_only, full])
+@pytest.mark.parametrize("outage", [read_only, without_replicas, full])
 def test_refused_while_messages_are_fetched(line: Line, outage: Callable[[Line], AbstractContextManager[None]]) -> None:
     """Redis begins to refuse between taking a message and noting it, and while PhotoGPT is asked: none is lost."""
     ids = line.enqueue(20)

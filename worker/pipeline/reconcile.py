@@ -96,7 +96,10 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     unknown = [name for name in unknown if _may_be(services, job, name)]
     if not unknown:
         return _nothing(services, job, asked, at)
-    rivals = [name for name in in_doubt if _rivals(services, name, [listed[candidate] for candidate in unknown])]
+    verdicts = {_rivals(services, name, [listed[candidate] for candidate in unknown]) for name in in_doubt}
+    if None in verdicts:  # what was unknown a moment ago may be known by now
+        return Again(after=1.0, reason=job.reason, error=job.error)
+    rivals = True in verdicts
     if len(unknown) == 1 and not rivals:
         event("trigger.adopted", "the lost trigger had worked", job=job.id, generation=unknown[0])
         return Submitted(unknown[0])
@@ -113,14 +116,19 @@ def _created(seen: type_json) -> float | None:
         return None
 
 
-def _rivals(services: Services, other_id: str, created: list[float | None]) -> bool:
-    """Whether another job in doubt was asked for early enough to have made one of the candidates."""
+def _rivals(services: Services, other_id: str, created: list[float | None]) -> bool | None:
+    """Whether another job in doubt was asked for early enough to have made one of the candidates.
+
+    None: it has just got its answer, so that one of the candidates may be known to be its own by now.
+    """
     try:
         other = services.store.jobs.get(other_id)
     except (ValueError, KeyError):  # its record cannot be read
         return True
-    if other is None or other.intent_at is None:  # it is gone, or has just got its answer
-        return other is not None
+    if other is None:
+        return False
+    if other.intent_at is None:
+        return None
     skew = services.settings.clock_skew_s
     return any(at is None or at >= other.intent_at - skew for at in created)
 

@@ -83,10 +83,6 @@ class Records:
         rank: Any = self._client.zrank(keys.QUEUE, job_id)
         return None if rank is None else int(rank)
 
-    def published(self, job_id: str) -> bool:
-        """Whether the Celery result of a job has been stored."""
-        return bool(self._client.hexists(keys.job(job_id), "published_at"))
-
     def intents_since(self, at: float) -> list[str]:
         """Return the ids of jobs whose trigger has had no known answer since `at`."""
         found: Any = self._client.zrangebyscore(keys.INTENTS, at, "+inf")

@@ -128,5 +128,5 @@ def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
 def test_unknown_jobs_are_none(line: Line) -> None:
     """Nothing is made up."""
     jobs = line.store.jobs
-    assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x"), jobs.published("x")) == (None, None, None, False)
+    assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x")) == (None, None, None)
     assert line.store.deliveries.of_job("x") == []

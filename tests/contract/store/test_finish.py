@@ -177,10 +177,10 @@ def test_a_published_result_needs_nobody(line: Line) -> None:
     """The lane is empty, and the record stays."""
     job = line.submitted()
     finish(line, job)
-    assert not line.store.jobs.published(job.id)
+    assert not line.client.hexists(keys.job(job.id), "published_at")
     for _ in range(2):
         line.store.jobs.mark_published(job.id)
-    assert line.store.jobs.published(job.id)
+    assert line.client.hexists(keys.job(job.id), "published_at")
     assert line.lanes_of(job.id) == set()
     assert 4990 < line.ttl(keys.job(job.id)) <= 5000
 

@@ -1,0 +1,189 @@
+"""A state machine over the queue for room: whatever PhotoGPT refuses, no job is forgotten and no cap is passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from config.settings import Settings
+from tests.unit.factories import make_job, success
+from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Again
+from worker.domain.job import Job, Kind
+from worker.domain.reason import Reason
+from worker.store import keys
+from worker.store.codec import FIELDS, decode
+from worker.store.connection import Store, open_store
+from worker.store.keys import Lane
+
+CAPS = (0, 1, 3)
+TENANTS = ("", "a", "b")
+chances = st.integers(min_value=0, max_value=2**30)
+repeats = st.integers(min_value=1, max_value=2)
+
+
+class Admission(RuleBasedStateMachine):
+    """Producers of several tenants, a cap of ours, and a PhotoGPT that refuses when it likes."""
+
+    stores: ClassVar[dict[int, Store]]
+    client: ClassVar[Any]
+
+    @initialize(cap=st.sampled_from(CAPS))
+    def begin(self, cap: int) -> None:
+        """Begin with nothing."""
+        self.client.flushall()
+        self.cap, self.made = cap, 0
+        self.store = self.stores[cap]
+        self.tenant: dict[str, str] = {}
+        self.claimed: dict[str, Job] = {}
+        self.ended: set[str] = set()
+
+    @rule(tenant=st.sampled_from(TENANTS), kind=st.sampled_from([Kind.IMAGE, Kind.IMAGE, Kind.TRAINING]))
+    def accept(self, tenant: str, kind: Kind) -> None:
+        """Enqueue."""
+        now = round(self.store.clock(), 3)
+        self.made += 1
+        name = f"job-{self.made}"
+        job = make_job(kind, id=name, tenant=tenant or None, created_at=now, deadline_at=now + 3600)
+        self.store.jobs.accept(job, digest="d", continuation="{}")
+        if kind is Kind.TRAINING:  # has a limit of its own at PhotoGPT, and waits for no room here
+            assert self.store.jobs.finish(job, success()) is not None
+            return
+        newcomer = tenant not in self.tenant.values()
+        self.tenant[name] = tenant
+        queue = self._queue()
+        if newcomer and name in queue:  # however many the others have: at most two of each go first
+            others = {self.tenant[before] for before in queue} - {tenant}
+            assert queue.index(name) <= 2 * len(others), queue
+
+    @rule()
+    def time_passes(self) -> None:
+        """The pause after a refusal is over, and a second more."""
+        loop = keys.loop(Lane.TRIGGERS)
+        self.client.hdel(loop, "paused")
+        if self.client.hexists(loop, "cap"):
+            self.client.hset(loop, "cap_at", self.store.clock() - 1)
+
+    @rule(most=st.sampled_from([1, 2, 64]))
+    def admit(self, most: int) -> None:
+        """Let in whom there is room for: each tenant's first comes first."""
+        before = self._queue()
+        self.store.lanes.admit(most)
+        after = self._queue()
+        left = [name for name in before if name not in after]
+        assert len(left) <= most
+        assert before[: len(left)] == left, "out of turn"
+
+    @rule()
+    def claim(self) -> None:
+        """Take what may be triggered."""
+        token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
+        if token is None:
+            return
+        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease=60, prefix=keys.JOB, fields=FIELDS)
+        assert found is not None
+        for record in found.records:
+            job = decode(record)
+            assert job.id not in self._queue(), "it waits for room"
+            self.claimed[job.id] = job
+
+    @precondition(lambda self: self.claimed)
+    @rule(chance=chances, times=repeats, asked=st.booleans())
+    def refuse(self, chance: int, times: int, *, asked: bool) -> None:
+        """PhotoGPT has enough for now (429); the worker writes that down, perhaps twice."""
+        job = self._pick(chance)
+        again = Again(after=1, reason=Reason.RATE_LIMITED, error="enough", forget_intent=True, give_back=True)
+        if asked:
+            assert self.store.jobs.intend(job)
+        for _ in range(times):
+            self.store.jobs.give_back([(job, again)])
+        assert float(self.client.hget(keys.loop(Lane.TRIGGERS), "cap")) >= 1
+        assert job.id in self._queue()
+        assert not self.client.hexists(keys.job(job.id), "intent_at")
+        del self.claimed[job.id]
+
+    @precondition(lambda self: self.claimed)
+    @rule(chance=chances, times=repeats)
+    def finish(self, chance: int, times: int) -> None:
+        """A generation ends, and there is room again."""
+        job = self._pick(chance)
+        for _ in range(times):
+            self.store.jobs.finish(job, success(), settled=True)
+        self.ended.add(job.id)
+        del self.claimed[job.id]
+
+    @precondition(lambda self: set(self.tenant) - self.ended)
+    @rule(chance=chances)
+    def cancel(self, chance: int) -> None:
+        """Somebody gives up a job, waiting or not."""
+        name = sorted(set(self.tenant) - self.ended)[chance % len(set(self.tenant) - self.ended)]
+        job = self.store.jobs.get(name)
+        assert job is not None
+        assert self.store.jobs.finish(job, success(), settled=True) is not None
+        self.ended.add(name)
+        self.claimed.pop(name, None)
+
+    @invariant()
+    def no_cap_is_passed(self) -> None:
+        """No more are under way than the setting says."""
+        assert not self.cap or self.client.zcard(keys.ACTIVE) <= self.cap
+
+    @invariant()
+    def everybody_waits_or_is_under_way(self) -> None:
+        """Exactly one of the two, for every job that has not ended, and none of it for one that has."""
+        waiting, active = set(self._queue()), set(self.client.zrange(keys.ACTIVE, 0, -1))
+        assert waiting.isdisjoint(active)
+        assert waiting | active == set(self.tenant) - self.ended
+
+    def teardown(self) -> None:
+        """When PhotoGPT takes everything again, everybody gets through, however it was refused before."""
+        if not hasattr(self, "tenant"):
+            return
+        for _ in range(2 * len(self.tenant) + 2):
+            self.time_passes()
+            self.store.lanes.admit(64)
+            self.claim()
+            for name in list(self.claimed):
+                assert self.store.jobs.finish(self.claimed.pop(name), success(), settled=True) is not None
+                self.ended.add(name)
+        assert self._queue() == []
+        assert self.ended == set(self.tenant)
+
+    def _queue(self) -> list[str]:
+        return list(self.client.zrange(keys.QUEUE, 0, -1))
+
+    def _pick(self, chance: int) -> Job:
+        name = sorted(self.claimed)[chance % len(self.claimed)]
+        return self.claimed[name]
+
+
+@pytest.fixture
+def admission(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[Admission]]:
+    """The machine on a real Valkey."""
+    opened = {cap: open_store(Settings(_env_file=None, redis_url=valkey.url, max_active=cap)) for cap in CAPS}
+    Admission.stores, Admission.client = opened, client
+    yield Admission
+    for store in opened.values():
+        store.close()
+
+
+def test_everybody_gets_in_at_last(admission: type[Admission]) -> None:
+    """In turn, within the cap, whatever was refused, repeated or given up."""
+    health = list(HealthCheck)
+    run_state_machine_as_test(
+        admission,
+        settings=settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=health),
+    )
