@@ -61,15 +61,32 @@ def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
 
 
 @pytest.fixture(scope="session")
-def broker_url(valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the messages go: with the ledger, unless `TEST_BROKER_URL` says otherwise."""
-    wanted = os.environ.get("TEST_BROKER_URL", valkey.url)
-    if wanted != "rabbitmq":
-        yield wanted
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ | None]:
+    """A node of RabbitMQ, if `TEST_BROKER_URL=rabbitmq` asks for one: the same suite on another broker."""
+    if os.environ.get("TEST_BROKER_URL") != "rabbitmq":
+        yield None
         return
     node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    yield node.url
+    yield node
     node.close()
+
+
+@pytest.fixture(scope="session")
+def broker_url(valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> str:
+    """Where the messages go: with the ledger, unless `TEST_BROKER_URL` says otherwise."""
+    return rabbitmq.url if rabbitmq else os.environ.get("TEST_BROKER_URL", valkey.url)
+
+
+@pytest.fixture
+def apart(environment: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
+    """What a worker is told that shares neither ledger nor messages with the others of the session."""
+    ledger = valkey.url.replace("/0", "/3")
+    with redis.Redis.from_url(ledger) as client:
+        client.flushdb()
+    return environment | {
+        "PHOTOGPT_REDIS_URL": ledger,
+        "PHOTOGPT_BROKER_URL": rabbitmq.apart() if rabbitmq else ledger,
+    }
 
 
 def told(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:

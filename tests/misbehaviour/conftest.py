@@ -13,7 +13,6 @@ from celery import Celery
 from celery.exceptions import TimeoutError as NotYet
 
 from tests.running import WorkerProcess
-from worker.cli.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
@@ -53,26 +52,22 @@ class Apart:
 
 
 @pytest.fixture
-def with_policy(
-    valkey: EmbeddedValkey, sandbox: SandboxProcess, environment: dict[str, str], tmp_path: Path
-) -> Iterator[Callable[[str], Apart]]:
+def with_policy(sandbox: SandboxProcess, apart: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], Apart]]:
     """Start a worker with another policy for triggers whose answer was lost."""
     del sandbox
-    url = valkey.url.replace("/0", "/4")
+    broker, ledger = apart["PHOTOGPT_BROKER_URL"], apart["PHOTOGPT_REDIS_URL"]
     started: list[Apart] = []
 
     def start(policy: str) -> Apart:
-        env = environment | {"PHOTOGPT_REDIS_URL": url, "PHOTOGPT_UNCERTAIN_POLICY": policy}
-        producer = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+        env = apart | {"PHOTOGPT_UNCERTAIN_POLICY": policy}
+        producer = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
         started.append(Apart(WorkerProcess(env, tmp_path / "worker.log").ready(), producer))
         return started[-1]
 
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
     yield start
-    for apart in started:
-        apart.worker.child.stop()
-        apart.producer.close()
+    for ended in started:
+        ended.worker.child.stop()
+        ended.producer.close()
 
 
 def ended(result: Any, *, within: float = 40) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import uuid
 from pathlib import Path
 
 from tests.waiting import wait_until
 from worker.cli.processes import Child, free_port, listens
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 MISSING = "RabbitMQ is not installed: apt-get install --no-install-recommends rabbitmq-server"
 START_S = 90.0
 
@@ -70,6 +73,20 @@ class RabbitMQ:
             within=START_S,
         )
         assert self.child.ended is None, (self._directory / "rabbitmq.log").read_text()
+
+    def apart(self) -> str:
+        """Make a virtual host: the same node, and no message of anybody else. Return its URL."""
+        name = f"apart-{uuid.uuid4().hex[:8]}"
+        user = f'<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>'
+        make = f'rabbit_vhost:add(<<"{name}">>, <<"test">>), rabbit_auth_backend_internal:set_permissions({user}).'
+        subprocess.run(
+            [CONTROL, "eval", make],
+            env={**os.environ, **self._environment},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        return f"{self.url.removesuffix('//')}/{name}"
 
     def kill(self) -> None:
         """End the node as a crash would, with all that it started."""

@@ -10,29 +10,21 @@ import redis
 from celery import Celery
 
 from tests.running import WorkerProcess
-from worker.cli.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
 
 @pytest.fixture
-def apart(valkey: EmbeddedValkey, environment: dict[str, str]) -> dict[str, str]:
-    """What a worker on that database is told."""
-    return environment | {"PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/3")}
-
-
-@pytest.fixture
 def client(apart: dict[str, str]) -> Iterator[redis.Redis]:
-    """A client of that database, empty."""
+    """A client of that database."""
     with redis.Redis.from_url(apart["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
-        opened.flushdb()
         yield opened
 
 
 @pytest.fixture
 def producer(apart: dict[str, str]) -> Iterator[Celery]:
     """A bare Celery app on that database."""
-    url = apart["PHOTOGPT_REDIS_URL"]
-    app = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+    broker, ledger = apart["PHOTOGPT_BROKER_URL"], apart["PHOTOGPT_REDIS_URL"]
+    app = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
     yield app
     app.close()
 
