@@ -83,7 +83,7 @@ def _cancel_revoked(seen: set[str]) -> None:
     seen &= current
     for job_id in fresh:
         with contextlib.suppress(SubmissionError):  # a task of somebody else's
-            cancel(services(), job_id)
+            cancel(services(), job_id, revoked=True)
         seen.add(job_id)
 
 
@@ -110,6 +110,7 @@ class QuietRequest(Request):
 
 settings = load_settings()
 app = create_app(settings)
+messages = CeleryMessages(app)
 
 _lock = threading.Lock()
 _opened: dict[int, Services] = {}
@@ -121,7 +122,7 @@ def services() -> Services:
     if pid not in _opened:
         with _lock:
             if pid not in _opened:
-                _opened[pid] = open_services(settings, CeleryMessages(app))
+                _opened[pid] = open_services(settings, messages)
     return _opened[pid]
 
 
@@ -142,7 +143,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 @signals.worker_ready.connect
-def _ready(**_: Any) -> None:
+def _ready(sender: Any = None, **_: Any) -> None:
+    messages.dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     if settings.api_key is None:
         event("key.missing", "PHOTOGPT_API_KEY is not set: PhotoGPT will refuse every request", warn=True)
     if not settings.webhook_secrets:

@@ -22,7 +22,7 @@ from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import TASKS, Kind, type_json
 from worker.domain.submission import Limits, new_job, parse_submission
-from worker.messages import CeleryMessages, describe
+from worker.messages import CeleryMessages
 from worker.store import keys
 from worker.store.codec import dumps
 from worker.store.connection import open_store
@@ -97,9 +97,8 @@ class Client:
         kwargs = {"request": request, **options}
         submission = parse_submission(what, [], kwargs, limits)
         at = self.store.clock()
-        job = new_job(job_id or str(uuid.uuid4()), what, submission, settings=self._settings, at=at)
-        shown = describe(kwargs, hide_prompts=self._settings.hide_prompts)
-        continuation = {"task": TASKS[what], "options": {"task_id": job.id, "root_id": job.id, "kwargsrepr": shown}}
+        job = new_job(job_id or str(uuid.uuid4()), what, submission, settings=self._settings, at=at, result={})
+        continuation = {"task": TASKS[what], "options": {"task_id": job.id, "root_id": job.id}}
         answer = self.store.jobs.accept(job, digest=submission.digest, continuation=dumps(continuation))
         match answer:
             case KeyConflict(owner):

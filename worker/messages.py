@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from celery.states import FAILURE, SUCCESS
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import RESULTS, ROUTES
-from worker.domain.job import JobState, type_json
+from worker.domain.ending import as_error
+from worker.domain.job import Job, JobState, epoch, type_json
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
+from worker.store.records import NOT_TOLD, Told
 from worker.telemetry.logs import event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
 
 TICKS = {
@@ -58,6 +64,8 @@ class CeleryMessages:
     def __init__(self, app: Celery) -> None:
         """Send through this app."""
         self._app = app
+        #: Celery's event dispatcher in a worker that runs, for Flower; it changes with every connection.
+        self.dispatcher: Callable[[], Any] = lambda: None
 
     def wake(self, wake: Wake) -> None:
         """Send a tick message."""
@@ -77,21 +85,79 @@ class CeleryMessages:
         except AWAY as error:
             event("message.unsent", f"the broker is away: {error}; a worker sends it again", warn=True)
 
-    def show(self, job_id: str, state: JobState, info: type_json) -> None:
-        """Store a custom state, so that `AsyncResult.state` and `.info` tell how far the job is."""
+    def progress(self, job: Job, state: JobState, generation_id: str | None) -> Told:
+        """Return the custom state by which `AsyncResult.state` and `.info` tell how far a job is."""
+        info = {
+            "state": state.value,
+            "kind": job.kind.value,
+            "generation_id": generation_id,
+            "model_id": job.model_id,
+        }
+        return self._told(job, state.value.upper(), info)
+
+    def result(self, job: Job, outcome: type_json) -> Told:
+        """Return what Celery's backend shall hold of a job that has ended, as Celery's own tracer would store it."""
+        error = as_error(outcome)
+        if error is None:
+            return self._told(job, SUCCESS, outcome, ended=True)
+        return self._told(job, FAILURE, self._app.backend.prepare_exception(error), ended=True)
+
+    def ended(self, job: Job, outcome: type_json) -> None:
+        """Tell Flower that the task has ended whose result was stored without a message."""
+        dispatcher = self.dispatcher()
+        if dispatcher is None:
+            return
+        error = as_error(outcome)
+        runtime = epoch(outcome["finished_at"]) - job.created_at
         try:
-            self._app.backend.store_result(job_id, info, state.value.upper())
-        except AWAY as error:
-            event("state.unshown", f"the result backend is away: {error}", job=job_id, warn=True)
+            if error is None:
+                dispatcher.send("task-succeeded", uuid=job.id, result=_short(repr(outcome), 200), runtime=runtime)
+            else:
+                dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")
+        except AWAY as lost:
+            event("event.unsent", f"the broker is away: {lost}; Flower does not learn of it", job=job.id)
+
+    def _told(self, job: Job, state: str, result: Any, *, ended: bool = False) -> Told:
+        if job.result is not None and job.result.get("ignored"):
+            return NOT_TOLD
+        backend: Any = self._app.backend
+        meta = {
+            "status": state,
+            "result": result,
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.now(UTC).isoformat() if ended else None,
+            "task_id": job.id,
+            **(job.result or {}),
+        }
+        return Told(
+            key=backend.get_key_for_task(job.id).decode(), ttl=int(backend.expires), text=str(backend.encode(meta))
+        )
 
 
-def freeze(request: Any, task: str, described: str) -> str:
+def result_of(request: Any) -> type_json | None:
+    """Return what else stands in the result of a message on which no canvas hangs, or None if one does.
+
+    Celery keeps a task's group and parent with its result; `ignored` says that nobody wants it.
+
+    Args:
+        request: Celery's context of the running task.
+    """
+    if any((request.chord, request.chain, request.callbacks, request.errbacks)):
+        return None
+    if request.ignore_result:
+        return {"ignored": True}
+    found = {"group_id": request.group, "parent_id": request.parent_id}
+    return {name: value for name, value in found.items() if value}
+
+
+def freeze(request: Any, task: str, described: str | None) -> str:
     """Return the continuation of a message as JSON: how to send it again once the job has ended.
 
     Args:
         request: Celery's context of the running task.
         task: its name.
-        described: its arguments as people may see them.
+        described: its arguments as people may see them, where Celery will send it.
     """
     options = request.as_execution_options()
     kept = {name: options[name] for name in KEPT if options.get(name) is not None}
@@ -100,7 +166,8 @@ def freeze(request: Any, task: str, described: str) -> str:
         kept["headers"] = custom
     if request.ignore_result:
         kept["ignore_result"] = True
-    return dumps({"task": task, "options": kept | {"argsrepr": "()", "kwargsrepr": described}})
+    shown = {"argsrepr": "()", "kwargsrepr": described} if described else {}
+    return dumps({"task": task, "options": kept | shown})
 
 
 def describe(kwargs: Any, *, hide_prompts: bool) -> str:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from config.settings import Settings
-from worker.domain.job import JobState, type_json
+from worker.crew import Crew
+from worker.domain.job import Job, JobState, type_json
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
+from worker.store.records import Told
 from worker.webhooks.sender import WebhookSender
-
-TICKS_PER_LANE = 2
-"""Ticks of one lane that may run in one process at once, so that no lane can take every thread."""
 
 
 class Messages(Protocol):
@@ -30,8 +28,14 @@ class Messages(Protocol):
     def resume(self, continuation: type_json) -> None:
         """Send the message that lets Celery store a job's result and go on with the canvas."""
 
-    def show(self, job_id: str, state: JobState, info: type_json) -> None:
-        """Let `AsyncResult.state` and `.info` tell how far a job is."""
+    def progress(self, job: Job, state: JobState, generation_id: str | None) -> Told:
+        """Return what lets `AsyncResult.state` and `.info` tell how far a job is."""
+
+    def result(self, job: Job, outcome: type_json) -> Told:
+        """Return what lets `AsyncResult.get()` return the outcome, or raise."""
+
+    def ended(self, job: Job, outcome: type_json) -> None:
+        """Tell the queue's own watchers of a job whose result was written without a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +49,7 @@ class Services:
     messages: Messages
     chance: random.Random = field(default_factory=random.SystemRandom)
     #: The threads on which a lane's calls run: its own, so that none can hold up another.
-    pools: dict[Lane, ThreadPoolExecutor]
-    slots: dict[Lane, threading.Semaphore] = field(
-        default_factory=lambda: {lane: threading.Semaphore(TICKS_PER_LANE) for lane in Lane}
-    )
+    crews: dict[Lane, Crew]
     #: This process is told to end: what is claimed and not begun goes back at once.
     stopping: threading.Event = field(default_factory=threading.Event)
     #: Statuses that PhotoGPT's pages do not name, logged once each.
@@ -61,8 +62,8 @@ class Services:
 
     def close(self) -> None:
         """Finish calls under way and close every connection."""
-        for pool in self.pools.values():
-            pool.shutdown(wait=True, cancel_futures=True)
+        for crew in self.crews.values():
+            crew.close()
         closing: list[Any] = [self.sender, self.photogpt, self.store]
         for client in closing:
             client.close()
@@ -76,5 +77,5 @@ def open_services(settings: Settings, messages: Messages) -> Services:
         photogpt=PhotoGPT(settings),
         sender=WebhookSender(settings),
         messages=messages,
-        pools={lane: ThreadPoolExecutor(settings.call_concurrency, thread_name_prefix=f"{lane}-call") for lane in Lane},
+        crews={lane: Crew(lane, settings.call_concurrency) for lane in Lane},
     )

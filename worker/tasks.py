@@ -19,7 +19,7 @@ from redis import RedisError
 from worker.app import app, ledger_away, services, settings
 from worker.domain.errors import JobError, SubmissionError
 from worker.domain.job import Kind, type_json
-from worker.messages import RESUMED, describe, freeze
+from worker.messages import RESUMED, describe, freeze, result_of
 from worker.pipeline.cancel import cancel as cancel_job
 from worker.pipeline.complete import deliver_result
 from worker.pipeline.submit import Envelope, submit
@@ -104,13 +104,15 @@ def _line(task: JobTask, kind: Kind, args: tuple[Any, ...], kwargs: type_json) -
         if request.get(RESUMED):
             outcome = services().store.jobs.outcome(job_id)
         else:
-            described = describe(kwargs, hide_prompts=settings.hide_prompts)
+            result = result_of(request)
+            described = None if result is not None else describe(kwargs, hide_prompts=settings.hide_prompts)
             envelope = Envelope(
                 id=job_id,
                 kind=kind,
                 args=list(args),
                 kwargs=kwargs,
                 continuation=freeze(request, task.name, described),
+                result=result,
                 redelivered=bool((request.delivery_info or {}).get("redelivered")),
             )
             outcome = submit(services(), envelope)

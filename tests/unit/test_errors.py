@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from worker.domain import errors
+from worker.domain.ending import ERRORS
 from worker.domain.errors import (
     ApiError,
     Conflict,
@@ -20,7 +21,6 @@ from worker.domain.errors import (
     WorkerError,
 )
 from worker.domain.reason import Reason
-from worker.pipeline.complete import ERRORS
 
 
 def test_the_tree_is_the_one_drawn() -> None:

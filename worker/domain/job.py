@@ -84,6 +84,9 @@ class Job:
     #: Whose job it is, for fair picking where jobs wait for room.
     tenant: str | None = None
     idempotency_key: str | None = None
+    #: How its result gets to Celery: what else stands in it (`group_id`, `parent_id`) where the script that ends the
+    #: job writes it; None where a message has to, since a canvas hangs on it.
+    result: type_json | None = None
     #: The job whose generation this one shares, since both were enqueued with one idempotency key.
     follows: str | None = None
 

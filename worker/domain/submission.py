@@ -125,7 +125,9 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: type_json, limits: Lim
     return submission
 
 
-def new_job(job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float) -> Job:
+def new_job(  # noqa: PLR0913 - one sentence
+    job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float, result: type_json | None = None
+) -> Job:
     """Return the job that a submission becomes.
 
     Args:
@@ -134,6 +136,7 @@ def new_job(job_id: str, kind: Kind, submission: Submission, *, settings: Settin
         submission: as parsed.
         settings: what holds where the submission is silent.
         at: epoch seconds by Redis' clock; the deadline counts from here.
+        result: see `Job.result`.
     """
     usual = settings.model_deadline_s if kind is Kind.TRAINING else settings.job_deadline_s
     return Job(
@@ -145,6 +148,7 @@ def new_job(job_id: str, kind: Kind, submission: Submission, *, settings: Settin
         webhook_events=tuple(submission.webhook_events or ()),
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
+        result=result,
         created_at=at,
         deadline_at=at + (submission.deadline_s or usual),
     )

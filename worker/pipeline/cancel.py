@@ -9,12 +9,13 @@ from worker.pipeline.complete import complete
 from worker.services import Services
 
 
-def cancel(services: Services, job_id: object) -> type_json:
+def cancel(services: Services, job_id: object, *, revoked: bool = False) -> type_json:
     """End a job as `canceled`, unless it has ended, and return its outcome.
 
     Args:
         services: the process' clients.
         job_id: of the job, or the outcome of one.
+        revoked: its task was revoked: what its result is, Celery says when a message of it comes.
 
     Raises:
         SubmissionError: there is no such job.
@@ -26,7 +27,7 @@ def cancel(services: Services, job_id: object) -> type_json:
             problem = f"there is no job {name!r}; records are kept for a while only"
             raise SubmissionError(field="job_id", problem=problem)
         ending = Ending(state=JobState.CANCELED, reason=Reason.CANCELED, error=_what_it_means(job))
-        if job.state.terminal or complete(services, job, ending):
+        if job.state.terminal or complete(services, job, ending, by_message=revoked):
             return services.store.jobs.outcome(job.id) or {}
 
 

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
-from worker.domain.errors import JobCanceled, JobError, JobExpired, JobFailed
-from worker.domain.job import Ending, Job, JobState, type_json
+from worker.domain.ending import as_error
+from worker.domain.job import Ending, Job, type_json
 from worker.services import Services
 from worker.telemetry.logs import event
 
-ERRORS: dict[JobState, type[JobError]] = {
-    JobState.FAILED: JobFailed,
-    JobState.EXPIRED: JobExpired,
-    JobState.CANCELED: JobCanceled,
-}
 
+def complete(  # noqa: PLR0913 - one sentence
+    services: Services,
+    job: Job,
+    ending: Ending,
+    *,
+    looked: bool = False,
+    settled: bool = False,
+    by_message: bool = False,
+) -> bool:
+    """End a job and let Celery know; False if it has ended, or moved on, since `job` was read.
 
-def complete(services: Services, job: Job, ending: Ending, *, looked: bool = False, settled: bool = False) -> bool:
-    """End a job and let Celery know; False if it has ended, or moved on, since `job` was read."""
-    finished = services.store.jobs.finish(job, ending, looked=looked, settled=settled)
+    Where no canvas hangs on it, its Celery result is written by the script that ends it; else, or if the caller wants
+    Celery itself to decide what the result is, a message under the producer's own task id is sent.
+    """
+    messages = services.messages
+    tell = None if job.result is None or by_message else partial(messages.result, job)
+    finished = services.store.jobs.finish(job, ending, looked=looked, settled=settled, tell=tell)
     if finished is None:
         return False
     event("job.ended", ending.error or "done", job=job.id, kind=job.kind, state=ending.state, reason=ending.reason)
     services.send(finished.wakes)
-    resume(services, job.id, finished.continuation)
+    if finished.continuation is None:
+        messages.ended(job, finished.outcome)
+    else:
+        resume(services, job.id, finished.continuation)
     return True
 
 
 def resume(services: Services, job_id: str, continuation: str) -> None:
-    """Send the message under the producer's own task id that lets Celery store the result and run the canvas.
+    """Send the message that lets Celery store the result and run the canvas.
 
     It may get lost: the results lane sends it again until the result is known to be stored.
     """
@@ -44,7 +56,7 @@ def deliver_result(outcome: type_json) -> type_json:
     Raises:
         JobError: it did not succeed; the message starts with the reason.
     """
-    state = JobState(outcome["state"])
-    if state is JobState.SUCCEEDED:
+    error = as_error(outcome)
+    if error is None:
         return outcome
-    raise ERRORS[state](f"{outcome['reason']}: {outcome['error']}")
+    raise error

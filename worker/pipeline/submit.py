@@ -24,6 +24,8 @@ class Envelope:
     kwargs: type_json
     #: What to send when the job has ended, as JSON; made from the message's own headers.
     continuation: str
+    #: What else stands in its Celery result, where no canvas hangs on it; see `Job.result`.
+    result: type_json | None = None
     #: The broker has handed the message out before.
     redelivered: bool = False
 
@@ -36,7 +38,7 @@ def submit(services: Services, envelope: Envelope) -> type_json | None:
         submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
     except SubmissionError as error:
         return _refuse(services, envelope, _unread(services, envelope, at), Reason.INVALID_REQUEST, str(error))
-    job = new_job(envelope.id, envelope.kind, submission, settings=services.settings, at=at)
+    job = new_job(envelope.id, envelope.kind, submission, settings=services.settings, at=at, result=envelope.result)
     match services.store.jobs.accept(job, digest=submission.digest, continuation=envelope.continuation):
         case Accepted(wakes):
             services.send(wakes)

@@ -6,8 +6,8 @@ import hashlib
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from redis import RedisError
@@ -28,10 +28,10 @@ from worker.telemetry.logs import event
 
 T = TypeVar("T")
 
-BURST = 64  # members of one claim; a full one wakes the next tick at once, here or in another worker
+BURST = 128  # members of one claim at most; a full one wakes the next tick at once, here or in another worker
 MARGIN_S = 5.0  # of a lease beyond the longest call
-FLUSH_S = 0.05  # how often what was seen is written while slower calls are still under way
-BUSY_S = 0.25  # a tick that finds its lane's slots taken comes back after this long
+BUSY_S = 0.25  # a tick that finds no thread free comes back after this long, to this worker or another
+BUSY_QUICK_S = 0.05  # the same where calls are short
 BROKEN_S = 1.0  # a job whose handling raised is tried again after this long, and longer each time
 INSIST_S = 60.0  # that a generation is kept in hand which Redis refuses to write down
 MOST_FAULTS = 5  # then it ends as `internal_error`
@@ -49,43 +49,58 @@ class Ticking:
 
 
 def tick(services: Services, lane: Lane, token: str) -> None:
-    """Look after a lane once. A token that was used before does nothing."""
-    slot = services.slots[lane]
-    if not slot.acquire(blocking=False):
-        services.send([Wake(lane, token, BUSY_S)])
+    """Claim what is due in a lane and hand it to the lane's threads. A token that was used before does nothing."""
+    crew = services.crews[lane]
+    room = crew.reserve(BURST)
+    if not room:
+        services.send([Wake(lane, token, BUSY_QUICK_S if crew.quick else BUSY_S)])
         return
+    claimed = 0
     try:
-        _tick(services, lane, token)
+        claimed = _tick(services, lane, token, room)
     except RedisError as error:
         if not refuses(error):
             raise
-        event("ledger.away", f"Redis does not answer: {error}; the watch goes on when it is back", warn=True, lane=lane)
+        _away(error, "the watch goes on when it is back", lane=lane)
     finally:
-        slot.release()
+        crew.release(room - claimed)
 
 
-def _tick(services: Services, lane: Lane, token: str) -> None:
+def _tick(services: Services, lane: Lane, token: str, room: int) -> int:
+    """Hand over up to `room` members; return how many there were."""
     how = HOW[lane]
     longest = how.longest_s(services)
     if lane is Lane.TRIGGERS:
         services.store.lanes.admit(2 * BURST)
     claim = services.store.lanes.claim(
-        lane, token, limit=BURST, lease=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
+        lane, token, limit=room, lease=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
     )
     if claim is None:
-        return
-    services.send(claim.wakes)
+        return 0
     latest_start = claim.lease_ends - longest
-    pool = services.pools[lane]
-    unfinished: set[Future[tuple[Job, Again] | None]] = {
-        pool.submit(_see_to, services, lane, record, latest_start) for record in claim.records
-    }
-    while unfinished:
-        done, unfinished = wait(unfinished, timeout=FLUSH_S)
-        waiting = [found for future in done if (found := future.result()) is not None]
-        refused = [(job, again) for job, again in waiting if again.give_back]
+    for record in claim.records:
+        services.crews[lane].take(
+            partial(_see_to, services, lane, record, latest_start), partial(_put_back, services, lane)
+        )
+    services.send(claim.wakes)
+    return len(claim.records)
+
+
+def _put_back(services: Services, lane: Lane, waiting: list[tuple[Job, Again]]) -> None:
+    """Write down what only comes back, all of it at once."""
+    refused = [(job, again) for job, again in waiting if again.give_back]
+    try:
         services.send(services.store.jobs.give_back(refused))
         services.send(services.store.jobs.postpone(lane, [found for found in waiting if not found[1].give_back]))
+    except RedisError as error:
+        if refuses(error):
+            _away(error, "what was claimed is seen to when its lease ends", lane=lane)
+        else:
+            event("lane.broken", "putting jobs back raised; seen to when their lease ends", exc_info=True, lane=lane)
+
+
+def _away(error: RedisError, then: str, **fields: Any) -> None:
+    event("ledger.away", f"Redis does not answer: {error}; {then}", warn=True, **fields)
 
 
 def _see_to(services: Services, lane: Lane, record: list[str | None], latest_start: float) -> tuple[Job, Again] | None:
@@ -111,7 +126,7 @@ def _fault(services: Services, how: Ticking, record: list[str | None], error: Ex
             return _poison(services, record, error) if how.prefix == keys.JOB else None
         except RedisError as away:
             error = away
-    event("ledger.away", f"Redis does not answer: {error}; seen to when the lease ends", warn=True, id=record[0])
+    _away(error, "seen to when the lease ends", id=record[0])
     return None
 
 
@@ -139,11 +154,12 @@ def _carry_out(services: Services, job: Job, decision: Decision) -> tuple[Job, A
         case Submitted():
             wakes = _insist(lambda: _write_submitted(services, job, decision))
             event("job.submitted", "triggered", job=job.id, kind=job.kind, generation=decision.generation_id)
-            _show(services, job, JobState.SUBMITTED, decision.generation_id, wakes)
+            _moved_on(services, job, decision.generation_id, wakes)
         case Running(after):
             seen = replace(job, polls=job.polls + 1)
-            wakes = services.store.jobs.running(seen, look_after=after)
-            _show(services, job, JobState.RUNNING, job.generation_id, wakes)
+            told = services.messages.progress(job, JobState.RUNNING, job.generation_id)
+            wakes = services.store.jobs.running(seen, look_after=after, told=told)
+            _moved_on(services, job, job.generation_id, wakes)
         case Ended(ending, looked, settled):
             complete(services, job, ending, looked=looked, settled=settled)
     return None
@@ -151,7 +167,8 @@ def _carry_out(services: Services, job: Job, decision: Decision) -> tuple[Job, A
 
 def _write_submitted(services: Services, job: Job, taken: Submitted) -> list[Wake] | None:
     after = wait_before_look(services, job, services.store.clock())
-    return services.store.jobs.submitted(job, taken, look_after=after)
+    told = services.messages.progress(job, JobState.SUBMITTED, taken.generation_id)
+    return services.store.jobs.submitted(job, taken, look_after=after, told=told)
 
 
 def _insist(write: Callable[[], T]) -> T:
@@ -166,8 +183,8 @@ def _insist(write: Callable[[], T]) -> T:
             time.sleep(1)
 
 
-def _show(services: Services, job: Job, state: JobState, generation_id: str | None, wakes: list[Wake] | None) -> None:
-    """Tell the queue's own watchers, unless the job has ended meanwhile."""
+def _moved_on(services: Services, job: Job, generation_id: str | None, wakes: list[Wake] | None) -> None:
+    """Send what is missing, unless the job has ended meanwhile."""
     if wakes is None:
         event(
             "job.late",
@@ -177,8 +194,6 @@ def _show(services: Services, job: Job, state: JobState, generation_id: str | No
         )
         return
     services.send(wakes)
-    info = {"state": state.value, "kind": job.kind.value, "generation_id": generation_id, "model_id": job.model_id}
-    services.messages.show(job.id, state, info)
 
 
 def _resume_again(services: Services, job: Job, at: float) -> None:

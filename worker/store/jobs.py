@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from worker.domain.delivery import Delivery, event_type, plan
-from worker.domain.job import SEQUENCE, Ending, Job, JobState, Kind, outcome, rfc3339
+from worker.domain.job import SEQUENCE, Ending, Job, JobState, Kind, outcome, rfc3339, type_json
 from worker.store import keys
 from worker.store.codec import dumps, encode, encode_outcome
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.keys import Lane
 from worker.store.lanes import GAPS, wake
 from worker.store.progress import Progress, flat, webhooks
-from worker.store.records import Accepted, Finished, KeyConflict, Known
-
-if TYPE_CHECKING:
-    pass
+from worker.store.records import NOT_TOLD, Accepted, Finished, KeyConflict, Known, Told
 
 RESULT_HEAD_START_S = 10.0
 """How long the worker that ended a job has to get its Celery result stored before others see to it."""
@@ -79,6 +77,7 @@ class Jobs(Progress):
         *,
         looked: bool = False,
         settled: bool = False,
+        tell: Callable[[type_json], Told] | None = None,
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:
@@ -89,6 +88,7 @@ class Jobs(Progress):
             ending: how it ends.
             looked: PhotoGPT was asked once more; counts as a poll.
             settled: it is certain whether PhotoGPT created something, should it have been asked.
+            tell: returns what Celery's backend shall hold of an outcome; None to have a message do that.
             create: the continuation as JSON of a job that ends before it was accepted.
             digest: of its body, then.
         """
@@ -98,8 +98,9 @@ class Jobs(Progress):
         fields = encode_outcome(final)
         if create is not None:
             fields = encode(job) | fields | {"continuation": create, "digest": digest}
+        told = tell(final) if tell else NOT_TOLD
         answer = self._scripts.finish(
-            keys=_finish_keys(job, planned),
+            keys=_finish_keys(job, planned, told),
             args=[
                 job.id,
                 job.state if create is None else "",
@@ -117,6 +118,9 @@ class Jobs(Progress):
                 max(DELIVERY_LIFE_S, self._retention.record_s),
                 int(settled or job.state is not JobState.QUEUED),
                 int(job.intent_at is not None),
+                int(tell is not None),
+                told.ttl,
+                told.text,
                 *flat(fields),
                 *webhooks(planned),
             ],
@@ -124,7 +128,7 @@ class Jobs(Progress):
         if answer[0] == 0:
             return None
         wakes = wake(Lane.RESULTS, answer[1]) + wake(Lane.DELIVERIES, answer[2]) + wake(Lane.TRIGGERS, answer[3])
-        return Finished(outcome=final, continuation=answer[4] or "", wakes=wakes)
+        return Finished(outcome=final, continuation=None if tell else answer[4] or "", wakes=wakes)
 
     def count_fault(self, job_id: str) -> int:
         """Count that handling a job raised; return how often it has."""
@@ -144,7 +148,7 @@ class Jobs(Progress):
         pipeline.execute()
 
 
-def _finish_keys(job: Job, planned: list[Delivery]) -> list[str]:
+def _finish_keys(job: Job, planned: list[Delivery], told: Told) -> list[str]:
     return [
         keys.job(job.id),
         keys.events(job.id),
@@ -162,5 +166,6 @@ def _finish_keys(job: Job, planned: list[Delivery]) -> list[str]:
         keys.INTENTS,
         keys.ACTIVE,
         keys.QUEUE,
+        told.key or keys.job(job.id),
         *(keys.delivery(item.id) for item in planned),
     ]

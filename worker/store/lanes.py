@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from worker.store.scripts import Scripts
 
 GAPS = {
-    Lane.TRIGGERS: 0.02,
+    Lane.TRIGGERS: 0.1,
     Lane.JOBS: 0.25,
     Lane.MODELS: 1.0,
     Lane.RESULTS: 0.25,
-    Lane.DELIVERIES: 0.02,
+    Lane.DELIVERIES: 0.05,
     Lane.REDELIVERIES: 0.5,
 }
-"""Least seconds between two ticks of a lane: what comes due meanwhile shares one."""
+"""Least seconds between two ticks of a lane: what comes due meanwhile shares one. A backlog waits for none."""
 
 
 @dataclass(frozen=True, slots=True)

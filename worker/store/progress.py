@@ -12,7 +12,7 @@ from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.keys import Lane
 from worker.store.lanes import GAPS, Caps, Wake, wake
-from worker.store.records import Records, Retention
+from worker.store.records import NOT_TOLD, Records, Retention, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import redis
 
     from worker.store.scripts import Scripts
-
-RESULT_HEAD_START_S = 10.0
-"""How long the worker that ended a job has to get its Celery result stored before others see to it."""
 
 
 def looked_at(job: Job) -> Lane:
@@ -59,7 +56,7 @@ class Progress(Records):
         args = [job.id, uuid.uuid4().hex, model_before or ""]
         return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
-    def submitted(self, job: Job, taken: Submitted, *, look_after: float) -> list[Wake] | None:
+    def submitted(self, job: Job, taken: Submitted, *, look_after: float, told: Told = NOT_TOLD) -> list[Wake] | None:
         """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile."""
         return self._advance(
             job,
@@ -69,9 +66,10 @@ class Progress(Records):
             delay=look_after,
             ours=taken.generation_id or f"model:{job.model_id}",
             fields={"generation_id": taken.generation_id} if taken.generation_id else {},
+            told=told,
         )
 
-    def running(self, job: Job, *, look_after: float) -> list[Wake] | None:
+    def running(self, job: Job, *, look_after: float, told: Told = NOT_TOLD) -> list[Wake] | None:
         """Write down that PhotoGPT works on it; None if the job has ended meanwhile."""
         lane = looked_at(job)
         return self._advance(
@@ -82,6 +80,7 @@ class Progress(Records):
             delay=look_after,
             ours="",
             fields={"polls": str(job.polls)},
+            told=told,
         )
 
     def postpone(self, lane: Lane, waiting: list[tuple[Job, Again]]) -> list[Wake]:
@@ -125,13 +124,14 @@ class Progress(Records):
         delay: float,
         ours: str,
         fields: dict[str, str],
+        told: Told,
     ) -> list[Wake] | None:
         at = self._clock()
-        told = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
+        seen = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
         if state is JobState.SUBMITTED:
-            told |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
+            seen |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
             fields = fields | {"submitted_at": rfc3339(at)}
-        planned = plan(job, state, told, at=at)
+        planned = plan(job, state, seen, at=at)
         old, new = lanes
         answer = self._scripts.advance(
             keys=[
@@ -146,6 +146,7 @@ class Progress(Records):
                 keys.deliveries(job.id),
                 keys.lane(Lane.DELIVERIES),
                 keys.loop(Lane.DELIVERIES),
+                told.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
             ],
             args=[
@@ -161,6 +162,8 @@ class Progress(Records):
                 SEQUENCE[state],
                 rfc3339(at),
                 "",
+                told.ttl,
+                told.text,
                 *flat(fields | {"state": state.value}),
                 *webhooks(planned),
             ],

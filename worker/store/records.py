@@ -38,12 +38,25 @@ class KeyConflict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What Celery's result backend shall hold of a job; the scripts write it together with the job."""
+
+    key: str
+    #: Seconds.
+    ttl: int
+    text: str
+
+
+NOT_TOLD = Told(key="", ttl=0, text="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """The job ended just now."""
 
     outcome: type_json
-    #: What to send so that Celery stores the result, as JSON.
-    continuation: str
+    #: What to send so that Celery stores the result, as JSON; None if the result is stored already.
+    continuation: str | None
     wakes: list[Wake]
 
 

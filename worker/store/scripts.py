@@ -19,17 +19,17 @@ class Scripts:
         head = f"local LONGEST = {longest_countdown_s:.3f}\n"
         prelude = head + (LUA / "prelude.lua").read_text(encoding="utf-8")
 
-        fair = (LUA / "fair.lua").read_text(encoding="utf-8")
+        fair, telling = ((LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("fair", "telling"))
 
         def load(verb: str, before: str = "") -> Any:
             return client.register_script(prelude + before + (LUA / f"{verb}.lua").read_text(encoding="utf-8"))
 
-        self.accept = load("accept", fair)
+        self.accept = load("accept", telling + fair)
         self.admit = load("admit")
-        self.advance = load("advance")
+        self.advance = load("advance", telling)
         self.attempted = load("attempted")
         self.claim = load("claim")
-        self.finish = load("finish")
+        self.finish = load("finish", telling)
         self.give_back = load("give_back", fair)
         self.intend = load("intend")
         self.postpone = load("postpone")

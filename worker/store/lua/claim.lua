@@ -41,6 +41,7 @@ if paused <= at then
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if first[1] and tonumber(first[2]) < at + ARGV[3] - SLACK then
-  found[3] = arm(KEYS[2], at, tonumber(first[2]), ARGV[4])
+  -- a backlog waits for nobody; what comes due one by one shares a tick
+  found[3] = arm(KEYS[2], at, tonumber(first[2]), #found - 3 == tonumber(ARGV[2]) and 0 or ARGV[4])
 end
 return found

@@ -30,31 +30,3 @@ local function park(lane, loop, gap, member, at, delay)
   redis.call('ZADD', lane, seconds(at + delay), member)
   return arm(loop, at, at + delay, gap)
 end
-
--- Write one event to the job's stream and to everybody's. `data` is the outcome as JSON, or ''.
-local function announce(events, all, longest, id, event)
-  local fields = {'type', event.type, 'sequence', event.sequence, 'timestamp', event.timestamp}
-  if event.data ~= '' then table.insert(fields, 'data'); table.insert(fields, event.data) end
-  redis.call('XADD', events, '*', unpack(fields))
-  redis.call('XADD', all, 'MAXLEN', '~', longest, '*', 'job', id, unpack(fields))
-end
-
--- Store webhooks and park them. `first` is where they start in ARGV, four values each: id, type, url, body;
--- their keys start at KEYS[key]. Returns what arm() returns.
-local function park_deliveries(key, first, lane, loop, gap, set, job, at, ttl)
-  local wake = false
-  while ARGV[first] do
-    local id = ARGV[first]
-    if redis.call('EXISTS', KEYS[key]) == 0 then
-      redis.call('HSET', KEYS[key], 'id', id, 'type', ARGV[first + 1], 'url', ARGV[first + 2], 'body', ARGV[first + 3],
-        'job', job, 'state', 'pending', 'attempts', 0, 'created', seconds(at))
-      redis.call('EXPIRE', KEYS[key], ttl)
-      redis.call('SADD', set, id)
-      redis.call('EXPIRE', set, ttl)
-      wake = park(lane, loop, gap, id, at, 0) or wake
-    end
-    key = key + 1
-    first = first + 4
-  end
-  return wake
-end
