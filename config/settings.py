@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     # -- waiting ----------------------------------------------------------------------------------------------
     job_poll_interval_s: Seconds = 5  # between two looks at a job (docs/jobs)
     model_poll_interval_s: Seconds = 300  # between two looks at a model in training (docs/training)
+    schedule: Literal["learned", "fixed"] = "learned"  # learned: when to look follows from how long others took
+    look_effort: float = Field(
+        default=1, gt=0, le=20, allow_inf_nan=False
+    )  # looks, as a multiple of the fixed schedule's
+    job_poll_floor_s: Seconds = 1  # learned: between two looks at a job at least
+    job_poll_ceiling_s: Seconds = 15  # and at most
+    model_poll_floor_s: Seconds = 60  # learned: between two looks at a model at least (docs/training: minutes)
+    model_poll_ceiling_s: Seconds = 900  # and at most
+    sweep: bool = True  # read GET /jobs where that takes fewer requests than single looks
     job_deadline_s: Seconds = 3600  # from enqueue, where the producer names none
     model_deadline_s: Seconds = 2100  # the same for training (docs/training: 35 minutes)
     not_found_grace_s: Seconds = 60  # a 404 this soon after the trigger is not believed

@@ -68,6 +68,8 @@ class Watch(bootsteps.StartStopStep):
         while not self._stop.wait(WATCH_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             try:
                 services().send(services().store.lanes.watch())
+                if settings.sweep:
+                    services().send(services().store.sweeps.stir())
                 _cancel_revoked(seen)
                 ledger_away.over()
             except RedisError as error:

@@ -28,6 +28,7 @@ TICKS = {
     Lane.TRIGGERS: "photogpt.trigger",
     Lane.JOBS: "photogpt.poll",
     Lane.MODELS: "photogpt.poll",
+    Lane.SWEEPS: "photogpt.poll",
     Lane.RESULTS: "photogpt.complete",
     Lane.DELIVERIES: "photogpt.deliver",
     Lane.REDELIVERIES: "photogpt.deliver",

@@ -41,6 +41,8 @@ class Running:
     """PhotoGPT works on it: tell the world, look again after some seconds."""
 
     after: float
+    #: When that was seen, epoch seconds.
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Ended:
 
     ending: Ending
     looked: bool = False
+    #: How long the generation took, seconds, for the schedule of others.
+    took_s: float | None = None
     #: It is certain whether PhotoGPT created something, should it have been asked.
     settled: bool = False
 

@@ -93,6 +93,10 @@ class Job:
     created_at: float
     deadline_at: float
     submitted_at: float | None = None
+    #: When a look last showed that it had not ended.
+    looked_at: float | None = None
+    #: How long its generation took, where PhotoGPT's list of jobs told.
+    took_s: float | None = None
     #: Set before PhotoGPT is asked, gone once the answer is known: an open intent may have been paid for.
     intent_at: float | None = None
     #: How often PhotoGPT was asked to start it.

@@ -12,6 +12,7 @@ import requests
 
 from worker import __version__
 from worker.bounded_http import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_at_most
+from worker.domain.durations import between
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.job import Kind, rfc3339, type_json
 from worker.domain.reason import Reason
@@ -38,6 +39,8 @@ class GenerationSeen:
     videos: tuple[type_json, ...] = ()
     error: str | None = None
     model_id: str | None = None
+    #: Seconds from its creation to that of its first output, by PhotoGPT's clock.
+    took_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +92,15 @@ class PhotoGPT:
         result = self._call("GET", f"/jobs/{_segment(generation_id)}")
         if not isinstance(result, dict) or not isinstance(result.get("status"), str):
             raise Unavailable("PhotoGPT's answer tells no status of the generation", status=200)
+        images, videos = _records(result.get("images")), _records(result.get("videos"))
+        first = next(iter(images + videos), {})
         return GenerationSeen(
             status=result["status"].strip().lower(),
-            images=_records(result.get("images")),
-            videos=_records(result.get("videos")),
+            images=images,
+            videos=videos,
             error=_text(result.get("error") or result.get("errorMessage")),
             model_id=_text(result.get("modelId")),
+            took_s=between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
         )
 
     def model(self, model_id: str) -> ModelSeen:
@@ -109,6 +115,11 @@ class PhotoGPT:
         )
 
     def generations_between(self, start: float, end: float) -> Iterator[type_json]:
+        """List what was created between two times (epoch seconds)."""
+        for page in self.pages_between(start, end):
+            yield from page
+
+    def pages_between(self, start: float, end: float) -> Iterator[list[type_json]]:
         """List what was created between two times (epoch seconds), page by page.
 
         Order and page size are not documented, nor how the last page is marked: a missing, empty or repeated token
@@ -120,7 +131,7 @@ class PhotoGPT:
             result = self._call("GET", "/jobs", query=query)
             if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
                 raise Unavailable("PhotoGPT's answer holds no list of jobs", status=200)
-            yield from (entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId"))
+            yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
             token = _text(result.get("nextPageToken"))
             if not token or token in seen:
                 return

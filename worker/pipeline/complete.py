@@ -18,6 +18,7 @@ def complete(  # noqa: PLR0913 - one sentence
     *,
     looked: bool = False,
     settled: bool = False,
+    took_s: float | None = None,
     by_message: bool = False,
 ) -> bool:
     """End a job and let Celery know; False if it has ended, or moved on, since `job` was read.
@@ -27,7 +28,7 @@ def complete(  # noqa: PLR0913 - one sentence
     """
     messages = services.messages
     tell = None if job.result is None or by_message else partial(messages.result, job)
-    finished = services.store.jobs.finish(job, ending, looked=looked, settled=settled, tell=tell)
+    finished = services.store.jobs.finish(job, ending, looked=looked, settled=settled, took_s=took_s, tell=tell)
     if finished is None:
         return False
     event("job.ended", ending.error or "done", job=job.id, kind=job.kind, state=ending.state, reason=ending.reason)

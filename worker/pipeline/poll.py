@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.domain.backoff import jittered, obeying
 from worker.domain.decision import Again, Decision, Ended, Running
+from worker.domain.durations import took
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Ending, Job, JobState, Kind
 from worker.domain.reason import Reason
@@ -14,6 +15,8 @@ from worker.services import Services
 from worker.telemetry.logs import event
 
 JITTER = 0.05
+KEY_CHECK_S = 15.0  # between two sweeps with a key that is not accepted
+FIRST_SWEPT = 1.3  # intervals until the first look where sweeps go on: one of them sees it before
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
@@ -43,25 +46,40 @@ def look(services: Services, job: Job, at: float) -> Decision:
 
 def wait_before_look(services: Services, job: Job, at: float) -> float:
     """Return the seconds until the next look; the last one falls on the deadline."""
-    settings = services.settings
-    usual = settings.model_poll_interval_s if job.kind is Kind.TRAINING else settings.job_poll_interval_s
-    return max(0.0, min(jittered(usual, spread=JITTER, chance=services.chance.random()), job.deadline_at - at))
+    age = max(0.0, at - job.submitted_at) if job.submitted_at is not None else 0.0
+    gap = services.store.schedules.of(job).next_age(age) - age
+    if job.submitted_at is None and job.kind is not Kind.TRAINING and _swept(services, at):
+        gap = max(gap, FIRST_SWEPT * services.settings.job_poll_interval_s)
+    return max(0.0, min(jittered(gap, spread=JITTER, chance=services.chance.random()), job.deadline_at - at))
+
+
+def _swept(services: Services, at: float) -> bool:
+    """Whether sweeps see to young generations at the moment."""
+    known = services.store.sweeps.known() if services.settings.sweep else None
+    if known is None or not known.reach_s:
+        return False
+    return at - known.at < FIRST_SWEPT * (services.settings.job_poll_interval_s + known.seconds)
+
+
+def _took(services: Services, job: Job, at: float, said: float | None) -> float | None:
+    return job.took_s or took(job, at=at, said=said, chance=services.chance)
 
 
 def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
     match seen.status:
         case "success":
             ending = Ending(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
-            return Ended(ending=ending, looked=True)
+            return Ended(ending=ending, looked=True, took_s=_took(services, job, at, seen.took_s))
         case "failed":
-            return Ended(ending=_failed(job, seen.error, seen.model_id), looked=True)
+            ending = _failed(job, seen.error, seen.model_id)
+            return Ended(ending=ending, looked=True, took_s=_took(services, job, at, seen.took_s))
     return _go_on(services, job, at, seen.status, known=UNFINISHED, working=seen.status == "running")
 
 
 def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
     stale = job.state is JobState.SUBMITTED and model_mark(seen) == job.model_before
     if seen.status == "ready" and not stale:
-        return Ended(ending=Ending(state=JobState.SUCCEEDED), looked=True)
+        return Ended(ending=Ending(state=JobState.SUCCEEDED), looked=True, took_s=_took(services, job, at, None))
     if seen.status == "deleted":
         problem = f"the model {job.model_id} was deleted while it was trained"
         return Ended(ending=Ending(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=problem), looked=True)
@@ -89,7 +107,7 @@ def _go_on(  # noqa: PLR0913 - one sentence
         services.unknown_statuses.add(status)
         event("status.unknown", f"PhotoGPT says {status!r}, which its pages do not name; looking goes on", job=job.id)
     if working and job.state is JobState.SUBMITTED:
-        return Running(after=after)
+        return Running(after=after, at=at)
     return Again(after=after, looked=True)
 
 

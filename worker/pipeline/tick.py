@@ -18,9 +18,10 @@ from worker.domain.reason import Reason
 from worker.pipeline.complete import complete, resume
 from worker.pipeline.deliver import deliver
 from worker.pipeline.poll import look, wait_before_look
+from worker.pipeline.sweep import LONGEST_S, sweep
 from worker.pipeline.trigger import trigger
 from worker.services import Services
-from worker.store import codec, deliveries, keys
+from worker.store import codec, deliveries, keys, sweeps
 from worker.store.connection import refuses
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
@@ -155,20 +156,23 @@ def _carry_out(services: Services, job: Job, decision: Decision) -> tuple[Job, A
             wakes = _insist(lambda: _write_submitted(services, job, decision))
             event("job.submitted", "triggered", job=job.id, kind=job.kind, generation=decision.generation_id)
             _moved_on(services, job, decision.generation_id, wakes)
-        case Running(after):
-            seen = replace(job, polls=job.polls + 1)
+        case Running(after, at):
+            seen = replace(job, polls=job.polls + 1, looked_at=at)
             told = services.messages.progress(job, JobState.RUNNING, job.generation_id)
             wakes = services.store.jobs.running(seen, look_after=after, told=told)
             _moved_on(services, job, job.generation_id, wakes)
-        case Ended(ending, looked, settled):
-            complete(services, job, ending, looked=looked, settled=settled)
+        case Ended():
+            complete(
+                services, job, decision.ending, looked=decision.looked, settled=decision.settled, took_s=decision.took_s
+            )
     return None
 
 
 def _write_submitted(services: Services, job: Job, taken: Submitted) -> list[Wake] | None:
     after = wait_before_look(services, job, services.store.clock())
     told = services.messages.progress(job, JobState.SUBMITTED, taken.generation_id)
-    return services.store.jobs.submitted(job, taken, look_after=after, told=told)
+    patient_s = services.store.schedules.of(job).patient_s
+    return services.store.jobs.submitted(job, taken, look_after=after, patient_s=patient_s, told=told)
 
 
 def _insist(write: Callable[[], T]) -> T:
@@ -229,6 +233,7 @@ HOW: dict[Lane, Ticking] = {
     Lane.TRIGGERS: _jobs(trigger, _api_call),
     Lane.JOBS: _jobs(look, _api_call),
     Lane.MODELS: _jobs(look, _api_call),
+    Lane.SWEEPS: Ticking(keys.SWEEP, sweeps.FIELDS, sweeps.decode, sweep, lambda _: LONGEST_S),
     Lane.RESULTS: _jobs(_resume_again, lambda _: 10.0),
     Lane.DELIVERIES: _deliveries(),
     Lane.REDELIVERIES: _deliveries(),

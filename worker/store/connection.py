@@ -21,11 +21,14 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.domain.schedule import Limits
 from worker.store.deliveries import Deliveries
+from worker.store.durations import Schedules
 from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
 from worker.store.records import Retention
 from worker.store.scripts import Scripts
+from worker.store.sweeps import Sweeps
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -112,6 +115,8 @@ class Store:
     jobs: Jobs
     deliveries: Deliveries
     lanes: Lanes
+    schedules: Schedules
+    sweeps: Sweeps
 
     def close(self) -> None:
         """Close every connection."""
@@ -121,6 +126,16 @@ class Store:
         """Whether Redis answers."""
         answer: Any = self.client.ping()
         return bool(answer)
+
+
+def look_limits(settings: Settings) -> dict[bool, Limits]:
+    """Return how often trainings (True) and everything else (False) are looked at."""
+    jobs = settings.job_poll_interval_s, settings.job_poll_floor_s, settings.job_poll_ceiling_s
+    models = settings.model_poll_interval_s, settings.model_poll_floor_s, settings.model_poll_ceiling_s
+    return {
+        training: Limits(interval, min(floor, interval), max(ceiling, interval), settings.look_effort)
+        for training, (interval, floor, ceiling) in ((False, jobs), (True, models))
+    }
 
 
 def open_store(settings: Settings) -> Store:
@@ -140,4 +155,6 @@ def open_store(settings: Settings) -> Store:
         jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock),
         deliveries=Deliveries(client, scripts, retention_s=settings.retention_s),
         lanes=Lanes(client, scripts, caps=caps),
+        schedules=Schedules(client, limits=look_limits(settings), learned=settings.schedule == "learned"),
+        sweeps=Sweeps(client, scripts, requests_per_s=settings.max_requests_per_s),
     )

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.domain.delivery import Delivery, event_type, plan
+from worker.domain.durations import family
 from worker.domain.job import SEQUENCE, Ending, Job, JobState, Kind, outcome, rfc3339, type_json
+from worker.domain.schedule import bin_of
 from worker.store import keys
 from worker.store.codec import dumps, encode, encode_outcome
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
+from worker.store.durations import LIFE_S as DURATIONS_LIFE_S
 from worker.store.keys import Lane
 from worker.store.lanes import GAPS, wake
 from worker.store.progress import Progress, flat, webhooks
@@ -77,6 +80,7 @@ class Jobs(Progress):
         *,
         looked: bool = False,
         settled: bool = False,
+        took_s: float | None = None,
         tell: Callable[[type_json], Told] | None = None,
         create: str | None = None,
         digest: str = "",
@@ -88,6 +92,7 @@ class Jobs(Progress):
             ending: how it ends.
             looked: PhotoGPT was asked once more; counts as a poll.
             settled: it is certain whether PhotoGPT created something, should it have been asked.
+            took_s: how long its generation took, for the schedule of others.
             tell: returns what Celery's backend shall hold of an outcome; None to have a message do that.
             create: the continuation as JSON of a job that ends before it was accepted.
             digest: of its body, then.
@@ -121,6 +126,9 @@ class Jobs(Progress):
                 int(tell is not None),
                 told.ttl,
                 told.text,
+                bin_of(took_s) if took_s is not None else "",
+                DURATIONS_LIFE_S,
+                job.generation_id or "",
                 *flat(fields),
                 *webhooks(planned),
             ],
@@ -167,5 +175,8 @@ def _finish_keys(job: Job, planned: list[Delivery], told: Told) -> list[str]:
         keys.ACTIVE,
         keys.QUEUE,
         told.key or keys.job(job.id),
+        keys.durations(family(job)),
+        keys.FLYING,
+        keys.ENDED,
         *(keys.delivery(item.id) for item in planned),
     ]

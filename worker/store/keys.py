@@ -16,6 +16,10 @@
 | `photogpt:active` | sorted set | never; a member leaves when its job ends | jobs that count as active generations |
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
+| `photogpt:flying` | hash | never; a field leaves when its job ends | which job a generation under way belongs to |
+| `photogpt:ended` | sorted set | never; trimmed by age | generations whose end a look of their own showed lately |
+| `photogpt:durations:{<family>}` | hash | a month after the last one | how long generations took: a weight by bin |
+| `photogpt:sweep:{<lane>}` | hash | never; one | what was learned of PhotoGPT's list of jobs |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
 
 The scripts reach the records of claimed jobs by name, so lanes and records must live on one server: plain Redis or
@@ -36,6 +40,9 @@ QUEUE = "photogpt:queue"
 TENANTS = "photogpt:tenants"
 ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
+FLYING = "photogpt:flying"
+ENDED = "photogpt:ended"
+SWEEP = "photogpt:sweep:{"
 
 
 class Lane(StrEnum):
@@ -44,6 +51,7 @@ class Lane(StrEnum):
     TRIGGERS = "triggers"  # jobs that PhotoGPT must be asked to start
     JOBS = "jobs"  # generations to look at
     MODELS = "models"  # models in training to look at
+    SWEEPS = "sweeps"  # the one that reads the list of jobs, where that is cheaper than single looks
     RESULTS = "results"  # ended jobs whose Celery result is not stored yet
     DELIVERIES = "deliveries"  # webhooks not tried yet
     REDELIVERIES = "redeliveries"  # webhooks tried in vain: a dead receiver delays no living one
@@ -77,6 +85,16 @@ def delivery(delivery_id: str) -> str:
 def idempotency(key: str) -> str:
     """Name what an idempotency key became."""
     return f"photogpt:idempotency:{{{key}}}"
+
+
+def durations(family: str) -> str:
+    """Name the durations of generations that take alike."""
+    return f"photogpt:durations:{{{family}}}"
+
+
+def sweep(lane: str) -> str:
+    """Name what is known of the list that shows a lane's members."""
+    return f"{SWEEP}{lane}}}"
 
 
 def lane(name: Lane) -> str:

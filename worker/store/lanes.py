@@ -23,6 +23,7 @@ GAPS = {
     Lane.TRIGGERS: 0.1,
     Lane.JOBS: 0.25,
     Lane.MODELS: 1.0,
+    Lane.SWEEPS: 0.1,
     Lane.RESULTS: 0.25,
     Lane.DELIVERIES: 0.05,
     Lane.REDELIVERIES: 0.5,

@@ -56,8 +56,18 @@ class Progress(Records):
         args = [job.id, uuid.uuid4().hex, model_before or ""]
         return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
-    def submitted(self, job: Job, taken: Submitted, *, look_after: float, told: Told = NOT_TOLD) -> list[Wake] | None:
-        """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile."""
+    def submitted(
+        self, job: Job, taken: Submitted, *, look_after: float, patient_s: float = 0, told: Told = NOT_TOLD
+    ) -> list[Wake] | None:
+        """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile.
+
+        Args:
+            job: as it was claimed.
+            taken: what PhotoGPT said.
+            look_after: seconds until the first look.
+            patient_s: age from which it is looked at singly, whatever the list of jobs says; 0 for always.
+            told: what Celery shall show.
+        """
         return self._advance(
             job,
             JobState.SUBMITTED,
@@ -65,7 +75,9 @@ class Progress(Records):
             lanes=(Lane.TRIGGERS, looked_at(job)),
             delay=look_after,
             ours=taken.generation_id or f"model:{job.model_id}",
-            fields={"generation_id": taken.generation_id} if taken.generation_id else {},
+            fields={"generation_id": taken.generation_id, "patient_at": f"{self._clock() + patient_s:.3f}"}
+            if taken.generation_id
+            else {},
             told=told,
         )
 
@@ -79,7 +91,7 @@ class Progress(Records):
             lanes=(lane, lane),
             delay=look_after,
             ours="",
-            fields={"polls": str(job.polls)},
+            fields={"polls": str(job.polls)} | ({"looked_at": f"{job.looked_at:.6f}"} if job.looked_at else {}),
             told=told,
         )
 
@@ -146,6 +158,7 @@ class Progress(Records):
                 keys.deliveries(job.id),
                 keys.lane(Lane.DELIVERIES),
                 keys.loop(Lane.DELIVERIES),
+                keys.FLYING,
                 told.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
             ],

@@ -19,7 +19,9 @@ class Scripts:
         head = f"local LONGEST = {longest_countdown_s:.3f}\n"
         prelude = head + (LUA / "prelude.lua").read_text(encoding="utf-8")
 
-        fair, telling = ((LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("fair", "telling"))
+        fair, telling, learning = (
+            (LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("fair", "telling", "learning")
+        )
 
         def load(verb: str, before: str = "") -> Any:
             return client.register_script(prelude + before + (LUA / f"{verb}.lua").read_text(encoding="utf-8"))
@@ -29,8 +31,13 @@ class Scripts:
         self.advance = load("advance", telling)
         self.attempted = load("attempted")
         self.claim = load("claim")
-        self.finish = load("finish", telling)
+        self.finish = load("finish", telling + learning)
         self.give_back = load("give_back", fair)
         self.intend = load("intend")
+        self.permit = load("permit")
         self.postpone = load("postpone")
+        self.rest = load("rest")
+        self.stir = load("stir")
+        self.survey = load("survey")
+        self.swept = load("swept")
         self.watch = load("watch")

@@ -27,7 +27,10 @@ for i = 4, #KEYS do
     else
       redis.call('HDEL', KEYS[i], 'reason', 'error')
     end
-    if ARGV[a + 4] == '1' and not terminal(state) then redis.call('HINCRBY', KEYS[i], 'polls', 1) end
+    if ARGV[a + 4] == '1' and not terminal(state) then
+      redis.call('HINCRBY', KEYS[i], 'polls', 1)
+      redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
+    end
     if ARGV[a + 5] ~= '0' then
       redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')
       redis.call('ZREM', KEYS[3], id)

@@ -1,0 +1,84 @@
+"""Whether to read the list of jobs instead of looking at each: pure arithmetic over what was learned of that list.
+
+GET /jobs shows the states of a page of generations at once, but not their outputs; page size, order and lag are not
+documented (photogpt/api.md, section 14). So they are learned, and correctness never depends on them: what a sweep shows
+as ended gets a look of its own, what it shows as under way is put off for a while, what it does not show is looked at
+singly as always.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+LEAST = 20  # jobs under way; below it, nobody asks whether a sweep would be cheaper
+WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that it saves
+PAGE_SIZE = 20.0  # believed until a page was seen
+SETTLING = 30  # confirmations by canaries after which fewer of them are sent
+CANARIES, FEW_CANARIES = 32, 128  # one of so many generations is looked at singly, whatever the list says
+STALE_S = 0.5  # a list may lag this much; one that lags more is not used
+DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
+HOLD = 2.2  # intervals for which a generation under way is put off: until the sweep after next
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sweeping:
+    """What was learned of the list of jobs. Times are epoch seconds by Redis' clock."""
+
+    id: str
+    #: Entries of the longest page.
+    page_size: float = PAGE_SIZE
+    #: Entries listed for each second of a window; other users' and ended ones among them. None: not known yet.
+    density: float | None = None
+    #: PhotoGPT's clock when it created a generation, less ours when we had its answer. None: not known yet.
+    offset_s: float | None = None
+    #: How often a look of its own and the list agreed that a generation had ended.
+    confirmed: int = 0
+    distrusted_until: float = 0.0
+    distrusts: int = 0
+    #: Sweeps in a row that broke off.
+    broken: int = 0
+    #: Age up to which the last sweep read, seconds; 0: single looks were cheaper.
+    reach_s: float = 0.0
+    pages: int = 0
+    seconds: float = 0.0
+    at: float = 0.0
+
+
+def reach(ages: Sequence[float], under_way: int, known: Sweeping) -> float | None:
+    """Return the age up to which a sweep is worth its pages, seconds, or None if single looks cost less.
+
+    Within one interval a generation costs one look of its own, or its share of the pages that show the window in which
+    it was created; old ones lie far apart, so they are left to single looks.
+
+    Args:
+        ages: of some generations under way, drawn at random; seconds.
+        under_way: how many there are.
+        known: of the list.
+    """
+    if under_way < LEAST or not ages:
+        return None
+    ordered = sorted(ages)
+    each = under_way / len(ordered)
+    density = known.density if known.density is not None else under_way / max(ordered[-1], 1.0)
+    best, cost = None, WORTH_IT * under_way
+    for number, age in enumerate(ordered, start=1):
+        pages = math.ceil(density * age / known.page_size) + 1
+        total = pages + (len(ordered) - number) * each
+        if total < cost:
+            best, cost = age, total
+    return best
+
+
+def is_canary(generation_id: str, known: Sweeping) -> bool:
+    """Whether a generation is looked at singly although the list shows it: so that a list that lies is found out."""
+    one_of = FEW_CANARIES if known.confirmed >= SETTLING else CANARIES
+    return crc32(generation_id.encode()) % one_of == 0
+
+
+def distrust_s(times: int) -> float:
+    """Return for how long a list is not used that was found stale `times` times."""
+    wait: float = DISTRUST_S * 2 ** min(times - 1, 10)
+    return min(LONGEST_DISTRUST_S, wait)

@@ -1,0 +1,213 @@
+"""The list of jobs -> which generations have ended. Saves requests, decides nothing: see `domain/sweeping.py`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from threading import Lock
+
+from worker.domain.durations import between
+from worker.domain.errors import ApiError, Unauthorized
+from worker.domain.job import JobState, epoch, type_json
+from worker.domain.sweeping import HOLD, LEAST, Sweeping, distrust_s, is_canary, reach
+from worker.pipeline.poll import KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
+from worker.services import Services
+from worker.store.sweeps import Entry, Swept
+from worker.telemetry.logs import event
+
+LONGEST_S = 30.0  # of one sweep; what it has not read by then is left to single looks
+SHORTEST_PAUSE_S = 0.2  # between two sweeps
+SLICE_PAGES = 10  # a window that takes more is read in slices, some at once
+MOST_SLICES, AT_ONCE = 64, 4
+CHUNK = 500  # entries of one script
+MARGIN_S = 2.0  # of the window, where PhotoGPT's clock is known
+OVERSPENT = 1.5  # times the pages that single looks would have cost: then the sweep is given up
+
+
+@dataclass
+class Reading:
+    """One sweep under way."""
+
+    services: Services
+    known: Sweeping
+    put_off_s: float
+    #: Pages after which it is not worth going on.
+    most_pages: float
+    ends: float
+    page_size: float = 0.0
+    pages: int = 0
+    entries: int = 0
+    confirmed: int = 0
+    lag_s: float = 0.0
+    offset_s: float | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def over(self) -> bool:
+        """Whether the rest is left to single looks."""
+        return self.pages >= self.most_pages or time.monotonic() > self.ends or self.services.stopping.is_set()
+
+
+def sweep(services: Services, known: Sweeping, at: float) -> None:
+    """Read the list of jobs once, if that is worth while, and write down what was learned.
+
+    Args:
+        services: the process' clients.
+        known: as it was claimed.
+        at: Redis' time, epoch seconds.
+    """
+    store, interval = services.store.sweeps, services.settings.job_poll_interval_s
+    under_way, ages = store.survey()
+    idle = replace(known, reach_s=0.0, pages=0, seconds=0.0)
+    if under_way < LEAST or not services.settings.sweep:
+        services.send(store.rest(idle, again_after=None))
+        return
+    if at < known.distrusted_until:
+        services.send(store.rest(idle, again_after=known.distrusted_until - at))
+        return
+    far = reach(ages, under_way, known)
+    if far is None:
+        services.send(store.rest(idle, again_after=interval))
+        return
+    began = time.monotonic()
+    reading = Reading(
+        services=services,
+        known=known,
+        put_off_s=HOLD * max(interval, known.seconds),
+        most_pages=OVERSPENT * under_way,
+        ends=began + LONGEST_S,
+    )
+    start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
+    fault = _read_all(reading, start, at + services.settings.clock_skew_s)
+    learned = _learned(reading, at=at, reach_s=far, window_s=at - start, seconds=time.monotonic() - began)
+    services.send(
+        store.rest(
+            replace(learned, broken=known.broken + 1 if fault else 0),
+            again_after=_pause(services, learned, fault, broken=known.broken + 1),
+        )
+    )
+
+
+def _read_all(reading: Reading, start: float, end: float) -> ApiError | None:
+    """Read the window, in slices if it is long; return what broke it off."""
+    known = reading.known
+    pages = (known.density or 0.0) * (end - start) / known.page_size
+    count = min(MOST_SLICES, max(1, math.ceil(pages / SLICE_PAGES)))
+    edges = [start + (end - start) * number / count for number in range(count)] + [end]
+    slices = list(pairwise(edges))[::-1]  # the youngest first: most of them end soon
+    with ThreadPoolExecutor(min(AT_ONCE, count), thread_name_prefix="sweep") as pool:
+        faults = list(pool.map(lambda window: _read(reading, *window), slices))
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _read(reading: Reading, start: float, end: float) -> ApiError | None:
+    try:
+        for asked_at, page in _pages(reading, start, end):
+            _take_in(reading, page, asked_at)
+    except ApiError as error:
+        event("sweep.broken", f"{error}; single looks go on", warn=True)
+        reading.ends = 0.0  # for the other slices, too
+        return error
+    return None
+
+
+def _pages(reading: Reading, start: float, end: float) -> Iterator[tuple[float, list[type_json]]]:
+    services = reading.services
+    pages = services.photogpt.pages_between(start, end)
+    while not reading.over:
+        wait = services.store.sweeps.permit()
+        if wait > 0:
+            time.sleep(min(wait, 1.0))
+            continue
+        asked_at = services.store.clock()
+        page = next(pages, None)
+        if page is None:
+            return
+        yield asked_at, page
+
+
+def _take_in(reading: Reading, page: list[type_json], asked_at: float) -> None:
+    with reading.lock:
+        reading.pages += 1
+        reading.entries += len(page)
+        reading.page_size = max(reading.page_size, len(page))
+    for begin in range(0, len(page), CHUNK):
+        chunk = page[begin : begin + CHUNK]
+        entries = [_entry(reading, shown) for shown in chunk]
+        swept = reading.services.store.sweeps.page(entries, asked_at=asked_at, put_off_s=reading.put_off_s)
+        reading.services.send(swept.wakes)
+        _note(reading, swept, chunk)
+        _mark_running(reading, swept.running)
+
+
+def _entry(reading: Reading, shown: type_json) -> Entry:
+    name, status = str(shown["jobId"]), str(shown.get("status", "")).strip().lower()
+    if status in {"success", "failed"}:
+        return Entry(name, "ended", between(shown.get("createdAt"), shown.get("updatedAt")))
+    if status not in UNFINISHED or is_canary(name, reading.known):
+        return Entry(name, "see")
+    return Entry(name, "working" if status == "running" else "put off")
+
+
+def _note(reading: Reading, swept: Swept, chunk: list[type_json]) -> None:
+    with reading.lock:
+        reading.confirmed += swept.confirmed
+        reading.lag_s = max(reading.lag_s, swept.lag_s)
+        if swept.submitted_at is not None:
+            try:
+                offset = epoch(str(chunk[swept.place].get("createdAt"))) - swept.submitted_at
+            except ValueError:
+                return
+            reading.offset_s = offset if reading.offset_s is None else min(offset, reading.offset_s)
+
+
+def _mark_running(reading: Reading, ids: list[str]) -> None:
+    """Write down that PhotoGPT works on some jobs; nobody has looked at them singly."""
+    services = reading.services
+    for job_id in ids:
+        job = services.store.jobs.get(job_id)
+        if job is not None and job.state is JobState.SUBMITTED:
+            told = services.messages.progress(job, JobState.RUNNING, job.generation_id)
+            wakes = services.store.jobs.running(job, look_after=reading.put_off_s, told=told)
+            services.send(wakes or [])
+
+
+def _learned(reading: Reading, *, at: float, reach_s: float, window_s: float, seconds: float) -> Sweeping:
+    known, whole = reading.known, not reading.over
+    density = reading.entries / max(window_s, 1.0)
+    learned = replace(
+        known,
+        page_size=reading.page_size or known.page_size,
+        density=density if whole else max(density, known.density or 0.0),
+        offset_s=reading.offset_s if reading.offset_s is not None else known.offset_s,
+        confirmed=known.confirmed + reading.confirmed,
+        reach_s=reach_s,
+        pages=reading.pages,
+        seconds=seconds,
+    )
+    if not reading.lag_s:
+        return learned
+    wait = distrust_s(known.distrusts + 1)
+    event(
+        "sweep.distrusted",
+        f"PhotoGPT's list of jobs shows as under way what had ended {reading.lag_s:.1f} s before; "
+        f"not used for {wait:.0f} s",
+        warn=True,
+    )
+    return replace(learned, distrusts=known.distrusts + 1, distrusted_until=at + wait, confirmed=0, reach_s=0.0)
+
+
+def _pause(services: Services, learned: Sweeping, fault: ApiError | None, *, broken: int) -> float:
+    """Return the seconds until the next sweep."""
+    interval = services.settings.job_poll_interval_s
+    if services.stopping.is_set():
+        return 0.0
+    if fault is None:
+        return max(SHORTEST_PAUSE_S, interval - learned.seconds)
+    wait: float = min(LONGEST_WAIT_S, interval * 2 ** min(broken, 10))
+    wait = max(wait, KEY_CHECK_S) if isinstance(fault, Unauthorized) else wait
+    return max(wait, min(fault.retry_after or 0.0, LONGEST_WAIT_S))

@@ -1,0 +1,69 @@
+"""How long generations took, and the schedule of looks that follows from it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis import RedisError
+
+from worker.domain.durations import family
+from worker.domain.job import Job, Kind
+from worker.domain.schedule import Limits, Schedule, fixed, learn
+from worker.store import keys
+
+if TYPE_CHECKING:
+    import redis
+
+LIFE_S = 30 * 86_400
+"""How long durations are remembered after the last one."""
+
+FRESH_S = 20.0
+"""How long a schedule is used before the durations are read again."""
+
+
+class Schedules:
+    """The schedule of every family, learned from the durations of all workers; read again now and then."""
+
+    def __init__(self, client: redis.Redis, *, limits: dict[bool, Limits], learned: bool = True) -> None:
+        """Use one client.
+
+        Args:
+            client: of the ledger.
+            limits: of trainings (True) and of everything else (False).
+            learned: False keeps to the fixed interval.
+        """
+        self._client = client
+        self._limits = limits
+        self._learned = learned
+        self._known: dict[str, tuple[float, Schedule]] = {}
+
+    def of(self, job: Job) -> Schedule:
+        """Return when to look at a job."""
+        name, now = family(job), time.monotonic()
+        read_at, schedule = self._known.get(name, (float("-inf"), None))
+        if schedule is None or now - read_at > FRESH_S:
+            schedule = self.read(name, training=job.kind is Kind.TRAINING)
+            self._known[name] = now, schedule
+        return schedule
+
+    def read(self, name: str, *, training: bool) -> Schedule:
+        """Return the schedule of a family as its durations have it now."""
+        limits = self._limits[training]
+        if not self._learned:
+            return fixed(limits)
+        try:
+            return learn(self.history(name), limits)
+        except RedisError:  # whoever asks is about to find that out by itself
+            return fixed(limits)
+
+    def history(self, name: str) -> dict[int, float]:
+        """Return the weights by bin of a family's durations."""
+        found: Any = self._client.hgetall(keys.durations(name))
+        return {int(number): float(weight) for number, weight in found.items() if number != "total"}
+
+    def families(self) -> list[str]:
+        """Return the names of all families that have durations."""
+        prefix, suffix = keys.durations("\n").split("\n")
+        found = self._client.scan_iter(match=f"{prefix}*{suffix}", count=1000)
+        return sorted(str(name).removeprefix(prefix).removesuffix(suffix) for name in found)

@@ -1,0 +1,26 @@
+-- Stands in front of the script that ends jobs: what others learn from an end.
+
+local MOST = 2000      -- durations of a family; then all weights are halved, so that what is long ago counts less
+local ENDED_FOR = 300  -- seconds that an end is remembered, to tell whether the list of jobs shows it
+
+-- Count one duration of a family. The bin is '' where none is known: canceled and expired jobs say nothing.
+local function learn(durations, bin, ttl)
+  if bin == '' then return end
+  redis.call('HINCRBYFLOAT', durations, bin, 1)
+  if tonumber(redis.call('HINCRBYFLOAT', durations, 'total', 1)) > MOST then
+    local all = redis.call('HGETALL', durations)
+    for i = 1, #all, 2 do
+      local half = tonumber(all[i + 1]) / 2
+      if half < 0.1 then redis.call('HDEL', durations, all[i]) else redis.call('HSET', durations, all[i], half) end
+    end
+  end
+  redis.call('EXPIRE', durations, ttl)
+end
+
+-- A generation is no longer under way. If a look of its own showed that, and not the list of jobs (`took`), the list can
+-- be checked against it.
+local function landed(flying, ended, generation, took, at)
+  if generation == '' or redis.call('HDEL', flying, generation) == 0 or took then return end
+  redis.call('ZADD', ended, seconds(at), generation)
+  redis.call('ZREMRANGEBYSCORE', ended, '-inf', seconds(at - ENDED_FOR))
+end

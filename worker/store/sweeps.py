@@ -1,0 +1,149 @@
+"""The ledger of sweeps: what the list of jobs has shown, and what was learned of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from worker.domain.sweeping import LEAST, STALE_S, Sweeping
+from worker.store import keys
+from worker.store.keys import Lane
+from worker.store.lanes import GAPS, Wake, wake
+
+if TYPE_CHECKING:
+    import redis
+
+    from worker.store.scripts import Scripts
+
+NAME = Lane.JOBS.value
+"""The one member of the lane of sweeps: the lane whose members the list shows."""
+
+FIELDS = tuple(field.name for field in fields(Sweeping))
+"""What a `Sweeping` is read from, in the order in which claim.lua returns it."""
+
+DRAWN = 256  # jobs whose age is looked up before a sweep
+FRESH_S = 1.0  # how long a process believes what it has read of the last sweep
+
+
+class Entry(NamedTuple):
+    """What a page says of one generation."""
+
+    generation_id: str
+    #: `ended`, `put off`, `working` or `see`; see swept.lua.
+    says: str
+    #: Seconds, where it has ended and the list tells.
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swept:
+    """What became of one page."""
+
+    ours: int
+    forward: int
+    confirmed: int
+    lag_s: float
+    #: When our side first had the answer of the entry at `place`, epoch seconds.
+    submitted_at: float | None
+    place: int
+    #: Jobs that PhotoGPT works on, which the ledger does not know yet.
+    running: list[str]
+    wakes: list[Wake]
+
+
+def decode(values: list[str | None]) -> Sweeping:
+    """Return what is known of the list; the values stand in the order of `FIELDS`."""
+    known = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+    whole = {"confirmed", "distrusts", "broken", "pages"}
+    numbers: dict[str, Any] = {
+        name: int(value) if name in whole else float(value) for name, value in known.items() if name != "id"
+    }
+    return Sweeping(id=known["id"], **numbers)
+
+
+class Sweeps:
+    """The ledger of sweeps. Every verb is one script, and safe to repeat."""
+
+    def __init__(self, client: redis.Redis, scripts: Scripts, *, requests_per_s: float) -> None:
+        """Use one client and its scripts; `requests_per_s` is the cap over all workers, 0 for none."""
+        self._client = client
+        self._scripts = scripts
+        self._requests_per_s = requests_per_s
+        self._read_at = float("-inf")
+        self._known: Sweeping | None = None
+
+    def stir(self) -> list[Wake]:
+        """Begin to ask whether a sweep is worth while, if enough is under way."""
+        lane = Lane.SWEEPS
+        answer = self._scripts.stir(
+            keys=[keys.lane(lane), keys.loop(lane), keys.sweep(NAME), keys.lane(Lane.JOBS)],
+            args=[NAME, LEAST, GAPS[lane]],
+        )
+        return wake(lane, answer)
+
+    def known(self) -> Sweeping | None:
+        """Return what is known of the list, read a moment ago at most; None if nobody has ever swept."""
+        now = time.monotonic()
+        if now - self._read_at > FRESH_S:
+            values: Any = self._client.hmget(keys.sweep(NAME), list(FIELDS))
+            self._known = decode(values) if values[0] is not None else None
+            self._read_at = now
+        return self._known
+
+    def survey(self) -> tuple[int, list[float]]:
+        """Return how many jobs are under way, and the ages of some, seconds since PhotoGPT took them."""
+        count, *ages = self._scripts.survey(keys=[keys.lane(Lane.JOBS)], args=[keys.JOB, DRAWN])
+        return int(count), [float(age) for age in ages]
+
+    def permit(self) -> float:
+        """Return the seconds to wait before one more request may be sent; 0 if it may be sent now."""
+        if not self._requests_per_s:
+            return 0.0
+        return float(self._scripts.permit(keys=[keys.RATE], args=[self._requests_per_s]))
+
+    def page(self, entries: Iterable[Entry], *, asked_at: float, put_off_s: float) -> Swept:
+        """Take in one page.
+
+        Args:
+            entries: what it says.
+            asked_at: when it was asked for, epoch seconds.
+            put_off_s: for how long what has not ended needs no look of its own.
+        """
+        lane = Lane.JOBS
+        rows = [(name, says, "" if took is None else f"{took:.3f}") for name, says, took in entries]
+        answer = self._scripts.swept(
+            keys=[keys.lane(lane), keys.loop(lane), keys.FLYING, keys.ENDED],
+            args=[
+                keys.JOB,
+                f"{asked_at:.6f}",
+                f"{put_off_s:.3f}",
+                GAPS[lane],
+                STALE_S,
+                len(rows),
+                *(text for row in rows for text in row),
+            ],
+        )
+        arm, ours, forward, confirmed, lag, first, place, *running = answer
+        return Swept(
+            ours=ours,
+            forward=forward,
+            confirmed=confirmed,
+            lag_s=float(lag),
+            submitted_at=float(first) if first else None,
+            place=place - 1,
+            running=running,
+            wakes=wake(lane, arm),
+        )
+
+    def rest(self, learned: Sweeping, *, again_after: float | None) -> list[Wake]:
+        """Write down what a sweep has learned; `again_after` is in seconds, None until somebody stirs again."""
+        lane = Lane.SWEEPS
+        told = {name: value for name, value in asdict(learned).items() if value is not None and name != "at"}
+        pairs = [text for name, value in told.items() for text in (name, str(value))]
+        answer = self._scripts.rest(
+            keys=[keys.lane(lane), keys.loop(lane), keys.sweep(NAME)],
+            args=[NAME, "" if again_after is None else f"{again_after:.3f}", GAPS[lane], len(pairs), *pairs],
+        )
+        return wake(lane, answer)
