@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from worker.domain.job import Job, Kind, epoch
 from worker.domain.requests import REFERENCE_IMAGES
 
@@ -30,7 +28,7 @@ def between(begin: object, end: object) -> float | None:
         return None
 
 
-def took(job: Job, *, at: float, said: float | None, chance: random.Random) -> float | None:
+def took(job: Job, *, at: float, said: float | None, chance: float) -> float | None:
     """Return how long a generation took whose end was just seen; None if that cannot be told.
 
     It ended after the last look at which it had not, and before this one. What PhotoGPT says itself is believed if it
@@ -40,7 +38,7 @@ def took(job: Job, *, at: float, said: float | None, chance: random.Random) -> f
         job: as it was before this look.
         at: when this look began, epoch seconds.
         said: seconds, by PhotoGPT's own clock.
-        chance: the caller's generator.
+        chance: a number in [0, 1) from the caller's generator.
     """
     if job.submitted_at is None:
         return None
@@ -48,4 +46,4 @@ def took(job: Job, *, at: float, said: float | None, chance: random.Random) -> f
     latest = max(earliest, at - job.submitted_at)
     if said is not None and earliest - SLACK_S <= said <= latest + SLACK_S:
         return said
-    return chance.uniform(earliest, latest)
+    return earliest + chance * (latest - earliest)

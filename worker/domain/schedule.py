@@ -18,8 +18,10 @@ RATIO = 1.05  # between the edges of two neighbouring bins: durations are known 
 SHORTEST_S = 0.1  # the first edge
 LEAST_HISTORY = 20  # durations; below it, intervals are fixed
 SPREAD = 3  # bins to either side over which one duration is smoothed: a few dozen samples make no smooth law
+RIPE = 3  # times the duration that nearly all stay below: a younger history has missed the long ones
 PATIENT = 0.95  # of all durations
-PATIENT_INTERVALS = 6  # the same, in intervals, where nothing is known
+EARLY, EARLY_PART = 0.005, 0.7  # before this part of the duration that so few stay below, nobody expects an end
+PATIENT_INTERVALS = 24  # the same, in intervals, where nothing is known
 FINEST = 40  # halvings of the search for the price of a look
 
 
@@ -55,6 +57,8 @@ class Schedule:
     interval_s: float
     #: The age by which nearly all have ended; whoever is older is looked at singly, whatever a list says.
     patient_s: float
+    #: The age before which none has ended yet, give or take; 0 if that is not known.
+    early_s: float = 0.0
     #: Durations it was learned from, and the looks and the delay that it expects.
     learned_from: float = 0.0
     looks: float = 0.0
@@ -86,15 +90,17 @@ def fixed(limits: Limits) -> Schedule:
     )
 
 
-def learn(history: Mapping[int, float], limits: Limits) -> Schedule:
-    """Return the schedule that a histogram of durations calls for.
+def learn(history: Mapping[int, float], limits: Limits, *, known_for_s: float = math.inf) -> Schedule:
+    """Return the schedule that a histogram of durations calls for; the fixed one if it does not say enough.
 
     Args:
         history: weight by bin, see `bin_of`.
         limits: of its gaps, and of what it may cost.
+        known_for_s: seconds since the first duration was seen. In a young history the long ones are missing: they are
+            still under way.
     """
     total = sum(history.values())
-    if total < LEAST_HISTORY:
+    if total < LEAST_HISTORY or known_for_s < RIPE * _quantile(history, PATIENT):
         return fixed(limits)
     edges, weights = _smooth(history)
     alive, patient_s, hazards, seconds = 1.0, edges[-1], [], []
@@ -116,10 +122,21 @@ def learn(history: Mapping[int, float], limits: Limits) -> Schedule:
         counts=tuple(counts),
         interval_s=limits.interval_s,
         patient_s=patient_s,
+        early_s=EARLY_PART * _quantile(history, EARLY),
         learned_from=total,
         looks=sum(density * lived for density, lived in zip(densities, seconds, strict=True)),
         delay_s=sum(h * lived / (2 * d) for h, lived, d in zip(hazards, seconds, densities, strict=True)),
     )
+
+
+def _quantile(history: Mapping[int, float], share: float) -> float:
+    """Return the duration, seconds, that at least `share` of all did not exceed."""
+    left = share * sum(history.values())
+    for number in sorted(history):
+        left -= history[number]
+        if left <= 0:
+            return edge(number + 1)
+    return edge(max(history) + 1)
 
 
 def _smooth(history: Mapping[int, float]) -> tuple[list[float], list[float]]:

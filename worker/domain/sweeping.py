@@ -17,7 +17,7 @@ LEAST = 20  # jobs under way; below it, nobody asks whether a sweep would be che
 WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that it saves
 PAGE_SIZE = 20.0  # believed until a page was seen
 SETTLING = 30  # confirmations by canaries after which fewer of them are sent
-CANARIES, FEW_CANARIES = 32, 128  # one of so many generations is looked at singly, whatever the list says
+CANARIES, FEW_CANARIES = 32, 256  # one of so many generations is looked at singly, whatever the list says
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
 HOLD = 2.2  # intervals for which a generation under way is put off: until the sweep after next
@@ -40,6 +40,8 @@ class Sweeping:
     distrusts: int = 0
     #: Sweeps in a row that broke off.
     broken: int = 0
+    #: Age from which the last sweep read, seconds: younger ones do not end.
+    early_s: float = 0.0
     #: Age up to which the last sweep read, seconds; 0: single looks were cheaper.
     reach_s: float = 0.0
     pages: int = 0

@@ -48,21 +48,22 @@ def wait_before_look(services: Services, job: Job, at: float) -> float:
     """Return the seconds until the next look; the last one falls on the deadline."""
     age = max(0.0, at - job.submitted_at) if job.submitted_at is not None else 0.0
     gap = services.store.schedules.of(job).next_age(age) - age
-    if job.submitted_at is None and job.kind is not Kind.TRAINING and _swept(services, at):
-        gap = max(gap, FIRST_SWEPT * services.settings.job_poll_interval_s)
+    if job.submitted_at is None and job.kind is not Kind.TRAINING:
+        gap = max(gap, _swept_by(services, at))
     return max(0.0, min(jittered(gap, spread=JITTER, chance=services.chance.random()), job.deadline_at - at))
 
 
-def _swept(services: Services, at: float) -> bool:
-    """Whether sweeps see to young generations at the moment."""
+def _swept_by(services: Services, at: float) -> float:
+    """Return the age by which a sweep will have seen a young generation, seconds; 0 if sweeps are not worth while."""
     known = services.store.sweeps.known() if services.settings.sweep else None
     if known is None or not known.reach_s:
-        return False
-    return at - known.at < FIRST_SWEPT * (services.settings.job_poll_interval_s + known.seconds)
+        return 0.0
+    a_while = FIRST_SWEPT * (services.settings.job_poll_interval_s + known.seconds)
+    return known.early_s + a_while if at - known.at < a_while else 0.0
 
 
 def _took(services: Services, job: Job, at: float, said: float | None) -> float | None:
-    return job.took_s or took(job, at=at, said=said, chance=services.chance)
+    return job.took_s or took(job, at=at, said=said, chance=services.chance.random())
 
 
 def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:

@@ -82,8 +82,12 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
         ends=began + LONGEST_S,
     )
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
-    fault = _read_all(reading, start, at + services.settings.clock_skew_s)
-    learned = _learned(reading, at=at, reach_s=far, window_s=at - start, seconds=time.monotonic() - began)
+    early = 0.0 if known.offset_s is None else services.store.schedules.early_s
+    end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
+    fault = _read_all(reading, start, end)
+    learned = _learned(
+        reading, at=at, ages=(early, far), window_s=min(end, at) - start, seconds=time.monotonic() - began
+    )
     services.send(
         store.rest(
             replace(learned, broken=known.broken + 1 if fault else 0),
@@ -176,7 +180,7 @@ def _mark_running(reading: Reading, ids: list[str]) -> None:
             services.send(wakes or [])
 
 
-def _learned(reading: Reading, *, at: float, reach_s: float, window_s: float, seconds: float) -> Sweeping:
+def _learned(reading: Reading, *, at: float, ages: tuple[float, float], window_s: float, seconds: float) -> Sweeping:
     known, whole = reading.known, not reading.over
     density = reading.entries / max(window_s, 1.0)
     learned = replace(
@@ -185,7 +189,8 @@ def _learned(reading: Reading, *, at: float, reach_s: float, window_s: float, se
         density=density if whole else max(density, known.density or 0.0),
         offset_s=reading.offset_s if reading.offset_s is not None else known.offset_s,
         confirmed=known.confirmed + reading.confirmed,
-        reach_s=reach_s,
+        early_s=ages[0],
+        reach_s=ages[1],
         pages=reading.pages,
         seconds=seconds,
     )

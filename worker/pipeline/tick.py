@@ -24,13 +24,15 @@ from worker.services import Services
 from worker.store import codec, deliveries, keys, sweeps
 from worker.store.connection import refuses
 from worker.store.keys import Lane
-from worker.store.lanes import Wake
+from worker.store.lanes import Claim, Wake
 from worker.telemetry.logs import event
 
 T = TypeVar("T")
 
 BURST = 128  # members of one claim at most; a full one wakes the next tick at once, here or in another worker
 MARGIN_S = 5.0  # of a lease beyond the longest call
+STAY_S = 3.0  # a tick goes on for this long while its lane comes due again and again
+NEAR_S = 0.5  # and waits for so long itself; for longer, its message does
 BUSY_S = 0.25  # a tick that finds no thread free comes back after this long, to this worker or another
 BUSY_QUICK_S = 0.05  # the same where calls are short
 BROKEN_S = 1.0  # a job whose handling raised is tried again after this long, and longer each time
@@ -50,25 +52,50 @@ class Ticking:
 
 
 def tick(services: Services, lane: Lane, token: str) -> None:
-    """Claim what is due in a lane and hand it to the lane's threads. A token that was used before does nothing."""
+    """Look after a lane. A token that was used before does nothing.
+
+    What comes due in a moment is waited for here, for a while: a message costs more than all that a tick does.
+    """
+    ends = time.monotonic() + STAY_S
+    following: Wake | None = Wake(lane, token, 0)
+    while following is not None:
+        if following.delay > NEAR_S or time.monotonic() + following.delay > ends:
+            services.send([following])
+            return
+        if services.stopping.wait(following.delay):
+            services.send([replace(following, delay=0)])
+            return
+        following = _tick(services, lane, following.token)
+
+
+def _tick(services: Services, lane: Lane, token: str) -> Wake | None:
+    """Claim what is due and hand it to the lane's threads; return what the lane needs next, unless others see to it."""
     crew = services.crews[lane]
     room = crew.reserve(BURST)
     if not room:
         services.send([Wake(lane, token, BUSY_QUICK_S if crew.quick else BUSY_S)])
-        return
+        return None
     claimed = 0
     try:
-        claimed = _tick(services, lane, token, room)
+        claim = _hand_over(services, lane, token, room)
+        if claim is None:
+            return None
+        claimed = len(claim.records)
     except RedisError as error:
         if not refuses(error):
             raise
         _away(error, "the watch goes on when it is back", lane=lane)
+        return None
     finally:
         crew.release(room - claimed)
+    if claimed < room:
+        return next(iter(claim.wakes), None)
+    services.send(claim.wakes)  # a backlog: for whichever worker has a thread free
+    return None
 
 
-def _tick(services: Services, lane: Lane, token: str, room: int) -> int:
-    """Hand over up to `room` members; return how many there were."""
+def _hand_over(services: Services, lane: Lane, token: str, room: int) -> Claim | None:
+    """Claim up to `room` members and hand them to the lane's threads; None if the token was used before."""
     how = HOW[lane]
     longest = how.longest_s(services)
     if lane is Lane.TRIGGERS:
@@ -77,14 +104,13 @@ def _tick(services: Services, lane: Lane, token: str, room: int) -> int:
         lane, token, limit=room, lease=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
     )
     if claim is None:
-        return 0
+        return None
     latest_start = claim.lease_ends - longest
     for record in claim.records:
         services.crews[lane].take(
             partial(_see_to, services, lane, record, latest_start), partial(_put_back, services, lane)
         )
-    services.send(claim.wakes)
-    return len(claim.records)
+    return claim
 
 
 def _put_back(services: Services, lane: Lane, waiting: list[tuple[Job, Again]]) -> None:

@@ -155,6 +155,6 @@ def open_store(settings: Settings) -> Store:
         jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock),
         deliveries=Deliveries(client, scripts, retention_s=settings.retention_s),
         lanes=Lanes(client, scripts, caps=caps),
-        schedules=Schedules(client, limits=look_limits(settings), learned=settings.schedule == "learned"),
+        schedules=Schedules(client, clock, limits=look_limits(settings), learned=settings.schedule == "learned"),
         sweeps=Sweeps(client, scripts, requests_per_s=settings.max_requests_per_s),
     )

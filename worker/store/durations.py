@@ -13,11 +13,14 @@ from worker.domain.schedule import Limits, Schedule, fixed, learn
 from worker.store import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
 LIFE_S = 30 * 86_400
 """How long durations are remembered after the last one."""
 
+LATELY_S = 600.0
 FRESH_S = 20.0
 """How long a schedule is used before the durations are read again."""
 
@@ -25,15 +28,19 @@ FRESH_S = 20.0
 class Schedules:
     """The schedule of every family, learned from the durations of all workers; read again now and then."""
 
-    def __init__(self, client: redis.Redis, *, limits: dict[bool, Limits], learned: bool = True) -> None:
+    def __init__(
+        self, client: redis.Redis, clock: Callable[[], float], *, limits: dict[bool, Limits], learned: bool = True
+    ) -> None:
         """Use one client.
 
         Args:
             client: of the ledger.
+            clock: tells Redis' time, epoch seconds.
             limits: of trainings (True) and of everything else (False).
             learned: False keeps to the fixed interval.
         """
         self._client = client
+        self._clock = clock
         self._limits = limits
         self._learned = learned
         self._known: dict[str, tuple[float, Schedule]] = {}
@@ -47,20 +54,30 @@ class Schedules:
             self._known[name] = now, schedule
         return schedule
 
+    @property
+    def early_s(self) -> float:
+        """The age before which no job of the families that this process has seen lately is expected to end."""
+        now = time.monotonic()
+        lately = [schedule.early_s for read_at, schedule in self._known.values() if now - read_at < LATELY_S]
+        return min(lately, default=0.0)
+
     def read(self, name: str, *, training: bool) -> Schedule:
         """Return the schedule of a family as its durations have it now."""
         limits = self._limits[training]
         if not self._learned:
             return fixed(limits)
         try:
-            return learn(self.history(name), limits)
+            history, since = self.history(name)
+            known_for_s = self._clock() - since if since else 0.0
+            return learn(history, limits, known_for_s=known_for_s)
         except RedisError:  # whoever asks is about to find that out by itself
             return fixed(limits)
 
-    def history(self, name: str) -> dict[int, float]:
-        """Return the weights by bin of a family's durations."""
+    def history(self, name: str) -> tuple[dict[int, float], float | None]:
+        """Return the weights by bin of a family's durations, and when the first was seen, epoch seconds."""
         found: Any = self._client.hgetall(keys.durations(name))
-        return {int(number): float(weight) for number, weight in found.items() if number != "total"}
+        weights = {int(number): float(weight) for number, weight in found.items() if number.isdigit()}
+        return weights, float(found["since"]) if "since" in found else None
 
     def families(self) -> list[str]:
         """Return the names of all families that have durations."""
