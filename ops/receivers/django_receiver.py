@@ -1,5 +1,6 @@
 """Django in one file: verify the raw bytes, write the event down once, answer 204, work afterwards."""
 
+import logging
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from standardwebhooks import Webhook, WebhookVerificationError
 
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+log = logging.getLogger("receiver")
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
 secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
 inbox = sqlite3.connect(
@@ -32,7 +35,7 @@ def verified(body: bytes, headers: dict[str, str]) -> dict | None:
 
 
 def work(event: dict) -> None:  # yours; after the answer, as long as it takes
-    print(event["type"], event["data"]["id"], event["data"]["state"], flush=True)
+    log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
 
 
 @csrf_exempt  # the signature says who it is

@@ -1,11 +1,14 @@
 """FastAPI: verify the raw bytes, write the event down once, answer 204, work afterwards."""
 
+import logging
 import os
 import sqlite3
 
 from fastapi import BackgroundTasks, FastAPI, Request, Response
 from standardwebhooks import Webhook, WebhookVerificationError
 
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+log = logging.getLogger("receiver")
 app = FastAPI()
 secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
 inbox = sqlite3.connect(
@@ -25,7 +28,7 @@ def verified(body: bytes, headers: dict[str, str]) -> dict | None:
 
 
 def work(event: dict) -> None:  # yours; after the answer, as long as it takes
-    print(event["type"], event["data"]["id"], event["data"]["state"], flush=True)
+    log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
 
 
 @app.post("/webhooks")

@@ -1,5 +1,6 @@
 """Flask: verify the raw bytes, write the event down once, answer 204, work afterwards."""
 
+import logging
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from flask import Flask, request
 from standardwebhooks import Webhook, WebhookVerificationError
 
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+log = logging.getLogger("receiver")
 app = Flask(__name__)
 app.config["MAX_CONTENT_LENGTH"] = 1_000_000
 secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
@@ -28,7 +31,7 @@ def verified(body: bytes, headers: dict[str, str]) -> dict | None:
 
 
 def work(event: dict) -> None:  # yours; after the answer, as long as it takes
-    print(event["type"], event["data"]["id"], event["data"]["state"], flush=True)
+    log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
 
 
 @app.post("/webhooks")
