@@ -6,7 +6,7 @@ Starts a Valkey, a hundred good receivers, a dead one (takes connections, reads 
 byte a second) and real worker processes, all on loopback. Jobs are ended through the ledger's own verb, so many a
 second, spread evenly over the receivers; what is measured is the time from that call to the first byte at the receiver.
 
-    idle      two events a second: the time from noticed to the webhook's first byte
+    idle      four events a second: the time from noticed to the webhook's first byte
     good      the load, good receivers only
     all       the same load for the good ones, and as much each for the dead and the dripping one as for any good one
 
@@ -42,8 +42,8 @@ from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
 
-IDLE_RATE = 2.0
-IDLE_S = 20.0
+IDLE_RATE = 4.0
+IDLE_S = 25.0
 READY_S = 60.0
 LOOK_S = 0.1
 FORGET_EVERY = 100

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from tests.cli.commands import run
 from worker import __version__
-from worker.cli import webhooks
 from worker.cli.main import COMMANDS, cli
+from worker.cli.webhooks import WEBHOOKS
 
-EVERY = [*COMMANDS, *(f"webhooks {name}" for name in webhooks.COMMANDS)]
+EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS)]
 
 
 def test_the_help_names_every_command() -> None:

@@ -1,4 +1,4 @@
-"""The entry point. A command's module is imported when it is asked for, so that `--help` is quick."""
+"""The entry point."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ COMMANDS = {
 
 
 @click.group(
-    cls=LazyCommands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=LazyCommands,
+    commands_by_name=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="photogpt-worker")
 def cli() -> None:

@@ -6,14 +6,14 @@ import click
 
 from worker.cli.lazy import LazyCommands
 
-COMMANDS = {
+WEBHOOKS = {
     "listen": "Be a receiver in this terminal: print every event that is verified.",
     "test": "Send one signed test event to a receiver, and explain what went wrong.",
 }
 """Every command and its one line. Each stands in `worker.cli.webhooks_<name>`, as `webhooks_<name>`."""
 
 
-@click.group("webhooks", cls=LazyCommands, table=COMMANDS, prefix="webhooks_")
+@click.group("webhooks", cls=LazyCommands, commands_by_name=WEBHOOKS, prefix="webhooks_")
 def webhooks() -> None:
     """Receive webhooks in a terminal, and try out a receiver.
 
