@@ -25,20 +25,20 @@ def advice(error: DeliveryError, url: str, settings: Settings) -> str:
         url: where it was sent to.
         settings: those that it was sent with.
     """
-    told = _by_cause(error) or _BY_KIND.get(error.kind)
+    told = _by_cause(error) if error.kind == "connection_error" else _BY_KIND.get(error.kind)
     if error.status is not None and told is None:
         told = _by_status
     return told(error, url, settings) if told else "Nobody knows this fault yet; the line above is all there is."
 
 
-def _by_cause(error: DeliveryError) -> _Advice | None:
+def _by_cause(error: DeliveryError) -> _Advice:
     """Tell apart what has one class in the ledger."""
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror | UnicodeError):
             return _name
         if isinstance(cause, ConnectionRefusedError):
             return _refused
-    return None
+    return _connection
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -158,9 +158,6 @@ def _by_status(error: DeliveryError, url: str, settings: Settings) -> str:
 
 _BY_KIND: dict[str, _Advice] = {
     "address_refused": _address,
-    "dns_error": _name,
-    "connection_refused": _refused,
-    "connection_error": _connection,
     "tls_error": _tls,
     "timeout": _timeout,
     "redirect": _redirect,
