@@ -142,6 +142,7 @@ def test_an_answer_that_is_no_yes(invoke: Invoke, receiver: Receiver, status: in
         ("http://nowhere.invalid/", "The name nowhere.invalid leads nowhere"),
         ("http://[::1]/", "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS=::1/128"),
         ("http://10.1.2.3/", "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS=10.1.2.3/32"),
+        ("http://*.shop.example/", "Correct the URL"),
         ("http://169.254.169.254/latest/meta-data", "no setting changes that"),
     ],
 )

@@ -32,8 +32,7 @@ LOOK_S = 0.2
     "--secret",
     "given",
     multiple=True,
-    envvar="WEBHOOK_SECRET",
-    help="whsec_…; may be repeated.  [default: PHOTOGPT_WEBHOOK_SECRETS]",
+    help="whsec_…; may be repeated. Others on this machine can see it.  [default: PHOTOGPT_WEBHOOK_SECRETS]",
 )
 @click.option("--count", type=click.IntRange(1), help="End after so many verified requests.")
 @click.option("--answer", type=click.IntRange(200, 599), default=204, show_default=True, help="Status for what fits.")
