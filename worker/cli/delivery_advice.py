@@ -158,6 +158,7 @@ def _by_status(error: DeliveryError, url: str, settings: Settings) -> str:
 
 _BY_KIND: dict[str, _Advice] = {
     "address_refused": _address,
+    "dns_error": _name,
     "tls_error": _tls,
     "timeout": _timeout,
     "redirect": _redirect,
