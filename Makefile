@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up chaos format browser clean
+.PHONY: help demo test check up chaos bench-webhooks format browser clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -34,6 +34,9 @@ test: $(VENV)/.dev browser ## all tests, on real parts
 
 chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then audit the books
 	@$(BIN)/python -m tests.chaos.driver --seconds 120 --jobs 300 $(CHAOS)
+
+bench-webhooks: $(VENV)/.dev ## does a dead or dripping receiver delay the good ones? two minutes of load
+	@$(BIN)/python ops/bench/receivers.py $(BENCH)
 
 check: $(VENV)/.dev ## format, lint, types, layers
 	@sh ops/check $(BIN)

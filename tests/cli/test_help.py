@@ -11,6 +11,9 @@ from click.testing import CliRunner
 from tests.cli.commands import run
 from worker import __version__
 from worker.cli.main import COMMANDS, cli
+from worker.cli.webhooks import WEBHOOKS
+
+EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS)]
 
 
 def test_the_help_names_every_command() -> None:
@@ -20,10 +23,10 @@ def test_the_help_names_every_command() -> None:
     assert all(f"\n  {name} " in shown for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_help_teaches(name: str) -> None:
     """Each command's help says what it does, shows an example, and names the variables that matter."""
-    result = CliRunner().invoke(cli, [name, "--help"])
+    result = CliRunner().invoke(cli, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
     assert f"photogpt-worker {name}" in result.output

@@ -36,6 +36,11 @@ def state(name: str) -> Text:
     return Text(name, style=COLOURS.get(name, ""))
 
 
+def plain(value: object) -> str:
+    """Return what a stranger wrote as text that cannot move the cursor."""
+    return "".join(character if character.isprintable() else "·" for character in str(value))
+
+
 def clock(text: str | None) -> str:
     """Return an RFC 3339 time as local time of day, with the day if it is not today."""
     if not text:

@@ -1,0 +1,43 @@
+"""FastAPI: verify the raw bytes, write the event down once, answer 204, work afterwards."""
+
+import logging
+import os
+import sqlite3
+
+from fastapi import BackgroundTasks, FastAPI, Request, Response
+from standardwebhooks import Webhook, WebhookVerificationError
+
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+log = logging.getLogger("receiver")
+app = FastAPI()
+secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
+inbox = sqlite3.connect(
+    os.environ.get("INBOX", "inbox.db"), isolation_level=None
+)  # in your service: a table in your database
+inbox.execute("CREATE TABLE IF NOT EXISTS events (webhook_id TEXT PRIMARY KEY, body TEXT)")
+
+
+def verified(body: bytes, headers: dict[str, str]) -> dict | None:
+    for webhook in secrets:
+        try:
+            event = webhook.verify(body, headers)
+        except (WebhookVerificationError, ValueError):  # ValueError: a malformed header, not UTF-8, not JSON
+            continue
+        return event if isinstance(event, dict) else None
+    return None
+
+
+def work(event: dict) -> None:  # yours; after the answer, as long as it takes
+    log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
+
+
+@app.post("/webhooks")
+async def receive(request: Request, background: BackgroundTasks) -> Response:
+    body = await request.body()  # raw: what was parsed and written anew has another signature
+    event = verified(body, dict(request.headers))
+    if event is None:
+        return Response(status_code=401)
+    row = (request.headers["webhook-id"], body.decode())
+    if inbox.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", row).rowcount:  # 0: it has come before
+        background.add_task(work, event)
+    return Response(status_code=204)

@@ -1,0 +1,221 @@
+"""`photogpt-worker webhooks test`: what went wrong, in plain words."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from config.secrets import decode_webhook_secret
+from tests.cli.conftest import Invoke
+from tests.contract.conftest import certificate
+from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
+from tests.running import WEBHOOK_SECRET, Got, Receiver
+from worker.cli.processes import free_port
+from worker.cli.receiver import VerifyingReceiver
+from worker.cli.sample_event import sample_delivery
+from worker.cli.shapes import Webhook
+from worker.domain.submission import EVENT_TYPES
+from worker.webhooks.signing import sign
+
+__all__ = ["certificate"]
+
+
+@pytest.fixture
+def verifying() -> Iterator[VerifyingReceiver]:
+    """A receiver that verifies."""
+    made = VerifyingReceiver(WEBHOOK_SECRET)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("event", sorted(EVENT_TYPES))
+def test_the_sample_has_the_real_shape(event: str) -> None:
+    """The published schema takes it, and it says that it is a test."""
+    delivery = sample_delivery("https://shop.example/", event, at=1_800_000_000.0)
+    body = TypeAdapter(Webhook).validate_json(delivery.body)
+    assert delivery.id.startswith("msg_test_")
+    assert body.type == delivery.type == event
+    assert body.data.metadata == {"test": True}
+    assert body.data.state == event.partition(".")[2]
+    assert (body.data.finished_at is None) is (body.sequence < 4)
+
+
+def test_a_good_receiver(invoke: Invoke, verifying: VerifyingReceiver) -> None:
+    """It took the true event, and neither of the forged ones."""
+    result = invoke("webhooks", "test", verifying.url)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("✓") == 3
+    assert list(verifying.verified.values()) == [1]
+    assert verifying.refused == ["no signature fits", "the time stamp is too far from now"]
+
+
+def test_a_receiver_that_believes_anything(invoke: Invoke, receiver: Receiver) -> None:
+    """It is told so; the forged signatures are one bit from a true one, and every event has an id of its own."""
+    result = invoke("webhooks", "test", receiver.url, "--type", "model.expired")
+    assert result.exit_code == 3
+    assert "an event whose signature is one bit off is taken with 204" in result.output
+    assert "an event that was signed an hour ago is taken with 204" in result.output
+    true, forged, old = receiver.got
+    assert true.json["type"] == "model.expired"
+    assert len({got.headers["webhook-id"] for got in receiver.got}) == 3
+    assert differing_bits(forged) == 1
+    assert int(true.headers["webhook-timestamp"]) - int(old.headers["webhook-timestamp"]) in range(3500, 3700)
+
+
+def differing_bits(got: Got) -> int:
+    """Count the bits by which the signature that came differs from the true one."""
+    headers = got.headers
+    true = sign(
+        [decode_webhook_secret(WEBHOOK_SECRET)],
+        webhook_id=headers["webhook-id"],
+        timestamp=int(headers["webhook-timestamp"]),
+        body=got.body,
+    )
+    one, other = (int.from_bytes(b64decode(text.removeprefix("v1,"))) for text in (true, headers["webhook-signature"]))
+    return (one ^ other).bit_count()
+
+
+def test_without_probe(invoke: Invoke, receiver: Receiver) -> None:
+    """One event only."""
+    assert invoke("webhooks", "test", receiver.url, "--no-probe").exit_code == 0
+    assert len(receiver.got) == 1
+
+
+def test_forgeries_that_break_the_receiver(invoke: Invoke, receiver: Receiver) -> None:
+    """They are not taken, but 500 is no refusal either."""
+    answers = iter((204, 500, 503))
+    receiver.answers = lambda _: next(answers)
+    result = invoke("webhooks", "test", receiver.url)
+    assert result.exit_code == 0
+    assert result.output.count("it should answer 4xx") == 2
+
+
+def test_the_url_of_the_settings(invoke: Invoke, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument, PHOTOGPT_WEBHOOK_URL is meant; without that, it is said."""
+    assert "PHOTOGPT_WEBHOOK_URL is not set" in invoke("webhooks", "test").output
+    monkeypatch.setenv("PHOTOGPT_WEBHOOK_URL", receiver.url)
+    assert invoke("webhooks", "test", "--no-probe").exit_code == 0
+
+
+def test_unsigned(invoke: Invoke, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a secret there is nothing to forge, and that is said."""
+    monkeypatch.delenv("PHOTOGPT_WEBHOOK_SECRETS")
+    result = invoke("webhooks", "test", receiver.url)
+    assert result.exit_code == 0
+    assert "went out unsigned" in result.output
+    assert [got for got in receiver.got if "webhook-signature" in got.headers] == []
+    receiver.answers = lambda _: 401
+    assert "went out unsigned" in invoke("webhooks", "test", receiver.url).output
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (301, "Redirects are not followed"),
+        (400, "has it the same secret"),
+        (401, "has it the same secret"),
+        (404, "takes no POST at /hook"),
+        (410, "410 tells workers never to come back"),
+        (418, "Only 2xx"),
+        (429, "too busy"),
+        (500, "its own log says where"),
+        (503, "too busy"),
+    ],
+)
+def test_an_answer_that_is_no_yes(invoke: Invoke, receiver: Receiver, status: int, words: str) -> None:
+    """Each has its own advice."""
+    receiver.answers = lambda _: status
+    result = invoke("webhooks", "test", receiver.url)
+    assert result.exit_code == 1
+    assert f"the receiver says {status}" in result.output
+    assert words in result.output
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://nowhere.invalid/", "The name nowhere.invalid leads nowhere"),
+        ("http://[::1]/", "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS=::1/128"),
+        ("http://10.1.2.3/", "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS=10.1.2.3/32"),
+        ("http://*.shop.example/", "Correct the URL"),
+        ("http://169.254.169.254/latest/meta-data", "no setting changes that"),
+    ],
+)
+def test_where_nobody_may_be_reached(invoke: Invoke, url: str, words: str) -> None:
+    """The guard's verdict comes with the setting that would change it, if one does."""
+    result = invoke("webhooks", "test", url)
+    assert result.exit_code == 1
+    assert words in result.output
+
+
+def test_nothing_listens(invoke: Invoke) -> None:
+    """The port is named."""
+    port = free_port()
+    result = invoke("webhooks", "test", f"http://127.0.0.1:{port}/")
+    assert result.exit_code == 1
+    assert f"nothing listens on port {port}" in result.output
+
+
+def test_a_certificate_that_nobody_signed(invoke: Invoke, certificate: tuple[Path, Path]) -> None:
+    """What a certificate needs is listed."""
+    with Peer(answering(204), tls=server_tls(certificate)) as peer:
+        result = invoke("webhooks", "test", peer.url)
+    assert result.exit_code == 1
+    assert "The certificate was not accepted" in result.output
+
+
+def silent(conversation: Conversation) -> None:
+    """Read, and never answer."""
+    conversation.silence()
+
+
+def resetting(conversation: Conversation) -> None:
+    """Hang up instead of answering."""
+    conversation.reset()
+
+
+@pytest.mark.parametrize(("script", "words"), [(silent, "0.3 s in all"), (resetting, "could not be made or broke off")])
+def test_no_answer(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, script: Script, words: str) -> None:
+    """Silence and a hang-up are told apart."""
+    monkeypatch.setenv("PHOTOGPT_WEBHOOK_DEADLINE_S", "0.3")
+    with Peer(script) as peer:
+        result = invoke("webhooks", "test", peer.url)
+    assert result.exit_code == 1
+    assert words in result.output.replace("\n", " ")
+
+
+def test_a_slow_answer(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken, with a warning."""
+    monkeypatch.setattr("worker.cli.webhooks_test.SLOW_S", 0.0)
+    with Peer(answering(200)) as peer:
+        result = invoke("webhooks", "test", peer.url, "--no-probe")
+        (request,) = peer.requests
+    assert result.exit_code == 0
+    assert "That is slow" in result.output
+    assert headers_of(request)["webhook-id"].startswith("msg_test_")
+
+
+def test_a_stranger_cannot_move_the_cursor(invoke: Invoke) -> None:
+    """What the receiver writes is shown without control characters, and is no markup."""
+    with Peer(answering(400, b"\x1b[2Jno [red]thanks")) as peer:
+        result = invoke("webhooks", "test", peer.url)
+    assert "\x1b" not in result.output
+    assert "no [red]thanks" in result.output
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example/", "http://", "http://user:pw@a.example/", "no url"])
+def test_what_is_no_url(invoke: Invoke, url: str) -> None:
+    """It is a matter of the argument: exit code 2."""
+    result = invoke("webhooks", "test", url)
+    assert result.exit_code == 2
+    assert "Error: the URL" in result.output
+
+
+def test_the_help_lists_the_exit_codes(invoke: Invoke) -> None:
+    """For scripts."""
+    assert "3  taken, but the receiver takes forged events as well" in invoke("webhooks", "test", "--help").output

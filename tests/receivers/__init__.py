@@ -1,0 +1,1 @@
+"""The examples of `ops/receivers`, as processes, against real deliveries."""
