@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import requests
 from urllib3.exceptions import HTTPError
 
-from config.secrets import decode_webhook_secret
+from config.secrets import signing_key
 from worker import __version__
 from worker.bounded_http import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
 from worker.domain.errors import DeliveryError
@@ -38,7 +38,7 @@ class WebhookSender:
 
     def __init__(self, settings: Settings) -> None:
         """Take secrets, limits and allowed networks from the settings."""
-        self._keys = [decode_webhook_secret(secret.get_secret_value()) for secret in settings.webhook_secrets]
+        self._keys = [signing_key(secret.get_secret_value()) for secret in settings.webhook_secrets]
         self._timeout = (settings.webhook_connect_timeout_s, settings.webhook_read_timeout_s)
         self._deadline_s = settings.webhook_deadline_s
         self._session = bounded_session(
