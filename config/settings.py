@@ -236,9 +236,8 @@ class Settings(BaseSettings):
         return init_settings, env_settings, SecretFiles(settings_cls), dotenv_settings
 
 
-SECRET_FIELDS = frozenset(
-    "api_key redis_url broker_url sentinel_password webhook_secrets webhook_proxy_url flower_password".split()
-)
+URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")
+SECRET_FIELDS = frozenset({"api_key", "sentinel_password", "webhook_secrets", "flower_password", *URLS_WITH_PASSWORDS})
 
 
 def whole(url: str) -> str:

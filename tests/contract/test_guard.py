@@ -15,6 +15,7 @@ from tests.contract.peers import Peer, answering, headers_of, listening
 from worker.bounded_http import bounded_session
 from worker.webhooks.guard import AddressRefused, GuardedAdapter, Network
 
+PORTS = range(1, 65536)
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"]
 METADATA = [
     "169.254.169.254",
@@ -134,7 +135,9 @@ def guarded() -> Iterator[Open]:
 
         def make(*allow: str) -> requests.Session:
             networks: list[Network] = [ipaddress.ip_network(text) for text in allow]
-            adapters = {f"{name}://": GuardedAdapter(name, networks, pool_size=2) for name in ("http", "https")}
+            adapters = {
+                f"{name}://": GuardedAdapter(name, networks, ports=PORTS, pool_size=2) for name in ("http", "https")
+            }
             return opened.enter_context(bounded_session(adapters))
 
         yield make

@@ -67,7 +67,11 @@ def test_the_body_is_the_contract() -> None:
     assert json.loads(delivery.body) == {
         "type": "job.succeeded",
         "timestamp": "2027-01-15T08:00:09.000Z",
+        "schema": 1,
         "sequence": 4,
+        "truncated": False,
+        "outcome_url": None,
+        "outcome_key": None,
         "data": data,
     }
     assert delivery.body.startswith('{"type":"job.succeeded","timestamp":')
@@ -79,3 +83,4 @@ def test_the_schedule_lasts_more_than_a_day() -> None:
     """A receiver that is down overnight misses nothing; waits never shrink."""
     assert sum(SCHEDULE_S) > 86_400
     assert list(SCHEDULE_S) == sorted(SCHEDULE_S)
+    assert len(SCHEDULE_S) == 9

@@ -110,9 +110,13 @@ class DeliveryError(WorkerError):
         status: the HTTP code, or None.
         retry_after: seconds the receiver asked for, or None.
         final: no further attempt shall be made.
+        disable: why nothing more shall be sent to the endpoint: `gone` or `asked`; or nothing.
+        theirs: the endpoint is to blame, not our own proxy or our own refusal.
+        duration_s: how long the attempt took, or None where none was made.
+        answer: how the receiver's answer begins, as the history keeps it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one record
         self,
         message: str,
         *,
@@ -120,6 +124,8 @@ class DeliveryError(WorkerError):
         status: int | None = None,
         retry_after: float | None = None,
         final: bool = False,
+        disable: str = "",
+        theirs: bool = True,
     ) -> None:
         """Keep what the attempt showed."""
         super().__init__(message)
@@ -127,6 +133,10 @@ class DeliveryError(WorkerError):
         self.status = status
         self.retry_after = retry_after
         self.final = final
+        self.disable = disable
+        self.theirs = theirs
+        self.duration_s: float | None = None
+        self.answer: dict[str, str] = {}
 
 
 class JobError(WorkerError):

@@ -21,7 +21,11 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.domain.delivery import Bodies
+from worker.store import keys
+from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.deliveries import Deliveries
+from worker.store.endpoints import Endpoints, Gates
 from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
 from worker.store.records import Retention
@@ -111,6 +115,7 @@ class Store:
     clock: ServerClock
     jobs: Jobs
     deliveries: Deliveries
+    endpoints: Endpoints
     lanes: Lanes
 
     def close(self) -> None:
@@ -134,10 +139,26 @@ def open_store(settings: Settings) -> Store:
         events_max_length=settings.events_max_length,
     )
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
+    bodies = Bodies(
+        thin=settings.webhook_body == "thin",
+        max_bytes=settings.webhook_max_bytes,
+        outcome_url=settings.webhook_outcome_url,
+        outcome_key=keys.job("{id}"),
+    )
+    gates = Gates(
+        in_flight=settings.webhook_max_in_flight,
+        per_s=settings.webhook_max_per_s,
+        deadline_s=settings.webhook_deadline_s,
+        disable_after_s=settings.webhook_disable_after_s,
+        history_max=settings.webhook_history_max,
+        events_max_length=settings.events_max_length,
+    )
+    delivery_life_s = max(DELIVERY_LIFE_S, settings.retention_s)
     return Store(
         client=client,
         clock=clock,
-        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock),
-        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s),
+        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock, bodies=bodies),
+        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s, gates=gates),
+        endpoints=Endpoints(client, scripts, gates=gates, delivery_life_s=delivery_life_s),
         lanes=Lanes(client, scripts, caps=caps),
     )

@@ -17,6 +17,12 @@
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
+| `photogpt:endpoint:{<id>}` | hash | a month after the last attempt | how an endpoint is: limit, breaker, disabled |
+| `photogpt:endpoint:{<id>}:flights` | sorted set | with its last lease | webhooks under way, by lease end |
+| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with the endpoint; trimmed by number | its webhooks, by time |
+| `photogpt:endpoints` | sorted set | never; trimmed by age | endpoints, by last attempt |
+| `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | webhooks that were taken, by time |
+| `photogpt:webhooks:dead` | sorted set | never; trimmed by number and age | webhooks that were given up, by time |
 
 The scripts reach the records of claimed jobs by name, so lanes and records must live on one server: plain Redis or
 Sentinel, as Celery's own transport demands. Foreign ids stand in braces under a noun of their own and can collide with
@@ -36,6 +42,9 @@ QUEUE = "photogpt:queue"
 TENANTS = "photogpt:tenants"
 ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
+ENDPOINTS = "photogpt:endpoints"
+DELIVERED = "photogpt:webhooks:delivered"
+DEAD = "photogpt:webhooks:dead"
 
 
 class Lane(StrEnum):
@@ -72,6 +81,21 @@ def deliveries(job_id: str) -> str:
 def delivery(delivery_id: str) -> str:
     """Name the record of a webhook."""
     return f"{DELIVERY}{delivery_id}}}"
+
+
+def endpoint(endpoint_id: str) -> str:
+    """Name the record of an endpoint."""
+    return f"photogpt:endpoint:{{{endpoint_id}}}"
+
+
+def flights(endpoint_id: str) -> str:
+    """Name the set of webhooks that are under way to an endpoint."""
+    return f"photogpt:endpoint:{{{endpoint_id}}}:flights"
+
+
+def endpoint_deliveries(endpoint_id: str) -> str:
+    """Name the set of an endpoint's webhooks."""
+    return f"photogpt:endpoint:{{{endpoint_id}}}:deliveries"
 
 
 def idempotency(key: str) -> str:

@@ -25,7 +25,7 @@ GAPS = {
     Lane.MODELS: 1.0,
     Lane.RESULTS: 0.25,
     Lane.DELIVERIES: 0.02,
-    Lane.REDELIVERIES: 0.5,
+    Lane.REDELIVERIES: 0.1,
 }
 """Least seconds between two ticks of a lane: what comes due meanwhile shares one."""
 

@@ -19,18 +19,19 @@ class Scripts:
         head = f"local LONGEST = {longest_countdown_s:.3f}\n"
         prelude = head + (LUA / "prelude.lua").read_text(encoding="utf-8")
 
-        fair = (LUA / "fair.lua").read_text(encoding="utf-8")
+        def load(verb: str, *before: str) -> Any:
+            files = [(LUA / f"{name}.lua").read_text(encoding="utf-8") for name in (*before, verb)]
+            return client.register_script(prelude + "".join(files))
 
-        def load(verb: str, before: str = "") -> Any:
-            return client.register_script(prelude + before + (LUA / f"{verb}.lua").read_text(encoding="utf-8"))
-
-        self.accept = load("accept", fair)
+        self.accept = load("accept", "fair")
         self.admit = load("admit")
         self.advance = load("advance")
-        self.attempted = load("attempted")
+        self.attempted = load("attempted", "health", "ending")
         self.claim = load("claim")
+        self.enter = load("enter", "health", "put_off")
         self.finish = load("finish")
-        self.give_back = load("give_back", fair)
+        self.give_back = load("give_back", "fair")
         self.intend = load("intend")
         self.postpone = load("postpone")
+        self.resend = load("resend")
         self.watch = load("watch")
