@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -32,6 +32,10 @@ class Messages(Protocol):
 
     def show(self, job_id: str, state: JobState, info: type_json) -> None:
         """Let `AsyncResult.state` and `.info` tell how far a job is."""
+
+
+Wakes = Callable[[Iterable[Wake]], None]
+"""Sends what a script said is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

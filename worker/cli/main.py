@@ -1,14 +1,11 @@
-"""The entry point. A command's module is imported when it is asked for, so that `--help` is quick."""
+"""The entry point."""
 
 from __future__ import annotations
-
-import importlib
-from typing import Any
 
 import click
 
 from worker import __version__
-from worker.cli.teaching import keep_lines
+from worker.cli.lazy import LazyCommands
 
 COMMANDS = {
     "demo": "See it work: all four kinds, from enqueue to signed webhook, in half a minute.",
@@ -23,39 +20,17 @@ COMMANDS = {
     "show": "Show all that is known of one job.",
     "cancel": "Stop looking at a job.",
     "replay": "Enqueue afresh what failed, expired or was canceled.",
+    "webhooks": "List, resend and recover webhooks, endpoints and keys.",
     "schema": "Print the JSON Schema of requests, outcomes and webhooks.",
 }
 """Every command and its one line. Each stands in the module `worker.cli.<name>`, under its own name."""
 
 
-class LazyCommands(click.Group):
-    """Knows its commands by name, and imports one when it is used."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take everything that click takes; the lines of tables in the help stay as they are."""
-        super().__init__(*args, **kwargs | {"help": keep_lines(kwargs["help"])})
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which a newcomer needs them."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing them."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyCommands,
+    commands_by_name=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="photogpt-worker")
 def cli() -> None:
     """Start it, wait for it, tell me: a worker service for PhotoGPT's asynchronous API.

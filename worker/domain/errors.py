@@ -9,6 +9,7 @@ WorkerError
 │  ├─ Conflict              another operation is in the way (409)
 │  └─ Unavailable           no answer, half an answer, or one that cannot be read
 ├─ DeliveryError            a receiver did not take a webhook; carries a class and whether to go on
+├─ WebhookError             what somebody asks for a webhook or an endpoint cannot be done; says why
 └─ JobError                 how a job that did not succeed reaches its producer, as the Celery result
    ├─ JobFailed
    ├─ JobExpired
@@ -137,6 +138,10 @@ class DeliveryError(WorkerError):
         self.theirs = theirs
         self.duration_s: float | None = None
         self.answer: dict[str, str] = {}
+
+
+class WebhookError(WorkerError):
+    """What somebody asks for a webhook or an endpoint cannot be done. The message says why."""
 
 
 class JobError(WorkerError):

@@ -43,32 +43,51 @@ class History:
         return _readable(record) | {"next_attempt_at": self._next(delivery_id), "body": json.loads(record["body"])}
 
     def listed(
-        self, *, state: str | None = None, endpoint: str | None = None, since: float = 0, limit: int = 100
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        job: str | None = None,
+        since: float = 0,
+        limit: int = 100,
     ) -> list[type_json]:
         """Return webhooks with their attempts, those first to which something happened last.
 
         Args:
             state: `pending`, `delivered` or `dead`; or any.
             endpoint: the id of one; or any.
-            since: epoch seconds: of an ended one's end, else of its first attempt.
+            job: the id of one; or any.
+            since: epoch seconds: when it ended, or was made.
             limit: how many at most.
         """
-        found: list[type_json] = []
-        for ids in self._ids(state, endpoint, since):
+        listed: list[type_json] = []
+        for ids in [sorted(self._client.smembers(keys.deliveries(job)))] if job else self._ids(state, endpoint, since):
             for shown in self._read(ids):
-                if state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}:
-                    found.append(shown)
-                if len(found) == limit:
-                    return found
-        return found
+                asked_for = state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}
+                if asked_for and max([shown["created"], *(found["at"] for found in shown["attempts"])]) >= rfc3339(
+                    since
+                ):
+                    listed.append(shown)
+                if len(listed) == limit:
+                    return listed
+        return listed
 
     def in_trouble(self, *, since: float, endpoint: str | None = None) -> Iterator[str]:
-        """Return the ids of webhooks that were given up since then, and of those that failed and are tried again."""
-        for shown in self.listed(state="dead", endpoint=endpoint, since=since, limit=1_000_000):
-            yield shown["id"]
-        for shown in self.listed(state="pending", endpoint=endpoint, limit=1_000_000):
-            if shown["attempts"] and shown["created"] >= rfc3339(since):
-                yield shown["id"]
+        """Return the ids of webhooks that were given up since then, and of those that failed and are tried again.
+
+        Those first that have waited longest.
+        """
+        dead = self._client.zrangebyscore(keys.DEAD, since, "+inf")
+        waiting = self._client.zrange(keys.lane(Lane.REDELIVERIES), 0, -1)
+        for ids in _batches([*dead, *waiting]):
+            pipeline = self._client.pipeline(transaction=False)
+            for delivery_id in ids:
+                pipeline.hmget(keys.delivery(delivery_id), "url", "state", "attempts", "created")
+            for delivery_id, (url, state, attempts, created) in zip(ids, pipeline.execute(), strict=True):
+                if url is None or endpoint not in {None, endpoint_of(url).id}:
+                    continue
+                if state == "dead" or (state == "pending" and attempts != "0" and float(created) >= since):
+                    yield delivery_id
 
     def _ids(self, state: str | None, endpoint: str | None, since: float) -> Iterator[list[str]]:
         """Return the ids of candidates, a batch at a time, each list newest first."""
@@ -79,10 +98,7 @@ class History:
             lists += ENDED.values()
         for name in lists:
             oldest = since if name in ENDED.values() else 0  # what waits has the time when it is due
-            start = 0
-            while ids := self._client.zrevrangebyscore(name, "+inf", oldest, start=start, num=BATCH):
-                yield ids
-                start += BATCH
+            yield from _batches(self._client.zrevrangebyscore(name, "+inf", oldest))
 
     def _read(self, ids: list[str]) -> Iterator[type_json]:
         pipeline = self._client.pipeline(transaction=False)
@@ -96,6 +112,11 @@ class History:
             pipeline.zscore(keys.lane(lane), delivery_id)
         due = [score for score in pipeline.execute() if score is not None]
         return rfc3339(due[0]) if due else None
+
+
+def _batches(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
 
 
 def _readable(record: dict[str, str]) -> type_json:
