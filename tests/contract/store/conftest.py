@@ -201,8 +201,8 @@ class Hooks:
 
     def pass_time(self, *fields: str) -> None:
         """Let the time that fields of the endpoint speak of be over."""
-        for field in fields or ("open_until",):
-            self.client.hset(keys.endpoint(ENDPOINT.id), field, self.store.clock() - 0.1)
+        for name in fields or ("open_until",):
+            self.client.hset(keys.endpoint(ENDPOINT.id), name, self.store.clock() - 0.1)
 
     def due_in(self, delivery: Delivery) -> float:
         """Return the seconds until it comes due in the lane of second tries."""
