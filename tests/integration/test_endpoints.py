@@ -186,11 +186,11 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
     accepted = threading.Event()
 
     def answer(_: Got) -> int:
-        accepted.wait(timeout=3)
+        accepted.wait(timeout=1)
         return 204
 
     receiver.answers = answer
-    told = environment | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "4"}
+    told = environment | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "2"}
     worker = WorkerProcess(told, tmp_path / "worker.log").ready()
     try:
         jobs = enqueue(producer, receiver.url, BURST)

@@ -26,11 +26,18 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 ALSO_REFUSED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "168.63.129.16/32",
-        "::/96",
+        "168.63.129.16/32",  # Azure's host
+        "192.0.0.0/24",  # protocol assignments; some versions of Python call parts of it global, and of those below
+        "192.88.99.0/24",  # 6to4 relays
+        "::/96",  # ways to write IPv4, here and below
         "::ffff:0:0:0/96",
-        "fec0::/10",
-    )  # Azure's host, and ways to write IPv4
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001:20::/28",  # ORCHIDv2
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fec0::/10",  # site-local
+    )
 )
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: what an IPv6-only network calls an IPv4 address by. Judged by the address it holds."""
