@@ -79,7 +79,7 @@ def resend_webhook(webhook_id: Any = None) -> type_json:
     return resend(services().store, services().send, webhook_id)
 
 
-@app.task(name="photogpt.recover_webhooks", acks_late=True, throws=(WebhookError,))
+@app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
 def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> type_json:
     """Send once more what was given up in the last `since_s` seconds, and what failed and waits."""
     return recover_since(services().store, services().send, since_s, endpoint, limit)

@@ -20,12 +20,15 @@ class Endpoint:
 def endpoint_of(url: str) -> Endpoint:
     """Return the endpoint of a URL. A query may carry an order's number, and a fragment is never sent.
 
-    Raises:
-        ValueError: it is no URL.
+    What is no URL is an endpoint, too: the attempt at it says what is wrong.
     """
-    parts = urlsplit(url)
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-    port = parts.port or PORTS.get(scheme, 0)
-    named = f"[{host}]" if ":" in host else host
-    plain = f"{scheme}://{named}{'' if port == PORTS.get(scheme) else f':{port}'}{parts.path or '/'}"
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
+    except ValueError:
+        plain = url.partition("?")[0]
+    else:
+        named = f"[{host}]" if ":" in host else host
+        at = "" if port in {None, PORTS.get(scheme)} else f":{port}"
+        plain = f"{scheme}://{named}{at}{parts.path or '/'}"
     return Endpoint(id=f"ep_{hashlib.sha256(plain.encode('utf-8', 'replace')).hexdigest()[:16]}", url=plain)

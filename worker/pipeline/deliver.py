@@ -36,9 +36,8 @@ def deliver(services: Services, delivery: Delivery, at: float) -> None:
     match services.store.endpoints.enter(delivery, chance=services.chance.random()):
         case Go(trigger):
             _try(services, delivery, Report(trigger=trigger, chance=services.chance.random()), at)
-        case Later(wakes, why):
+        case Later(wakes):
             services.send(wakes)
-            event("webhook.put_off", f"not its turn: {why}", delivery=delivery.id, job=delivery.job_id)
         case Never(why, detail):
             error = DeliveryError(TOLD[why].format(detail=detail), kind=why, final=True)
             trigger = "scheduled" if delivery.state == "pending" else "manual"
@@ -91,8 +90,11 @@ def _attempt(delivery: Delivery, at: float, trigger: str) -> type_json:
 
 def _tell(services: Services, delivery: Delivery, done: Attempted) -> None:
     services.send(done.wakes)
+    endpoint = endpoint_of(delivery.url)
+    if done.paused_s is not None:
+        said = f"it fails again and again; nothing is sent to {endpoint.url} for {done.paused_s:.0f} s, then one probe"
+        event("webhook.endpoint_broken", said, endpoint=endpoint.id, warn=True)
     if done.disabled:
-        endpoint = endpoint_of(delivery.url)
         said = f"nothing more is sent to {endpoint.url}: {TOLD[done.disabled]}"
         event("webhook.endpoint_disabled", said, endpoint=endpoint.id, job=delivery.job_id, warn=True)
 

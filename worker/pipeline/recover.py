@@ -57,11 +57,11 @@ def recover(  # noqa: PLR0913 - the options of a command
     """
     told: Counter[str] = Counter()
     more = False
-    for delivery_id in store.deliveries.in_trouble(since=since, endpoint=endpoint):
+    for delivery_id, url in store.deliveries.in_trouble(since=since, endpoint=endpoint):
         if told["parked"] >= limit:
             more = True
             break
-        done = store.deliveries.resend(delivery_id, after=told["parked"] / per_s, at_once=False)
+        done = store.deliveries.resend(delivery_id, url=url, after=told["parked"] / per_s, at_once=False)
         told[done.answer] += 1
         send(done.wakes)
     event("webhook.recovered", f"{told['parked']} webhooks are sent once more", endpoint=endpoint)

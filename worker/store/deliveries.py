@@ -69,6 +69,8 @@ class Attempted:
     wakes: list[Wake]
     #: Why the endpoint was disabled by it: `gone`, `asked`, `failing`; or None.
     disabled: str | None
+    #: Seconds for which nothing is sent to the endpoint from now on, since this was one failure too many; or None.
+    paused_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +150,18 @@ class Deliveries(History):
                 gates.events_max_length,
             ],
         )
-        return Attempted(wake(lane, answer[0]), answer[1])
+        return Attempted(wake(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)
 
-    def resend(self, delivery_id: str, *, after: float = 0, at_once: bool = True) -> Resent:
+    def resend(self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True) -> Resent:
         """Send a webhook once more, whatever became of it.
 
         Args:
             delivery_id: which.
+            url: where it goes, if that is known already.
             after: seconds until then.
             at_once: even while nothing is sent to its endpoint, which has failed too often; else in its turn.
         """
-        url = self.url_of(delivery_id)
+        url = url or self.url_of(delivery_id)
         if url is None:
             return Resent("unknown", [])
         lane, endpoint = Lane.REDELIVERIES, endpoint_of(url)

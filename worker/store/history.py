@@ -72,8 +72,8 @@ class History:
                     return listed
         return listed
 
-    def in_trouble(self, *, since: float, endpoint: str | None = None) -> Iterator[str]:
-        """Return the ids of webhooks that were given up since then, and of those that failed and are tried again.
+    def in_trouble(self, *, since: float, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
+        """Return ids and URLs of webhooks that were given up since then, and of those that failed and are tried again.
 
         Those first that have waited longest.
         """
@@ -87,7 +87,7 @@ class History:
                 if url is None or endpoint not in {None, endpoint_of(url).id}:
                     continue
                 if state == "dead" or (state == "pending" and attempts != "0" and float(created) >= since):
-                    yield delivery_id
+                    yield delivery_id, url
 
     def _ids(self, state: str | None, endpoint: str | None, since: float) -> Iterator[list[str]]:
         """Return the ids of candidates, a batch at a time, each list newest first."""

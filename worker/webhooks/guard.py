@@ -72,6 +72,10 @@ class SchemeRefused(AddressRefused):
     kind = "scheme_refused"
 
 
+class NotResolved(requests.ConnectionError):
+    """Nobody knows the name, or the resolver does not answer."""
+
+
 class ClosedAdapter(HTTPAdapter):
     """Connects to nobody."""
 
@@ -174,7 +178,7 @@ def _resolve(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise requests.ConnectionError(f"{host} cannot be resolved: {error}") from error
+        raise NotResolved(f"{host} cannot be resolved: {error}") from error
     return [_address(str(entry[4][0])) for entry in found]
 
 

@@ -16,7 +16,7 @@ from config.secrets import signing_key
 from worker import __version__
 from worker.bounded_http import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
 from worker.domain.errors import DeliveryError
-from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, ProxiedAdapter
+from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
 if TYPE_CHECKING:
@@ -186,4 +186,5 @@ def _not_reached(error: requests.RequestException) -> DeliveryError:
         return DeliveryError(f"TLS with the receiver failed: {cause_of(error)}", kind="tls_error")
     if isinstance(error, requests.exceptions.InvalidURL):
         return DeliveryError(f"the URL cannot be used: {error}", kind="invalid_url", final=True, theirs=False)
-    return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind="connection_error")
+    kind = "dns_error" if isinstance(error, NotResolved) else "connection_error"
+    return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind=kind)

@@ -6,6 +6,7 @@ local FIRST_LIMIT, FAILURES, SHORTEST, LONGEST_SHUT, QUICK = 4, 5, 10, 600, 1
 local function open_for(opened) return math.min(SHORTEST * 2 ^ math.min(math.max(opened or 1, 1) - 1, 10), LONGEST_SHUT) end
 
 -- Note how an attempt went. `how` is ok | slow | failed | timeout | none (says nothing about the endpoint).
+-- Returns for how long nothing is sent from now on, if that begins now.
 local function judge(endpoint, at, how, took, chance, most, fault)
   if how == 'none' then return end
   local was = redis.call('HMGET', endpoint, 'limit', 'halved', 'took', 'failures', 'open_until', 'opened', 'failing_since')
@@ -27,6 +28,8 @@ local function judge(endpoint, at, how, took, chance, most, fault)
   if not was[7] then redis.call('HSET', endpoint, 'failing_since', seconds(at)) end
   if (tonumber(was[4]) or 0) + 1 < FAILURES or (tonumber(was[5]) or 0) > at then return end
   local opened = (tonumber(was[6]) or 0) + 1
-  redis.call('HSET', endpoint, 'opened', opened, 'open_until', seconds(at + open_for(opened) * (0.75 + 0.5 * chance)))
+  local pause = open_for(opened) * (0.75 + 0.5 * chance)
+  redis.call('HSET', endpoint, 'opened', opened, 'open_until', seconds(at + pause))
   redis.call('HDEL', endpoint, 'probe_until')
+  return seconds(pause)
 end
