@@ -190,6 +190,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _webhooks_may_go_there(self) -> Self:
+        url = urlsplit(self.webhook_url or "")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if self.webhook_url and port not in self.webhook_ports and not self.webhook_allow_networks:
+            raise ValueError(f"PHOTOGPT_WEBHOOK_URL names port {port}, which PHOTOGPT_WEBHOOK_PORTS does not list")
+        return self
+
+    @model_validator(mode="after")
     def _sentinels_know_a_name(self) -> Self:
         schemes = {urlsplit(url).scheme for url in (self.ledger_url, self.messages_url)}
         if "sentinel" in schemes and not self.sentinel_master:

@@ -185,6 +185,14 @@ def test_waits_that_do_not_fit_are_refused(say: Say) -> None:
         say(API_CONNECT_TIMEOUT_S="30")
 
 
+def test_webhooks_must_be_able_to_go_where_they_shall(say: Say) -> None:
+    """Told at the start, not by dead webhooks; a host in an allowed network may listen anywhere."""
+    with pytest.raises(SettingsError, match="WEBHOOK_URL names port 8443, which PHOTOGPT_WEBHOOK_PORTS"):
+        say(WEBHOOK_URL="https://shop.example:8443/hooks")
+    assert say(WEBHOOK_PORTS="443,8443").webhook_ports == (443, 8443)
+    assert say(WEBHOOK_PORTS="443", WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8").webhook_ports == (443,)
+
+
 def test_settings_cannot_be_changed(say: Say) -> None:
     """They are read once."""
     settings = say()

@@ -148,6 +148,7 @@ class Deliveries(History):
                 endpoint.id,
                 attempt.get("at", ""),
                 gates.events_max_length,
+                keys.ENDPOINT,
             ],
         )
         return Attempted(wake(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)

@@ -17,9 +17,9 @@
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
-| `photogpt:endpoint:{<id>}` | hash | a month after the last attempt | how an endpoint is: limit, breaker, disabled |
+| `photogpt:endpoint:{<id>}` | hash | a day after the last attempt; a month while it fails | how an endpoint is |
 | `photogpt:endpoint:{<id>}:flights` | sorted set | with its last lease | webhooks under way, by lease end |
-| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with the endpoint; trimmed by number | its webhooks, by time |
+| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with its webhooks; trimmed by number | its webhooks, by time |
 | `photogpt:endpoints` | sorted set | never; trimmed by age | endpoints, by last attempt |
 | `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | webhooks that were taken, by time |
 | `photogpt:webhooks:dead` | sorted set | never; trimmed by number and age | webhooks that were given up, by time |
@@ -35,6 +35,7 @@ from enum import StrEnum
 
 JOB = "photogpt:job:{"
 DELIVERY = "photogpt:delivery:{"
+ENDPOINT = "photogpt:endpoint:{"
 EVENTS = "photogpt:events"
 INTENTS = "photogpt:intents"
 GENERATIONS = "photogpt:generations"
@@ -85,17 +86,17 @@ def delivery(delivery_id: str) -> str:
 
 def endpoint(endpoint_id: str) -> str:
     """Name the record of an endpoint."""
-    return f"photogpt:endpoint:{{{endpoint_id}}}"
+    return f"{ENDPOINT}{endpoint_id}}}"
 
 
 def flights(endpoint_id: str) -> str:
     """Name the set of webhooks that are under way to an endpoint."""
-    return f"photogpt:endpoint:{{{endpoint_id}}}:flights"
+    return f"{ENDPOINT}{endpoint_id}}}:flights"
 
 
 def endpoint_deliveries(endpoint_id: str) -> str:
     """Name the set of an endpoint's webhooks."""
-    return f"photogpt:endpoint:{{{endpoint_id}}}:deliveries"
+    return f"{ENDPOINT}{endpoint_id}}}:deliveries"
 
 
 def idempotency(key: str) -> str:

@@ -322,3 +322,20 @@ def test_endpoints_are_found_by_id_and_by_url(hooks: Hooks) -> None:
 def test_an_endpoint_is_remembered_for_longer_than_it_takes_to_disable_it() -> None:
     """However long that is."""
     assert Gates(disable_after_s=90 * 86_400).life_s > 100 * 86_400
+
+
+def test_a_healthy_endpoint_is_soon_forgotten(hooks: Hooks) -> None:
+    """A producer may name another path for every job."""
+    delivery = hooks.made()
+    hooks.enter(delivery)
+    assert hooks.line.ttl(keys.endpoint(ENDPOINT.id)) <= 86_400
+    hooks.attempted(delivery)
+    assert hooks.line.ttl(keys.endpoint(ENDPOINT.id)) <= 86_400
+
+
+def test_endpoints_are_not_listed_without_end(gated: Gated) -> None:
+    """As many as webhooks."""
+    hooks = gated(webhook_history_max=3)
+    for number in range(6):
+        hooks.enter(hooks.made(f"https://shop.example/{number}"))
+    assert [found["url"][-1] for found in hooks.store.endpoints.listed()] == ["5", "4", "3"]

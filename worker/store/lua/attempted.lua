@@ -7,13 +7,14 @@
 --       12 class of fault  13 why the endpoint is to be disabled, or ''  14 seconds of failures that disable it
 --       15 TTL of the endpoint  16 prefix of the webhooks' keys  17 most ended webhooks  18 most attempts kept
 --       19 endpoint's id  20 timestamp  21 stream length
+--       22 prefix of the endpoints' keys
 -- Returns {what arm() returns, why the endpoint was disabled just now or false, for how long nothing is sent to it if that
 --       begins now}. A webhook that has ended keeps its end,
 --       unless somebody asked for it again and it was taken.
 local at, id = now(), ARGV[1]
 redis.call('ZREM', KEYS[6], id)
 local paused = judge(KEYS[5], at, ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]) or false
-redis.call('EXPIRE', KEYS[5], ARGV[15])
+keep(KEYS[5], ARGV[15])
 local was = redis.call('HMGET', KEYS[1], 'state', 'resend', 'url', 'job')
 local manual = ARGV[7] == 'manual'
 if not was[1] or (was[1] ~= 'pending' and not manual) then
@@ -35,7 +36,7 @@ if ARGV[13] ~= '' or state == 'dead' then
   why = disable(KEYS[5], at, ARGV[13], tonumber(ARGV[14]))
 end
 if why then
-  redis.call('EXPIRE', KEYS[5], ARGV[15])
+  keep(KEYS[5], ARGV[15])
   announce_endpoint(KEYS[9], ARGV[21], was[4], ARGV[20], ARGV[19], redis.call('HGET', KEYS[5], 'url') or '', why)
 end
 redis.call('ZREM', KEYS[2], id)  -- not before: a full server refuses writes and still deletes

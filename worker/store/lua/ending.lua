@@ -36,6 +36,8 @@ local function ended(id, state, at)
     local older = not given_up[1] or (taken[1] and tonumber(taken[2]) < tonumber(given_up[2]))
     local oldest = older and taken[1] or given_up[1]
     redis.call('ZREM', older and KEYS[7] or KEYS[8], oldest)
+    local endpoint = redis.call('HGET', ARGV[16] .. oldest .. '}', 'endpoint')
+    if endpoint then redis.call('ZREM', ARGV[22] .. endpoint .. '}:deliveries', oldest) end
     redis.call('DEL', ARGV[16] .. oldest .. '}')
   end
 end

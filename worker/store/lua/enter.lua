@@ -5,7 +5,7 @@
 --       8 redeliveries' loop
 -- ARGV  1 id  2 endpoint's id  3 its URL  4 lease of a flight  5 most in flight  6 attempts a second, 0 for any
 --       7 seconds that this step may wait for a broken endpoint  8 the same for its turn  9 steps left
---       10 chance in [0, 1)  11 gap  12 TTL of the endpoint  13 TTL of the webhook  14 most webhooks of an endpoint
+--       10 chance in [0, 1)  11 gap  12 TTL of the endpoint  13 TTL of the webhook  14 most webhooks, and endpoints
 -- Returns {'go', scheduled | manual} | {'later', wake, why} | {'spent', why} | {'disabled', why} | {'ended'}
 local at, id = now(), ARGV[1]
 local own = redis.call('HMGET', KEYS[1], 'state', 'resend', 'slot', 'put_off')
@@ -16,11 +16,15 @@ if not own[1] or (own[1] ~= 'pending' and not own[2]) then
 end
 local known = redis.call('HMGET', KEYS[2], 'disabled', 'open_until', 'opened', 'probe_until', 'limit', 'tat', 'took', 'turn')
 redis.call('HSET', KEYS[2], 'url', ARGV[3])
+keep(KEYS[2], ARGV[12])
+redis.call('HSET', KEYS[1], 'endpoint', ARGV[2])
 redis.call('ZADD', KEYS[4], 'NX', seconds(at), id)
-redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -ARGV[14] - 1)
+redis.call('EXPIRE', KEYS[4], ARGV[13])
 redis.call('ZADD', KEYS[5], seconds(at), ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', seconds(at - ARGV[12]))
-for _, key in ipairs({KEYS[2], KEYS[4]}) do redis.call('EXPIRE', key, ARGV[12]) end
+for key, age in pairs({[KEYS[4]] = ARGV[13], [KEYS[5]] = ARGV[12]}) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', seconds(at - age))
+  redis.call('ZREMRANGEBYRANK', key, 0, -ARGV[14] - 1)
+end
 if known[1] then return {'disabled', known[1]} end
 local due, why, patience = false, false, math.max(ARGV[7], ARGV[8])
 if known[2] and own[2] ~= 'now' then

@@ -5,6 +5,12 @@ local FIRST_LIMIT, FAILURES, SHORTEST, LONGEST_SHUT, QUICK = 4, 5, 10, 600, 1
 
 local function open_for(opened) return math.min(SHORTEST * 2 ^ math.min(math.max(opened or 1, 1) - 1, 10), LONGEST_SHUT) end
 
+-- Remember a healthy endpoint for a day, since there may be one for every webhook; one that fails for much longer.
+local function keep(endpoint, life)
+  local bad = redis.call('HMGET', endpoint, 'failing_since', 'disabled')
+  redis.call('EXPIRE', endpoint, (bad[1] or bad[2]) and life or 86400)
+end
+
 -- Note how an attempt went. `how` is ok | slow | failed | timeout | none (says nothing about the endpoint).
 -- Returns for how long nothing is sent from now on, if that begins now.
 local function judge(endpoint, at, how, took, chance, most, fault)
