@@ -59,6 +59,13 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """A slot is about to be free: ask again. Nothing was written down."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Later:
     """It was put off: the endpoint is broken, or it is not its turn. None of its attempts is used up."""
 
@@ -84,12 +91,13 @@ class Endpoints:
         self._gates = gates
         self._delivery_life_s = delivery_life_s
 
-    def enter(self, delivery: Delivery, *, chance: float) -> Go | Later | Never | None:
+    def enter(self, delivery: Delivery, *, chance: float, waits_s: float = 0) -> Go | Wait | Later | Never | None:
         """Ask whether a webhook may be sent now; None if it has ended.
 
         Args:
             delivery: as it was claimed.
             chance: a number in [0, 1) from the caller's generator.
+            waits_s: how long the caller would wait for a slot that is about to be free.
         """
         endpoint, lane, gates = endpoint_of(delivery.url), Lane.REDELIVERIES, self._gates
         pending, steps = delivery.state == "pending", min(delivery.steps, len(SCHEDULE_S) - 1)
@@ -119,11 +127,14 @@ class Endpoints:
                 gates.life_s,
                 self._delivery_life_s,
                 gates.history_max,
+                waits_s,
             ],
         )
         match answer[0]:
             case "go":
                 return Go(answer[1])
+            case "wait":
+                return Wait(float(answer[1]))
             case "later":
                 return Later(wake(lane, answer[1]), answer[2])
             case "disabled":

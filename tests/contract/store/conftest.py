@@ -20,7 +20,7 @@ from worker.store import deliveries, keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.deliveries import Attempted, Report
-from worker.store.endpoints import OPENS_AFTER, Go, Later, Never
+from worker.store.endpoints import OPENS_AFTER, Go, Later, Never, Wait
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Wake
 from worker.store.records import Accepted
@@ -177,7 +177,7 @@ class Hooks:
         """Return a webhook as the next claim hands it out."""
         return deliveries.decode(self.client.hmget(keys.delivery(delivery_id), deliveries.FIELDS))
 
-    def enter(self, delivery: Delivery, *, chance: float = 0.5) -> Go | Later | Never | None:
+    def enter(self, delivery: Delivery, *, chance: float = 0.5) -> Go | Wait | Later | Never | None:
         """Ask the gate."""
         return self.store.endpoints.enter(self.read(delivery.id), chance=chance)
 

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
 from worker.store import keys
 from worker.store.deliveries import Report
-from worker.store.endpoints import OPENS_AFTER, Gates, Go, Later, Never
+from worker.store.endpoints import OPENS_AFTER, Gates, Go, Later, Never, Wait
 from worker.store.keys import Lane
 
 TIMEOUT = Report(went="timeout", took_s=15, fault="timeout")
@@ -66,6 +66,19 @@ def test_only_so_many_are_under_way(hooks: Hooks) -> None:
     assert (late.attempts, late.steps) == (0, 0)
     hooks.attempted(waiting[0])
     assert isinstance(hooks.enter(waiting[-1]), Go)
+
+
+def test_a_caller_may_wait_for_a_slot_that_is_about_to_be_free(hooks: Hooks) -> None:
+    """A moment in its thread is cheaper than a second claim; a longer wait is not for threads."""
+    for _ in range(4):
+        hooks.enter(hooks.made())
+    waiting, late = hooks.made(), hooks.made()
+    soon = hooks.store.endpoints.enter(waiting, chance=0, waits_s=0.1)
+    assert isinstance(soon, Wait)
+    assert 0 < soon.seconds <= 0.1
+    assert hooks.line.lanes_of(waiting.id) == {Lane.DELIVERIES}
+    hooks.client.hset(keys.endpoint(ENDPOINT.id), "took", 3)
+    assert isinstance(hooks.store.endpoints.enter(late, chance=0, waits_s=0.1), Later)
 
 
 def test_another_endpoint_has_slots_of_its_own(hooks: Hooks) -> None:

@@ -5,8 +5,8 @@
 --       8 redeliveries' loop
 -- ARGV  1 id  2 endpoint's id  3 its URL  4 lease of a flight  5 most in flight  6 attempts a second, 0 for any
 --       7 seconds that this step may wait for a broken endpoint  8 the same for its turn  9 steps left
---       10 chance in [0, 1)  11 gap  12 TTL of the endpoint  13 TTL of the webhook  14 most webhooks, and endpoints
--- Returns {'go', scheduled | manual} | {'later', wake, why} | {'spent', why} | {'disabled', why} | {'ended'}
+--       10 chance in [0, 1)  11 gap  12 TTL of the endpoint  13 TTL of the webhook  14 most webhooks, and endpoints  15 seconds that the caller waits
+-- Returns {'go', scheduled | manual} | {'wait', seconds} | {'later', wake, why} | {'spent', why} | {'disabled', why} | {'ended'}
 local at, id = now(), ARGV[1]
 local own = redis.call('HMGET', KEYS[1], 'state', 'resend', 'slot', 'put_off')
 if not own[1] or (own[1] ~= 'pending' and not own[2]) then

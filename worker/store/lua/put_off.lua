@@ -2,6 +2,7 @@
 
 -- Put a webhook off until `due`, and count the step of its schedule that passes meanwhile. Returns what enter.lua returns.
 local function put_off(due, why, patience, since, at)
+  if why == 'in_flight' and due - at <= tonumber(ARGV[15]) then return {'wait', seconds(due - at)} end
   redis.call('HSET', KEYS[1], 'put_off', seconds(since))
   redis.call('EXPIRE', KEYS[1], ARGV[13])
   if due - since > patience then
