@@ -22,7 +22,7 @@ from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import TASKS, Kind, type_json
-from worker.domain.submission import limits_of, new_job, parse_submission
+from worker.domain.submission import Limits, new_job, parse_submission
 from worker.messages import CeleryMessages, describe
 from worker.store import keys
 from worker.store.codec import dumps
@@ -95,7 +95,7 @@ class Client:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.
         """
         what = Kind(kind)
-        limits = limits_of(self._settings)
+        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # where webhooks may go, workers know
         kwargs = {"request": request, **options}
         submission = parse_submission(what, [], kwargs, limits)
         at = self.store.clock()

@@ -45,7 +45,7 @@ def recover(  # noqa: PLR0913 - the options of a command
     limit: int = MOST,
     per_s: float = PER_S,
 ) -> type_json:
-    """Send once more what was given up since then, and what failed and waits for its next attempt.
+    """Send once more what was given up since then, and what failed or was put off and waits.
 
     Args:
         store: the ledger.

@@ -73,7 +73,7 @@ class History:
         return listed
 
     def in_trouble(self, *, since: float, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
-        """Return ids and URLs of webhooks that were given up since then, and of those that failed and are tried again.
+        """Return ids and URLs of webhooks that were given up since then, and of those that failed or were put off.
 
         Those first that have waited longest.
         """
@@ -82,11 +82,12 @@ class History:
         for ids in _batches([*dead, *waiting]):
             pipeline = self._client.pipeline(transaction=False)
             for delivery_id in ids:
-                pipeline.hmget(keys.delivery(delivery_id), "url", "state", "attempts", "created")
-            for delivery_id, (url, state, attempts, created) in zip(ids, pipeline.execute(), strict=True):
+                pipeline.hmget(keys.delivery(delivery_id), "url", "state", "attempts", "put_off", "created")
+            for delivery_id, (url, state, attempts, put_off, created) in zip(ids, pipeline.execute(), strict=True):
                 if url is None or endpoint not in {None, endpoint_of(url).id}:
                     continue
-                if state == "dead" or (state == "pending" and attempts != "0" and float(created) >= since):
+                waits = state == "pending" and (attempts != "0" or put_off is not None)
+                if state == "dead" or (waits and float(created) >= since):
                     yield delivery_id, url
 
     def _ids(self, state: str | None, endpoint: str | None, since: float) -> Iterator[list[str]]:

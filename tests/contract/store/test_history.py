@@ -243,6 +243,16 @@ def test_recover_opens_the_gate_of_a_broken_endpoint(hooks: Hooks) -> None:
     assert hooks.shown["state"] == "broken"
 
 
+def test_recover_sends_what_a_broken_endpoint_kept_waiting(hooks: Hooks) -> None:
+    """It was never tried; nobody wants to wait for ten minutes after the receiver is back."""
+    hooks.break_it()
+    kept = hooks.made()
+    hooks.enter(kept)
+    recovered(hooks, per_s=1000)
+    assert hooks.due_in(kept) < 2
+    assert isinstance(hooks.enter(kept), Go)
+
+
 def test_recover_waits_its_turn(gated: Gated) -> None:
     """Thousands of them obey the rate as all do."""
     hooks = gated(webhook_max_per_s=1)
