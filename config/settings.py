@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.secrets import decode_webhook_secret
+from config.secrets import signing_key
 
 PREFIX = "PHOTOGPT_"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
@@ -101,11 +101,21 @@ class Settings(BaseSettings):
 
     # -- webhooks ---------------------------------------------------------------------------------------------
     webhook_url: str | None = None  # where jobs without a webhook_url of their own report to
-    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # whsec_…, comma-separated; all of them sign
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()  # whsec_… and whsk_…; all of them sign
+    webhook_body: Literal["full", "thin"] = "full"  # thin: without images and videos
+    webhook_max_bytes: int = Field(default=20_000, ge=1000)  # a larger body goes without images and videos
+    webhook_outcome_url: str | None = None  # where the whole outcome can be read, with {id}; told in such bodies
+    webhook_schemes: Annotated[tuple[Literal["https", "http"], ...], NoDecode] = ("https", "http")
+    webhook_ports: Annotated[tuple[int, ...], NoDecode] = (80, 443)  # inside the allowed networks any
     webhook_allow_networks: Annotated[tuple[Network, ...], NoDecode] = ()  # CIDRs let through by the guard
+    webhook_proxy_url: SecretStr | None = None  # webhooks go through it; which addresses are open it has to decide
     webhook_connect_timeout_s: Seconds = 5
     webhook_read_timeout_s: Seconds = 10
     webhook_deadline_s: Seconds = 15  # one attempt as a whole
+    webhook_max_in_flight: int = Field(default=16, ge=1, le=1000)  # to one endpoint at once, over all workers
+    webhook_max_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)  # to one endpoint; 0 means no cap
+    webhook_disable_after_s: Seconds = 5 * 86_400  # an endpoint that fails for so long is disabled
+    webhook_history_max: int = Field(default=100_000, ge=100)  # ended webhooks that are kept; the oldest go
     metadata_max_bytes: int = Field(default=4096, ge=0)  # of a job's metadata as JSON
 
     # -- the process ------------------------------------------------------------------------------------------
@@ -152,7 +162,22 @@ class Settings(BaseSettings):
                 raise ValueError(f"{value} cannot be read as certificates: {error}") from None
         return value
 
-    @field_validator("webhook_secrets", "webhook_allow_networks", mode="before")
+    @field_validator("webhook_proxy_url")
+    @classmethod
+    def _is_a_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        url = urlsplit(value.get_secret_value()) if value is not None else None
+        if url is not None and (url.scheme not in {"http", "https"} or not url.hostname):
+            raise ValueError("must be an http(s) URL")
+        return value
+
+    @field_validator("webhook_outcome_url")
+    @classmethod
+    def _has_a_place_for_the_id(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or value.count("{id}") != 1):
+            raise ValueError("must be an http(s) URL that holds {id} once")
+        return value
+
+    @field_validator("webhook_secrets", "webhook_allow_networks", "webhook_ports", "webhook_schemes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -162,7 +187,7 @@ class Settings(BaseSettings):
     def _are_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for number, secret in enumerate(value, start=1):
             try:
-                decode_webhook_secret(secret.get_secret_value())
+                signing_key(secret.get_secret_value())
             except ValueError as error:
                 raise ValueError(f"secret number {number}: {error}") from None
         return value
@@ -171,6 +196,14 @@ class Settings(BaseSettings):
     def _waits_fit(self) -> Self:
         if self.api_connect_timeout_s > self.api_call_deadline_s:
             raise ValueError("PHOTOGPT_API_CONNECT_TIMEOUT_S must not exceed PHOTOGPT_API_CALL_DEADLINE_S")
+        return self
+
+    @model_validator(mode="after")
+    def _webhooks_may_go_there(self) -> Self:
+        url = urlsplit(self.webhook_url or "")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if self.webhook_url and port not in self.webhook_ports and not self.webhook_allow_networks:
+            raise ValueError(f"PHOTOGPT_WEBHOOK_URL names port {port}, which PHOTOGPT_WEBHOOK_PORTS does not list")
         return self
 
     @model_validator(mode="after")
@@ -220,9 +253,8 @@ class Settings(BaseSettings):
         return init_settings, env_settings, SecretFiles(settings_cls), dotenv_settings
 
 
-SECRET_FIELDS = frozenset(
-    {"api_key", "redis_url", "broker_url", "sentinel_password", "webhook_secrets", "flower_password"}
-)
+URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")
+SECRET_FIELDS = frozenset({"api_key", "sentinel_password", "webhook_secrets", "flower_password", *URLS_WITH_PASSWORDS})
 
 
 def whole(url: str) -> str:

@@ -76,6 +76,8 @@ class Receiver:
     """An HTTP server on a loopback port that keeps what it gets and answers as told."""
 
     answers: Callable[[Got], int] = lambda _: 204
+    #: Of every answer.
+    headers: dict[str, str] = field(default_factory=dict)
     got: list[Got] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,6 +94,8 @@ class Receiver:
                 receiver.got.append(got)
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

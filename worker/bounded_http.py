@@ -170,13 +170,22 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+POOLS: dict[str, Any] = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class BoundedAdapter(HTTPAdapter):
     """An adapter whose connections can be closed by `call_within`. It repeats nothing by itself."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use our connection pools."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Use them towards a proxy, too."""
+        made = super().proxy_manager_for(proxy, **kwargs)
+        made.pool_classes_by_scheme = POOLS
+        return made
 
 
 class _Session(requests.Session):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any, Self
 
 from config.celery import celery_options
@@ -26,6 +27,7 @@ from worker.messages import CeleryMessages
 from worker.store import keys
 from worker.store.codec import dumps
 from worker.store.connection import open_store
+from worker.store.lanes import Wake
 from worker.store.records import KeyConflict, Known
 
 BLOCK_MS = 2000  # below the client's socket timeout
@@ -93,7 +95,7 @@ class Client:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.
         """
         what = Kind(kind)
-        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)
+        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # where webhooks may go, workers know
         kwargs = {"request": request, **options}
         submission = parse_submission(what, [], kwargs, limits)
         at = self.store.clock()
@@ -108,13 +110,17 @@ class Client:
             case Known():
                 pass
             case accepted:
-                for wake in accepted.wakes:
-                    self._messages.wake(wake)
+                self.send(accepted.wakes)
         return SubmittedJob(self, job.id)
 
     def job(self, job_id: str) -> SubmittedJob:
         """Return a job that was submitted before, here or elsewhere."""
         return SubmittedJob(self, job_id)
+
+    def send(self, wakes: Iterable[Wake]) -> None:
+        """Send what a script said is missing."""
+        for wake in wakes:
+            self._messages.wake(wake)
 
     def close(self) -> None:
         """Close every connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class Messages(Protocol):
 
     def ended(self, job: Job, outcome: type_json) -> None:
         """Tell the queue's own watchers of a job whose result was written without a message."""
+
+
+Wakes = Callable[[Iterable[Wake]], None]
+"""Sends what a script said is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,12 @@ from celery.exceptions import Ignore, Reject
 from redis import RedisError
 
 from worker.app import app, ledger_away, services, settings
-from worker.domain.errors import JobError, SubmissionError
+from worker.domain.errors import JobError, SubmissionError, WebhookError
 from worker.domain.job import TASKS, type_json
 from worker.messages import RESUMED, describe, freeze, result_of
 from worker.pipeline.cancel import cancel as cancel_job
 from worker.pipeline.complete import deliver_result
+from worker.pipeline.recover import MOST, recover_since, resend
 from worker.pipeline.submit import Envelope, submit
 from worker.pipeline.tick import tick
 from worker.store.keys import Lane
@@ -80,6 +81,18 @@ def train_model(self: JobTask, *_: Any, **__: Any) -> type_json:
 def cancel(job_id: Any = None) -> type_json:
     """Stop looking at a job. PhotoGPT has no cancel; the outcome says what that means for the money."""
     return cancel_job(services(), job_id)
+
+
+@app.task(name="photogpt.resend_webhook", acks_late=True, throws=(WebhookError,))
+def resend_webhook(webhook_id: Any = None) -> type_json:
+    """Send a webhook once more, whatever became of it."""
+    return resend(services().store, services().send, webhook_id)
+
+
+@app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
+def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> type_json:
+    """Send once more what was given up in the last `since_s` seconds, and what failed and waits."""
+    return recover_since(services().store, services().send, since_s, endpoint, limit)
 
 
 @app.task(name="photogpt.trigger", ignore_result=True, send_events=False)

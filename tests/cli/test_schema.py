@@ -41,7 +41,7 @@ def test_all_at_once() -> None:
 def test_the_outcome_s_fields_are_those_of_the_domain() -> None:
     """The model of the outcome names exactly the fields that the domain writes."""
     job = Job(id="j", kind=Kind.IMAGE, request={}, created_at=0, deadline_at=1)
-    assert list(Outcome.model_fields) == list(outcome(job))
+    assert set(Outcome.model_fields) == set(outcome(job))
 
 
 @pytest.mark.usefixtures("worker")

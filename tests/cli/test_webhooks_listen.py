@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from config.secrets import new_webhook_secret, public_key, signing_key
 from config.settings import Settings
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
@@ -110,6 +112,17 @@ def test_retries_can_be_watched(listen: Listen) -> None:
     assert send(listening.url, times=4) == [503, 503, 204, 204]
     shown = listening.says("again, number 4")
     assert shown.count("answered 503") == 2
+
+
+def test_a_public_key_is_enough(listen: Listen) -> None:
+    """What an ed25519 key signed is verified with `whpk_…` alone."""
+    ours = new_webhook_secret("ed25519")
+    private = signing_key(ours)
+    assert isinstance(private, Ed25519PrivateKey)
+    listening = listen("--secret", public_key(private), "--count", "1")
+    assert send(listening.url, WEBHOOK_SECRET) == [400]
+    assert send(listening.url, f"{WEBHOOK_SECRET},{ours}") == [204]
+    listening.says("1 events verified, 1 requests refused")
 
 
 def test_json(listen: Listen) -> None:

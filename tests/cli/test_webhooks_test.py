@@ -153,6 +153,39 @@ def test_where_nobody_may_be_reached(invoke: Invoke, url: str, words: str) -> No
     assert words in result.output
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("PORTS", "443", "PHOTOGPT_WEBHOOK_PORTS"),
+        ("SCHEMES", "https", "PHOTOGPT_WEBHOOK_SCHEMES lets through: https."),
+        ("PROXY_URL", "http://127.0.0.1:9", "The receiver is not to blame"),
+    ],
+)
+def test_what_the_settings_close(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    """Ports, schemes and a proxy, each with its setting."""
+    monkeypatch.setenv(f"PHOTOGPT_WEBHOOK_{variable}", value)
+    result = invoke("webhooks", "test", "http://8.8.8.8/")
+    assert result.exit_code == 1
+    assert words in result.output
+
+
+def test_thin(invoke: Invoke, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test event is written as the workers would write it."""
+    monkeypatch.setenv("PHOTOGPT_WEBHOOK_BODY", "thin")
+    invoke("webhooks", "test", receiver.url, "--no-probe")
+    assert "images" not in receiver.got[0].json["data"]
+
+
+def test_a_receiver_that_wants_nothing_more(invoke: Invoke) -> None:
+    """Its yes with the control header is told."""
+    with Peer(answering(204, b"", "webhook-delivery: disable")) as peer:
+        result = invoke("webhooks", "test", peer.url, "--no-probe")
+    assert result.exit_code == 0
+    assert "workers would send nothing more" in result.output
+
+
 def test_nothing_listens(invoke: Invoke) -> None:
     """The port is named."""
     port = free_port()

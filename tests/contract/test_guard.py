@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import requests
 
+from tests.contract.conftest import Names, Open, host_of, post
 from tests.contract.peers import Peer, answering, headers_of, listening
-from worker.bounded_http import bounded_session
-from worker.webhooks.guard import AddressRefused, GuardedAdapter, Network
+from worker.webhooks.guard import AddressRefused
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"]
 METADATA = [
@@ -78,76 +75,6 @@ FORBIDDEN = [
     "fec0::1",
     "ff02::1",
 ]
-
-Resolver = Callable[..., Any]
-
-
-class Names:
-    """DNS for a test: what each name leads to, lookup by lookup. Real DNS is not there."""
-
-    def __init__(self) -> None:
-        """Know nothing; addresses lead to themselves."""
-        self.answers: dict[str, list[list[str]]] = {}
-        self.lookups: list[str] = []
-        self.connected: list[Any] = []
-        self._real = socket.getaddrinfo
-
-    def lead(self, name: str, *answers: list[str]) -> None:
-        """Let a name lead to the addresses of each lookup in turn; the last answer stays."""
-        self.answers[name] = list(answers)
-
-    def resolve(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        """Stand in for `socket.getaddrinfo`."""
-        name = host.decode() if isinstance(host, bytes) else host
-        self.lookups.append(name)
-        queue = self.answers.get(name)
-        if queue is None:
-            return self._real(host, port, *args, **kwargs)
-        found = queue.pop(0) if len(queue) > 1 else queue[0]
-        return [entry for each in found for entry in self._real(each, port, type=socket.SOCK_STREAM)]
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Names that lead where a test says, and a record of every connection tried."""
-    made = Names()
-    monkeypatch.setattr(socket, "getaddrinfo", made.resolve)
-    real = socket.socket.connect
-
-    def connect(self: socket.socket, address: Any) -> None:
-        made.connected.append(address)
-        if not ipaddress.ip_address(address[0].split("%")[0]).is_loopback:
-            raise ConnectionRefusedError("a test goes nowhere but loopback")
-        real(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return made
-
-
-Open = Callable[..., requests.Session]
-
-
-@pytest.fixture
-def guarded() -> Iterator[Open]:
-    """Make sessions as the sender does."""
-    with ExitStack() as opened:
-
-        def make(*allow: str) -> requests.Session:
-            networks: list[Network] = [ipaddress.ip_network(text) for text in allow]
-            adapters = {f"{name}://": GuardedAdapter(name, networks, pool_size=2) for name in ("http", "https")}
-            return opened.enter_context(bounded_session(adapters))
-
-        yield make
-
-
-def post(session: requests.Session, url: str) -> requests.Response:
-    """Send as the sender does."""
-    return session.post(url, data=b"{}", timeout=(2, 2), allow_redirects=False)
-
-
-def host_of(address: str) -> str:
-    """Write an address as a URL wants it."""
-    return f"[{address}]" if ":" in address else address
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

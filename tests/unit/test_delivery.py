@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.domain.delivery import SCHEDULE_S, event_type, plan
+from worker.cli.shapes import Webhook
+from worker.domain.delivery import SCHEDULE_S, Bodies, Delivery, event_type, plan
 from worker.domain.job import Job, JobState, Kind, outcome
 
 URL = "https://shop.example/hooks"
@@ -67,7 +70,11 @@ def test_the_body_is_the_contract() -> None:
     assert json.loads(delivery.body) == {
         "type": "job.succeeded",
         "timestamp": "2027-01-15T08:00:09.000Z",
+        "schema": 1,
         "sequence": 4,
+        "truncated": False,
+        "outcome_url": None,
+        "outcome_key": None,
         "data": data,
     }
     assert delivery.body.startswith('{"type":"job.succeeded","timestamp":')
@@ -79,3 +86,59 @@ def test_the_schedule_lasts_more_than_a_day() -> None:
     """A receiver that is down overnight misses nothing; waits never shrink."""
     assert sum(SCHEDULE_S) > 86_400
     assert list(SCHEDULE_S) == sorted(SCHEDULE_S)
+    assert len(SCHEDULE_S) == 9
+
+
+# -- thin, or too large -----------------------------------------------------------------------------------------------
+
+BODIES = Bodies(max_bytes=2000, outcome_key="photogpt:job:{{id}}", outcome_url="https://api.example/jobs/{id}")
+
+
+def written(images: int, bodies: Bodies, job_id: str = "job-1") -> dict[str, Any]:
+    """Return the body of a job with so many images."""
+    job = make_job(webhook_url=URL, id=job_id)
+    data = outcome(job, success(), at=CREATED) | {"images": [{"url": "https://cdn.example/" + "x" * 80}] * images}
+    (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED, bodies=bodies)
+    assert images > 9 or bodies.thin or "images" in json.loads(delivery.body)["data"]
+    assert len(delivery.body.encode()) <= bodies.max_bytes
+    found: dict[str, Any] = json.loads(delivery.body)
+    Webhook.model_validate(found)
+    return found
+
+
+def test_a_body_that_is_too_large_goes_without_outputs_and_says_so() -> None:
+    """And where the whole outcome is."""
+    found = written(40, BODIES)
+    assert (found["truncated"], found["schema"], found["sequence"]) == (True, 1, 4)
+    assert not {"images", "videos"} & found["data"].keys()
+    assert (found["data"]["id"], found["data"]["state"]) == ("job-1", "succeeded")
+    assert found["outcome_url"] == "https://api.example/jobs/job-1"
+    assert found["outcome_key"] == "photogpt:job:{job-1}"
+    assert written(40, replace(BODIES, outcome_url=None))["outcome_url"] is None
+
+
+def test_a_body_that_fits_is_whole() -> None:
+    """It needs no link."""
+    found = written(2, BODIES)
+    assert (found["truncated"], found["outcome_url"], found["outcome_key"]) == (False, None, None)
+    assert len(found["data"]["images"]) == 2
+
+
+def test_a_thin_body_never_has_outputs() -> None:
+    """By choice, so that it is not cut off."""
+    found = written(1, replace(BODIES, thin=True))
+    assert found["truncated"] is False
+    assert not {"images", "videos"} & found["data"].keys()
+    assert found["outcome_key"] == "photogpt:job:{job-1}"
+
+
+def test_an_id_cannot_bend_the_link() -> None:
+    """Ids are the producers'."""
+    found = written(40, BODIES, job_id="a/../{id}?x=1")
+    assert found["outcome_url"] == "https://api.example/jobs/a%2F..%2F%7Bid%7D%3Fx%3D1"
+    assert found["outcome_key"] == "photogpt:job:{a/../{id}?x=1}"
+
+
+def test_attempts_by_hand_use_up_no_step_and_skipped_steps_do() -> None:
+    """The schedule counts steps."""
+    assert Delivery(id="m", type="t", url=URL, body="", job_id="j", attempts=5, manual=2, skipped=3).steps == 6

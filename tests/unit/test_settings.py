@@ -61,6 +61,10 @@ def test_every_wrong_value_is_listed_at_once(say: Say) -> None:
         "UNCERTAIN_POLICY": "hope",
         "WEBHOOK_SECRETS": "whsec_short",
         "WEBHOOK_ALLOW_NETWORKS": "10.0.0.0/8,everything",
+        "WEBHOOK_PORTS": "443,https",
+        "WEBHOOK_SCHEMES": "https,gopher",
+        "WEBHOOK_PROXY_URL": "socks://proxy",
+        "WEBHOOK_OUTCOME_URL": "https://api.example.com/jobs",
         "LOG_LEVEL": "LOUD",
         "CONCURRENCY": "0",
     }
@@ -74,6 +78,8 @@ def test_every_wrong_value_is_listed_at_once(say: Say) -> None:
     ("name", "value"),
     [
         ("WEBHOOK_SECRETS", "whsec_c2hvcnQtYnV0LXNlY3JldA"),
+        ("WEBHOOK_SECRETS", "whsk_c2hvcnQtYnV0LXNlY3JldA"),
+        ("WEBHOOK_PROXY_URL", "ftp://u:hunter2@proxy"),
         ("REDIS_URL", "postgres://user:hunter2@db"),
         ("BROKER_URL", "hunter2"),
     ],
@@ -97,6 +103,7 @@ def test_secrets_are_masked_wherever_settings_are_shown(say: Say) -> None:
         "BROKER_URL": "amqp://u:broker-hunter2@mq",
         "SENTINEL_PASSWORD": "sentinel-hunter2",
         "FLOWER_PASSWORD": "flower-hunter2",
+        "WEBHOOK_PROXY_URL": "http://u:proxy-hunter2@proxy:3128",
         "WEBHOOK_SECRETS": WEBHOOK_SECRET,
     }
     settings = say(**secrets)
@@ -114,6 +121,7 @@ def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
         "broker_url": "amqp://mq",
         "sentinel_password": "sentinel-pass",
         "flower_password": "pass",
+        "webhook_proxy_url": "http://proxy:3128",
         "webhook_secrets": f"{WEBHOOK_SECRET}, {WEBHOOK_SECRET}",
     }
     assert set(values) == SECRET_FIELDS
@@ -177,6 +185,14 @@ def test_waits_that_do_not_fit_are_refused(say: Say) -> None:
         say(API_CONNECT_TIMEOUT_S="30")
 
 
+def test_webhooks_must_be_able_to_go_where_they_shall(say: Say) -> None:
+    """Told at the start, not by dead webhooks; a host in an allowed network may listen anywhere."""
+    with pytest.raises(SettingsError, match="WEBHOOK_URL names port 8443, which PHOTOGPT_WEBHOOK_PORTS"):
+        say(WEBHOOK_URL="https://shop.example:8443/hooks")
+    assert say(WEBHOOK_PORTS="443,8443").webhook_ports == (443, 8443)
+    assert say(WEBHOOK_PORTS="443", WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8").webhook_ports == (443,)
+
+
 def test_settings_cannot_be_changed(say: Say) -> None:
     """They are read once."""
     settings = say()
@@ -200,6 +216,8 @@ def test_the_example_shows_the_defaults() -> None:
             field = Settings.model_fields[found[1].lower()]
             if found[2] == "":
                 assert field.default in (None, ()), line
+            elif isinstance(field.default, tuple):
+                assert found[2] == ",".join(map(str, field.default))
             else:
                 adapter = TypeAdapter[Any](field.annotation or Any)
                 assert adapter.validate_python(found[2]) == adapter.validate_python(field.default), line

@@ -149,6 +149,8 @@ MALFORMED = {
     "bare token": headers(TOKEN.removeprefix("v1,")),
     "another version": headers(TOKEN.replace("v1,", "v2,")),
     "asymmetric": headers(TOKEN.replace("v1,", "v1a,")),
+    "another spelling of the time": headers(TOKEN, stamp=f"+{STAMP}"),
+    "time with a space": headers(TOKEN, stamp=f" {STAMP}"),
     "not base64": headers("v1,%%%"),
     "not ASCII": headers("v1,ü\N{SNOWMAN}"),
     "cut": headers(TOKEN[:-5]),

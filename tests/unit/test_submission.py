@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
@@ -273,6 +274,37 @@ def test_urls_that_can_never_work_are_refused(url: str) -> None:
     """At once, instead of after a day of attempts."""
     with pytest.raises(ValueError, match=r"."):
         check_webhook_url(url)
+
+
+INSIDE = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+TARGETS: list[tuple[str, dict[str, Any], bool]] = [
+    ("https://shop.example/", {}, True),
+    ("http://shop.example/", {}, True),
+    ("http://shop.example/", {"webhook_schemes": ("https",)}, False),
+    ("https://shop.example:443/", {}, True),
+    ("http://shop.example:443/", {}, True),
+    ("https://shop.example:8443/", {}, False),
+    ("https://shop.example:8443/", {"webhook_ports": (443, 8443)}, True),
+    ("https://shop.example/", {"webhook_ports": (8443,)}, False),
+    ("http://10.0.0.1:9000/", {}, False),
+    ("http://10.0.0.1:9000/", {"webhook_allow_networks": INSIDE}, True),
+    ("http://[::1]:9000/", {"webhook_allow_networks": INSIDE}, True),
+    ("http://11.0.0.1:9000/", {"webhook_allow_networks": INSIDE}, False),
+    ("http://inside.example:9000/", {"webhook_allow_networks": INSIDE}, True),
+]
+
+
+@pytest.mark.parametrize(("url", "said", "passes"), TARGETS)
+def test_ports_and_schemes_are_those_of_the_settings(url: str, said: dict[str, Any], *, passes: bool) -> None:
+    """Where a name leads is not known here; inside the allowed networks any port is open."""
+    usual: dict[str, Any] = {"metadata_max_bytes": 0, "webhook_ports": (80, 443)}
+    limits = Limits(**usual | said)
+    if passes:
+        assert parse_submission(Kind.IMAGE, [], {"request": IMAGE, "webhook_url": url}, limits).webhook_url == url
+    else:
+        with pytest.raises(SubmissionError, match=r"webhook_url: .*webhooks go to") as raised:
+            parse_submission(Kind.IMAGE, [], {"request": IMAGE, "webhook_url": url}, limits)
+        assert raised.value.field == "webhook_url"
 
 
 def test_secrets_in_a_url_are_not_repeated() -> None:

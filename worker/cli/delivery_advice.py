@@ -135,6 +135,25 @@ def _url(error: DeliveryError, url: str, settings: Settings) -> str:
     return "Correct the URL; no attempt would ever succeed."
 
 
+def _port(error: DeliveryError, url: str, settings: Settings) -> str:
+    del error, url
+    known = ", ".join(map(str, settings.webhook_ports))
+    return f"Workers call ports {known} only, any port in the networks they are allowed to: PHOTOGPT_WEBHOOK_PORTS."
+
+
+def _scheme(error: DeliveryError, url: str, settings: Settings) -> str:
+    del error, url
+    return f"PHOTOGPT_WEBHOOK_SCHEMES lets through: {', '.join(settings.webhook_schemes)}."
+
+
+def _proxy(error: DeliveryError, url: str, settings: Settings) -> str:
+    del error, url, settings
+    return (
+        "Webhooks go through PHOTOGPT_WEBHOOK_PROXY_URL, and the proxy did not let this one through: look at its own "
+        "log, its login and its rules. The receiver is not to blame."
+    )
+
+
 def _by_status(error: DeliveryError, url: str, settings: Settings) -> str:
     status = error.status or 0
     if status in {400, 401, 403} and not settings.webhook_secrets:
@@ -159,6 +178,9 @@ def _by_status(error: DeliveryError, url: str, settings: Settings) -> str:
 _BY_KIND: dict[str, _Advice] = {
     "address_refused": _address,
     "dns_error": _name,
+    "port_refused": _port,
+    "scheme_refused": _scheme,
+    "proxy_error": _proxy,
     "tls_error": _tls,
     "timeout": _timeout,
     "redirect": _redirect,

@@ -20,7 +20,7 @@ COMMANDS = {
     "show": "Show all that is known of one job.",
     "cancel": "Stop looking at a job.",
     "replay": "Enqueue afresh what failed, expired or was canceled.",
-    "webhooks": "Receive webhooks in a terminal, and try out a receiver.",
+    "webhooks": "Webhooks: list, resend, recover; endpoints and keys; a receiver to try.",
     "schema": "Print the JSON Schema of requests, outcomes and webhooks.",
 }
 """Every command and its one line. Each stands in the module `worker.cli.<name>`, under its own name."""

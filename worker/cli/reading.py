@@ -46,8 +46,9 @@ def next_events(store: Store, job_id: str, *, after: str, block_s: float) -> lis
 
 
 def next_events_of_all(store: Store, *, after: str, block_s: float) -> list[Seen]:
-    """Wait up to `block_s` for what happens to any job after an entry."""
-    return [_seen(entry, fields, fields["job"]) for entry, fields in _read(store, keys.EVENTS, after, block_s)]
+    """Wait up to `block_s` for what happens to any job after an entry. What happens to an endpoint is left out."""
+    read = _read(store, keys.EVENTS, after, block_s)
+    return [_seen(entry, fields, fields["job"]) for entry, fields in read if fields["sequence"] != "0"]
 
 
 def last_entry(store: Store) -> str:

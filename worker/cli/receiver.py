@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from config.secrets import decode_webhook_secret
+from config.secrets import verifying_key
 from worker.domain.job import type_json
 from worker.webhooks.signing import SignatureError, verify
 
@@ -53,7 +53,7 @@ class VerifyingReceiver:
         """Begin to listen.
 
         Args:
-            secrets: `whsec_…`; one that fits is enough.
+            secrets: `whsec_…`, `whsk_…` or `whpk_…`; one that fits is enough.
             host: address to listen on.
             port: 0 for any.
             answer: the HTTP status for a verified event, by how often it has come.
@@ -62,7 +62,7 @@ class VerifyingReceiver:
         Raises:
             OSError: the port cannot be had.
         """
-        self._keys = [decode_webhook_secret(secret) for secret in secrets]
+        self._keys = [verifying_key(secret) for secret in secrets]
         self._answer = answer
         self._tell = tell
         #: Distinct webhooks that were verified, by job id: an attempt that comes twice counts once.

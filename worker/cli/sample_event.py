@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.delivery import Delivery, plan
+from worker.domain.delivery import FULL, Bodies, Delivery, plan
 from worker.domain.job import Ending, Job, JobState, Kind, outcome
 from worker.domain.reason import Reason
 from worker.webhooks.sender import WebhookSender
@@ -23,13 +23,14 @@ REASONS = {
 }
 
 
-def sample_delivery(url: str, event: str, *, at: float) -> Delivery:
+def sample_delivery(url: str, event: str, *, at: float, bodies: Bodies = FULL) -> Delivery:
     """Return a webhook of the shape that workers send, with an id of its own.
 
     Args:
         url: where to.
         event: its type, such as `job.succeeded`.
         at: epoch seconds.
+        bodies: how workers write theirs.
     """
     noun, _, name = event.partition(".")
     state, number = JobState(name), secrets.token_hex(16)
@@ -48,7 +49,7 @@ def sample_delivery(url: str, event: str, *, at: float) -> Delivery:
         generation_id=None if training or state is JobState.QUEUED else "generation_test",
         polls=4 if state.terminal else 0,
     )
-    (made,) = plan(job, state, outcome(job, _ending(state, training=training), at=at), at=at)
+    (made,) = plan(job, state, outcome(job, _ending(state, training=training), at=at), at=at, bodies=bodies)
     return replace(made, id=f"msg_test_{number}")
 
 

@@ -22,8 +22,8 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Outcome(Shape):
-    """A job, so far or for good: the Celery result, the record, the event's and the webhook's `data`."""
+class Summary(Shape):
+    """A job without what it made: the `data` of a webhook that is thin, or would have been too large."""
 
     id: Annotated[str, Field(description="The Celery task id that the producer got.")]
     kind: Kind
@@ -33,8 +33,6 @@ class Outcome(Shape):
     retryable: Annotated[bool | None, Field(description="Whether the same request, enqueued again, may succeed.")]
     generation_id: Annotated[str | None, Field(description="PhotoGPT's jobId; a training has none.")]
     model_id: str | None
-    images: Records
-    videos: Records
     metadata: Annotated[dict[str, Any] | None, Field(description="As the producer handed it in.")]
     created_at: Time
     submitted_at: Annotated[Time | None, Field(description="When PhotoGPT had taken it.")]
@@ -42,10 +40,23 @@ class Outcome(Shape):
     polls: Annotated[int, Field(ge=0, description="How often PhotoGPT was asked how it is.")]
 
 
+class Outcome(Summary):
+    """A job, so far or for good: the Celery result, the record, the event's and the webhook's `data`."""
+
+    images: Records
+    videos: Records
+
+
 class Webhook(Shape):
-    """The body of a webhook; its headers are those of Standard Webhooks."""
+    """The body of a webhook; its headers are those of Standard Webhooks. Fields may be added under the same schema."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     type: Literal[tuple(sorted(EVENT_TYPES))]  # type: ignore[valid-type]
     timestamp: Annotated[Time, Field(description="Of the event, not of the attempt.")]
+    schema_: Annotated[Literal[1], Field(alias="schema", description="Of this body; what breaks it makes it 2.")]
     sequence: Annotated[int, Field(ge=1, le=4, description="The order of a job's events.")]
-    data: Outcome
+    truncated: Annotated[bool, Field(description="It would have been too large: `data` is without images and videos.")]
+    outcome_url: Annotated[str | None, Field(description="Where the whole outcome is, if `data` is without outputs.")]
+    outcome_key: Annotated[str | None, Field(description="The same as a key of Redis.")]
+    data: Outcome | Summary

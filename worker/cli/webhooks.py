@@ -1,4 +1,4 @@
-"""`photogpt-worker webhooks`: what concerns receivers. Each command's module is imported when it is asked for."""
+"""`photogpt-worker webhooks`: the group of commands about webhooks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import click
 from worker.cli.lazy import LazyCommands
 
 WEBHOOKS = {
+    "list": "List webhooks with their attempts.",
+    "show": "Show one webhook: attempts, answers, body.",
+    "resend": "Send webhooks once more.",
+    "recover": "Send once more what failed since a time.",
+    "endpoints": "List endpoints and how they are.",
+    "enable": "Send to a disabled endpoint again.",
+    "keys": "Print the public keys; make a fresh key.",
     "listen": "Be a receiver in this terminal: print every event that is verified.",
     "test": "Send one signed test event to a receiver, and explain what went wrong.",
 }
@@ -15,13 +22,14 @@ WEBHOOKS = {
 
 @click.group("webhooks", cls=LazyCommands, commands_by_name=WEBHOOKS, prefix="webhooks_")
 def webhooks() -> None:
-    """Receive webhooks in a terminal, and try out a receiver.
+    """Webhooks: what was sent, what became of it, and once more; a receiver in this terminal, and a test of yours.
 
     What receivers must do, and examples for FastAPI, Flask, Django and Express: ops/receivers/.
 
     Example:
-      photogpt-worker webhooks listen --port 8800
-      photogpt-worker webhooks test http://127.0.0.1:8800/
+      photogpt-worker webhooks list --state dead
+      photogpt-worker webhooks listen
+      photogpt-worker webhooks test https://shop.example/webhooks
 
-    Settings that matter: PHOTOGPT_WEBHOOK_SECRETS, PHOTOGPT_WEBHOOK_ALLOW_NETWORKS.
+    Settings that matter: PHOTOGPT_REDIS_URL, PHOTOGPT_WEBHOOK_SECRETS, PHOTOGPT_WEBHOOK_ALLOW_NETWORKS.
     """

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from config.secrets import decode_webhook_secret
+from config.secrets import verifying_key
 from config.settings import Settings
 from worker.cli.assembly import new_webhook_secret
 from worker.cli.opening import UNUSABLE, Stopped, read_settings
@@ -32,7 +32,7 @@ LOOK_S = 0.2
     "--secret",
     "given",
     multiple=True,
-    help="whsec_…; may be repeated. Others on this machine can see it.  [default: PHOTOGPT_WEBHOOK_SECRETS]",
+    help="whsec_… or whpk_…; may be repeated. Others here can see it.  [default: PHOTOGPT_WEBHOOK_SECRETS]",
 )
 @click.option("--count", type=click.IntRange(1), help="End after so many verified requests.")
 @click.option("--answer", type=click.IntRange(200, 599), default=204, show_default=True, help="Status for what fits.")
@@ -82,7 +82,7 @@ def _secrets(given: tuple[str, ...], settings: Settings) -> tuple[list[str], boo
     secrets = list(given) or [secret.get_secret_value() for secret in settings.webhook_secrets]
     try:
         for secret in secrets:
-            decode_webhook_secret(secret)
+            verifying_key(secret)
     except ValueError as error:
         raise Stopped(f"--secret {error}", UNUSABLE) from None
     return (secrets, False) if secrets else ([new_webhook_secret()], True)

@@ -19,6 +19,7 @@ from worker.cli.teaching import TeachingCommand
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
 from worker.domain.submission import EVENT_TYPES, check_webhook_url
+from worker.store.connection import bodies_of
 from worker.webhooks.sender import WebhookSender
 from worker.webhooks.signing import TOLERANCE_S
 
@@ -80,7 +81,7 @@ def _taken(settings: Settings, url: str, event: str, out: Console) -> bool:
     """Send the true event, and tell what came of it."""
     sender = WebhookSender(settings)
     now = time.time()
-    delivery = sample_delivery(url, event, at=now)
+    delivery = sample_delivery(url, event, at=now, bodies=bodies_of(settings))
     out.print(f"sending {event} to {escape(url)} as {delivery.id}", soft_wrap=True)
     try:
         taken = sender.send(delivery, at=now)
@@ -91,6 +92,8 @@ def _taken(settings: Settings, url: str, event: str, out: Console) -> bool:
     finally:
         sender.close()
     out.print(f"[green]✓[/] taken with {taken.status} in {taken.duration_s * 1000:.0f} ms")
+    if taken.disable:
+        _warn(out, "It says webhook-delivery: disable: workers would send nothing more to this endpoint.")
     if taken.duration_s > SLOW_S:
         _warn(
             out,

@@ -9,6 +9,7 @@ WorkerError
 │  ├─ Conflict              another operation is in the way (409)
 │  └─ Unavailable           no answer, half an answer, or one that cannot be read
 ├─ DeliveryError            a receiver did not take a webhook; carries a class and whether to go on
+├─ WebhookError             what somebody asks for a webhook or an endpoint cannot be done; says why
 └─ JobError                 how a job that did not succeed reaches its producer, as the Celery result
    ├─ JobFailed
    ├─ JobExpired
@@ -110,9 +111,13 @@ class DeliveryError(WorkerError):
         status: the HTTP code, or None.
         retry_after: seconds the receiver asked for, or None.
         final: no further attempt shall be made.
+        disable: why nothing more shall be sent to the endpoint: `gone` or `asked`; or nothing.
+        theirs: the endpoint is to blame, not our own proxy or our own refusal.
+        duration_s: how long the attempt took, or None where none was made.
+        answer: how the receiver's answer begins, as the history keeps it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one record
         self,
         message: str,
         *,
@@ -120,6 +125,8 @@ class DeliveryError(WorkerError):
         status: int | None = None,
         retry_after: float | None = None,
         final: bool = False,
+        disable: str = "",
+        theirs: bool = True,
     ) -> None:
         """Keep what the attempt showed."""
         super().__init__(message)
@@ -127,6 +134,14 @@ class DeliveryError(WorkerError):
         self.status = status
         self.retry_after = retry_after
         self.final = final
+        self.disable = disable
+        self.theirs = theirs
+        self.duration_s: float | None = None
+        self.answer: dict[str, str] = {}
+
+
+class WebhookError(WorkerError):
+    """What somebody asks for a webhook or an endpoint cannot be done. The message says why."""
 
 
 class JobError(WorkerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic import field_validator as check
 
-from config.settings import Settings
+from config.settings import Network, Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, Kind, type_json
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
@@ -75,6 +76,45 @@ class Limits:
     """What the settings say about submissions."""
 
     metadata_max_bytes: int
+    webhook_schemes: tuple[str, ...] = ("https", "http")
+    #: Inside the allowed networks any; which address a name leads to is not known before the socket opens.
+    webhook_ports: tuple[int, ...] | None = None
+    webhook_allow_networks: tuple[Network, ...] = ()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what the settings say about submissions."""
+    return Limits(
+        metadata_max_bytes=settings.metadata_max_bytes,
+        webhook_schemes=settings.webhook_schemes,
+        webhook_ports=settings.webhook_ports,
+        webhook_allow_networks=settings.webhook_allow_networks,
+    )
+
+
+def check_webhook_target(url: str, limits: Limits) -> None:
+    """Refuse a URL whose scheme or port webhooks do not go to here.
+
+    Raises:
+        ValueError: says which do.
+    """
+    check_webhook_url(url)
+    parts = urlsplit(url)
+    if parts.scheme not in limits.webhook_schemes:
+        known = ", ".join(f"{name}://" for name in limits.webhook_schemes)
+        raise ValueError(f"begins with {parts.scheme}://, and webhooks go to {known} only")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if limits.webhook_ports is None or port in limits.webhook_ports:
+        return
+    try:
+        address = ipaddress.ip_address(str(parts.hostname).partition("%")[0])
+    except ValueError:
+        open_to_it = bool(limits.webhook_allow_networks)  # it may lead there
+    else:
+        open_to_it = any(address in network for network in limits.webhook_allow_networks)
+    if not open_to_it:
+        known = ", ".join(map(str, limits.webhook_ports))
+        raise ValueError(f"names port {port}, and webhooks go to {known} only (PHOTOGPT_WEBHOOK_PORTS)")
 
 
 def check_webhook_url(url: str) -> None:
@@ -120,6 +160,7 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: type_json, limits: Lim
     except ValidationError as error:
         raise _first(error, known=Submission.model_fields.keys() if error.title == "Submission" else ()) from None
     _check_sizes(submission, limits)
+    _check_target(submission, limits)
     _check_references(submission.request)
     del body  # validated; what goes out is what came in, so that nothing is added or dropped
     return submission
@@ -205,6 +246,14 @@ def _check_sizes(submission: Submission, limits: Limits) -> None:
         size = _json_size(field, value) if value is not None else 0
         if size > limit:
             raise SubmissionError(field=field, problem=f"is {size} bytes of JSON, {limit} are allowed")
+
+
+def _check_target(submission: Submission, limits: Limits) -> None:
+    try:
+        if submission.webhook_url is not None:
+            check_webhook_target(submission.webhook_url, limits)
+    except ValueError as error:
+        raise SubmissionError(field="webhook_url", problem=str(error)) from None
 
 
 def _json_size(field: str, value: type_json) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Ending, Job, JobState, Kind, type_json
 from worker.domain.reason import Reason
-from worker.domain.submission import Limits, check_webhook_url, new_job, parse_submission
+from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
 from worker.services import Services
 from worker.store.codec import dumps
 from worker.store.records import Accepted, KeyConflict, Known
@@ -33,7 +33,7 @@ class Envelope:
 def submit(services: Services, envelope: Envelope) -> type_json | None:
     """Write a job down and return None, or return the outcome if there is nothing to wait for."""
     at = services.store.clock()
-    limits = Limits(metadata_max_bytes=services.settings.metadata_max_bytes)
+    limits = limits_of(services.settings)
     try:
         submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
     except SubmissionError as error:
@@ -63,17 +63,17 @@ def _unread(services: Services, envelope: Envelope, at: float) -> Job:
         kind=envelope.kind,
         request={},
         metadata=metadata if small else None,
-        webhook_url=url if _usable(url) else services.settings.webhook_url,
+        webhook_url=url if _usable(services, url) else services.settings.webhook_url,
         created_at=at,
         deadline_at=at,
     )
 
 
-def _usable(url: object) -> bool:
+def _usable(services: Services, url: object) -> bool:
     if not isinstance(url, str):
         return False
     try:
-        check_webhook_url(url)
+        check_webhook_target(url, limits_of(services.settings))
     except ValueError:
         return False
     return True

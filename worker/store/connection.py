@@ -21,9 +21,13 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.domain.delivery import Bodies
 from worker.domain.schedule import Limits
+from worker.store import keys
+from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.deliveries import Deliveries
 from worker.store.durations import Schedules
+from worker.store.endpoints import Endpoints, Gates
 from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
 from worker.store.records import Retention
@@ -114,6 +118,7 @@ class Store:
     clock: ServerClock
     jobs: Jobs
     deliveries: Deliveries
+    endpoints: Endpoints
     lanes: Lanes
     schedules: Schedules
     sweeps: Sweeps
@@ -126,6 +131,16 @@ class Store:
         """Whether Redis answers."""
         answer: Any = self.client.ping()
         return bool(answer)
+
+
+def bodies_of(settings: Settings) -> Bodies:
+    """Return what the settings say about the bodies of webhooks."""
+    return Bodies(
+        thin=settings.webhook_body == "thin",
+        max_bytes=settings.webhook_max_bytes,
+        outcome_url=settings.webhook_outcome_url,
+        outcome_key=keys.job("{id}"),
+    )
 
 
 def look_limits(settings: Settings) -> dict[bool, Limits]:
@@ -149,11 +164,21 @@ def open_store(settings: Settings) -> Store:
         events_max_length=settings.events_max_length,
     )
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
+    gates = Gates(
+        in_flight=settings.webhook_max_in_flight,
+        per_s=settings.webhook_max_per_s,
+        deadline_s=settings.webhook_deadline_s,
+        disable_after_s=settings.webhook_disable_after_s,
+        history_max=settings.webhook_history_max,
+        events_max_length=settings.events_max_length,
+    )
+    delivery_life_s = max(DELIVERY_LIFE_S, settings.retention_s)
     return Store(
         client=client,
         clock=clock,
-        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock),
-        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s),
+        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock, bodies=bodies_of(settings)),
+        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s, gates=gates),
+        endpoints=Endpoints(client, scripts, gates=gates, delivery_life_s=delivery_life_s),
         lanes=Lanes(client, scripts, caps=caps),
         schedules=Schedules(client, clock, limits=look_limits(settings), learned=settings.schedule == "learned"),
         sweeps=Sweeps(client, scripts, requests_per_s=settings.max_requests_per_s),

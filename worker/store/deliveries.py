@@ -1,32 +1,38 @@
-"""The ledger of webhooks."""
+"""The ledger of webhooks: what becomes of each."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from worker.domain.delivery import Delivery
+from worker.domain.endpoint import endpoint_of
+from worker.domain.job import type_json
 from worker.store import keys
 from worker.store.codec import dumps
+from worker.store.history import History
 from worker.store.keys import Lane
 from worker.store.lanes import GAPS, Wake, wake
 
 if TYPE_CHECKING:
     import redis
 
-    from worker.domain.job import type_json
+    from worker.store.endpoints import Gates
     from worker.store.scripts import Scripts
 
 LIFE_S = 2 * 86_400
 """Longer than the webhook schedule, however short records are kept."""
 
-FIELDS = ("id", "type", "url", "body", "job", "state", "attempts")
+MOST_ATTEMPTS = 30
+"""Of one webhook that are kept; somebody may send it by hand for ever."""
+
+FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
 """What a `Delivery` is read from, in the order in which claim.lua returns it."""
 
 
 def decode(values: list[str | None]) -> Delivery:
     """Return the delivery whose values stand in the order of `FIELDS`."""
-    name, kind, url, body, job_id, state, attempts = (value or "" for value in values)
+    name, kind, url, body, job_id, state, attempts, manual, skipped = (value or "" for value in values)
     return Delivery(
         id=name,
         type=kind,
@@ -35,19 +41,69 @@ def decode(values: list[str | None]) -> Delivery:
         job_id=job_id,
         state=state or "pending",
         attempts=int(attempts or 0),
+        manual=int(manual or 0),
+        skipped=int(skipped or 0),
     )
 
 
-class Deliveries:
-    """The ledger of webhooks."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What an attempt says of the endpoint."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, retention_s: int) -> None:
+    #: `none` says nothing: nothing was sent, or the fault is not the endpoint's.
+    went: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
+    took_s: float = 0
+    #: A class of fault.
+    fault: str = ""
+    #: Why the endpoint is to be disabled: `gone` or `asked`; or nothing.
+    disable: str = ""
+    trigger: Literal["scheduled", "manual"] = "scheduled"
+    #: A number in [0, 1) from the caller's generator.
+    chance: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What followed from an attempt."""
+
+    wakes: list[Wake]
+    #: Why the endpoint was disabled by it: `gone`, `asked`, `failing`; or None.
+    disabled: str | None
+    #: Seconds for which nothing is sent to the endpoint from now on, since this was one failure too many; or None.
+    paused_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What became of the wish to send a webhook once more."""
+
+    #: `parked`, or what is in the way: `unknown`, `in_flight`, `disabled`.
+    answer: str
+    wakes: list[Wake]
+
+
+SAYS_NOTHING = Report()
+
+
+class Deliveries(History):
+    """The ledger of webhooks. Every verb is one script, and safe to repeat."""
+
+    def __init__(self, client: redis.Redis, scripts: Scripts, *, retention_s: int, gates: Gates) -> None:
         """Use one client and its scripts."""
-        self._client = client
+        super().__init__(client)
         self._scripts = scripts
-        self._retention_s = retention_s
+        self._life_s = max(LIFE_S, retention_s)
+        self._gates = gates
 
-    def attempted(self, delivery: Delivery, attempt: type_json, *, state: str, again_after: float = 0) -> list[Wake]:
+    def attempted(
+        self,
+        delivery: Delivery,
+        attempt: type_json,
+        *,
+        state: str,
+        again_after: float = 0,
+        report: Report = SAYS_NOTHING,
+    ) -> Attempted:
         """Record one attempt.
 
         Args:
@@ -55,34 +111,70 @@ class Deliveries:
             attempt: what happened, as JSON.
             state: `delivered`, `dead`, or `pending` to try again.
             again_after: seconds until then.
+            report: what it says of the endpoint.
         """
-        lane = Lane.REDELIVERIES
+        lane, endpoint, gates = Lane.REDELIVERIES, endpoint_of(delivery.url), self._gates
         answer = self._scripts.attempted(
             keys=[
                 keys.delivery(delivery.id),
                 keys.lane(Lane.DELIVERIES),
                 keys.lane(lane),
                 keys.loop(lane),
+                keys.endpoint(endpoint.id),
+                keys.flights(endpoint.id),
+                keys.DELIVERED,
+                keys.DEAD,
+                keys.EVENTS,
             ],
-            args=[delivery.id, state, f"{again_after:.3f}", GAPS[lane], dumps(attempt), max(LIFE_S, self._retention_s)],
+            args=[
+                delivery.id,
+                state,
+                f"{again_after:.3f}",
+                GAPS[lane],
+                dumps(attempt),
+                self._life_s,
+                report.trigger,
+                report.went,
+                f"{report.took_s:.3f}",
+                f"{report.chance:.6f}",
+                gates.in_flight,
+                report.fault,
+                report.disable,
+                gates.disable_after_s,
+                gates.life_s,
+                keys.DELIVERY,
+                gates.history_max,
+                MOST_ATTEMPTS,
+                endpoint.id,
+                attempt.get("at", ""),
+                gates.events_max_length,
+                keys.ENDPOINT,
+            ],
         )
-        return wake(lane, answer)
+        return Attempted(wake(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)
 
-    def of_job(self, job_id: str) -> list[type_json]:
-        """Return a job's webhooks with their attempts, without the bodies."""
-        ids: Any = self._client.smembers(keys.deliveries(job_id))
-        pipeline = self._client.pipeline(transaction=False)
-        for delivery_id in sorted(ids):
-            pipeline.hgetall(keys.delivery(delivery_id))
-        return [_readable(record) for record in pipeline.execute() if record]
+    def resend(self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True) -> Resent:
+        """Send a webhook once more, whatever became of it.
 
-
-def _readable(record: dict[str, str]) -> type_json:
-    count = int(record["attempts"])
-    return {
-        "id": record["id"],
-        "type": record["type"],
-        "url": record["url"],
-        "state": record["state"],
-        "attempts": [json.loads(record[f"attempt:{number}"]) for number in range(1, count + 1)],
-    }
+        Args:
+            delivery_id: which.
+            url: where it goes, if that is known already.
+            after: seconds until then.
+            at_once: even while nothing is sent to its endpoint, which has failed too often; else in its turn.
+        """
+        url = url or self.url_of(delivery_id)
+        if url is None:
+            return Resent("unknown", [])
+        lane, endpoint = Lane.REDELIVERIES, endpoint_of(url)
+        answer = self._scripts.resend(
+            keys=[
+                keys.delivery(delivery_id),
+                keys.lane(Lane.DELIVERIES),
+                keys.lane(lane),
+                keys.loop(lane),
+                keys.endpoint(endpoint.id),
+                keys.flights(endpoint.id),
+            ],
+            args=[delivery_id, f"{after:.3f}", GAPS[lane], "now" if at_once else "turn", self._life_s],
+        )
+        return Resent(answer[0], wake(lane, answer[1]) if answer[0] == "parked" else [])

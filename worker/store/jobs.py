@@ -27,7 +27,7 @@ class Jobs(Progress):
 
     def accept(self, job: Job, *, digest: str, continuation: str) -> Accepted | Known | KeyConflict:
         """Write a new job down and park it to be triggered."""
-        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at)
+        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, bodies=self._bodies)
         fields = encode(job) | {"continuation": continuation}
         ttl = int(job.deadline_at - job.created_at) + self._retention.record_s
         answer = self._scripts.accept(
@@ -99,7 +99,7 @@ class Jobs(Progress):
         """
         at = self._clock()
         final = outcome(job, ending, at=at) | {"polls": job.polls + int(looked)}
-        planned = plan(job, ending.state, final, at=at)
+        planned = plan(job, ending.state, final, at=at, bodies=self._bodies)
         fields = encode_outcome(final)
         if create is not None:
             fields = encode(job) | fields | {"continuation": create, "digest": digest}

@@ -21,6 +21,12 @@
 | `photogpt:durations:{<family>}` | hash | a month after the last one | how long generations took: a weight by bin |
 | `photogpt:sweep:{<lane>}` | hash | never; one | what was learned of PhotoGPT's list of jobs |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
+| `photogpt:endpoint:{<id>}` | hash | a day after the last attempt; a month while it fails | how an endpoint is |
+| `photogpt:endpoint:{<id>}:flights` | sorted set | with its last lease | webhooks under way, by lease end |
+| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with its webhooks; trimmed by number | its webhooks, by time |
+| `photogpt:endpoints` | sorted set | never; trimmed by age | endpoints, by last attempt |
+| `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | webhooks that were taken, by time |
+| `photogpt:webhooks:dead` | sorted set | never; trimmed by number and age | webhooks that were given up, by time |
 
 The scripts reach the records of claimed jobs by name, so lanes and records must live on one server: plain Redis or
 Sentinel, as Celery's own transport demands. Foreign ids stand in braces under a noun of their own and can collide with
@@ -33,6 +39,7 @@ from enum import StrEnum
 
 JOB = "photogpt:job:{"
 DELIVERY = "photogpt:delivery:{"
+ENDPOINT = "photogpt:endpoint:{"
 EVENTS = "photogpt:events"
 INTENTS = "photogpt:intents"
 GENERATIONS = "photogpt:generations"
@@ -43,6 +50,9 @@ RATE = "photogpt:rate"
 FLYING = "photogpt:flying"
 ENDED = "photogpt:ended"
 SWEEP = "photogpt:sweep:{"
+ENDPOINTS = "photogpt:endpoints"
+DELIVERED = "photogpt:webhooks:delivered"
+DEAD = "photogpt:webhooks:dead"
 
 
 class Lane(StrEnum):
@@ -80,6 +90,21 @@ def deliveries(job_id: str) -> str:
 def delivery(delivery_id: str) -> str:
     """Name the record of a webhook."""
     return f"{DELIVERY}{delivery_id}}}"
+
+
+def endpoint(endpoint_id: str) -> str:
+    """Name the record of an endpoint."""
+    return f"{ENDPOINT}{endpoint_id}}}"
+
+
+def flights(endpoint_id: str) -> str:
+    """Name the set of webhooks that are under way to an endpoint."""
+    return f"{ENDPOINT}{endpoint_id}}}:flights"
+
+
+def endpoint_deliveries(endpoint_id: str) -> str:
+    """Name the set of an endpoint's webhooks."""
+    return f"{ENDPOINT}{endpoint_id}}}:deliveries"
 
 
 def idempotency(key: str) -> str:

@@ -26,7 +26,7 @@ GAPS = {
     Lane.SWEEPS: 0.1,
     Lane.RESULTS: 0.25,
     Lane.DELIVERIES: 0.05,
-    Lane.REDELIVERIES: 0.5,
+    Lane.REDELIVERIES: 0.1,
 }
 """Least seconds between two ticks of a lane: what comes due meanwhile shares one. A backlog waits for none."""
 

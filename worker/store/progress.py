@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.decision import Again, Submitted
-from worker.domain.delivery import Delivery, event_type, plan
+from worker.domain.delivery import Bodies, Delivery, event_type, plan
 from worker.domain.job import SEQUENCE, Job, JobState, Kind, outcome, rfc3339
 from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
@@ -30,7 +30,7 @@ def looked_at(job: Job) -> Lane:
 class Progress(Records):
     """What happens to a job that is known and has not ended. Every verb is one script, and safe to repeat."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what every verb needs
         self,
         client: redis.Redis,
         scripts: Scripts,
@@ -38,6 +38,7 @@ class Progress(Records):
         retention: Retention,
         caps: Caps,
         clock: Callable[[], float],
+        bodies: Bodies,
     ) -> None:
         """Use one client; `clock` tells Redis' time in epoch seconds."""
         super().__init__(client)
@@ -45,6 +46,7 @@ class Progress(Records):
         self._retention = retention
         self._caps = caps
         self._clock = clock
+        self._bodies = bodies
 
     def intend(self, job: Job, *, model_before: str | None = None) -> str | None:
         """Write down that PhotoGPT is about to be asked; return the intent's time as stored. None means: do not ask.
@@ -143,7 +145,7 @@ class Progress(Records):
         if state is JobState.SUBMITTED:
             seen |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
             fields = fields | {"submitted_at": rfc3339(at)}
-        planned = plan(job, state, seen, at=at)
+        planned = plan(job, state, seen, at=at, bodies=self._bodies)
         old, new = lanes
         answer = self._scripts.advance(
             keys=[

@@ -19,23 +19,22 @@ class Scripts:
         head = f"local LONGEST = {longest_countdown_s:.3f}\n"
         prelude = head + (LUA / "prelude.lua").read_text(encoding="utf-8")
 
-        fair, telling, learning = (
-            (LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("fair", "telling", "learning")
-        )
+        def load(verb: str, *before: str) -> Any:
+            files = [(LUA / f"{name}.lua").read_text(encoding="utf-8") for name in (*before, verb)]
+            return client.register_script(prelude + "".join(files))
 
-        def load(verb: str, before: str = "") -> Any:
-            return client.register_script(prelude + before + (LUA / f"{verb}.lua").read_text(encoding="utf-8"))
-
-        self.accept = load("accept", telling + fair)
+        self.accept = load("accept", "telling", "fair")
         self.admit = load("admit")
-        self.advance = load("advance", telling)
-        self.attempted = load("attempted")
+        self.advance = load("advance", "telling")
+        self.attempted = load("attempted", "health", "ending")
         self.claim = load("claim")
-        self.finish = load("finish", telling + learning)
-        self.give_back = load("give_back", fair)
+        self.enter = load("enter", "health", "put_off")
+        self.finish = load("finish", "telling", "learning")
+        self.give_back = load("give_back", "fair")
         self.intend = load("intend")
         self.permit = load("permit")
         self.postpone = load("postpone")
+        self.resend = load("resend")
         self.rest = load("rest")
         self.stir = load("stir")
         self.survey = load("survey")

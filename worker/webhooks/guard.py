@@ -11,6 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,12 +26,21 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 ALSO_REFUSED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "168.63.129.16/32",
-        "::/96",
+        "168.63.129.16/32",  # Azure's host
+        "192.0.0.0/24",  # protocol assignments; some versions of Python call parts of it global, and of those below
+        "192.88.99.0/24",  # 6to4 relays
+        "::/96",  # ways to write IPv4, here and below
         "::ffff:0:0:0/96",
-        "fec0::/10",
-    )  # Azure's host, and ways to write IPv4
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001:20::/28",  # ORCHIDv2
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fec0::/10",  # site-local
+    )
 )
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052: what an IPv6-only network calls an IPv4 address by. Judged by the address it holds."""
 METADATA: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -47,19 +57,84 @@ METADATA: tuple[Network, ...] = tuple(
 class AddressRefused(requests.RequestException):
     """The name leads where webhooks may not go. No connection was opened."""
 
+    kind = "address_refused"
+
+
+class PortRefused(AddressRefused):
+    """Webhooks do not go to this port. No connection was opened."""
+
+    kind = "port_refused"
+
+
+class SchemeRefused(AddressRefused):
+    """Webhooks do not go by this scheme. No connection was opened."""
+
+    kind = "scheme_refused"
+
+
+class NotResolved(requests.ConnectionError):
+    """Nobody knows the name, or the resolver does not answer."""
+
+
+class ClosedAdapter(HTTPAdapter):
+    """Connects to nobody."""
+
+    def __init__(self, why: str) -> None:
+        """Say why."""
+        super().__init__()
+        self._why = why
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Refuse."""
+        del request, args, kwargs
+        raise SchemeRefused(self._why)
+
+
+class ProxiedAdapter(BoundedAdapter):
+    """Connects to a proxy, which resolves names and has to guard them. What a URL says literally is judged here."""
+
+    def __init__(self, ports: Sequence[int], allow: Sequence[Network], *, pool_size: int) -> None:
+        """Take what the settings say."""
+        super().__init__(max_retries=0, pool_connections=32, pool_maxsize=pool_size)
+        self._ports, self._allow = frozenset(ports), tuple(allow)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send to the proxy what may be sent at all."""
+        parts = urlsplit(str(request.url))
+        host = parts.hostname or ""
+        try:
+            address = _address(host)
+        except ValueError:  # a name
+            allowed = False
+        else:
+            allowed = _in(address, self._allow) and not _metadata(address)
+            if not allowed and not _public(address):
+                raise AddressRefused(f"{host} is an address that is not public")
+        if not allowed:
+            _check_port(host, parts.port or (443 if parts.scheme == "https" else 80), self._ports)
+        return super().send(request, *args, **kwargs)
+
+
+def _check_port(host: str, port: int, ports: frozenset[int]) -> None:
+    if port not in ports:
+        known = ", ".join(map(str, sorted(ports)))
+        raise PortRefused(f"port {port} of {host} is not among those that webhooks go to ({known})")
+
 
 class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # it ships no types
     """Connects to public addresses, and to those of the allow list."""
 
-    def __init__(self, scheme: str, allow: Sequence[Network], *, pool_size: int) -> None:
+    def __init__(self, scheme: str, allow: Sequence[Network], *, ports: Sequence[int], pool_size: int) -> None:
         """Guard one scheme.
 
         Args:
             scheme: `http` or `https`.
-            allow: networks that may be called although they are not public.
+            allow: networks that may be called although they are not public, on any port.
+            ports: that may be called elsewhere.
             pool_size: kept-alive connections per receiver.
         """
         self._allow = tuple(allow)
+        self._ports = frozenset(ports)
         self._https = scheme == "https"
         IPFilterAdapter.__init__(self, is_https_proto=self._https)
         HTTPAdapter.__init__(self, max_retries=0, pool_connections=32, pool_maxsize=pool_size)
@@ -73,8 +148,12 @@ class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # 
         """Resolve, check, and pin the address that was checked."""
         host_params, pool_kwargs = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
         host, port = host_params["host"], host_params["port"]
-        answers = _resolve(host, port or (443 if self._https else 80))
+        port = port or (443 if self._https else 80)
+        answers = _resolve(host, port)
         if answers and all(_in(answer, self._allow) and not _metadata(answer) for answer in answers):
+            return self._pinned(request, host_params, pool_kwargs, answers[0])
+        if answers and answers[0] in NAT64 and all(map(_public, answers)):  # requests-hardened refuses all of NAT64
+            _check_port(host, port, self._ports)
             return self._pinned(request, host_params, pool_kwargs, answers[0])
         try:
             host_params, pool_kwargs = IPFilterAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
@@ -83,6 +162,7 @@ class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # 
         refused = [answer for answer in [*answers, _address(host_params["host"])] if not _public(answer)]
         if refused:
             raise AddressRefused(f"{host} leads to an address that is not public")
+        _check_port(host, port, self._ports)
         return host_params, pool_kwargs
 
     def _pinned(self, request: requests.PreparedRequest, host_params: Any, pool_kwargs: Any, address: Address) -> Any:
@@ -98,7 +178,7 @@ def _resolve(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise requests.ConnectionError(f"{host} cannot be resolved: {error}") from error
+        raise NotResolved(f"{host} cannot be resolved: {error}") from error
     return [_address(str(entry[4][0])) for entry in found]
 
 
@@ -125,7 +205,9 @@ def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
 
 
 def _public(address: Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in NAT64:
+            return _public(ipaddress.IPv4Address(address.packed[12:]))
+        if address.ipv4_mapped is not None:
+            return False
     return address.is_global and not address.is_multicast and not _in(address, ALSO_REFUSED)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from config.secrets import decode_webhook_secret
+from config.secrets import signing_key
 from worker import __version__
 from worker.bounded_http import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
 from worker.domain.errors import DeliveryError
-from worker.webhooks.guard import AddressRefused, GuardedAdapter
+from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 KEPT_ANSWER_BYTES = 1024
 GONE = 410  # Standard Webhooks: do not come again
+PROXY_LOGIN = 407
+CONTROL = "webhook-delivery"  # Svix' header by which a receiver ends the attempts: abort-message, disable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Taken:
 
     status: int
     duration_s: float
+    #: How the answer begins, as the history keeps it.
+    answer: dict[str, str] = field(default_factory=dict)
+    #: The receiver wants nothing more.
+    disable: bool = False
 
 
 class WebhookSender:
@@ -38,17 +46,15 @@ class WebhookSender:
 
     def __init__(self, settings: Settings) -> None:
         """Take secrets, limits and allowed networks from the settings."""
-        self._keys = [decode_webhook_secret(secret.get_secret_value()) for secret in settings.webhook_secrets]
+        self._keys = [signing_key(secret.get_secret_value()) for secret in settings.webhook_secrets]
         self._timeout = (settings.webhook_connect_timeout_s, settings.webhook_read_timeout_s)
         self._deadline_s = settings.webhook_deadline_s
+        proxy = settings.webhook_proxy_url.get_secret_value() if settings.webhook_proxy_url else None
         self._session = bounded_session(
-            {
-                f"{scheme}://": GuardedAdapter(
-                    scheme, settings.webhook_allow_networks, pool_size=settings.call_concurrency
-                )
-                for scheme in ("https", "http")
-            }
+            {f"{scheme}://": _adapter(scheme, settings, proxied=proxy is not None) for scheme in ("https", "http")}
         )
+        if proxy is not None:
+            self._session.proxies = {"http": proxy, "https": proxy}
 
     def send(self, delivery: Delivery, *, at: float) -> Taken:
         """Try once.
@@ -60,8 +66,15 @@ class WebhookSender:
         Raises:
             DeliveryError: the receiver did not take it; says whether to go on.
         """
-        body = delivery.body.encode()
         started = time.monotonic()
+        try:
+            return self._send(delivery, at, started)
+        except DeliveryError as error:
+            error.duration_s = time.monotonic() - started
+            raise
+
+    def _send(self, delivery: Delivery, at: float, started: float) -> Taken:
+        body = delivery.body.encode()
         try:
             with call_within(self._deadline_s):
                 response = self._session.post(
@@ -78,7 +91,8 @@ class WebhookSender:
         except OSError as error:
             raise DeliveryError(f"the connection broke: {error}", kind="connection_error") from error
         if 200 <= response.status_code < 300:
-            return Taken(response.status_code, time.monotonic() - started)
+            took = time.monotonic() - started
+            return Taken(response.status_code, took, _kept(answer), _control(response) == "disable")
         raise _not_taken(response, answer)
 
     def close(self) -> None:
@@ -97,6 +111,22 @@ class WebhookSender:
         return headers
 
 
+def _adapter(scheme: str, settings: Settings, *, proxied: bool) -> HTTPAdapter:
+    """Guard what is called; behind a proxy nobody here knows which address that is, so that the proxy has to."""
+    if scheme not in settings.webhook_schemes:
+        return ClosedAdapter(f"webhooks do not go to {scheme}:// here (PHOTOGPT_WEBHOOK_SCHEMES)")
+    if proxied:
+        return ProxiedAdapter(
+            settings.webhook_ports, settings.webhook_allow_networks, pool_size=settings.call_concurrency
+        )
+    return GuardedAdapter(
+        scheme,
+        settings.webhook_allow_networks,
+        ports=settings.webhook_ports,
+        pool_size=settings.call_concurrency,
+    )
+
+
 def _begin_of(response: requests.Response) -> bytes:
     """Read what is kept of an answer. Its head has decided; a body that breaks off changes nothing."""
     try:
@@ -107,28 +137,54 @@ def _begin_of(response: requests.Response) -> bytes:
         response.close()
 
 
+def _kept(answer: bytes) -> dict[str, str]:
+    """Return how an answer begins as text, or as base64 where it is none."""
+    if not answer:
+        return {}
+    try:
+        return {"answer": answer.decode()}
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":  # the kilobyte ends inside a character
+            return {"answer": answer[: error.start].decode()}
+        return {"answer_base64": base64.b64encode(answer).decode()}
+
+
+def _control(response: requests.Response) -> str:
+    return str(response.headers.get(CONTROL, "")).strip().lower()
+
+
 def _not_taken(response: requests.Response, answer: bytes) -> DeliveryError:
-    status = response.status_code
+    status, control = response.status_code, _control(response)
     text = " ".join(answer.decode("utf-8", "replace").split())[:200]
     said = f"the receiver says {status}" + (f": {text}" if text else "")
+    kind = "gone" if status == GONE else f"http_{status // 100}xx"
     if 300 <= status < 400:
-        return DeliveryError(f"{said}; redirects are not followed", kind="redirect", status=status)
-    return DeliveryError(
-        said,
-        kind="gone" if status == GONE else f"http_{status // 100}xx",
+        said, kind = f"{said}; redirects are not followed", "redirect"
+    if status == PROXY_LOGIN:
+        said, kind = f"the proxy wants another login: {said}", "proxy_error"
+    error = DeliveryError(
+        f"{said}; it says {CONTROL}: {control}" if control in {"abort-message", "disable"} else said,
+        kind=kind,
         status=status,
         retry_after=retry_after_of(response.headers),
-        final=status == GONE,
+        final=status == GONE or control in {"abort-message", "disable"},
+        disable="gone" if status == GONE else "asked" if control == "disable" else "",
+        theirs=status != PROXY_LOGIN,
     )
+    error.answer = _kept(answer)
+    return error
 
 
 def _not_reached(error: requests.RequestException) -> DeliveryError:
     if isinstance(error, AddressRefused):
-        return DeliveryError(str(error), kind="address_refused", final=True)
+        return DeliveryError(str(error), kind=error.kind, final=True, theirs=False)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return DeliveryError(f"the proxy does not let it through: {cause_of(error)}", kind="proxy_error", theirs=False)
     if isinstance(error, DeadlineExceeded | requests.Timeout):
         return DeliveryError(f"the receiver did not answer in time: {cause_of(error)}", kind="timeout")
     if isinstance(error, requests.exceptions.SSLError):
         return DeliveryError(f"TLS with the receiver failed: {cause_of(error)}", kind="tls_error")
     if isinstance(error, requests.exceptions.InvalidURL):
-        return DeliveryError(f"the URL cannot be used: {error}", kind="invalid_url", final=True)
-    return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind="connection_error")
+        return DeliveryError(f"the URL cannot be used: {error}", kind="invalid_url", final=True, theirs=False)
+    kind = "dns_error" if isinstance(error, NotResolved) else "connection_error"
+    return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind=kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,14 @@ import redis
 from config.settings import Settings
 from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
-from worker.domain.job import Job, Kind
-from worker.store import keys
+from worker.domain.delivery import Delivery
+from worker.domain.endpoint import endpoint_of
+from worker.domain.job import Ending, Job, JobState, Kind, rfc3339
+from worker.store import deliveries, keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
+from worker.store.deliveries import Attempted, Report
+from worker.store.endpoints import OPENS_AFTER, Go, Later, Never, Wait
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Wake
 from worker.store.records import Accepted
@@ -141,3 +145,96 @@ class Line:
 def line(store: Store, client: redis.Redis) -> Line:
     """The line on an empty ledger."""
     return Line(store, client)
+
+
+# -- webhooks -------------------------------------------------------------------------------------------------------
+
+
+URL = "https://shop.example/hooks?order=7"
+ENDPOINT = endpoint_of(URL)
+FAILED = Report(went="failed", took_s=0.05, fault="http_5xx")
+TAKEN = Report(went="ok", took_s=0.05)
+
+
+class Hooks:
+    """Webhooks of jobs that ended, moved as the pipeline does."""
+
+    def __init__(self, line: Line) -> None:
+        """Use the line."""
+        self.line = line
+        self.store = line.store
+        self.client = line.client
+
+    def made(self, url: str = URL) -> Delivery:
+        """Return the webhook of a fresh job."""
+        job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
+        ended = Ending(state=JobState.FAILED)
+        assert self.line.store.jobs.finish(job, ended) is not None
+        (shown,) = self.store.deliveries.of_job(job.id)
+        return self.read(shown["id"])
+
+    def read(self, delivery_id: str) -> Delivery:
+        """Return a webhook as the next claim hands it out."""
+        return deliveries.decode(self.client.hmget(keys.delivery(delivery_id), deliveries.FIELDS))
+
+    def enter(self, delivery: Delivery, *, chance: float = 0.5) -> Go | Wait | Later | Never | None:
+        """Ask the gate."""
+        return self.store.endpoints.enter(self.read(delivery.id), chance=chance)
+
+    def attempted(self, delivery: Delivery, report: Report = TAKEN, state: str = "", after: float = 5) -> Attempted:
+        """Report an attempt."""
+        delivery = self.read(delivery.id)
+        state = state or ("delivered" if report.went in {"ok", "slow"} else "pending")
+        attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": report.trigger}
+        return self.store.deliveries.attempted(delivery, attempt, state=state, again_after=after, report=report)
+
+    def fail(self, times: int, report: Report = FAILED, url: str = URL) -> None:
+        """Let webhooks fail, one after the other."""
+        for _ in range(times):
+            delivery = self.made(url)
+            assert isinstance(self.enter(delivery), Go)
+            self.attempted(delivery, report)
+
+    def break_it(self) -> None:
+        """Let the endpoint fail until nothing is sent any more."""
+        self.fail(OPENS_AFTER - int(self.shown.get("failures", 0)))
+
+    def pass_time(self, *fields: str) -> None:
+        """Let the time that fields of the endpoint speak of be over."""
+        for name in fields or ("open_until",):
+            self.client.hset(keys.endpoint(ENDPOINT.id), name, self.store.clock() - 0.1)
+
+    def due_in(self, delivery: Delivery) -> float:
+        """Return the seconds until it comes due in the lane of second tries."""
+        assert self.line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
+        return self.line.due_in(Lane.REDELIVERIES, delivery.id)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """How the endpoint is."""
+        return self.store.endpoints.get(ENDPOINT.id) or {}
+
+
+@pytest.fixture
+def hooks(line: Line) -> Hooks:
+    """Webhooks on an empty ledger."""
+    return Hooks(line)
+
+
+Gated = Callable[..., Hooks]
+
+
+@pytest.fixture
+def gated(line: Line, store: Store, store_settings: Settings) -> Iterator[Gated]:
+    """Make the same with other settings."""
+    opened: list[Store] = []
+
+    def make(**settings: Any) -> Hooks:
+        opened.append(open_store(store_settings.model_copy(update=settings)))
+        line.store = opened[-1]
+        return Hooks(line)
+
+    yield make
+    line.store = store
+    for each in opened:
+        each.close()

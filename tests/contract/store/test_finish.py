@@ -221,7 +221,8 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
 def test_a_taken_webhook_is_done(line: Line) -> None:
     """Its attempt stays readable, its lane is empty."""
     delivery = delivery_of(line)
-    assert line.store.deliveries.attempted(delivery, {"number": 1, "status": 204}, state="delivered") == []
+    done = line.store.deliveries.attempted(delivery, {"number": 1, "status": 204}, state="delivered")
+    assert (done.wakes, done.disabled) == ([], None)
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], shown["attempts"]) == ("delivered", [{"number": 1, "status": 204}])
     assert (shown["url"], "body" in shown) == (URL, False)
@@ -231,7 +232,7 @@ def test_a_taken_webhook_is_done(line: Line) -> None:
 def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
     """A dead receiver delays no living one."""
     delivery = delivery_of(line)
-    (wake,) = line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5)
+    (wake,) = line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5).wakes
     assert wake.lane is Lane.REDELIVERIES
     assert line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
     assert 4 < line.due_in(Lane.REDELIVERIES, delivery.id) <= 5
@@ -246,7 +247,7 @@ def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
     """Two workers sent it, and the slower one failed."""
     delivery = delivery_of(line)
     line.store.deliveries.attempted(delivery, {"number": 1}, state=end)
-    assert line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5) == []
+    assert line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5).wakes == []
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], len(shown["attempts"])) == (end, 1)
     assert line.lanes_of(delivery.id) == set()
