@@ -21,6 +21,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.store import keys
 from worker.store.deliveries import Deliveries
 from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
@@ -121,6 +122,10 @@ class Store:
         """Whether Redis answers."""
         answer: Any = self.client.ping()
         return bool(answer)
+
+    def prove_writes(self) -> None:
+        """Write something that needs memory; raises what Redis refuses with."""
+        self.client.set(keys.PROBE, "", ex=60)
 
 
 def open_store(settings: Settings) -> Store:

@@ -15,6 +15,7 @@
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where each tenant's queue ends |
 | `photogpt:active` | sorted set | never; a member leaves when its job ends | jobs that count as active generations |
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
+| `photogpt:probe` | string | a minute | that Redis takes writes again, after it did not |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
 
@@ -36,6 +37,7 @@ QUEUE = "photogpt:queue"
 TENANTS = "photogpt:tenants"
 ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
+PROBE = "photogpt:probe"
 
 
 class Lane(StrEnum):
