@@ -105,7 +105,10 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
-    """Killed with messages in hand and jobs in flight: what was not acknowledged comes back."""
+    """Killed with messages in hand and jobs in flight: what was not acknowledged comes back.
+
+    Several that PhotoGPT was just asked for may stay in doubt: those say so, and nobody pays for them twice.
+    """
     ids = enqueue(producer, 10, duration_s=2)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
     ids += enqueue(producer, 20)
@@ -113,8 +116,11 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
     running.child.kill()
     running.start()
 
-    assert ended(client, ids) == ["succeeded"] * 30
-    assert paid(sandbox) == 30
+    states = ended(client, ids)
+    assert states[:10] == ["succeeded"] * 10
+    others = [job_id for job_id, state in zip(ids, states, strict=True) if state != "succeeded"]
+    assert {client.hget(f"photogpt:job:{{{job_id}}}", "reason") for job_id in others} <= {"trigger_uncertain"}
+    assert paid(sandbox) <= 30
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
