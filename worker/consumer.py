@@ -20,6 +20,7 @@ from typing import Any
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.consumer import consumer as celerys
 from kombu.transport import redis as transport
 
 from worker.telemetry.logs import event
@@ -29,6 +30,11 @@ PAUSE_S = 1.0  # between two attempts
 LONGEST_PAUSE_S = 5.0  # between two attempts to connect, after a few of them
 STEP_S = 0.1  # how soon a worker that is told to stop does
 SAID_BY_US = "%s (%r)"  # Celery's line on a lost connection: once an attempt
+QUOTING = frozenset(
+    getattr(celerys, name)
+    for name in ("UNKNOWN_FORMAT", "UNKNOWN_TASK_ERROR", "INVALID_TASK_ERROR", "MESSAGE_DECODE_ERROR")
+)
+"""Celery's lines on a message that it cannot use; they quote all of it, prompts and addresses too."""
 
 
 def pause() -> bool:
@@ -39,6 +45,16 @@ def pause() -> bool:
             return False
         time.sleep(STEP_S)
     return True
+
+
+def _may_be_said(record: logging.LogRecord) -> bool:
+    """Whether Celery's line may stand: no attempt to connect that we tell of, no message that it quotes whole."""
+    if record.msg in QUOTING:
+        why = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else "its form is not Celery's"
+        event("message.refused", f"a message was thrown away: {said[:200]}", warn=True)
+        return False
+    return not record.msg.startswith(SAID_BY_US)
 
 
 class PatientQoS(transport.QoS):
@@ -67,7 +83,7 @@ class SteadyConsumer(Consumer):
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
         transport.Channel.QoS = PatientQoS
-        logging.getLogger(Consumer.__module__).addFilter(lambda record: not record.msg.startswith(SAID_BY_US))
+        logging.getLogger(Consumer.__module__).addFilter(_may_be_said)
         warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of an option that threads cannot use
         self.gone: tuple[type[BaseException], ...] = self.app.connection_for_read().connection_errors
         self._outage = Outage("broker.lost", "the broker is away")

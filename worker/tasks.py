@@ -17,13 +17,14 @@ from celery.exceptions import Ignore, Reject
 from redis import RedisError
 
 from worker.app import app, ledger_away, services, settings
-from worker.domain.errors import JobError, SubmissionError
+from worker.domain.errors import JobError, WorkerError
 from worker.domain.job import Kind, type_json
 from worker.messages import RESUMED, describe, freeze
 from worker.pipeline.cancel import cancel as cancel_job
 from worker.pipeline.complete import deliver_result
 from worker.pipeline.submit import Envelope, submit
 from worker.pipeline.tick import tick
+from worker.store.connection import refuses
 from worker.store.keys import Lane
 
 
@@ -66,7 +67,7 @@ def train_model(self: JobTask, *args: Any, **kwargs: Any) -> type_json:
     return _line(self, Kind.TRAINING, args, kwargs)
 
 
-@app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(SubmissionError,))
+@app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(WorkerError,))
 def cancel(job_id: Any = None) -> type_json:
     """Stop looking at a job. PhotoGPT has no cancel; the outcome says what that means for the money."""
     return cancel_job(services(), job_id)
@@ -115,6 +116,8 @@ def _line(task: JobTask, kind: Kind, args: tuple[Any, ...], kwargs: type_json) -
             )
             outcome = submit(services(), envelope)
     except RedisError as error:
+        if not refuses(error):
+            raise  # its record cannot be used, however often the message comes
         ledger_away.seen(error)  # the message goes back, and comes again
         raise Reject(error, requeue=True) from error
     if outcome is None:

@@ -11,6 +11,7 @@ import redis
 from redis import RedisError
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
+    DataError,
     ExecAbortError,
     MasterDownError,
     NoPermissionError,
@@ -75,10 +76,11 @@ def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
 def refuses(error: RedisError) -> bool:
     """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
 
-    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours.
+    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours, and so
+    is what cannot be sent to it.
     """
     if not isinstance(error, ResponseError):
-        return True
+        return not isinstance(error, DataError)
     named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError
     return isinstance(error, named) or any(word in str(error) for word in REFUSALS)
 
