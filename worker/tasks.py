@@ -26,6 +26,7 @@ from worker.pipeline.submit import Envelope, submit
 from worker.pipeline.tick import tick
 from worker.store.connection import refuses
 from worker.store.keys import Lane
+from worker.telemetry.logs import event
 
 
 class JobTask(Task[Any, Any]):
@@ -38,9 +39,12 @@ class JobTask(Task[Any, Any]):
     typing = False  # what is wrong with the arguments is for `submit` to say
 
     def after_return(self, *told: Any) -> None:
-        """Write down that Celery has stored the result."""
+        """Write down that Celery has stored the result. If that is lost, it is asked for again."""
         _status, _retval, task_id, *_ = told
-        services().store.jobs.mark_published(task_id)
+        try:
+            services().store.jobs.mark_published(task_id)
+        except RedisError as error:
+            event("result.unmarked", f"the result is stored, and Redis takes no note of it: {error}", job=task_id)
 
 
 @app.task(name="photogpt.generate_image", bind=True, base=JobTask)
