@@ -14,6 +14,7 @@ from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
 from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -59,6 +60,7 @@ class CeleryMessages:
     def __init__(self, app: Celery) -> None:
         """Send through this app."""
         self._app = app
+        self._unshown = Outage("state.unshown", "the result backend is away")
 
     def wake(self, wake: Wake) -> None:
         """Send a tick message."""
@@ -83,7 +85,9 @@ class CeleryMessages:
         try:
             self._app.backend.store_result(job_id, info, state.value.upper())
         except AWAY as error:
-            event("state.unshown", f"the result backend is away: {error}", job=job_id, warn=True)
+            self._unshown.seen(error)
+        else:
+            self._unshown.over()
 
 
 def freeze(request: Any, task: str, described: str) -> str:

@@ -15,6 +15,7 @@ from redis.exceptions import (
     ExecAbortError,
     MasterDownError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -76,12 +77,13 @@ def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
 def refuses(error: RedisError) -> bool:
     """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
 
+    A script that is missing right after it was loaded tells of a server that was started again in between.
     Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours, and so
     is what cannot be sent to it.
     """
     if not isinstance(error, ResponseError):
         return not isinstance(error, DataError)
-    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError
+    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError | NoScriptError
     return isinstance(error, named) or any(word in str(error) for word in REFUSALS)
 
 
