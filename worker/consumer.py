@@ -1,20 +1,24 @@
 """Celery's consumer, steadied against a broker that goes away or refuses.
 
-Three faults, each with a test in `tests/outage` that fails without its mending here:
+Four faults, each with a test in `tests/outage` or `tests/contract` that fails without its mending here:
 
 - When Redis goes away while a worker holds a message, Celery 5.7.0 closes its channel twice and dies of an
   AttributeError (`celery/worker/consumer/consumer.py`, `on_connection_error_after_connected`); 5.6 does not. What the
   early return skips is the optional cancelling of long tasks only.
 - kombu takes a message from Redis' list with one command and notes with a second one that it is under way. If Redis
   refuses or loses that one (READONLY, OOM, gone), the message is nowhere: `PatientQoS` holds it until it is noted.
+- A message that is acknowledged late may outlive its connection. kombu then raises an AttributeError in the worker's
+  event loop, which ends the worker; `PatientQoS` says ConnectionError, which Celery bears. The message comes again.
 - A broker that takes connections and refuses writes is connected to again without a pause, some hundred times a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from celery.exceptions import CPendingDeprecationWarning
@@ -74,6 +78,27 @@ class PatientQoS(transport.QoS):
             else:
                 outage.over()
                 return
+
+    def ack(self, delivery_tag: str) -> None:
+        """Take the note away."""
+        with _connected():
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
+        """Take the note away, and put the message back if asked to."""
+        with _connected():
+            super().reject(delivery_tag, requeue=requeue)
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Call a connection that was closed meanwhile what it is."""
+    try:
+        yield
+    except AttributeError as error:
+        raise transport.redis.ConnectionError(
+            f"the message's connection was closed ({error}); it comes again"
+        ) from error
 
 
 class SteadyConsumer(Consumer):
