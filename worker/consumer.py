@@ -96,9 +96,8 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except AttributeError as error:
-        raise transport.redis.ConnectionError(
-            f"the message's connection was closed ({error}); it comes again"
-        ) from error
+        client: Any = transport.redis  # type: ignore[attr-defined]  # kombu's own import
+        raise client.ConnectionError(f"the message's connection was closed ({error}); it comes again") from error
 
 
 class SteadyConsumer(Consumer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from worker.consumer import PatientQoS
 
 
 @pytest.fixture
-def orphan(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def orphan(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A message in hand whose connection was closed for an outage, and the errors that Celery expects of it."""
     monkeypatch.setattr(transport.Channel, "QoS", PatientQoS)
     with Connection(valkey.url) as connection:
@@ -24,11 +23,11 @@ def orphan(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         message: Any = queue.get(timeout=5)
         errors = (*connection.connection_errors, *connection.channel_errors)
     message.channel.connection = message.channel._pool = None
-    yield message, errors
+    return message, errors
 
 
 def test_acknowledging_it(orphan: Any) -> None:
-    """It is told, and the worker goes on: anything else that is raised there ends the worker. The message comes again."""
+    """It is told, and the worker goes on: anything else that is raised there ends it."""
     message, errors = orphan
     message.ack_log_error(logging.getLogger("a test"), errors)
 
