@@ -38,6 +38,10 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "result_expires": settings.retention_s,
         "task_serializer": "json",
         "result_serializer": "json",
+        # a broken connection is opened again at once; a longer outage is for the results lane, not for a thread
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 2,
+        "result_backend_base_sleep_between_retries_ms": 50,
         "accept_content": ["json"],
         # each with a key of its own: bound to one exchange with one key, every queue would get every message
         "task_queues": [Queue(name, Exchange("celery"), routing_key=name) for name in QUEUES],

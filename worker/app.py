@@ -6,12 +6,13 @@ import contextlib
 import logging
 import os
 import random
+import sys
 import threading
 import time
 from typing import Any
 
 from celery import Celery, bootsteps, signals
-from celery.exceptions import Reject
+from celery.exceptions import BackendStoreError, Reject
 from celery.worker.request import Request
 from celery.worker.state import revoked
 from redis import RedisError
@@ -71,7 +72,9 @@ class Watch(bootsteps.StartStopStep):
                 if settings.sweep:
                     services().send(services().store.sweeps.stir())
                 _cancel_revoked(seen)
-                ledger_away.over()
+                if ledger_away.lasts:
+                    services().store.prove_writes()  # a replica, or a full server, answers what only reads
+                    ledger_away.over()
             except RedisError as error:
                 ledger_away.seen(error)
             except Exception:  # noqa: BLE001 - the watch must outlive everything
@@ -138,6 +141,10 @@ def _logs(**_: Any) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether nobody has told it in a sentence: that Redis is away, or that a message goes back for that reason."""
     error = record.exc_info[1] if record.exc_info else None
+    if record.name == "py.warnings":  # how Celery's tracer tells, inside an `except`, that it cannot store a result
+        error = sys.exc_info()[1]
+    if isinstance(error, BackendStoreError):
+        error = error.__cause__ or error.__context__
     if isinstance(error, RedisError) and refuses(error):
         ledger_away.seen(error)
         return False

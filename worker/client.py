@@ -74,12 +74,14 @@ class Client:
     def __init__(self, redis_url: str | None = None, *, settings: Settings | None = None) -> None:
         """Use a Redis URL, or the settings of the environment."""
         from celery import Celery  # noqa: PLC0415 - producers without messages never need it
+        from kombu import pools  # noqa: PLC0415 - the same
 
         given = {"redis_url": redis_url} if redis_url else {}
         self._settings = settings or load_settings(**given)
         self.store = open_store(self._settings)
         self._app = Celery("photogpt-client", set_as_current=False)
-        self._app.conf.update(celery_options(self._settings))
+        # kombu has one limit of connections for the whole process: the host's own Celery app may need it as it is
+        self._app.conf.update(celery_options(self._settings) | {"broker_pool_limit": pools.get_limit()})
         self._messages = CeleryMessages(self._app)
 
     def submit(self, kind: str, request: type_json, *, job_id: str | None = None, **options: Any) -> SubmittedJob:

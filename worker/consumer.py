@@ -1,35 +1,36 @@
 """Celery's consumer, steadied against a broker that goes away or refuses, and relieved of what costs most.
 
-Three faults, each with a test in `tests/outage` that fails without its mending here:
+Four faults, each with a test in `tests/outage` or `tests/contract` that fails without its mending here:
 
 - When Redis goes away while a worker holds a message, Celery 5.7.0 closes its channel twice and dies of an
   AttributeError (`celery/worker/consumer/consumer.py`, `on_connection_error_after_connected`); 5.6 does not. What the
   early return skips is the optional cancelling of long tasks only.
 - kombu takes a message from Redis' list with one command and notes with a second one that it is under way. If Redis
   refuses or loses that one (READONLY, OOM, gone), the message is nowhere: `PatientQoS` holds it until it is noted.
+- A message that is acknowledged late may outlive its connection. kombu then raises an AttributeError in the worker's
+  event loop, which ends the worker; `PatientQoS` says ConnectionError, which Celery bears. The message comes again.
 - A broker that takes connections and refuses writes is connected to again without a pause, some hundred times a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
-from celery.app.task import Context
-from celery.app.trace import TraceInfo
-from celery.exceptions import CPendingDeprecationWarning, Ignore
-from celery.states import IGNORED
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.consumer import consumer as celerys
 from kombu.transport import redis as transport
 
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.thrift import leaving_first, relieve_kombu
 
 PAUSE_S = 1.0  # between two attempts
 LONGEST_PAUSE_S = 5.0  # between two attempts to connect, after a few of them
@@ -38,6 +39,18 @@ MOST_DONE = 200
 MOST_EVENTS = 500  # for Flower, kept for a second at most; Celery's own 24 make a message of each few jobs
 STEP_S = 0.1  # how soon a worker that is told to stop does
 SAID_BY_US = "%s (%r)"  # Celery's line on a lost connection: once an attempt
+QUOTING = frozenset(
+    getattr(celerys, name)
+    for name in ("UNKNOWN_FORMAT", "UNKNOWN_TASK_ERROR", "INVALID_TASK_ERROR", "MESSAGE_DECODE_ERROR")
+)
+"""Celery's lines on a message that it cannot use; they quote all of it, prompts and addresses too."""
+
+
+UNREACHED: tuple[type[Exception], ...] = (
+    *transport.Transport.connection_errors,
+    *transport.Transport.channel_errors,
+    AttributeError,  # what kombu raises on a channel that was closed
+)
 
 
 def pause() -> bool:
@@ -48,6 +61,16 @@ def pause() -> bool:
             return False
         time.sleep(STEP_S)
     return True
+
+
+def _may_be_said(record: logging.LogRecord) -> bool:
+    """Whether Celery's line may stand: no attempt to connect that we tell of, no message that it quotes whole."""
+    if record.msg in QUOTING:
+        why = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else "its form is not Celery's"
+        event("message.refused", f"a message was thrown away: {said[:200]}", warn=True)
+        return False
+    return not record.msg.startswith(SAID_BY_US)
 
 
 class PatientQoS(transport.QoS):
@@ -90,7 +113,7 @@ class PatientQoS(transport.QoS):
             with channel.conn_or_acquire() as client:
                 pipeline = client.pipeline(transaction=False)
                 pipeline.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
-        except (*transport.Transport.connection_errors, *transport.Transport.channel_errors):
+        except UNREACHED:
             self._done.extendleft(tags)  # the broker is away or refuses: others say so
             self._cross_out_at = time.monotonic() + PAUSE_S
 
@@ -109,47 +132,20 @@ class PatientQoS(transport.QoS):
                 outage.over()
                 return
 
-
-def leaving_first(task: Any, trace: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a tracer that asks a task first whether it leaves; whatever else there is to do, Celery's own does."""
-
-    def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
-        try:
-            left = task.leaves(context)
-        except Exception:  # noqa: BLE001 - Celery's own tracer runs into it again, and knows what to do
-            left = False
-        return LEFT if left else trace(uuid, args, kwargs, request)
-
-    return traced
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
+        """Take the note away, and put the message back if asked to."""
+        with _connected():
+            super().reject(delivery_tag, requeue=requeue)
 
 
-def _left() -> tuple[ExceptionInfo, TraceInfo, float, None]:
-    """Return what Celery's tracer returns of a task that raised `Ignore`."""
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Call a connection that was closed meanwhile what it is."""
     try:
-        raise Ignore
-    except Ignore as ignored:
-        return ExceptionInfo(internal=True), TraceInfo(IGNORED, ignored), 0.0, None
-
-
-LEFT = _left()
-
-
-def one_client_a_pool(channel: Any, *, asynchronous: bool = False) -> Any:
-    """Return a client of a channel's connection pool, the same one each time; stands in for `_create_client`.
-
-    kombu makes a client for every command it sends; making one costs redis-py more than the command does. The ones for
-    BRPOP and subscriptions hold connections of their own, and are made as ever.
-    """
-    if asynchronous:
-        return create_client(channel, asynchronous=True)
-    known = vars(channel).get("known_client")
-    if known is None or known.connection_pool is not channel.pool:
-        known = channel.known_client = create_client(channel)
-    return known
-
-
-create_client: Any = vars(transport.Channel)["_create_client"]
+        yield
+    except AttributeError as error:
+        client: Any = transport.redis  # type: ignore[attr-defined]  # kombu's own import
+        raise client.ConnectionError(f"the message's connection was closed ({error}); it comes again") from error
 
 
 class SteadyConsumer(Consumer):
@@ -159,8 +155,8 @@ class SteadyConsumer(Consumer):
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
         transport.Channel.QoS = PatientQoS
-        setattr(transport.Channel, "_create_client", one_client_a_pool)  # noqa: B010 - kombu has no setting for it
-        logging.getLogger(Consumer.__module__).addFilter(lambda record: not record.msg.startswith(SAID_BY_US))
+        relieve_kombu()
+        logging.getLogger(Consumer.__module__).addFilter(_may_be_said)
         warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of an option that threads cannot use
         self.gone: tuple[type[BaseException], ...] = self.app.connection_for_read().connection_errors
         self._outage = Outage("broker.lost", "the broker is away")

@@ -56,7 +56,8 @@ KEPT = (
 
 DEEPEST = 5  # levels of arguments that people are shown
 
-AWAY = (OperationalError, RedisError, OSError)
+AWAY = (OperationalError, RedisError, OSError, AttributeError)
+"""What sending raises while the broker is away; the last one, where kombu has taken a channel apart."""
 
 
 class CeleryMessages:

@@ -17,7 +17,7 @@ from celery.exceptions import Ignore, Reject
 from redis import RedisError
 
 from worker.app import app, ledger_away, services, settings
-from worker.domain.errors import JobError, SubmissionError, WebhookError
+from worker.domain.errors import JobError, WebhookError, WorkerError
 from worker.domain.job import TASKS, type_json
 from worker.messages import RESUMED, describe, freeze, result_of
 from worker.pipeline.cancel import cancel as cancel_job
@@ -25,7 +25,9 @@ from worker.pipeline.complete import deliver_result
 from worker.pipeline.recover import MOST, recover_since, resend
 from worker.pipeline.submit import Envelope, submit
 from worker.pipeline.tick import tick
+from worker.store.connection import refuses
 from worker.store.keys import Lane
+from worker.telemetry.logs import event
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -48,9 +50,12 @@ class JobTask(Task[Any, Any]):
         return not request.get(RESUMED) and _outcome(self.name, request) is None
 
     def after_return(self, *told: Any) -> None:
-        """Write down that Celery has stored the result."""
+        """Write down that Celery has stored the result. If that is lost, it is asked for again."""
         _status, _retval, task_id, *_ = told
-        services().store.jobs.mark_published(task_id)
+        try:
+            services().store.jobs.mark_published(task_id)
+        except RedisError as error:
+            event("result.unmarked", f"the result is stored, and Redis takes no note of it: {error}", job=task_id)
 
 
 @app.task(name="photogpt.generate_image", bind=True, base=JobTask)
@@ -77,7 +82,7 @@ def train_model(self: JobTask, *_: Any, **__: Any) -> type_json:
     return _line(self)
 
 
-@app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(SubmissionError,))
+@app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(WorkerError,))
 def cancel(job_id: Any = None) -> type_json:
     """Stop looking at a job. PhotoGPT has no cancel; the outcome says what that means for the money."""
     return cancel_job(services(), job_id)
@@ -124,6 +129,8 @@ def _line(task: JobTask) -> type_json:
     try:
         outcome = _outcome(task.name, task.request)
     except RedisError as error:
+        if not refuses(error):
+            raise  # its record cannot be used, however often the message comes
         ledger_away.seen(error)  # the message goes back, and comes again
         raise Reject(error, requeue=True) from error
     if outcome is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 from celery import Celery
+from kombu import pools
 
 from config.settings import Settings
 from tests.conftest import image, paid
@@ -81,3 +82,12 @@ def test_a_wait_ends(client_of_ours: Client) -> None:
     with pytest.raises(WaitTimeout, match=r"has not ended within 0.2 s"):
         job.wait(timeout=0.2)
     assert (job.outcome() or {})["finished_at"] is None
+
+
+def test_beside_an_app_of_the_producers_own(settings: Settings, producer: Celery, worker: WorkerProcess) -> None:
+    """Both in one process, each while the other sends: kombu's one limit of connections stays as it was."""
+    del worker
+    before = pools.get_limit()
+    with Client(settings=settings) as client, client._app.producer_pool.acquire(block=True):
+        producer.send_task("photogpt.cancel", args=["no job"])
+        assert pools.get_limit() == before

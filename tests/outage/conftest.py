@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,42 @@ class Line:
     def log(self) -> str:
         """Return what the worker logged in this test."""
         return self.worker.text()[self.began :]
+
+
+def lasts(seconds: float) -> None:
+    """Wait until an outage has lasted as long as it has to."""
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > seconds, "it lasts", within=seconds + 5)
+
+
+@contextmanager
+def full(client: redis.Redis) -> Iterator[None]:
+    """No memory for a while."""
+    client.config_set("maxmemory", "1mb")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", "0")
+
+
+@contextmanager
+def read_only(client: redis.Redis) -> Iterator[None]:
+    """A replica of nobody for a while."""
+    client.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        client.replicaof("no", "one")
+
+
+@contextmanager
+def without_replicas(client: redis.Redis) -> Iterator[None]:
+    """A primary that may only write with a replica beside it, and has none for a while."""
+    client.config_set("min-replicas-to-write", "1")
+    try:
+        yield
+    finally:
+        client.config_set("min-replicas-to-write", "0")
 
 
 def patient(url: str) -> redis.Redis:

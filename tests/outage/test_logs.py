@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 LOGS = """
-import logging
+import logging, warnings
 from celery import signals
+from celery.exceptions import BackendStoreError
 from redis.exceptions import OutOfMemoryError, ResponseError
 import worker.app
 signals.setup_logging.send(None)
@@ -17,6 +18,13 @@ for logger in ("kombu.transport.redis", "celery.worker.consumer", "some.library"
             raise error
         except Exception:
             logging.getLogger(logger).warning("it failed", exc_info=True)
+logging.captureWarnings(True)
+for error in (OutOfMemoryError("no room"), BackendStoreError("not stored")):
+    error.__cause__ = OutOfMemoryError("no room")
+    try:
+        raise error
+    except Exception:
+        warnings.warn(RuntimeWarning(f"Exception raised outside body: {error!r} Traceback"))
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import redis
 from celery import Celery, chain, chord
 
 from tests.conftest import image, paid
-from tests.outage.conftest import LONG, patient
+from tests.outage.conftest import LONG, lasts, patient, read_only
 from tests.outage.rabbitmq import MISSING, RabbitMQ, installed
 from tests.outage.servers import Server
 from tests.running import WorkerProcess
@@ -106,7 +105,10 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
-    """Killed with messages in hand and jobs in flight: what was not acknowledged comes back."""
+    """Killed with messages in hand and jobs in flight: what was not acknowledged comes back.
+
+    Several that PhotoGPT was just asked for may stay in doubt: those say so, and nobody pays for them twice.
+    """
     ids = enqueue(producer, 10, duration_s=2)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
     ids += enqueue(producer, 20)
@@ -114,8 +116,11 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
     running.child.kill()
     running.start()
 
-    assert ended(client, ids) == ["succeeded"] * 30
-    assert paid(sandbox) == 30
+    states = ended(client, ids)
+    assert states[:10] == ["succeeded"] * 10
+    others = [job_id for job_id, state in zip(ids, states, strict=True) if state != "succeeded"]
+    assert {client.hget(f"photogpt:job:{{{job_id}}}", "reason") for job_id in others} <= {"trigger_uncertain"}
+    assert paid(sandbox) <= 30
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
@@ -141,16 +146,22 @@ def test_the_ledger_refuses_while_messages_come(
     producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
     """Messages that the ledger cannot take go back, not round in circles, and none is lost."""
-    before = len(running.text())
-    client.replicaof("127.0.0.1", "1")
-    ids = enqueue(producer, 30)
-    wait_until(lambda: "go back" in (text := running.text()[before:]) or "goes back" in text, "a message went back")
-    began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began > 4, "it lasts")
-    bounced = running.text()[before:].count("ledger.away")
-    client.replicaof("no", "one")
+    before, refused = len(running.text()), refusals(client)
+    with read_only(client):
+        ids = enqueue(producer, 30)
+        wait_until(lambda: refusals(client) > refused, "the ledger refused a message")
+        lasts(4)
+        bounced = refusals(client) - refused
 
     assert ended(client, ids) == ["succeeded"] * 30
     assert paid(sandbox) == 30
-    assert bounced < 100
-    assert "Traceback" not in running.text()[before:]
+    assert bounced < 300
+    told = running.text()[before:]
+    assert "Traceback" not in told
+    assert told.count("over after") <= 2, told  # not over because reading works
+
+
+def refusals(client: redis.Redis) -> int:
+    """Return how many writes the ledger has refused because it is a replica."""
+    told: Any = client.info("errorstats")
+    return int(told.get("errorstat_READONLY", {"count": 0})["count"])

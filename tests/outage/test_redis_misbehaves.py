@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import redis
 
-from tests.outage.conftest import LONG, Line
-from tests.waiting import wait_until
-
-
-def lasts(seconds: float) -> None:
-    """Wait until an outage has lasted as long as it has to."""
-    began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began > seconds, "it lasts", within=seconds + 5)
-
-
-@contextmanager
-def full(line: Line) -> Iterator[None]:
-    """No memory for a while."""
-    line.client.config_set("maxmemory", "1mb")
-    try:
-        yield
-    finally:
-        line.client.config_set("maxmemory", "0")
-
-
-@contextmanager
-def read_only(line: Line) -> Iterator[None]:
-    """A replica of nobody for a while."""
-    line.client.replicaof("127.0.0.1", "1")
-    try:
-        yield
-    finally:
-        line.client.replicaof("no", "one")
-
-
-@contextmanager
-def without_replicas(line: Line) -> Iterator[None]:
-    """A primary that may only write with a replica beside it, and has none for a while."""
-    line.client.config_set("min-replicas-to-write", "1")
-    try:
-        yield
-    finally:
-        line.client.config_set("min-replicas-to-write", "0")
+from tests.outage.conftest import LONG, Line, full, lasts, read_only, without_replicas
 
 
 def quiet(line: Line) -> None:
@@ -86,12 +48,12 @@ def test_frozen(line: Line) -> None:
 
 
 @pytest.mark.parametrize("outage", [read_only, without_replicas])
-def test_read_only(line: Line, outage: Callable[[Line], AbstractContextManager[None]]) -> None:
+def test_read_only(line: Line, outage: Callable[[redis.Redis], AbstractContextManager[None]]) -> None:
     """A primary that was made a replica, or has lost its replicas, refuses every write for a while."""
     ids = line.enqueue(5, duration_s=2)
     line.parked(5)
 
-    with outage(line):
+    with outage(line.client):
         with pytest.raises(redis.ResponseError):
             line.client.set("a", "b")
         lasts(5)
@@ -105,7 +67,7 @@ def test_out_of_memory(line: Line) -> None:
     ids = line.enqueue(5, duration_s=2)
     line.parked(5)
 
-    with full(line):
+    with full(line.client):
         with pytest.raises(redis.OutOfMemoryError):
             line.client.set("a", "b")
         lasts(5)
@@ -115,11 +77,13 @@ def test_out_of_memory(line: Line) -> None:
 
 
 @pytest.mark.parametrize("outage", [read_only, without_replicas, full])
-def test_refused_while_messages_are_fetched(line: Line, outage: Callable[[Line], AbstractContextManager[None]]) -> None:
+def test_refused_while_messages_are_fetched(
+    line: Line, outage: Callable[[redis.Redis], AbstractContextManager[None]]
+) -> None:
     """Redis begins to refuse between taking a message and noting it, and while PhotoGPT is asked: none is lost."""
     ids = line.enqueue(20)
 
-    with outage(line):
+    with outage(line.client):
         lasts(3)
 
     line.fine(ids)

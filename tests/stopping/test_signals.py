@@ -108,9 +108,11 @@ def test_another_worker_goes_on(
 
 
 def test_messages_for_later_are_given_back(
-    producer: Celery, client: redis.Redis, sandbox: SandboxProcess, own_worker: WorkerProcess
+    producer: Celery, client: redis.Redis, broker_url: str, sandbox: SandboxProcess, own_worker: WorkerProcess
 ) -> None:
     """Tick messages that a worker holds until they are due go back to the queue when it ends."""
+    if not broker_url.startswith("redis"):
+        pytest.skip("RabbitMQ itself takes back what a connection held")
     enqueue(producer, 1)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
     wait_until(lambda: client.hlen("unacked"), "a message waits in the worker")

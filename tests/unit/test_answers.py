@@ -48,9 +48,14 @@ CASES = [
     Case(400, nok("Insufficient credits"), Refused, Reason.INSUFFICIENT_CREDITS, True),
     Case(400, nok("You do not have not enough CREDITS left"), Refused, Reason.INSUFFICIENT_CREDITS, True),
     Case(400, nok("credits must be a number"), Refused, BAD, True),
+    Case(400, b"Bad Request", Refused, BAD, True),
+    Case(400, b"", Refused, BAD, True),
+    Case(400, b'["prompt"]', Refused, BAD, True),
+    Case(400, HTML, Unavailable, LOST, True),
     Case(401, nok(), Unauthorized, Reason.UNAUTHORIZED, True),
     Case(401, HTML, Unauthorized, Reason.UNAUTHORIZED, True),
     Case(402, nok(), Refused, Reason.INSUFFICIENT_CREDITS, True),
+    Case(402, b"Payment Required", Refused, Reason.INSUFFICIENT_CREDITS, True),
     Case(403, nok(), Refused, Reason.REFUSED, True),
     Case(403, nok("insufficient credits"), Refused, Reason.INSUFFICIENT_CREDITS, True),
     Case(403, HTML, Unavailable, LOST, True),
@@ -64,6 +69,7 @@ CASES = [
     Case(413, nok(), Refused, BAD, True),
     Case(413, HTML, Unavailable, LOST, True),
     Case(415, nok(), Refused, BAD, True),
+    Case(422, b"null", Refused, BAD, True),
     Case(422, nok(), Refused, BAD, True),
     Case(429, nok(), Throttled, LIMIT, True),
     Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "12"}, 12),
@@ -80,6 +86,8 @@ CASES = [
     Case(503, b"", Unavailable, LOST, False, {"Retry-After": "9"}, 9),
     Case(504, b"upstream timed out", Unavailable, LOST, False),
     Case(599, nok(), Unavailable, LOST, False),
+    Case(302, nok(), Unavailable, LOST, True),
+    Case(303, b"", Unavailable, LOST, False),
     Case(302, b"", Unavailable, LOST, True),
     Case(304, b"", Unavailable, LOST, True),
     Case(200, HTML, Unavailable, LOST, False),
@@ -114,6 +122,7 @@ def test_the_table(case: Case) -> None:
         (202, {"result": "Training triggered"}, "Training triggered"),
         (200, {"status": "OK", "message": "pong!"}, None),
         (200, {"status": 200, "result": {}}, {}),
+        (200, {"result": [float("nan"), float("-inf"), 0.5]}, [None, None, 0.5]),
         (200, {"status": None, "result": {}}, {}),
     ],
 )
@@ -131,7 +140,8 @@ def test_a_yes(status: int, envelope: dict[str, Any], result: Any) -> None:
         ({"message": ["a", "b"]}, '["a", "b"]'),
         ({"message": 7}, "7"),
         ({"error": "third place"}, "third place"),
-        ({"status": "NOK"}, "no message"),
+        ({"status": "NOK"}, '{"status": "NOK"}'),
+        ({"detail": [{"loc": ["prompt"]}]}, '{"detail": [{"loc": ["prompt"]}]}'),
         ({"message": "two\n  lines\tand a tab"}, "two lines and a tab"),
     ],
 )
@@ -140,6 +150,11 @@ def test_the_message_is_found_and_fits_one_line(envelope: dict[str, Any], said: 
     with pytest.raises(Refused) as raised:
         read_answer(400, {}, json.dumps(envelope).encode())
     assert str(raised.value) == f"PhotoGPT says 400: {said}"
+
+
+def test_a_number_beyond_all_floats_is_none() -> None:
+    """It is JSON, and Python would make it infinite, which is not."""
+    assert read_answer(200, {}, b'{"result": 1e999}') is None
 
 
 def test_a_long_body_is_cut() -> None:

@@ -7,6 +7,7 @@ failures, not for all, and `NOK` may come under any code, so nothing here trusts
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -30,6 +31,9 @@ REFUSALS = {
 }
 """Codes that mean no, for good."""
 
+IN_ANY_WORDS = frozenset({400, 402, 422})
+"""Of these, what judges a request, so that the body need not be PhotoGPT's envelope; only a page is somebody else's."""
+
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """Return `result` of an answer.
@@ -43,7 +47,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
             raise Unavailable(f"PhotoGPT's answer under {status} is not JSON: {_quote(body)}", status=status)
         if str(envelope.get("status", "OK")).upper() != "NOK":
             return envelope.get("result")
-        message = _message(envelope)
+        message = _message(envelope) or _quote(body)
         raise Refused(message, reason=_by_words(message) or Reason.REFUSED, status=status)
     raise _fault(status, headers, body, envelope)
 
@@ -63,7 +67,7 @@ def not_reached(error: requests.RequestException, *, sent: bool) -> ApiError:
 
 
 def _fault(status: int, headers: Mapping[str, str], body: bytes, envelope: dict[str, Any] | None) -> ApiError:
-    message = _message(envelope) if envelope else _quote(body)
+    message = _message(envelope) or _quote(body)
     retry_after = retry_after_of(headers)
     said = f"PhotoGPT says {status}: {message}"
     if status == 401:
@@ -74,9 +78,12 @@ def _fault(status: int, headers: Mapping[str, str], body: bytes, envelope: dict[
         return Conflict(said, status=status, retry_after=retry_after)
     if status >= 500 or status == 408:
         return Unavailable(said, status=status, retry_after=retry_after, definite=False)
-    if envelope is None:  # a proxy, a wrong base URL or a redirect: not PhotoGPT's word, and nothing was created
+    if status < 400:
+        envelope = None  # a redirect, whatever it says; only "see other" comes after something was done
+    spoken = envelope is not None or (status in IN_ANY_WORDS and not body.lstrip().startswith(b"<"))
+    if not spoken:  # a proxy, a wrong base URL or a redirect: not PhotoGPT's word, and nothing was created
         hint = "; is PHOTOGPT_BASE_URL right?" if status < 400 or status == 404 else ""
-        return Unavailable(said + hint, status=status, retry_after=retry_after, definite=True)
+        return Unavailable(said + hint, status=status, retry_after=retry_after, definite=status != 303)
     return Refused(said, reason=_by_words(message) or REFUSALS.get(status, Reason.REFUSED), status=status)
 
 
@@ -92,19 +99,25 @@ def _by_words(message: str) -> Reason | None:
 
 def _json(body: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _message(envelope: dict[str, Any]) -> str:
+def _finite(text: str) -> float | None:
+    """NaN and infinity are Python's; no receiver of a webhook could read them."""
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _message(envelope: dict[str, Any] | None) -> str | None:
     """`message` is meant for readers, `err` for logs; either may be missing."""
     for name in ("message", "err", "error"):
-        value = envelope.get(name)
+        value = (envelope or {}).get(name)
         if value:
             return _quote(value if isinstance(value, str) else json.dumps(value))
-    return "no message"
+    return None
 
 
 def _quote(text: str | bytes) -> str:

@@ -11,9 +11,11 @@ import redis
 from redis import RedisError
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
+    DataError,
     ExecAbortError,
     MasterDownError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -81,11 +83,13 @@ def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
 def refuses(error: RedisError) -> bool:
     """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
 
-    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours.
+    A script that is missing right after it was loaded tells of a server that was started again in between.
+    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours, and so
+    is what cannot be sent to it.
     """
     if not isinstance(error, ResponseError):
-        return True
-    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError
+        return not isinstance(error, DataError)
+    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError | NoScriptError
     return isinstance(error, named) or any(word in str(error) for word in REFUSALS)
 
 
@@ -131,6 +135,10 @@ class Store:
         """Whether Redis answers."""
         answer: Any = self.client.ping()
         return bool(answer)
+
+    def prove_writes(self) -> None:
+        """Write something that needs memory; raises what Redis refuses with."""
+        self.client.set(keys.PROBE, "", ex=60)
 
 
 def bodies_of(settings: Settings) -> Bodies:

@@ -15,6 +15,7 @@
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where each tenant's queue ends |
 | `photogpt:active` | sorted set | never; a member leaves when its job ends | jobs that count as active generations |
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
+| `photogpt:probe` | string | a minute | that Redis takes writes again, after it did not |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
 | `photogpt:flying` | hash | never; a field leaves when its job ends | which job a generation under way belongs to |
 | `photogpt:ended` | sorted set | never; trimmed by age | generations whose end a look of their own showed lately |
@@ -53,6 +54,7 @@ SWEEP = "photogpt:sweep:{"
 ENDPOINTS = "photogpt:endpoints"
 DELIVERED = "photogpt:webhooks:delivered"
 DEAD = "photogpt:webhooks:dead"
+PROBE = "photogpt:probe"
 
 
 class Lane(StrEnum):

@@ -33,6 +33,11 @@ class Outage:
         how = "tried again until it is back" if first else f"for {lasted:.0f} s now; still tried"
         event(self._name, f"{self._what}: {why}; {how}", warn=True)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it was away when last heard of."""
+        return bool(self._began)
+
     def over(self) -> None:
         """It is there; said once, after an outage."""
         if not self._began:

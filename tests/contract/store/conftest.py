@@ -124,8 +124,9 @@ class Line:
         return {lane for lane in Lane if self.client.zscore(keys.lane(lane), job_id) is not None}
 
     def due_in(self, lane: Lane, member: str) -> float:
-        """Return the seconds until a member comes due."""
-        return float(self.client.zscore(keys.lane(lane), member)) - self.store.clock()
+        """Return the seconds until a member comes due, by Redis itself: our copy of its clock lags by a round trip."""
+        seconds, microseconds = self.client.time()
+        return float(self.client.zscore(keys.lane(lane), member)) - float(seconds + microseconds / 1e6)
 
     def make_due(self, lane: Lane, *members: str) -> None:
         """Let time pass for some members."""
