@@ -89,7 +89,7 @@ class OnCelery(Peer):
     def enqueue(self, jobs: int) -> None:
         """Send so many tasks."""
         for _ in range(jobs):
-            self._send(request=REQUEST)
+            self._send(self.task, request=REQUEST)
 
     def finished(self) -> int:
         """Read the results of those that had none before."""
@@ -114,8 +114,8 @@ class OnCelery(Peer):
 
         wait(answers, START_S, f"{self.name} answers")
 
-    def _send(self, **kwargs: object) -> None:
-        self._pending.append(str(self._producer.send_task(self.task, kwargs=kwargs).id))
+    def _send(self, task: str, **kwargs: object) -> None:
+        self._pending.append(str(self._producer.send_task(task, kwargs=kwargs).id))
 
     def stop(self) -> None:
         """End the process and the producer."""
@@ -134,6 +134,10 @@ class Ours(OnCelery):
         del jobs
         self._launch("worker.cli.main", "worker", PHOTOGPT_JOB_POLL_INTERVAL_S=self.interval)
         self._answers()
+
+    def train(self, model_id: str) -> None:
+        """Ask for a training."""
+        self._send("photogpt.train_model", request={"modelID": model_id})
 
     def watch(self, generation_ids: list[str]) -> set[str]:
         """Write the jobs to the ledger as a worker would have."""
@@ -160,7 +164,7 @@ class Obvious(OnCelery):
         ids = random.Random(self.stage.plan.seed).sample(generation_ids, len(generation_ids))
         began = time.monotonic()
         for number, generation_id in enumerate(ids):
-            self._send(request=REQUEST, generation_id=generation_id)
+            self._send(self.task, request=REQUEST, generation_id=generation_id)
             time.sleep(max(0.0, began + self.interval * number / len(ids) - time.monotonic()))
         return set(ids)
 
