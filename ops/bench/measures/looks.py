@@ -20,7 +20,7 @@ TEXT = (
     "More jobs in flight than can be looked at in time, none of which ends; the sweep is off and the interval fixed. "
     "Over a span of seconds, GET /jobs/{id} that the sandbox counted by the processor seconds of the looking process: "
     "looks a second that one whole core would do. bare: the same with `requests`, kept-alive sessions and nothing "
-    "around it, with one thread, which is where it is quickest, and with 16."
+    "around it, with one thread or with 16, whichever is better."
 )
 PEERS_ASKED = ("bare", "obvious", "ours")
 JOBS = 3000
@@ -42,13 +42,11 @@ def _run(plan: Plan, name: str, turn: int) -> list[Run]:
     before = load()
     with Stage(plan, f"looks-{name}-{turn}", duration=FOREVER) as stage:
         if name == "bare":
-            found = [
-                Run(measure=NAME, peer=peer, numbers=_bare(stage, threads), load_before=before)
-                for peer, threads in (("bare", 1), ("bare-16", 16))
-            ]
+            tried = [_bare(stage, threads) for threads in (1, 16)]
+            numbers = max(tried, key=lambda found: float(found["looks_per_cpu_s"]))
         else:
-            found = [Run(measure=NAME, peer=name, numbers=_design(stage, name), load_before=before)]
-    return found
+            numbers = _design(stage, name)
+    return [Run(measure=NAME, peer=name, numbers=numbers, load_before=before)]
 
 
 def _bare(stage: Stage, threads: int) -> Numbers:
@@ -59,7 +57,7 @@ def _bare(stage: Stage, threads: int) -> Numbers:
     child = Child("bare", argv, env=stage.env(), log=log)
     try:
         wait(lambda: "ready" in log.read_text(), 30, "the bare loop begins")
-        return _count(stage, lambda: cpu_s(child.pid))
+        return _count(stage, lambda: cpu_s(child.pid)) | {"threads": threads}
     finally:
         child.kill()
 
@@ -103,6 +101,6 @@ def _looks(stage: Stage) -> int:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """Ours against the loop with one thread."""
+    """Ours against the loop."""
     what = "looks per second of one core, without the sweep"
     return [medians(runs, what, "looks_per_cpu_s", against="bare", target="≥ 0.6", digits=0)]
