@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
 
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 def percentile(values: Iterable[float], share: float) -> float:
     """Return the least of the values that at least `share` of them do not exceed; 0 of none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 def spread(values: list[float]) -> dict[str, float]:

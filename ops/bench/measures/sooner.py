@@ -21,9 +21,9 @@ NAME = "sooner"
 TEXT = (
     "Images: 20 at a time, lognormal durations, median 25 s, sigma 0.5, interval 5 s. Trainings: 20 to 25 minutes, "
     "interval 300 s. First some hundred (trainings: 20) from which the schedule may learn, then those that count. "
-    "Where `simulate.py` is there, it runs the scheduling code on a clock of its own; otherwise a worker runs with all times "
-    "divided (images by 5, trainings by 30), and lags are shown multiplied. Requests: all but triggers, so that a page "
-    "of GET /jobs counts, and the model that is read before its training. fixed: for the very durations that came up, "
+    "Where `simulate.py` is there, it runs the scheduling code on a clock of its own; otherwise a worker runs with all "
+    "times divided (images by 5, trainings by 30), and lags are shown multiplied. Requests: all but triggers, so that "
+    "a page of GET /jobs counts, and the model read before its training. fixed: for the very durations that came up, "
     "the lag of looks every T seconds by arithmetic, T such that as many requests are made: an ideal poller that is "
     "never late."
 )
