@@ -97,12 +97,15 @@ class Stage:
     def lags(self, among: set[str] | None = None) -> list[float]:
         """Return noticing lags: seconds from a generation's end to the GET /jobs/{id} that first told it.
 
-        Where nobody has noticed so far, the seconds that have passed since: the lag is at least that.
+        Where nobody has noticed so far, the seconds that have passed since: the lag is at least that. A failure may be
+        known from a page of GET /jobs alone, which tells its message.
         """
         now, lags = time.time(), []
         for end in self.control.ends():
             if among is None or end["jobId"] in among:
                 noticed = end["noticedAfterS"]
+                if self.plan.failing:
+                    noticed = min((at for at in (noticed, end["listedAfterS"]) if at is not None), default=None)
                 lags.append(now - end["endedAt"] if noticed is None else noticed)
         return lags
 

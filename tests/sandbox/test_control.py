@@ -129,10 +129,14 @@ def test_generations_that_cannot_be_made_are_refused(api: Api, control: SandboxC
 
 
 def test_ends_tell_what_was_noticed(api: Api, control: SandboxControl) -> None:
-    """Only what has ended; what nobody has looked at since is not noticed."""
-    seen, unseen = control.make(2, duration="0")
+    """Only what has ended; what nobody has looked at since is not noticed, nor listed what was on no page."""
+    seen, listed, unseen = control.make(3, duration="0")
     control.make(1, duration="3600")
     api.job(seen)
-    first, second = control.ends()
-    assert (first["jobId"], second["jobId"], second["noticedAfterS"]) == (seen, unseen, None)
-    assert first["noticedAfterS"] >= 0
+    control.options(page_size=3)
+    api.listed()
+    ends = {end["jobId"]: end for end in control.ends()}
+    assert list(ends) == [seen, listed, unseen]
+    assert [ends[job_id]["noticedAfterS"] is None for job_id in ends] == [False, True, True]
+    assert [ends[job_id]["listedAfterS"] is None for job_id in ends] == [True, False, False]
+    assert ends[seen]["noticedAfterS"] >= 0

@@ -5,7 +5,7 @@
 | GET /_sandbox/state | | all counts, and by default the lists; `?lists=0` leaves them out |
 | GET /_sandbox/generations | | oldest first; by `?kind=`, `?status=`, `?model=`, `?contains=` (body) |
 | POST /_sandbox/generations | `count`, and `kind`, `duration` (a law), `request` | the ids of so many new generations |
-| GET /_sandbox/ends | | of all that has ended, `jobId`, `endedAt` (epoch seconds) and `noticedAfterS` |
+| GET /_sandbox/ends | | of all that has ended, `jobId`, `endedAt` (epoch), `noticedAfterS`, `listedAfterS` |
 | GET /_sandbox/faults | | the rules in force, each with how often it matched and fired |
 | POST /_sandbox/faults | a rule, or a list of rules (see `faults.py`) | the rules in force |
 | DELETE /_sandbox/faults | | no rules |
@@ -14,9 +14,9 @@
 | POST /_sandbox/options | options by name (see `options.py`); `durations` is `{kind: law}` | those changed |
 | POST /_sandbox/reset | | everything as at the start, journal included |
 
-A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training,
-GET /models/{id}). A model's wish holds for all its trainings until it is set again. `status` ends a training that
-is under way.
+A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training, GET
+/models/{id}); `listedAfterS`, to the first page of GET /jobs that could have. A model's wish holds for all its trainings
+until it is set again. `status` ends a training that is under way.
 """
 
 import json
@@ -118,10 +118,15 @@ def _make_generations(sandbox: Sandbox, _query: dict[str, str], body: Any) -> li
 
 
 def _ends(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
-    now, told = time.time(), sandbox.counters.end_first_told
+    now, told, listed = time.time(), sandbox.counters.end_first_told, sandbox.counters.end_first_listed
     ends = ((each.id, ended_at(each)) for each in sandbox.archive.ordered)
     return [
-        {"jobId": job_id, "endedAt": at, "noticedAfterS": told[job_id] - at if job_id in told else None}
+        {
+            "jobId": job_id,
+            "endedAt": at,
+            "noticedAfterS": told[job_id] - at if job_id in told else None,
+            "listedAfterS": listed[job_id] - at if job_id in listed else None,
+        }
         for job_id, at in ends
         if at <= now
     ]

@@ -50,7 +50,7 @@ class SandboxControl:
         return made
 
     def ends(self) -> list[JsonObject]:
-        """Of every generation that has ended, `jobId`, `endedAt` and `noticedAfterS` (None: not noticed so far)."""
+        """Of every generation that has ended, `jobId`, `endedAt`, `noticedAfterS` and `listedAfterS` (or None)."""
         ends: list[JsonObject] = self._ask("GET", "ends")
         return ends
 
