@@ -15,8 +15,8 @@
 | POST /_sandbox/reset | | everything as at the start, journal included |
 
 A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training, GET
-/models/{id}); `listedAfterS`, to the first page of GET /jobs that could have. A model's wish holds for all its trainings
-until it is set again. `status` ends a training that is under way.
+/models/{id}); `listedAfterS`, to the first page of GET /jobs that could have. A model's wish holds for all its
+trainings until it is set again. `status` ends a training that is under way.
 """
 
 import json
