@@ -18,8 +18,8 @@ TEXT = (
     "has ended). Processor time: user and kernel seconds of the worker process from the first enqueue to the last end, "
     "nothing subtracted, by the number of jobs; trigger, looks, completion and Redis result included. Requests: all "
     "that the sandbox got, by jobs. Noticing lag: by the sandbox's books, from a generation's end to the first "
-    "GET /jobs/{id} that told it. A design that falls behind (a p99 lag far above the interval) looks less often than it "
-    "was told to, and seems cheaper for that."
+    "GET /jobs/{id} that told it. A design that falls behind (a p99 lag far above the interval) looks less often than "
+    "it was told to, and seems cheaper for that."
 )
 PEERS_ASKED = ("vendor", "obvious", "ours")
 
