@@ -31,7 +31,7 @@ def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: in
     """
     if len(generation_ids) <= ALONE:
         return _load(redis_url, generation_ids, interval, seed)
-    shares = max(2, os.cpu_count() or 2)
+    shares = 2 * (os.cpu_count() or 2)  # half of the time is waiting for Redis
     with ProcessPoolExecutor(shares, mp_context=get_context("spawn")) as pool:
         parts = [
             pool.submit(_load, redis_url, generation_ids[number::shares], interval, seed + number)
