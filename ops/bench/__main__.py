@@ -91,8 +91,9 @@ def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
             print(f"{line} … ", end="", flush=True)
             try:
                 found = step()
-            except (TimeoutError, RuntimeError) as error:
-                found = [Run(measure=measure.NAME, peer=_named(line), numbers={"failed": str(error)})]
+            except Exception as error:  # noqa: BLE001 - half an hour of other runs shall not be lost
+                problem = str(error) or repr(error)
+                found = [Run(measure=measure.NAME, peer=_named(line), numbers={"failed": problem})]
             runs += found
             print(f"{time.monotonic() - began:.0f} s", flush=True)
             for each in found:

@@ -44,7 +44,7 @@ def steps(plan: Plan) -> Steps:
 
 
 def _simulated() -> Callable[[Plan], list[Run]] | None:
-    """Return `simulate.sooner`: the same runs as from here, by the real scheduling code on a clock of its own."""
+    """Return `simulate.sooner`, where there is one: runs as from `_compare`, by the real code on a clock of its own."""
     try:
         found: Callable[[Plan], list[Run]] = importlib.import_module("ops.bench.simulate").sooner
     except ModuleNotFoundError:
@@ -137,7 +137,7 @@ def rows(runs: list[Run]) -> list[Row]:
     targets = {IMAGES: ("image-like, few in flight", "≤ 0.6"), TRAININGS: ("a training of 20 to 25 min", "≤ 0.3")}
     return [
         medians(
-            [run for run in runs if run.parameters["kind"] == kind],
+            [run for run in runs if run.parameters.get("kind") == kind],
             f"mean noticing lag at equal requests, s: {what}",
             "lag_mean_s",
             against="fixed",
@@ -145,5 +145,5 @@ def rows(runs: list[Run]) -> list[Row]:
             digits=2,
         )
         for kind, (what, target) in targets.items()
-        if any(run.parameters["kind"] == kind for run in runs)
+        if any(run.parameters.get("kind") == kind for run in runs)
     ]
