@@ -13,15 +13,15 @@ from ops.bench.stage import Stage, wait
 
 NAME = "parked"
 TEXT = (
-    "A worker does 100 jobs to their end, so that its threads and connections exist; then it gets many that last an "
-    "hour, all the way through its producer's queue, with an interval so long (a minute for 10,000) that looking "
-    "saturates no design. Worker memory: resident bytes 5 s after the last one was triggered, less those before the "
+    "A worker gets 500 jobs, so that its threads and connections exist; then many more, all the way through its "
+    "producer's queue. All last an hour, and the first look is ten minutes away: they do nothing but wait. Worker "
+    "memory: resident bytes once the last one is triggered and the broker's queue is empty, less those before the "
     "first was enqueued, for every 10,000. Redis: used_memory less client and append-only-file buffers, after less "
     "before, by jobs: broker, result backend, ledger and event streams together."
 )
 PEERS_ASKED = ("obvious", "ours")
-WARM = 100
-LOOKS_PER_S = 150.0
+WARM = 500
+INTERVAL_S = 600.0
 REST_S = 5.0
 
 
@@ -33,8 +33,8 @@ def steps(plan: Plan) -> Steps:
 
 def _run(plan: Plan, name: str) -> list[Run]:
     before = load()
-    with Stage(plan, f"parked-{name}", duration="0.5") as stage:
-        peer = PEERS[name](stage, interval=plan.parked / LOOKS_PER_S, PHOTOGPT_SCHEDULE="fixed")
+    with Stage(plan, f"parked-{name}", duration="3600") as stage:
+        peer = PEERS[name](stage, interval=INTERVAL_S, PHOTOGPT_SCHEDULE="fixed")
         try:
             peer.start()
             return [_measure(plan, peer, stage, before)]
@@ -43,22 +43,17 @@ def _run(plan: Plan, name: str) -> list[Run]:
 
 
 def _measure(plan: Plan, peer: Peer, stage: Stage, before: list[float]) -> Run:
-    peer.enqueue(WARM)
-    wait(lambda: peer.finished() >= WARM, plan.limit_s, "the first jobs have ended")
-    time.sleep(REST_S)
+    _enqueue(plan, peer, stage, WARM)
     memory, redis_bytes = peer.resident(), stage.redis_bytes()
-    stage.control.options(durations={"image": "3600"})
     began = time.monotonic()
-    peer.enqueue(plan.parked)
-    wait(lambda: _created(stage) >= WARM + plan.parked, plan.limit_s, f"{plan.parked} jobs are triggered")
-    triggered = time.monotonic() - began
-    time.sleep(REST_S)
+    _enqueue(plan, peer, stage, plan.parked)
+    triggered = time.monotonic() - began - REST_S
     grown, stored = peer.resident() - memory, stage.redis_bytes() - redis_bytes
     return Run(
         measure=NAME,
         peer=peer.name,
         load_before=before,
-        parameters={"jobs": plan.parked, "interval_s": round(peer.interval, 1)},
+        parameters={"jobs": plan.parked, "interval_s": INTERVAL_S},
         numbers={
             "created": _created(stage),
             "worker_mb_per_10000": round(grown / 1e6 * 10_000 / plan.parked, 1),
@@ -66,6 +61,15 @@ def _measure(plan: Plan, peer: Peer, stage: Stage, before: list[float]) -> Run:
             "triggers_per_s": round(plan.parked / triggered, 1),
         },
     )
+
+
+def _enqueue(plan: Plan, peer: Peer, stage: Stage, jobs: int) -> None:
+    """Enqueue, and wait until all of it has been triggered, is out of the broker's queue, and has come to rest."""
+    wanted = _created(stage) + jobs
+    peer.enqueue(jobs)
+    wait(lambda: _created(stage) >= wanted, plan.limit_s, f"{jobs} jobs are triggered")
+    wait(lambda: stage.redis.llen("celery") == 0, plan.limit_s, "the broker's queue is empty")
+    time.sleep(REST_S)
 
 
 def _created(stage: Stage) -> int:
