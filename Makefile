@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up chaos bench-webhooks format browser clean
+.PHONY: help demo test check up chaos bench bench-webhooks format browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -34,6 +34,9 @@ test: $(VENV)/.dev browser ## all tests, on real parts
 
 chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then audit the books
 	@$(BIN)/python -m tests.chaos.driver --seconds 120 --jobs 300 $(CHAOS)
+
+bench: $(VENV)/.dev ## this beside its alternatives, half an hour; BENCH=--quick: three minutes
+	@$(BIN)/python -m ops.bench $(BENCH)
 
 bench-webhooks: $(VENV)/.dev ## does a dead or dripping receiver delay the good ones? two minutes of load
 	@$(BIN)/python ops/bench/receivers.py $(BENCH)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 
 from tests.sandbox.conftest import Api
 from worker.sandbox.remote import SandboxControl
@@ -106,3 +107,36 @@ def test_an_unknown_control_is_told(control: SandboxControl) -> None:
     """It is 404, as everywhere."""
     with pytest.raises(ValueError, match="No such control"):
         control._ask("GET", "nothing")
+
+
+def test_many_generations_are_made_at_once(api: Api, control: SandboxControl) -> None:
+    """Each is a job like any other: listed, looked at, counted."""
+    made = control.make(3, duration="0") + control.make(2, duration="3600", kind="video")
+    assert [job["jobId"] for job in api.listed()["jobs"]] == made[::-1]
+    assert [api.job(job_id)["status"].lower() == "success" for job_id in made] == [True] * 3 + [False] * 2
+    state = control.state(lists=False)
+    assert (state["created"], state["active"]) == ({"image": 3, "video": 2}, 2)
+
+
+@pytest.mark.parametrize(
+    "body", [{"count": 1, "kind": "training"}, {"count": 1, "duration": "soon"}, {"colour": 1}, {}]
+)
+def test_generations_that_cannot_be_made_are_refused(api: Api, control: SandboxControl, body: dict[str, Any]) -> None:
+    """With 400, and nothing is made."""
+    answer = requests.post(api.base_url.replace("/api", "/_sandbox/generations"), json=body, timeout=5)
+    assert answer.status_code == 400
+    assert control.generations() == []
+
+
+def test_ends_tell_what_was_noticed(api: Api, control: SandboxControl) -> None:
+    """Only what has ended; what nobody has looked at since is not noticed, nor listed what was on no page."""
+    seen, listed, unseen = control.make(3, duration="0")
+    control.make(1, duration="3600")
+    api.job(seen)
+    control.options(page_size=3)
+    api.listed()
+    ends = {end["jobId"]: end for end in control.ends()}
+    assert list(ends) == [seen, listed, unseen]
+    assert [ends[job_id]["noticedAfterS"] is None for job_id in ends] == [False, True, True]
+    assert [ends[job_id]["listedAfterS"] is None for job_id in ends] == [True, False, False]
+    assert ends[seen]["noticedAfterS"] >= 0

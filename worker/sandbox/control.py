@@ -4,6 +4,8 @@
 | --- | --- | --- |
 | GET /_sandbox/state | | all counts, and by default the lists; `?lists=0` leaves them out |
 | GET /_sandbox/generations | | oldest first; by `?kind=`, `?status=`, `?model=`, `?contains=` (body) |
+| POST /_sandbox/generations | `count`, and `kind`, `duration` (a law), `request` | the ids of so many new generations |
+| GET /_sandbox/ends | | of all that has ended, `jobId`, `endedAt` (epoch), `noticedAfterS`, `listedAfterS` |
 | GET /_sandbox/faults | | the rules in force, each with how often it matched and fired |
 | POST /_sandbox/faults | a rule, or a list of rules (see `faults.py`) | the rules in force |
 | DELETE /_sandbox/faults | | no rules |
@@ -12,9 +14,9 @@
 | POST /_sandbox/options | options by name (see `options.py`); `durations` is `{kind: law}` | those changed |
 | POST /_sandbox/reset | | everything as at the start, journal included |
 
-A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training,
-GET /models/{id}). A model's wish holds for all its trainings until it is set again. `status` ends a training that
-is under way.
+A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training, GET
+/models/{id}); `listedAfterS`, to the first page of GET /jobs that could have. A model's wish holds for all its
+trainings until it is set again. `status` ends a training that is under way.
 """
 
 import json
@@ -28,6 +30,7 @@ from worker.sandbox.answers import Answer, nok, ok, rfc3339
 from worker.sandbox.durations import parse_law
 from worker.sandbox.faults import parse_rules
 from worker.sandbox.sandbox import Sandbox, new_id
+from worker.sandbox.triggers import make_generations
 from worker.sandbox.wishes import Wish, parse_wish
 from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at
 
@@ -104,6 +107,31 @@ def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObj
     }
 
 
+def _make_generations(sandbox: Sandbox, _query: dict[str, str], body: Any) -> list[str]:
+    unknown = set(body) - {"count", "kind", "duration", "request"}
+    if unknown:
+        raise ValueError(f"generations are not made by {', '.join(sorted(unknown))}")
+    kind = str(body.get("kind", "image"))
+    law = parse_law(str(body["duration"])) if "duration" in body else sandbox.options.durations[kind]
+    request: JsonObject = body.get("request", {"modelID": "nanobanana", "prompt": "made by the control API"})
+    return make_generations(sandbox, kind, request, law, int(body["count"]))
+
+
+def _ends(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
+    now, told, listed = time.time(), sandbox.counters.end_first_told, sandbox.counters.end_first_listed
+    ends = ((each.id, ended_at(each)) for each in sandbox.archive.ordered)
+    return [
+        {
+            "jobId": job_id,
+            "endedAt": at,
+            "noticedAfterS": told[job_id] - at if job_id in told else None,
+            "listedAfterS": listed[job_id] - at if job_id in listed else None,
+        }
+        for job_id, at in ends
+        if at <= now
+    ]
+
+
 def _show_faults(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
     return sandbox.faults.as_json()
 
@@ -165,6 +193,8 @@ def _reset(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> None:
 _CONTROLS: dict[tuple[str, str], Control] = {
     ("GET", "state"): _state,
     ("GET", "generations"): _generations,
+    ("POST", "generations"): _make_generations,
+    ("GET", "ends"): _ends,
     ("GET", "faults"): _show_faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,

@@ -18,6 +18,8 @@ class Counters:
     """GET /jobs/{id} by job id, and GET /models/{id} by model id."""
     end_first_told: dict[str, float] = field(default_factory=dict)
     """By job id, when its end was first told by GET /jobs/{id} (or GET /models/{id} for a training)."""
+    end_first_listed: dict[str, float] = field(default_factory=dict)
+    """By job id, when a page of GET /jobs first had it as ended."""
     trainings: Counter[str] = field(default_factory=Counter)
     auth_failures: int = 0
     rate_limited: int = 0
@@ -27,6 +29,10 @@ class Counters:
     def told(self, job_id: str, at: float) -> None:
         """Notes that the end of a job was told."""
         self.end_first_told.setdefault(job_id, at)
+
+    def listed(self, job_id: str, at: float) -> None:
+        """Notes that a page had a job as ended."""
+        self.end_first_listed.setdefault(job_id, at)
 
     def as_json(self) -> JsonObject:
         """The totals, without the lists by job."""

@@ -60,6 +60,9 @@ def list_jobs(sandbox: Sandbox, request: Request) -> Answer:
     cursor = _cursor(sandbox, request, as_of)
     size = action.page_size or sandbox.options.page_size
     page, skip = _page(sandbox, cursor, size, action)
+    for generation in page:
+        if as_of >= ended_at(generation):
+            sandbox.counters.listed(generation.id, request.now)
     jobs = [_entry(generation, action, as_of) for generation in page]
     result: JsonObject = {"jobs": jobs}
     if skip < cursor.high - cursor.low:

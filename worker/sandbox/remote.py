@@ -17,6 +17,7 @@ from worker.sandbox.options import DEFAULT_KEY
 from worker.sandbox.world import JsonObject
 
 _START_S = 30.0
+_MADE_AT_ONCE = 5000
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +40,19 @@ class SandboxControl:
         """Generations, oldest first, by `kind`, `status`, `model` or `contains`."""
         generations: list[JsonObject] = self._ask("GET", "generations", query=query)
         return generations
+
+    def make(self, count: int, *, duration: str, **more: Any) -> list[str]:
+        """Makes many generations at once, a few thousand to a request; `kind` and `request` are taken too."""
+        made: list[str] = []
+        while len(made) < count:
+            body = {"count": min(_MADE_AT_ONCE, count - len(made)), "duration": duration, **more}
+            made += self._ask("POST", "generations", body)
+        return made
+
+    def ends(self) -> list[JsonObject]:
+        """Of every generation that has ended, `jobId`, `endedAt`, `noticedAfterS` and `listedAfterS` (or None)."""
+        ends: list[JsonObject] = self._ask("GET", "ends")
+        return ends
 
     def faults(self, rules: JsonObject | Sequence[JsonObject]) -> list[JsonObject]:
         """Puts rules in force behind those there are; returns all."""

@@ -1,0 +1,154 @@
+"""`make bench`: run the measures, write the raw numbers, the plots and the table."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ops.bench import machine, plots, report
+from ops.bench.measures import cpu, ladder, looks, parked, sooner, webhook
+from ops.bench.plan import Measure, Plan, Run
+
+MEASURES: tuple[Measure, ...] = (cpu, ladder, looks, sooner, parked, webhook)
+IN_QUICK = ("cpu", "looks", "parked", "webhook")
+RESULTS = Path(__file__).parent / "results"
+README = machine.ROOT / "README.md"
+PEERS = ("vendor", "obvious", "ours")
+FULL: dict[str, Any] = {
+    "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)},
+    "peers": PEERS,
+}
+QUICK: dict[str, Any] = {
+    "jobs": 150,
+    "repeats": 1,
+    "interval": 2.0,
+    "duration": "lognormal:6:0.4",
+    "ladder": {"obvious": (500, 1000), "ours": (500, 1000, 2000)},
+    "endings": 100,
+    "window_s": 8.0,
+    "parked": 1000,
+    "looking_s": 4.0,
+    "few": 60,
+    "peers": PEERS,
+}
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    names = [measure.NAME for measure in MEASURES]
+    parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"2 to 3 minutes: {', '.join(IN_QUICK)}, all of it small")
+    parser.add_argument("--only", action="append", choices=names, help="this measure; repeatable")
+    parser.add_argument("--peers", action="append", choices=PEERS, help="this design; repeatable")
+    parser.add_argument("--jobs", type=int, help="enqueued at once (cpu)")
+    parser.add_argument("--repeats", type=int, help="runs of each design, in turn with the others (cpu, looks)")
+    parser.add_argument("--interval", type=float, help="seconds between two looks")
+    parser.add_argument("--duration", help="of a generation: 25, bimodal:10:60:0.2, lognormal:15:1.2, exp:20, …")
+    parser.add_argument(
+        "--failing", action="store_true", help="every generation fails; with a constant --duration at once"
+    )
+    parser.add_argument("--page-size", type=int, help="entries on a page of GET /jobs")
+    parser.add_argument("--parked", type=int, help="jobs that wait while memory is read (parked)")
+    parser.add_argument("--ladder", help="jobs in flight of ours, rung by rung: 1000,5000")
+    parser.add_argument("--few", type=int, help="jobs to learn from, and as many to measure (sooner)")
+    parser.add_argument("--limit", dest="limit_s", type=float, help="seconds after which a run is given up")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--out", type=Path, help="folder for raw numbers and plots")
+    parser.add_argument(
+        "--readme", action="store_true", help="put the table into the README also if this is no full run"
+    )
+    parser.add_argument("--render", type=Path, help="run nothing: table and plots from this file of raw numbers")
+    return parser.parse_args(argv)
+
+
+def planned(asked: argparse.Namespace, folder: Path) -> Plan:
+    """Return what is asked for, over what is usual."""
+    given = {name: value for name, value in vars(asked).items() if value is not None}
+    plan = Plan(folder=folder, **(QUICK if asked.quick else FULL))
+    wanted = ("jobs", "repeats", "interval", "duration", "failing", "page_size", "parked", "few", "limit_s", "seed")
+    plan = replace(plan, **{name: given[name] for name in wanted if name in given})
+    if asked.peers:
+        plan = replace(plan, peers=tuple(asked.peers))
+    if asked.ladder:
+        plan = replace(plan, ladder={**plan.ladder, "ours": tuple(int(rung) for rung in asked.ladder.split(","))})
+    return plan
+
+
+def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
+    """Run all of it; a run that comes to no end is written down as such."""
+    runs: list[Run] = []
+    for measure in measures:
+        for line, step in measure.steps(plan):
+            began = time.monotonic()
+            print(f"{line} … ", end="", flush=True)
+            try:
+                found = step()
+            except Exception as error:  # noqa: BLE001 - half an hour of other runs shall not be lost
+                problem = str(error) or repr(error)
+                found = [Run(measure=measure.NAME, peer=_named(line), numbers={"failed": problem})]
+            runs += found
+            print(f"{time.monotonic() - began:.0f} s", flush=True)
+            for each in found:
+                print(f"  {each.peer}: {each.numbers}", flush=True)
+    return runs
+
+
+def _named(line: str) -> str:
+    return next((peer for peer in PEERS if peer in line), "bare")
+
+
+def write(numbers_text: str, folder: Path, *, readme: bool) -> str:
+    """Write raw numbers, plots and, if asked, the README; return the table."""
+    numbers, runs = report.parse(numbers_text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "numbers.json").write_text(numbers_text, encoding="utf-8")
+    drawn = plots.draw(runs, _bars(runs), numbers["plan"]["interval"] + ladder.MARGIN_S)
+    for name, text in drawn.items():
+        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+    inside = folder.resolve().is_relative_to(machine.ROOT)
+    where = folder.resolve().relative_to(machine.ROOT) if inside else folder
+    table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in drawn])
+    if readme and not report.insert(README, table):
+        print(f"{README} has no {report.BEGIN} … {report.END}: the table is not put there")
+    return table
+
+
+def _bars(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    for name, number in (("cpu", "cpu_ms_per_job"), ("requests", "requests_per_job")):
+        for peer in PEERS:
+            values = [
+                r.numbers[number] for r in runs if r.measure == cpu.NAME and r.peer == peer and number in r.numbers
+            ]
+            if values:
+                found.setdefault(name, []).append((peer, statistics.median(values)))
+    return found
+
+
+def main(argv: list[str]) -> None:
+    """Run what the command line says."""
+    asked = parse(argv)
+    folder = asked.out or (RESULTS / "quick" if asked.quick else RESULTS)
+    whole = not (asked.quick or asked.only or asked.peers)
+    if asked.render:
+        print(write(asked.render.read_text(encoding="utf-8"), folder, readme=asked.readme))
+        return
+    names = asked.only or (IN_QUICK if asked.quick else [measure.NAME for measure in MEASURES])
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    with tempfile.TemporaryDirectory(prefix="photogpt-bench-") as temporary:
+        plan = planned(asked, Path(temporary))
+        runs = run(plan, [measure for measure in MEASURES if measure.NAME in names])
+    text = report.raw(plan, machine.describe(), runs, argv=argv, began=began)
+    print(write(text, folder, readme=asked.readme or whole))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

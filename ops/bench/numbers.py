@@ -1,0 +1,23 @@
+"""Averages and percentiles."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the least of the values that at least `share` of them do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return mean, median, p99 and how many there are."""
+    return {
+        "mean": round(statistics.fmean(values), 4) if values else 0.0,
+        "p50": round(percentile(values, 0.5), 4),
+        "p99": round(percentile(values, 0.99), 4),
+        "count": len(values),
+    }
