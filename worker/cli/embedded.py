@@ -51,7 +51,8 @@ class EmbeddedValkey:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            "stream-node-max-bytes": "512",  # ops/valkey.conf says why
+            "stream-node-max-bytes": "256",  # ops/valkey.conf says why
+            "hash-max-listpack-value": "4096",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

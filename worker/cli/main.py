@@ -18,6 +18,7 @@ COMMANDS = {
     "watch": "Watch jobs live.",
     "jobs": "List recent jobs.",
     "show": "Show all that is known of one job.",
+    "schedule": "Show when jobs are looked at, and why.",
     "cancel": "Stop looking at a job.",
     "replay": "Enqueue afresh what failed, expired or was canceled.",
     "webhooks": "Webhooks: list, resend, recover; endpoints and keys; a receiver to try.",

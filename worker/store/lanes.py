@@ -116,6 +116,11 @@ class Lanes:
             self._scripts.watch(keys=watched, args=[GAPS[lane]], client=pipeline)
         return [found for lane, answer in zip(asked, pipeline.execute(), strict=True) for found in wake(lane, answer)]
 
+    def due(self, lane: Lane, member: str) -> float | None:
+        """Return the seconds until a member comes due, below 0 if it is overdue; None if it is not in the lane."""
+        answer: Any = self._scripts.due(keys=[keys.lane(lane)], args=[member])
+        return None if answer is None else float(answer)
+
     def sizes(self) -> dict[Lane, int]:
         """Return how many members each lane has."""
         pipeline = self._client.pipeline(transaction=False)

@@ -28,6 +28,7 @@ class Scripts:
         self.advance = load("advance", "telling")
         self.attempted = load("attempted", "health", "ending")
         self.claim = load("claim")
+        self.due = load("due")
         self.enter = load("enter", "health", "put_off")
         self.finish = load("finish", "telling", "learning")
         self.give_back = load("give_back", "fair")
