@@ -21,6 +21,7 @@ from worker.store.codec import dumps
 from worker.store.connection import Store, open_store
 from worker.store.records import Accepted
 
+OLD_S = 3600.0  # they stand for jobs that have been under way for so long
 ALONE = 2000  # so many do not pay for processes
 
 
@@ -63,7 +64,7 @@ def _advance(store: Store, job: Job, generation_id: str, look_after: float) -> b
     """Write down that PhotoGPT took the job and works on it; False if a worker has asked PhotoGPT for another one."""
     if store.jobs.intend(job) is None:
         return False
-    if store.jobs.submitted(job, Submitted(generation_id), look_after=look_after) is None:
+    if store.jobs.submitted(job, Submitted(generation_id), look_after=look_after, patient_s=OLD_S) is None:
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
     return store.jobs.running(submitted, look_after=look_after) is not None

@@ -21,7 +21,7 @@ from ops.bench.numbers import spread
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
 from worker.domain.schedule import Limits, Schedule, bin_of, learn
-from worker.domain.sweeping import FEW_CANARIES, Sweeping, reach
+from worker.domain.sweeping import SETTLING, Sweeping, canaries, reach
 from worker.pipeline.poll import JITTER
 from worker.store.sweeps import DRAWN
 
@@ -124,9 +124,10 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes
     period = max(IMAGES.interval_s, sweep_s)
+    one_of = canaries(replace(known, confirmed=SETTLING), in_flight)
     looks, lags = 0, []
     for duration in durations:
-        if duration < far and dice.random() > 1 / FEW_CANARIES:
+        if duration < far and dice.random() > 1 / one_of:
             age, count = duration + dice.random() * period, 1
         else:
             age, count = noticed(schedule, duration, dice, age=min(far, duration))

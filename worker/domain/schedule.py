@@ -21,7 +21,7 @@ SPREAD = 3  # bins to either side over which one duration is smoothed: a few doz
 RIPE = 3  # times the duration that nearly all stay below: a younger history has missed the long ones
 PATIENT = 0.95  # of all durations
 EARLY, EARLY_PART = 0.005, 0.7  # before this part of the duration that so few stay below, nobody expects an end
-PATIENT_INTERVALS = 24  # the same, in intervals, where nothing is known
+PATIENT_INTERVALS = 12  # the same, in intervals, where nothing is known
 FINEST = 40  # halvings of the search for the price of a look
 
 
@@ -55,7 +55,7 @@ class Schedule:
     #: The count at each age; beyond the last one, one look every `interval_s`.
     counts: tuple[float, ...]
     interval_s: float
-    #: The age by which nearly all have ended; whoever is older is looked at singly, whatever a list says.
+    #: The age by which nearly all have ended: whoever is older gets a look of its own, whatever a list says.
     patient_s: float
     #: The age before which none has ended yet, give or take; 0 if that is not known.
     early_s: float = 0.0

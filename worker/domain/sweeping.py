@@ -18,6 +18,7 @@ WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that i
 PAGE_SIZE = 20.0  # believed until a page was seen
 SETTLING = 30  # confirmations by canaries after which fewer of them are sent
 CANARIES, FEW_CANARIES = 32, 256  # one of so many generations is looked at singly, whatever the list says
+MOST_CANARIES = 64  # under way at once
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
 HOLD = 2.2  # intervals for which a generation under way is put off: until the sweep after next
@@ -74,9 +75,13 @@ def reach(ages: Sequence[float], under_way: int, known: Sweeping) -> float | Non
     return best
 
 
-def is_canary(generation_id: str, known: Sweeping) -> bool:
+def canaries(known: Sweeping, under_way: int) -> int:
+    """Return of how many generations one is a canary."""
+    return max(FEW_CANARIES if known.confirmed >= SETTLING else CANARIES, under_way // MOST_CANARIES)
+
+
+def is_canary(generation_id: str, one_of: int) -> bool:
     """Whether a generation is looked at singly although the list shows it: so that a list that lies is found out."""
-    one_of = FEW_CANARIES if known.confirmed >= SETTLING else CANARIES
     return crc32(generation_id.encode()) % one_of == 0
 
 

@@ -27,7 +27,7 @@ TRIGGERS = {
     Kind.UPSCALE: "/images/upscaling",
     Kind.VIDEO: "/videos/generation",
 }
-MOST_PAGES = 200  # of one listing; a list that never ends is not believed
+MOST_PAGES = 2000  # of one listing; a list that never ends is not believed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

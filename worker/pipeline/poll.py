@@ -49,11 +49,11 @@ def wait_before_look(services: Services, job: Job, at: float) -> float:
     age = max(0.0, at - job.submitted_at) if job.submitted_at is not None else 0.0
     gap = services.store.schedules.of(job).next_age(age) - age
     if job.submitted_at is None and job.kind is not Kind.TRAINING:
-        gap = max(gap, _swept_by(services, at))
+        gap = max(gap, swept_by(services, at))
     return max(0.0, min(jittered(gap, spread=JITTER, chance=services.chance.random()), job.deadline_at - at))
 
 
-def _swept_by(services: Services, at: float) -> float:
+def swept_by(services: Services, at: float) -> float:
     """Return the age by which a sweep will have seen a young generation, seconds; 0 if sweeps are not worth while."""
     known = services.store.sweeps.known() if services.settings.sweep else None
     if known is None or not known.reach_s:

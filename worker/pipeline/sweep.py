@@ -13,7 +13,7 @@ from threading import Lock
 from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, epoch, type_json
-from worker.domain.sweeping import HOLD, LEAST, Sweeping, distrust_s, is_canary, reach
+from worker.domain.sweeping import HOLD, LEAST, Sweeping, canaries, distrust_s, is_canary, reach
 from worker.pipeline.poll import KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
 from worker.services import Services
 from worker.store.sweeps import Entry, Swept
@@ -21,6 +21,7 @@ from worker.telemetry.logs import event
 
 LONGEST_S = 30.0  # of one sweep; what it has not read by then is left to single looks
 SHORTEST_PAUSE_S = 0.2  # between two sweeps
+PAGE_S = 0.01  # of one page, until a sweep was timed
 SLICE_PAGES = 10  # a window that takes more is read in slices, some at once
 MOST_SLICES, AT_ONCE = 64, 4
 CHUNK = 500  # entries of one script
@@ -35,6 +36,8 @@ class Reading:
     services: Services
     known: Sweeping
     put_off_s: float
+    #: Of so many generations one is a canary.
+    one_of: int
     #: Pages after which it is not worth going on.
     most_pages: float
     ends: float
@@ -77,14 +80,15 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     reading = Reading(
         services=services,
         known=known,
-        put_off_s=HOLD * max(interval, known.seconds),
+        one_of=canaries(known, under_way),
+        put_off_s=HOLD * max(interval, known.seconds, _expected_s(known, under_way)),
         most_pages=OVERSPENT * under_way,
         ends=began + LONGEST_S,
     )
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
     early = 0.0 if known.offset_s is None else services.store.schedules.early_s
     end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
-    fault = _read_all(reading, start, end)
+    fault = _read_all(reading, _slices(known, start, end, [at - age for age in ages if age <= far], under_way))
     learned = _learned(
         reading, at=at, ages=(early, far), window_s=min(end, at) - start, seconds=time.monotonic() - began
     )
@@ -96,14 +100,24 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     )
 
 
-def _read_all(reading: Reading, start: float, end: float) -> ApiError | None:
-    """Read the window, in slices if it is long; return what broke it off."""
-    known = reading.known
-    pages = (known.density or 0.0) * (end - start) / known.page_size
-    count = min(MOST_SLICES, max(1, math.ceil(pages / SLICE_PAGES)))
-    edges = [start + (end - start) * number / count for number in range(count)] + [end]
-    slices = list(pairwise(edges))[::-1]  # the youngest first: most of them end soon
-    with ThreadPoolExecutor(min(AT_ONCE, count), thread_name_prefix="sweep") as pool:
+def _expected_s(known: Sweeping, under_way: int) -> float:
+    """Return how long a sweep may take of which nothing is known yet."""
+    return 0.0 if known.seconds else PAGE_S * under_way / known.page_size
+
+
+def _slices(known: Sweeping, start: float, end: float, begun: list[float], under_way: int) -> list[tuple[float, float]]:
+    """Cut a window into slices of about as many generations each, the youngest first: most of them end soon."""
+    entries = known.density * (end - start) if known.density else under_way
+    count = min(MOST_SLICES, max(1, math.ceil(entries / known.page_size / SLICE_PAGES)))
+    ordered = sorted(begun)
+    inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
+    edges = [start, *sorted(edge for edge in inner if start < edge < end), end]
+    return list(pairwise(edges))[::-1]
+
+
+def _read_all(reading: Reading, slices: list[tuple[float, float]]) -> ApiError | None:
+    """Read the slices, some at once; return what broke it off."""
+    with ThreadPoolExecutor(min(AT_ONCE, len(slices)), thread_name_prefix="sweep") as pool:
         faults = list(pool.map(lambda window: _read(reading, *window), slices))
     return next((fault for fault in faults if fault is not None), None)
 
@@ -152,7 +166,7 @@ def _entry(reading: Reading, shown: type_json) -> Entry:
     name, status = str(shown["jobId"]), str(shown.get("status", "")).strip().lower()
     if status in {"success", "failed"}:
         return Entry(name, "ended", between(shown.get("createdAt"), shown.get("updatedAt")))
-    if status not in UNFINISHED or is_canary(name, reading.known):
+    if status not in UNFINISHED or is_canary(name, reading.one_of):
         return Entry(name, "see")
     return Entry(name, "working" if status == "running" else "put off")
 

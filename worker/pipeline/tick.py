@@ -17,7 +17,7 @@ from worker.domain.job import Ending, Job, JobState
 from worker.domain.reason import Reason
 from worker.pipeline.complete import complete, resume
 from worker.pipeline.deliver import deliver
-from worker.pipeline.poll import look, wait_before_look
+from worker.pipeline.poll import look, swept_by, wait_before_look
 from worker.pipeline.sweep import LONGEST_S, sweep
 from worker.pipeline.trigger import trigger
 from worker.services import Services
@@ -33,6 +33,7 @@ BURST = 128  # members of one claim at most; a full one wakes the next tick at o
 MARGIN_S = 5.0  # of a lease beyond the longest call
 STAY_S = 3.0  # a tick goes on for this long while its lane comes due again and again
 NEAR_S = 0.5  # and waits for so long itself; for longer, its message does
+SWEPT_S = 0.4  # the pause between two full claims of generations while sweeps go on
 BUSY_S = 0.25  # a tick that finds no thread free comes back after this long, to this worker or another
 BUSY_QUICK_S = 0.05  # the same where calls are short
 BROKEN_S = 1.0  # a job whose handling raised is tried again after this long, and longer each time
@@ -90,7 +91,9 @@ def _tick(services: Services, lane: Lane, token: str) -> Wake | None:
         crew.release(room - claimed)
     if claimed < room:
         return next(iter(claim.wakes), None)
-    services.send(claim.wakes)  # a backlog: for whichever worker has a thread free
+    # a backlog: for whichever worker has a thread free; a sweep may see to most of it, if it is let
+    wait = SWEPT_S if lane is Lane.JOBS and swept_by(services, services.store.clock()) else 0.0
+    services.send(replace(found, delay=max(found.delay, wait)) for found in claim.wakes)
     return None
 
 

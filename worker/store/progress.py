@@ -67,7 +67,8 @@ class Progress(Records):
             job: as it was claimed.
             taken: what PhotoGPT said.
             look_after: seconds until the first look.
-            patient_s: age from which it is looked at singly, whatever the list of jobs says; 0 for always.
+            patient_s: age at which it gets a look of its own, whatever the list of jobs says; after each such look the
+                list is believed for as long again.
             told: what Celery shall show.
         """
         return self._advance(

@@ -30,6 +30,9 @@ for i = 4, #KEYS do
     if ARGV[a + 4] == '1' and not terminal(state) then
       redis.call('HINCRBY', KEYS[i], 'polls', 1)
       redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
+      -- the list of jobs is believed about it for as long again as it has been under way
+      local flown = redis.call('HGET', KEYS[i], 'flown_at')
+      if flown then redis.call('HSET', KEYS[i], 'patient_at', seconds(2 * at - tonumber(flown))) end
     end
     if ARGV[a + 5] ~= '0' then
       redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')

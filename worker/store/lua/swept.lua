@@ -20,7 +20,7 @@ for i = 1, tonumber(ARGV[6]) do
       forward = forward + redis.call('ZADD', KEYS[1], 'XX', 'LT', 'CH', seconds(at), id)
     elseif says ~= 'see' then
       local known = redis.call('HMGET', job, 'state', 'patient_at')
-      if at < tonumber(known[2] or 'inf') then  -- a list may be wrong about one: who is old gets looks of its own
+      if at < tonumber(known[2] or 'inf') then  -- a list may be wrong about one: at times it gets a look of its own
         redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(at + tonumber(ARGV[3])), id)
       end
       if says == 'working' and known[1] == 'submitted' then running[#running + 1] = id end
