@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from ops.bench import machine, plots, report
-from ops.bench.measures import cpu, ladder, looks, parked, sooner, webhook
+from ops.bench.measures import cpu, ladder, looks, parked, share, sooner, webhook
 from ops.bench.plan import Measure, Plan, Run
 
-MEASURES: tuple[Measure, ...] = (cpu, ladder, looks, sooner, parked, webhook)
+MEASURES: tuple[Measure, ...] = (cpu, ladder, looks, sooner, parked, webhook, share)
 IN_QUICK = ("cpu", "looks", "parked", "webhook")
 RESULTS = Path(__file__).parent / "results"
 README = machine.ROOT / "README.md"
 PEERS = ("vendor", "obvious", "ours")
 FULL: dict[str, Any] = {
-    "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)},
+    "ladder": {"obvious": (500, 1000), "ours": (1000, 10_000, 100_000)},
     "peers": PEERS,
 }
 QUICK: dict[str, Any] = {

@@ -124,16 +124,38 @@ class OnCelery(Peer):
 
 
 class Ours(OnCelery):
-    """`photogpt-worker worker`, one process."""
+    """`photogpt-worker worker`, one process unless the plan says more."""
 
     name = "ours"
     task = "photogpt.generate_image"
+    others: tuple[Child, ...] = ()
 
     def start(self, jobs: int = 0) -> None:
         """Start a worker as it comes; it is told the interval, and to log warnings only, as the other one does."""
         del jobs
-        self._launch("worker.cli.main", "worker", PHOTOGPT_JOB_POLL_INTERVAL_S=self.interval)
-        self._answers()
+        started: list[Child] = []
+        for _ in range(self.stage.plan.workers):
+            self._launch("worker.cli.main", "worker", PHOTOGPT_JOB_POLL_INTERVAL_S=self.interval)
+            started += [self._running()]
+        self.others = tuple(started[:-1])
+        wait(self._all_answer, START_S, f"{len(started)} workers answer")
+
+    def _all_answer(self) -> bool:
+        return len(self._producer.control.ping(timeout=0.5) or ()) == self.stage.plan.workers
+
+    def each_cpu_s(self) -> list[float]:
+        """Return the processor seconds of every process."""
+        return [cpu_s(child.pid) for child in (self._running(), *self.others)]
+
+    def cpu_s(self) -> float:
+        """Return the processor seconds of all processes."""
+        return sum(self.each_cpu_s())
+
+    def stop(self) -> None:
+        """End all processes and the producer."""
+        for child in self.others:
+            child.kill()
+        super().stop()
 
     def train(self, model_id: str) -> None:
         """Ask for a training."""

@@ -42,6 +42,8 @@ class Plan:
     #: Seconds after which a run is given up.
     limit_s: float = 240.0
     peers: tuple[str, ...] = ()
+    #: Worker processes of ours.
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
