@@ -16,8 +16,8 @@ from zlib import crc32
 LEAST = 20  # jobs under way; below it, nobody asks whether a sweep would be cheaper
 WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that it saves
 PAGE_SIZE = 20.0  # believed until a page was seen
-SETTLING = 12  # confirmations by canaries after which fewer of them are sent
-CANARIES, FEW_CANARIES = 32, 256  # one of so many generations is looked at singly, whatever the list says
+SETTLING = 8  # confirmations by canaries after which fewer of them are sent
+CANARIES, FEW_CANARIES = 64, 256  # one of so many generations is looked at singly, whatever the list says
 MOST_CANARIES = 64  # under way at once
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
