@@ -8,7 +8,7 @@ PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.m
 | none, later | any | nothing was created: trigger again |
 | one | none | it is ours: adopt it |
 | one or more | some, still being asked | wait: they may claim theirs |
-| none, and PhotoGPT had said yes without naming anything | any | look until four times the settling time, then the same |
+| none, but PhotoGPT said yes and named nothing | any | look until four times the settling time, then as below |
 | anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
 
 How often "trigger again" may follow is bounded by the deadline alone, once in twice the settling time: behind a gateway
