@@ -64,7 +64,6 @@ def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
 
 def test_killed_in_a_burst(server: Server, ours: Client) -> None:
     """Of a burst in which Redis is killed every job is there once, and none that nobody has a receipt for."""
-
     under_way, refused = threading.Event(), []
 
     def insist(number: int) -> str:

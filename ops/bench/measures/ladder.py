@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from ops.bench.machine import cpu_s, load
-from ops.bench.numbers import spread
+from ops.bench.figures import spread
 from ops.bench.peers import PEERS, OnCelery
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait

@@ -7,7 +7,7 @@ from functools import partial
 
 from ops.bench.machine import load
 from ops.bench.medians import medians
-from ops.bench.numbers import spread
+from ops.bench.figures import spread
 from ops.bench.peers import Ours
 from ops.bench.plan import Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
