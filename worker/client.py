@@ -7,7 +7,8 @@
     outcome = job.wait(timeout=300)
 
 A bare `send_task` is as safe as the broker that carries it. This client writes the job down first and sends a message
-second, so a message that gets lost costs seconds: any worker sees that the job waits. Bad arguments raise here.
+second, so a message that gets lost costs seconds: any worker sees that the job waits. Bad arguments raise here. Where
+Redis' answer got lost, the job may be there or not: `Unacknowledged` tells its id, and a repeat under that is one job.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 import uuid
 from collections.abc import Iterable
 from typing import Any, Self
+
+import redis
 
 from config.celery import celery_options
 from config.settings import Settings, load_settings
@@ -35,6 +38,21 @@ BLOCK_MS = 2000  # below the client's socket timeout
 
 class WaitTimeout(TimeoutError):
     """The job had not ended in time. It goes on; wait again whenever you like."""
+
+
+class Unacknowledged(redis.ConnectionError, redis.TimeoutError):
+    """Redis did not answer: whether the job was written down is not known. Nothing is, but by a repeat under its id.
+
+    Attributes:
+        job_id: submit the same again with it, as often as it takes: one job, paid once.
+    """
+
+    def __init__(self, job_id: str, why: object) -> None:
+        """Name the job and what came instead of an answer."""
+        super().__init__(
+            f"job {job_id} may have been written down, or not: {why}; submit it again with job_id={job_id!r}"
+        )
+        self.job_id = job_id
 
 
 class SubmittedJob:
@@ -95,6 +113,8 @@ class Client:
 
         Raises:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.
+            Unacknowledged: Redis did not answer; submit it again with the `job_id` that this names.
+            redis.RedisError: any other; nothing was written down.
         """
         what = Kind(kind)
         limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # where webhooks may go, workers know
@@ -103,7 +123,10 @@ class Client:
         at = self.store.clock()
         job = new_job(job_id or str(uuid.uuid4()), what, submission, settings=self._settings, at=at, result={})
         continuation = {"task": TASKS[what], "options": {"task_id": job.id, "root_id": job.id}}
-        answer = self.store.jobs.accept(job, digest=submission.digest, continuation=dumps(continuation))
+        try:
+            answer = self.store.jobs.accept(job, digest=submission.digest, continuation=dumps(continuation))
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise Unacknowledged(job.id, error) from error
         match answer:
             case KeyConflict(owner):
                 raise SubmissionError(field="idempotency_key", problem=f"belongs to job {owner}, with another request")
@@ -138,4 +161,4 @@ class Client:
         self.close()
 
 
-__all__ = ["Client", "SubmissionError", "SubmittedJob", "WaitTimeout"]
+__all__ = ["Client", "SubmissionError", "SubmittedJob", "Unacknowledged", "WaitTimeout"]

@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ops.bench.figures import spread
 from ops.bench.fixed import equal_looks
 from ops.bench.machine import load
-from ops.bench.numbers import spread
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
 from worker.domain.schedule import Limits, Schedule, bin_of, learn

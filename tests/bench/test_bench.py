@@ -14,10 +14,10 @@ import redis
 from config.settings import load_settings
 from ops.bench import machine, plots, report
 from ops.bench.__main__ import MEASURES, parse, planned, run, write
+from ops.bench.figures import percentile
 from ops.bench.fixed import equal_looks, fixed
 from ops.bench.loader import load
 from ops.bench.measures import cpu
-from ops.bench.numbers import percentile
 from ops.bench.plan import Plan, Run
 from worker.cli.embedded import EmbeddedValkey
 from worker.domain.job import JobState

@@ -16,7 +16,7 @@ from config.settings import Settings
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.unit.factories import REQUESTS
 from worker import __version__
-from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
+from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable, Unnamed
 from worker.domain.job import Kind
 from worker.domain.reason import Reason
 from worker.photogpt.client import MOST_PAGES, PhotoGPT
@@ -136,7 +136,7 @@ FAULTS: list[Fault] = [
     ({"drop_after": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"reset_half_body": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"garbage": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
-    ({"missing_job_id": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
+    ({"missing_job_id": True}, Unnamed, Reason.UNAVAILABLE, False, 1),
     ({"huge": 200_000}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"drip": 0.05}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"latency": 2}, Unavailable, Reason.UNAVAILABLE, False, 1),

@@ -6,12 +6,16 @@ import re
 from typing import Any
 
 import pytest
+import redis
 import requests
 from celery import Celery
 
 from tests.conftest import image, paid
 from tests.misbehaviour.conftest import Faults, ended
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
+from worker.store import keys
 
 WITNESSES = {
     "lags less than twice the settling time": {"list_lag_s": 1.4},
@@ -66,6 +70,24 @@ def test_the_limit_of_the_promise(
 
     assert ended(send(producer)) == "succeeded"
     assert paid(sandbox) == 2
+
+
+def test_a_yes_that_is_not_listed(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess, faults: Faults
+) -> None:
+    """PhotoGPT said yes, named nothing and lists nothing: never asked again, even by a worker that did not hear it."""
+    faults("triggerImageGenerationJob", {"missing_job_id": True})
+    faults("listJobs", {"list_omit": 1.0}, count=None)
+
+    result = send(producer)
+    record = keys.job(result.id)
+    wait_until(lambda: client.hexists(record, "yes_to"), "the yes is written down")
+    own_worker.child.kill()
+    own_worker.start()
+
+    assert ended(result).startswith("trigger_uncertain: PhotoGPT said yes, named no generation")
+    assert client.hget(record, "retryable") == "false"
+    assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1
 
 
 @pytest.mark.usefixtures("worker")

@@ -33,3 +33,13 @@ def test_retry(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy)
     assert ended(apart.producer.send_task("photogpt.generate_image", kwargs={"request": image()})) == "succeeded"
     assert paid(sandbox) == 2
     assert "listJobs" not in sandbox.control.state()["requests"]
+
+
+def test_retry_does_not_ask_after_a_yes(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:
+    """A yes without a name is no lost answer: its generation is looked up under `retry`, too."""
+    apart = with_policy("retry")
+    faults("triggerImageGenerationJob", {"missing_job_id": True})
+
+    assert ended(apart.producer.send_task("photogpt.generate_image", kwargs={"request": image()})) == "succeeded"
+    assert paid(sandbox) == 1
+    assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1

@@ -107,7 +107,9 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
     """Killed with messages in hand and jobs in flight: what was not acknowledged comes back.
 
-    Several that PhotoGPT was just asked for may stay in doubt: those say so, and nobody pays for them twice.
+    What PhotoGPT was being asked for at that moment is in doubt. Its list of jobs shows neither prompts nor whose they
+    are, so that of several at once nobody can tell which is whose: those end as `trigger_uncertain`, rather than that
+    somebody pays twice. Nothing else does, and no job is paid for twice: each that succeeded once, each other at most.
     """
     ids = enqueue(producer, 10, duration_s=2)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
@@ -120,7 +122,7 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
     assert states[:10] == ["succeeded"] * 10
     others = [job_id for job_id, state in zip(ids, states, strict=True) if state != "succeeded"]
     assert {client.hget(f"photogpt:job:{{{job_id}}}", "reason") for job_id in others} <= {"trigger_uncertain"}
-    assert paid(sandbox) <= 30
+    assert len(ids) - len(others) <= paid(sandbox) <= len(ids)
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")

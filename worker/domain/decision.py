@@ -20,6 +20,8 @@ class Again:
     forget_intent: bool = False
     #: Which intent: its time as it is stored. Another one is another worker's, and stays.
     intent: str | None = None
+    #: PhotoGPT said yes to that intent and named nothing: nobody may ask again.
+    said_yes: bool = False
     #: Nothing else in this lane is worth trying before then, either.
     pause_lane: bool = False
     #: PhotoGPT has no room: back into the queue, to wait for some.

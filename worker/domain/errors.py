@@ -8,6 +8,7 @@ WorkerError
 │  ├─ Throttled             too much at once (429)
 │  ├─ Conflict              another operation is in the way (409)
 │  └─ Unavailable           no answer, half an answer, or one that cannot be read
+│     └─ Unnamed            it said yes to a trigger and named nothing
 ├─ DeliveryError            a receiver did not take a webhook; carries a class and whether to go on
 ├─ WebhookError             what somebody asks for a webhook or an endpoint cannot be done; says why
 └─ JobError                 how a job that did not succeed reaches its producer, as the Celery result
@@ -101,6 +102,10 @@ class Unavailable(ApiError):
     """No answer, half an answer, or one that cannot be read. What became of a trigger is unknown."""
 
     definite = False
+
+
+class Unnamed(Unavailable):
+    """PhotoGPT said yes to a trigger and did not name what it created: very likely there, and paid for."""
 
 
 class DeliveryError(WorkerError):

@@ -99,6 +99,8 @@ class Job:
     took_s: float | None = None
     #: Set before PhotoGPT is asked, gone once the answer is known: an open intent may have been paid for.
     intent_at: float | None = None
+    #: PhotoGPT said yes to the open intent and named nothing: asking again would pay twice.
+    said_yes: bool = False
     #: How often PhotoGPT was asked to start it.
     attempts: int = 0
     #: How often it was looked at.

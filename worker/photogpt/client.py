@@ -13,7 +13,7 @@ import requests
 from worker import __version__
 from worker.bounded_http import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_at_most
 from worker.domain.durations import between
-from worker.domain.errors import Refused, Unavailable
+from worker.domain.errors import Refused, Unavailable, Unnamed
 from worker.domain.job import Kind, rfc3339, type_json
 from worker.domain.reason import Reason
 from worker.photogpt.answers import not_reached, read_answer
@@ -77,6 +77,7 @@ class PhotoGPT:
 
         Raises:
             ApiError: `definite` says whether it is certain that nothing was created.
+            Unnamed: something was, and nobody knows what.
         """
         if kind is Kind.TRAINING:
             self._call("GET", f"/models/{_segment(request['modelID'])}/train")
@@ -84,7 +85,7 @@ class PhotoGPT:
         result = self._call("POST", TRIGGERS[kind], body=request)
         generation_id = result.get("jobId") if isinstance(result, dict) else None
         if not generation_id:
-            raise Unavailable("PhotoGPT says OK, but names no jobId", status=200)
+            raise Unnamed("PhotoGPT says OK, but names no jobId", status=200)
         return str(generation_id)
 
     def generation(self, generation_id: str) -> GenerationSeen:

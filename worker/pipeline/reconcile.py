@@ -8,7 +8,11 @@ PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.m
 | none, later | any | nothing was created: trigger again |
 | one | none | it is ours: adopt it |
 | one or more | some, still being asked | wait: they may claim theirs |
+| none, but PhotoGPT said yes and named nothing | any | look until four times the settling time, then as below |
 | anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
+
+How often "trigger again" may follow is bounded by the deadline alone, once in twice the settling time: behind a gateway
+that says 502 and creates nothing, asking again is right, and a generation that it did create would be on the list.
 
 May be it: of no other model, and created between the intent and twice the settling time later, give or take the skew of
 clocks. What this cannot see is a generation that is created, or listed, later than that.
@@ -20,14 +24,14 @@ import json
 
 from worker.domain.backoff import obeying
 from worker.domain.decision import Again, Decision, Ended, Submitted
-from worker.domain.errors import ApiError, Refused
+from worker.domain.errors import ApiError, Refused, Unnamed
 from worker.domain.job import Ending, Job, JobState, Kind, epoch, type_json
 from worker.domain.reason import Reason
 from worker.photogpt.client import ModelSeen
 from worker.services import Services
 from worker.telemetry.logs import event
 
-PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs
+PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs, or a yes its generation
 SURE = 2  # times the settling time, before a list that does not show a generation is believed
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
 
@@ -35,12 +39,14 @@ LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
 def settle(services: Services, job: Job, error: ApiError) -> Decision:
     """Decide what follows a trigger without a clear answer."""
     policy, wait = services.settings.uncertain_policy, services.settings.uncertain_settle_s
+    said_yes = isinstance(error, Unnamed)
     event("trigger.uncertain", f"{error}. Policy: {policy}", job=job.id, warn=True)
     if policy == "fail":  # by `reconcile`, which sees the intent; who did not may not end a job that has one
-        return Again(after=0, reason=error.reason, error=str(error))
-    if policy == "retry":
+        return Again(after=0, reason=error.reason, error=str(error), said_yes=said_yes)
+    if policy == "retry" and not said_yes:
         return Again(after=1.0, reason=error.reason, error=str(error), forget_intent=True)
-    return Again(after=wait, reason=error.reason, error=f"{error}; what became of it is looked up")
+    sought = f"{error}; what became of it is looked up"
+    return Again(after=wait, reason=error.reason, error=sought, said_yes=said_yes)
 
 
 def reconcile(services: Services, job: Job, at: float) -> Decision:
@@ -53,13 +59,14 @@ def reconcile(services: Services, job: Job, at: float) -> Decision:
     """
     asked = job.intent_at or at
     early = asked + services.settings.uncertain_settle_s - at
+    retry = services.settings.uncertain_policy == "retry" and not job.said_yes  # that is no doubt to try one's luck in
     if services.settings.uncertain_policy == "fail":
         lost = job.error or "the worker died before PhotoGPT's answer was written down"
         return _uncertain(job, f"{lost}; it may have been created and charged", [])
-    if early > 0 and services.settings.uncertain_policy == "reconcile":
-        return Again(after=early, reason=job.reason, error=job.error)
-    if services.settings.uncertain_policy == "retry":
+    if retry:
         return Again(after=0, forget_intent=True)
+    if early > 0:
+        return Again(after=early, reason=job.reason, error=job.error)
     try:
         if job.kind is Kind.TRAINING:
             return _training(services, job, asked, at)
@@ -134,10 +141,15 @@ def _rivals(services: Services, other_id: str, created: list[float | None]) -> b
 
 
 def _nothing(services: Services, job: Job, asked: float, at: float) -> Decision:
-    """PhotoGPT shows nothing that may be it: look once more if it is early, and else ask again."""
-    early = asked + SURE * services.settings.uncertain_settle_s - at
+    """PhotoGPT shows nothing that may be it: look once more if it is early, and else ask again, unless it said yes."""
+    settle_s = services.settings.uncertain_settle_s
+    early = asked + SURE * settle_s - at
+    if early <= 0 and job.said_yes:
+        early = min(settle_s, asked + PATIENCE * settle_s - at)
     if early > 0:
         return Again(after=early, reason=job.reason, error=job.error)
+    if job.said_yes:
+        return _uncertain(job, "PhotoGPT said yes, named no generation and lists none that may be it", [])
     event("trigger.settled", "PhotoGPT created nothing: triggered again", job=job.id)
     return Again(after=0, forget_intent=True)
 

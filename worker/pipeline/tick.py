@@ -26,6 +26,7 @@ from worker.store.connection import refuses
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Wake
 from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ def _tick(services: Services, lane: Lane, token: str) -> Wake | None:
     except RedisError as error:
         if not refuses(error):
             raise
-        _away(error, "the watch goes on when it is back", lane=lane)
+        AWAY[lane].seen(error)
         return None
     finally:
         crew.release(room - claimed)
@@ -108,6 +109,7 @@ def _hand_over(services: Services, lane: Lane, token: str, room: int) -> Claim |
     )
     if claim is None:
         return None
+    AWAY[lane].over()
     latest_start = claim.lease_ends - longest
     for record in claim.records:
         services.crews[lane].take(
@@ -124,13 +126,9 @@ def _put_back(services: Services, lane: Lane, waiting: list[tuple[Job, Again]]) 
         services.send(services.store.jobs.postpone(lane, [found for found in waiting if not found[1].give_back]))
     except RedisError as error:
         if refuses(error):
-            _away(error, "what was claimed is seen to when its lease ends", lane=lane)
+            AWAY[lane].seen(error)
         else:
             event("lane.broken", "putting jobs back raised; seen to when their lease ends", exc_info=True, lane=lane)
-
-
-def _away(error: RedisError, then: str, **fields: Any) -> None:
-    event("ledger.away", f"Redis does not answer: {error}; {then}", warn=True, **fields)
 
 
 def _see_to(services: Services, lane: Lane, record: list[str | None], latest_start: float) -> tuple[Job, Again] | None:
@@ -145,18 +143,18 @@ def _see_to(services: Services, lane: Lane, record: list[str | None], latest_sta
         decision = how.step(services, member, services.store.clock())
         return _carry_out(services, member, decision) if decision is not None else None
     except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
-        return _fault(services, how, record, error)
+        return _fault(services, lane, record, error)
 
 
-def _fault(services: Services, how: Ticking, record: list[str | None], error: Exception) -> tuple[Job, Again] | None:
+def _fault(services: Services, lane: Lane, record: list[str | None], error: Exception) -> tuple[Job, Again] | None:
     """Tell an outage, which is nobody's fault, from a record that cannot be handled."""
     if not (isinstance(error, RedisError) and refuses(error)):
         event("step.broken", "handling raised", exc_info=True, id=record[0])
         try:
-            return _poison(services, record, error) if how.prefix == keys.JOB else None
+            return _poison(services, record, error) if HOW[lane].prefix == keys.JOB else None
         except RedisError as away:
             error = away
-    _away(error, "seen to when the lease ends", id=record[0])
+    AWAY[lane].seen(error)
     return None
 
 
@@ -268,3 +266,9 @@ HOW: dict[Lane, Ticking] = {
     Lane.REDELIVERIES: _deliveries(),
 }
 """Every lane, and what is done with its members."""
+
+AWAY = {
+    lane: Outage("ledger.away", "Redis does not answer; what was claimed is seen to when its lease ends", lane=lane)
+    for lane in Lane
+}
+"""What this process knows of Redis from its lanes: one line for all members that an outage meets."""

@@ -107,6 +107,7 @@ class Progress(Records):
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
             args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
+            args += [again.intent or "" if again.said_yes else ""]
         answer = self._scripts.postpone(
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from ops.bench.figures import spread
 from ops.bench.machine import cpu_s, load
-from ops.bench.numbers import spread
 from ops.bench.peers import PEERS, OnCelery
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from ops.bench.figures import spread
 from ops.bench.machine import load
 from ops.bench.medians import medians
-from ops.bench.numbers import spread
 from ops.bench.peers import Ours
 from ops.bench.plan import Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait

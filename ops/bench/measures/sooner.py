@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from ops.bench.figures import spread
 from ops.bench.fixed import equal_looks
 from ops.bench.machine import load
 from ops.bench.medians import medians
-from ops.bench.numbers import spread
 from ops.bench.peers import Ours
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait

@@ -55,6 +55,29 @@ def test_it_is_kept_while_the_answer_is_open(line: Line) -> None:
     assert line.store.jobs.intents_since(0) == [job.id]
 
 
+def test_a_yes_is_remembered_with_its_intent(line: Line) -> None:
+    """PhotoGPT said yes and named nothing: whoever claims the job next knows, until PhotoGPT is asked afresh."""
+    job = line.accepted()
+    intent = line.store.jobs.intend(job)
+    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=intent, said_yes=True))])
+    assert line.read(job).said_yes
+    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=intent))])
+    assert line.read(job).said_yes
+    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=intent, forget_intent=True))])
+    assert line.store.jobs.intend(job)
+    assert not line.read(job).said_yes
+
+
+def test_a_late_yes_is_not_the_next_intents(line: Line) -> None:
+    """A worker that stood still says yes to an intent that was settled since: the open one knows nothing of it."""
+    job = line.accepted()
+    late = line.store.jobs.intend(job)
+    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, forget_intent=True))])
+    assert line.store.jobs.intend(job)
+    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=late, said_yes=True))])
+    assert not line.read(job).said_yes
+
+
 def test_it_is_not_granted_for_a_job_under_way(line: Line) -> None:
     """It has its generation."""
     assert not line.store.jobs.intend(line.submitted())
