@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import redis
 from celery import Celery
 
+from config.settings import Settings
 from tests.conftest import image, paid, told
 from tests.misbehaviour.conftest import Faults, ended
 from tests.running import WorkerProcess
+from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Submitted
 from worker.domain.durations import between
+from worker.domain.schedule import Limits, fixed
+from worker.domain.sweeping import Sweeping
+from worker.pipeline.sweep import sweep
 from worker.sandbox.remote import SandboxProcess
+from worker.services import Messages, open_services
 from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.sweeps import NAME
 
 INTERVAL_S = 0.4
+LIMITS = Limits(interval_s=INTERVAL_S, floor_s=INTERVAL_S, ceiling_s=INTERVAL_S)
 MANY = 40  # twice what it takes for anybody to think of a sweep
 EARLY = 8  # that end before the others: where looks of their own showed it, they bear witness against a list
 
@@ -225,6 +236,24 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
     taken = seconds_between(began, sandbox.control.state(lists=False)["now"])
     assert counts["listJobs"] > 0
     assert sum(counts.values()) <= 30 * (taken + 1) * 1.1
+
+
+def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
+    """Nobody expects an end among them: no window that ends before it begins is asked for, and nothing is learned."""
+    services = open_services(settings, create_autospec(Messages, instance=True))
+    services.store.schedules._known["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), early_s=60)
+    for number in range(MANY):
+        at = services.store.clock()
+        job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)
+        services.store.jobs.accept(job, digest="d", continuation="{}")
+        assert services.store.jobs.intend(job)
+        services.store.jobs.submitted(job, Submitted(f"g-{number}"), look_after=60, patient_s=600)
+    known = Sweeping(id=NAME, density=2.5, offset_s=0.0)
+    sweep(services, known, services.store.clock())
+    services.close()
+    assert swept(sandbox) == 0
+    assert client.hmget(keys.sweep(NAME), ["density", "reach_s", "broken"]) == ["2.5", "0.0", "0"]
+    assert client.zscore(keys.lane(Lane.SWEEPS), NAME) is not None  # it is asked again
 
 
 def seconds_between(begin: str, end: str) -> float:

@@ -20,7 +20,7 @@ REQUEST = {"id": "a", "headers": {"x": 1}, "photogpt_resumed": None}
 class Task:
     """A task that may leave."""
 
-    def __init__(self, left: bool | Exception) -> None:  # noqa: FBT001 - what it answers
+    def __init__(self, left: bool | Exception) -> None:
         """Answer so."""
         self._left = left
         self.asked: list[Any] = []
@@ -54,7 +54,7 @@ def test_who_leaves_is_not_traced() -> None:
 
 
 @pytest.mark.parametrize("left", [False, ValueError("no"), Ignore()], ids=repr)
-def test_who_stays_is_traced(left: bool | Exception) -> None:  # noqa: FBT001 - a parameter
+def test_who_stays_is_traced(left: bool | Exception) -> None:
     """So is one that raises: Celery runs into it again, and knows what to do."""
     assert traced(Task(left)) == ("Celery's", [("a", [1], {"b": 2}, REQUEST)])
 
