@@ -63,7 +63,8 @@ def swept_by(services: Services, at: float) -> float:
 
 
 def _took(services: Services, job: Job, at: float, said: float | None) -> float | None:
-    return job.took_s or took(job, at=at, said=said, chance=services.chance.random())
+    said = said if job.took_s is None else job.took_s
+    return took(job, at=at, said=said, chance=services.chance.random())
 
 
 def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:

@@ -88,6 +88,9 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
     early = 0.0 if known.offset_s is None else services.store.schedules.early_s
     end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
+    if start >= end:  # all of them are too young to have ended
+        services.send(store.rest(idle, again_after=interval))
+        return
     fault = _read_all(reading, _slices(known, start, end, [at - age for age in ages if age <= far], under_way))
     learned = _learned(
         reading, at=at, ages=(early, far), window_s=min(end, at) - start, seconds=time.monotonic() - began
@@ -190,7 +193,8 @@ def _mark_running(reading: Reading, ids: list[str]) -> None:
         job = services.store.jobs.get(job_id)
         if job is not None and job.state is JobState.SUBMITTED:
             told = services.messages.progress(job, JobState.RUNNING, job.generation_id)
-            wakes = services.store.jobs.running(job, look_after=reading.put_off_s, told=told)
+            left = max(0.0, job.deadline_at - services.store.clock())
+            wakes = services.store.jobs.running(job, look_after=min(reading.put_off_s, left), told=told)
             services.send(wakes or [])
 
 

@@ -78,7 +78,11 @@ class Progress(Records):
             lanes=(Lane.TRIGGERS, looked_at(job)),
             delay=look_after,
             ours=taken.generation_id or f"model:{job.model_id}",
-            fields={"generation_id": taken.generation_id, "patient_at": f"{self._clock() + patient_s:.3f}"}
+            fields={
+                "generation_id": taken.generation_id,
+                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",  # a list puts off no deadline
+                "ends_at": f"{job.deadline_at:.3f}",
+            }
             if taken.generation_id
             else {},
             told=told,

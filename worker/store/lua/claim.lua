@@ -20,7 +20,8 @@ if paused <= at then
   local rate, tokens = tonumber(ARGV[5]), most
   if rate > 0 then  -- one request per member; a second's worth may be saved up
     local saved = redis.call('HMGET', KEYS[3], 'tokens', 'at')
-    tokens = math.min(rate, (tonumber(saved[1]) or rate) + (at - (tonumber(saved[2]) or at)) * rate)
+    local full = math.max(rate, 1)
+    tokens = math.min(full, (tonumber(saved[1]) or full) + (at - (tonumber(saved[2]) or at)) * rate)
     most = math.min(most, math.floor(math.max(tokens, 0)))
   end
   local wanted = {}

@@ -20,10 +20,10 @@ local function learn(durations, bin, at, ttl)
   redis.call('EXPIRE', durations, ttl)
 end
 
--- A generation is no longer under way. If a look of its own showed that, and not the list of jobs (`took`), the list can
--- be checked against it.
-local function landed(flying, ended, generation, took, at)
-  if generation == '' or redis.call('HDEL', flying, generation) == 0 or took then return end
+-- A generation is no longer under way for us. If a look of its own showed its end, the list of jobs can be checked
+-- against that; not (`mute`) if the list told of it first, or if PhotoGPT may well go on: canceled, expired.
+local function landed(flying, ended, generation, mute, at)
+  if generation == '' or redis.call('HDEL', flying, generation) == 0 or mute then return end
   redis.call('ZADD', ended, seconds(at), generation)
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', seconds(at - ENDED_FOR))
 end

@@ -33,8 +33,11 @@ for i = 4, #KEYS do
       redis.call('HINCRBY', KEYS[i], 'polls', 1)
       redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
       -- the list of jobs is believed about it for as long again as it has been under way
-      local flown = redis.call('HGET', KEYS[i], 'flown_at')
-      if flown then redis.call('HSET', KEYS[i], 'patient_at', seconds(2 * at - tonumber(flown))) end
+      local known = redis.call('HMGET', KEYS[i], 'flown_at', 'ends_at')
+      if known[1] then
+        local patient = math.min(2 * at - tonumber(known[1]), tonumber(known[2] or 'inf'))
+        redis.call('HSET', KEYS[i], 'patient_at', seconds(patient))
+      end
     end
     if ARGV[a + 6] ~= '' then redis.call('HSET', KEYS[i], 'yes_to', ARGV[a + 6]) end  -- void with the next intent
     if ARGV[a + 5] ~= '0' then

@@ -16,12 +16,13 @@ for i = 1, tonumber(ARGV[6]) do
     local job = ARGV[1] .. id .. '}'
     if first == '' then first, place = redis.call('HGET', job, 'flown_at') or '', i end
     if says == 'ended' then
-      if redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'took_s', took) end
+      if took ~= '' and redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'took_s', took) end
       forward = forward + redis.call('ZADD', KEYS[1], 'XX', 'LT', 'CH', seconds(at), id)
     elseif says ~= 'see' then
       local known = redis.call('HMGET', job, 'state', 'patient_at')
-      if at < tonumber(known[2] or 'inf') then  -- a list may be wrong about one: at times it gets a look of its own
-        redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(at + tonumber(ARGV[3])), id)
+      local patient = tonumber(known[2] or 'inf')
+      if at < patient then  -- a list may be wrong about one: at times it gets a look of its own
+        redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(math.min(at + tonumber(ARGV[3]), patient)), id)
       end
       if says == 'working' and known[1] == 'submitted' then running[#running + 1] = id end
     end

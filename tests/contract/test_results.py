@@ -1,0 +1,239 @@
+"""The Celery result that our script writes is the one that Celery's own tracer would have stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.app.task import Context
+from celery.result import AsyncResult, GroupResult
+
+from config.celery import celery_options
+from config.settings import Settings
+from tests.unit.factories import make_job, success
+from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Submitted
+from worker.domain.ending import as_error
+from worker.domain.job import Ending, Job, JobState, type_json
+from worker.domain.reason import Reason
+from worker.messages import CeleryMessages, result_of
+from worker.store import keys
+from worker.store.connection import Store, open_store
+from worker.store.keys import Lane
+from worker.store.records import Accepted
+
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery's own call
+RETENTION_S = 5000
+ENDINGS = {
+    "succeeded": success(),
+    "failed": Ending(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="it could not: Größe ☃"),
+    "expired": Ending(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="too late"),
+    "canceled": Ending(state=JobState.CANCELED, reason=Reason.CANCELED, error="not wanted"),
+}
+
+
+@pytest.fixture
+def settings(valkey: EmbeddedValkey) -> Settings:
+    """A ledger that keeps things for a time that can be told from Celery's own."""
+    return Settings(_env_file=None, redis_url=valkey.url, retention_s=RETENTION_S)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Celery]:
+    """An app with the worker's own options."""
+    made = Celery("photogpt", set_as_current=False)
+    made.conf.update(celery_options(settings))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(client: redis.Redis, settings: Settings) -> Iterator[Store]:
+    """An empty ledger."""
+    del client
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
+    """Return a job that was accepted, and whose result the script writes."""
+    at = round(store.clock(), 3)
+    job = make_job(**{"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}} | changes)
+    assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), Accepted)
+    return job
+
+
+def end(store: Store, messages: CeleryMessages, job: Job, ending: Ending) -> type_json:
+    """End it as the line does, and return its outcome."""
+    finished = store.jobs.finish(job, ending, tell=partial(messages.result, job))
+    assert finished is not None
+    assert finished.continuation is None
+    return finished.outcome
+
+
+def celerys(app: Celery, outcome: type_json, job: Job) -> Any:
+    """Let Celery store the same outcome under another id, and return what stands there then."""
+    error, backend = as_error(outcome), app.backend
+    request = Context({"id": job.id + "-celery", **_names(job.result or {})}, called_directly=False)
+    if error is None:
+        backend.mark_as_done(request.id, outcome, request=request)
+    else:
+        backend.mark_as_failure(request.id, error, traceback=None, request=request)
+    return backend.get(backend.get_key_for_task(request.id))
+
+
+def _names(kept: type_json) -> type_json:
+    """Name what is kept as Celery's context does."""
+    return {"group" if name == "group_id" else name: value for name, value in kept.items()}
+
+
+@pytest.mark.parametrize("kept", [{}, {"group_id": "a group"}, {"parent_id": "a parent"}], ids=str)
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: Ending, kept: type_json) -> None:
+    """Key by key and value by value, but for the time and the id; it ends when Celery's would."""
+    job = accepted(store, result=kept)
+    outcome = end(store, CeleryMessages(app), job, ending)
+    written = json.loads(client.get(f"celery-task-meta-{job.id}"))
+    expected = json.loads(celerys(app, outcome, job))
+    assert written.keys() == expected.keys()
+    same = set(written) - {"task_id", "date_done"}
+    assert {name: written[name] for name in same} == {name: expected[name] for name in same}
+    assert written["task_id"] == job.id
+    assert type(written["date_done"]) is type(expected["date_done"])
+    ttl = client.ttl(f"celery-task-meta-{job.id}")
+    assert RETENTION_S - 30 < ttl <= RETENTION_S
+    assert abs(ttl - client.ttl(f"celery-task-meta-{job.id}-celery")) <= 30
+    assert client.zcard(keys.lane(Lane.RESULTS)) == 0
+    assert client.hget(keys.job(job.id), "published_at")
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_bare_app_reads_it(store: Store, app: Celery, producer: Celery, name: str) -> None:
+    """Somebody who knows nothing of our code: state, value, exception."""
+    job = accepted(store)
+    outcome = end(store, CeleryMessages(app), job, ENDINGS[name])
+    result: AsyncResult[Any] = producer.AsyncResult(job.id)
+    assert result.ready()
+    if name == "succeeded":
+        assert result.state == "SUCCESS"
+        assert result.get(timeout=10) == outcome == result.info
+        return
+    assert result.state == "FAILURE"
+    with pytest.raises(Exception, match=f"^{outcome['reason']}: ") as raised:
+        result.get(timeout=10)
+    assert type(raised.value).__name__ == f"Job{name.capitalize()}"
+    assert str(result.info) == str(raised.value)
+
+
+def test_who_waits_is_woken(store: Store, app: Celery, client: Any) -> None:
+    """By the same message on the channel of the key as Celery publishes."""
+    job = accepted(store)
+    with client.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.subscribe(f"celery-task-meta-{job.id}")
+        while listening.get_message(timeout=1) is not None:
+            pass
+        end(store, CeleryMessages(app), job, success())
+        found = next((got for _ in range(100) if (got := listening.get_message(timeout=0.1))), None)
+    assert found is not None
+    assert found["data"] == client.get(f"celery-task-meta-{job.id}")
+
+
+def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
+    """Joins, and raises of the one that failed."""
+    messages = CeleryMessages(app)
+    jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
+    group = GroupResult("a group", [producer.AsyncResult(job.id) for job in jobs], app=producer)
+    outcomes = [end(store, messages, job, success()) for job in jobs]
+    assert group.join(timeout=10) == outcomes
+    bad = accepted(store, "job-bad", result={"group_id": "a group"})
+    end(store, messages, bad, ENDINGS["failed"])
+    with pytest.raises(Exception, match="generation_failed"):
+        GroupResult("a group", [*group.results, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
+
+
+def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
+    """`ignore_result`: nothing is written, neither on the way nor at the end, and nothing waits for it."""
+    messages = CeleryMessages(app)
+    job = accepted(store, result={"ignored": True})
+    progressed(store, messages, job)
+    now = store.jobs.get(job.id)
+    assert now is not None
+    end(store, messages, now, success())
+    assert client.keys("celery-task-meta-*") == []
+    assert client.zcard(keys.lane(Lane.RESULTS)) == 0
+
+
+def progressed(store: Store, messages: CeleryMessages, job: Job) -> Any:
+    """Let PhotoGPT take it, and tell."""
+    assert store.jobs.intend(job)
+    told = messages.progress(job, JobState.SUBMITTED, "g-1")
+    return store.jobs.submitted(job, Submitted("g-1"), look_after=5, told=told)
+
+
+def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: Any) -> None:
+    """Custom states, as `update_state` would write them."""
+    messages = CeleryMessages(app)
+    job = accepted(store)
+    assert progressed(store, messages, job) is not None
+    result: AsyncResult[Any] = producer.AsyncResult(job.id)
+    assert (result.state, result.info["generation_id"]) == ("SUBMITTED", "g-1")
+    assert not result.ready()
+    now = store.jobs.get(job.id)
+    assert now is not None
+    assert store.jobs.running(now, look_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
+    assert producer.AsyncResult(job.id).state == "RUNNING"
+    app.backend.store_result("celery", {"state": "running"}, "RUNNING")
+    written, expected = (json.loads(client.get(f"celery-task-meta-{name}")) for name in (job.id, "celery"))
+    assert written.keys() == expected.keys()
+    assert written["date_done"] == expected["date_done"]
+
+
+def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:
+    """PhotoGPT's answer, or a look, that comes after the end."""
+    messages = CeleryMessages(app)
+    job = accepted(store)
+    assert store.jobs.intend(job)
+    seen = store.jobs.get(job.id)
+    assert seen is not None
+    end(store, messages, seen, ENDINGS["canceled"])
+    before = client.get(f"celery-task-meta-{job.id}")
+    told = messages.progress(job, JobState.SUBMITTED, "g-1")
+    assert store.jobs.submitted(seen, Submitted("g-1"), look_after=5, told=told) is None
+    assert store.jobs.running(seen, look_after=5, told=messages.progress(job, JobState.RUNNING, "g-1")) is None
+    assert store.jobs.finish(seen, success(), tell=partial(messages.result, job)) is None
+    assert client.get(f"celery-task-meta-{job.id}") == before
+
+
+def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
+    """Where something hangs on it, Celery stores the result itself."""
+    del app
+    job = accepted(store, result=None)
+    finished = store.jobs.finish(job, success())
+    assert finished is not None
+    assert finished.continuation == "{}"
+    assert client.keys("celery-task-meta-*") == []
+    assert client.zscore(keys.lane(Lane.RESULTS), job.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({}, {}),
+        ({"group": "g", "parent_id": "p"}, {"group_id": "g", "parent_id": "p"}),
+        ({"ignore_result": True}, {"ignored": True}),
+        ({"chord": {"task": "t"}}, None),
+        ({"chain": [{"task": "t"}]}, None),
+        ({"callbacks": [{"task": "t"}]}, None),
+        ({"errbacks": [{"task": "t"}], "ignore_result": True}, None),
+    ],
+    ids=str,
+)
+def test_what_hangs_on_a_message(request_: dict[str, Any], expected: type_json | None) -> None:
+    """As Celery's context tells it."""
+    assert result_of(Context(request_)) == expected

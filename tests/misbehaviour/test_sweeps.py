@@ -1,0 +1,263 @@
+"""The list of jobs saves requests and decides nothing: whatever is wrong with it, every job ends as it should, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+import redis
+from celery import Celery
+
+from config.settings import Settings
+from tests.conftest import image, paid, told
+from tests.misbehaviour.conftest import Faults, ended
+from tests.running import WorkerProcess
+from tests.unit.factories import make_job
+from tests.waiting import wait_until
+from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Submitted
+from worker.domain.durations import between
+from worker.domain.schedule import Limits, fixed
+from worker.domain.sweeping import Sweeping
+from worker.pipeline.sweep import sweep
+from worker.sandbox.remote import SandboxProcess
+from worker.services import Messages, open_services
+from worker.store import keys
+from worker.store.keys import Lane
+from worker.store.sweeps import NAME
+
+INTERVAL_S = 0.4
+LIMITS = Limits(interval_s=INTERVAL_S, floor_s=INTERVAL_S, ceiling_s=INTERVAL_S)
+MANY = 40  # twice what it takes for anybody to think of a sweep
+EARLY = 8  # that end before the others: where looks of their own showed it, they bear witness against a list
+
+Sweeper = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="module")
+def sweeping(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
+    """What a worker is told that has a database of its own, and looks often."""
+    return told(valkey, sandbox_process) | {
+        "PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/4"),
+        "PHOTOGPT_JOB_POLL_INTERVAL_S": str(INTERVAL_S),
+        "PHOTOGPT_SCHEDULE": "fixed",
+    }
+
+
+@pytest.fixture(scope="module")
+def module_worker(sweeping: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker for those who do it no harm."""
+    running = WorkerProcess(sweeping, tmp_path_factory.mktemp("sweeper") / "worker.log").ready()
+    yield running
+    running.child.stop()
+
+
+@pytest.fixture
+def ledger(sweeping: dict[str, str], sandbox: SandboxProcess) -> Iterator[redis.Redis]:
+    """A client of the ledger, emptied, next to an empty sandbox."""
+    del sandbox
+    with redis.Redis.from_url(sweeping["PHOTOGPT_REDIS_URL"], decode_responses=True) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def sweeper(ledger: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
+    """The worker, on an empty ledger."""
+    del ledger
+    return module_worker
+
+
+@pytest.fixture
+def enqueue(sweeping: dict[str, str]) -> Iterator[Callable[..., list[Any]]]:
+    """Enqueue many images at once."""
+    url = sweeping["PHOTOGPT_REDIS_URL"]
+    producer = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+
+    def send(count: int, **sandbox: Any) -> list[Any]:
+        request = image(**sandbox)
+        return [producer.send_task("photogpt.generate_image", kwargs={"request": request}) for _ in range(count)]
+
+    yield send
+    producer.close()
+
+
+@pytest.fixture
+def start(ledger: redis.Redis, sweeping: dict[str, str], tmp_path: Path) -> Iterator[Sweeper]:
+    """Start a worker of one's own."""
+    del ledger
+    started: list[WorkerProcess] = []
+
+    def begin(**changes: str) -> WorkerProcess:
+        env = sweeping | {f"PHOTOGPT_{name.upper()}": value for name, value in changes.items()}
+        started.append(WorkerProcess(env, tmp_path / f"worker-{len(started)}.log").ready())
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.child.stop()
+
+
+def requests_of(sandbox: SandboxProcess) -> dict[str, int]:
+    """Return how often each operation was asked for."""
+    counts: dict[str, int] = sandbox.control.state(lists=False)["requests"]
+    return counts
+
+
+def all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]) -> None:
+    """Each as PhotoGPT had it end, with an image of its own generation, and each paid once."""
+    outcomes = [result.get(timeout=40) for result in good]
+    assert {outcome["state"] for outcome in outcomes} <= {"succeeded"}
+    assert all(outcome["images"] for outcome in outcomes)
+    assert len({outcome["generation_id"] for outcome in outcomes}) == len(good)
+    assert all(ended(result).startswith("generation_failed: ") for result in bad)
+    assert paid(sandbox) == len(good) + len(bad)
+
+
+def swept(sandbox: SandboxProcess) -> int:
+    """Return how often the list was asked for."""
+    return requests_of(sandbox).get("listJobs", 0)
+
+
+BAD_LISTS: dict[str, dict[str, Any]] = {
+    "lags": {"list_lag_s": 1.0},
+    "says all have ended": {"list_lie": "success", "list_lie_fraction": 0.7},
+    "says all have failed": {"list_lie": "failed"},
+    "unheard-of statuses": {"list_lie": "tumbled", "list_lie_fraction": 0.5},
+    "omits": {"list_omit": 0.5},
+    "tiny pages, shuffled, that overlap": {"page_size": 3, "list_order": "shuffled", "list_repeat": 2},
+    "one page, oldest first, null": {"page_size": 1000, "list_order": "oldest_first", "last_page": "null"},
+    "breaks": {"status": 500},
+    "throttles": {"status": 429, "retry_after": 1},
+    "takes no key": {"unauthorized": True},
+    "is none": {"garbage": True},
+    "is cut off": {"reset_half_body": True},
+}
+
+
+@pytest.mark.usefixtures("sweeper")
+@pytest.mark.parametrize("action", BAD_LISTS.values(), ids=BAD_LISTS)
+def test_a_bad_list(
+    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], action: dict[str, Any]
+) -> None:
+    """It was asked for, and changed nothing but the number of requests."""
+    faults("listJobs", action, count=None)
+    sandbox.control.make(30, duration="60")  # somebody else's
+    early, late = enqueue(EARLY, duration_s=0.6), enqueue(MANY, duration_s=2.5)
+    bad = enqueue(4, duration_s=2, end="failed")
+    assert all(result.get(timeout=40)["state"] == "succeeded" for result in early + late)
+    assert all(ended(result).startswith("generation_failed: ") for result in bad)
+    assert len({result.get()["generation_id"] for result in early + late}) == EARLY + MANY
+    assert paid(sandbox) == EARLY + MANY + len(bad) + 30
+    assert swept(sandbox) > 0
+
+
+def test_a_list_that_hides_ends(
+    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], sweeper: WorkerProcess
+) -> None:
+    """It is found out by what was seen singly, and not used for a while; nobody waits for it."""
+    before = len(sweeper.text())
+    faults("listJobs", {"list_lie": "running"}, count=None)
+    early = enqueue(EARLY, duration_s=0.3)
+    assert all(result.get(timeout=40)["state"] == "succeeded" for result in early)
+    late = enqueue(MANY, duration_s=3)
+    wait_until(lambda: "sweep.distrusted" in sweeper.text()[before:], "the list is found out")
+    asked = swept(sandbox)
+    all_end_well(sandbox, early + late, [])
+    assert swept(sandbox) <= asked + 3  # those of the sweep that found it out
+
+
+def test_canceling_makes_no_liar(
+    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], sweeper: WorkerProcess
+) -> None:
+    """PhotoGPT goes on with what was canceled here, and its list says so."""
+    before = len(sweeper.text())
+    jobs = enqueue(MANY + 10, duration_s=6)
+    wait_until(lambda: swept(sandbox) > 0 and paid(sandbox) == len(jobs), "sweeps go on")
+    gone = jobs[:10]
+    for job in gone:
+        job.app.send_task("photogpt.cancel", args=[job.id]).get(timeout=20)
+    canceled_at = swept(sandbox)
+    wait_until(lambda: swept(sandbox) > canceled_at + 12, "some more sweeps")
+    assert all(ended(job).startswith("canceled: ") for job in gone)
+    assert ledger.hget(keys.sweep(NAME), "distrusts") in (None, "0")
+    assert "sweep.distrusted" not in sweeper.text()[before:]
+
+
+@pytest.mark.usefixtures("sweeper")
+def test_a_sweep_saves_requests(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]]) -> None:
+    """One look tells each end; the waiting in between is the list's. Singly it takes some 15 looks a job."""
+    sandbox.control.options(page_size=50)
+    jobs = enqueue(100, duration_s=6)
+    all_end_well(sandbox, jobs, [])
+    counts = requests_of(sandbox)
+    assert counts["listJobs"] >= 3
+    assert counts["getJobStatus"] + counts["listJobs"] <= 8 * len(jobs)
+
+
+def test_no_sweep_if_told_so(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
+    """`PHOTOGPT_SWEEP=false`."""
+    start(sweep="false")
+    all_end_well(sandbox, enqueue(MANY, duration_s=2.5), [])
+    assert swept(sandbox) == 0
+
+
+def test_killed_in_the_middle(
+    sandbox: SandboxProcess,
+    faults: Faults,
+    ledger: redis.Redis,
+    enqueue: Callable[..., list[Any]],
+    start: Sweeper,
+) -> None:
+    """Of two workers one sweeps at a time; if it dies over it, single looks go on, and all end once."""
+    first = start()
+    faults("listJobs", {"latency": 3}, count=None)
+    jobs = enqueue(MANY, duration_s=4)
+    wait_until(lambda: swept(sandbox) > 0, "a sweep has begun")
+    assert float(str(ledger.zscore(keys.lane(Lane.SWEEPS), NAME))) > 0
+    start()
+    first.kill()
+    all_end_well(sandbox, jobs, [])
+    assert ledger.zcard(keys.lane(Lane.SWEEPS)) <= 1
+
+
+def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
+    """Triggers, looks and pages together."""
+    start(max_requests_per_s="30")
+    began = sandbox.control.state(lists=False)["now"]
+    jobs = enqueue(MANY, duration_s=3)
+    all_end_well(sandbox, jobs, [])
+    counts = requests_of(sandbox)
+    taken = seconds_between(began, sandbox.control.state(lists=False)["now"])
+    assert counts["listJobs"] > 0
+    assert sum(counts.values()) <= 30 * (taken + 1) * 1.1
+
+
+def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
+    """Nobody expects an end among them: no window that ends before it begins is asked for, and nothing is learned."""
+    services = open_services(settings, create_autospec(Messages, instance=True))
+    services.store.schedules._known["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), early_s=60)
+    for number in range(MANY):
+        at = services.store.clock()
+        job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)
+        services.store.jobs.accept(job, digest="d", continuation="{}")
+        assert services.store.jobs.intend(job)
+        services.store.jobs.submitted(job, Submitted(f"g-{number}"), look_after=60, patient_s=600)
+    known = Sweeping(id=NAME, density=2.5, offset_s=0.0)
+    sweep(services, known, services.store.clock())
+    services.close()
+    assert swept(sandbox) == 0
+    assert client.hmget(keys.sweep(NAME), ["density", "reach_s", "broken"]) == ["2.5", "0.0", "0"]
+    assert client.zscore(keys.lane(Lane.SWEEPS), NAME) is not None  # it is asked again
+
+
+def seconds_between(begin: str, end: str) -> float:
+    """Return how much time has passed by the sandbox' clock."""
+    found = between(begin, end)
+    assert found is not None
+    return found

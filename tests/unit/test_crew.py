@@ -1,0 +1,127 @@
+"""A lane's threads: what is promised is kept, what comes back is written, also at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.waiting import wait_until
+from worker.crew import WAITING, Crew
+
+SIZE = 4
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    """A crew that ends with the test."""
+    made = Crew("test", SIZE)
+    yield made
+    made.close()
+
+
+def nothing(_: list[Any]) -> None:
+    """Write nothing."""
+
+
+def slow_down(crew: Crew) -> None:
+    """Let it believe that calls take long."""
+    crew._pace_s = 10.0
+
+
+def test_room_is_shared(crew: Crew) -> None:
+    """Where calls are short, a few more wait than there are threads; never more than asked for."""
+    assert crew.reserve(3) == 3
+    assert crew.reserve(1000) == SIZE * (1 + WAITING) - 3
+    assert crew.reserve(1) == 0
+    crew.release(2)
+    assert crew.reserve(5) == 2
+
+
+def test_long_calls_leave_no_queue(crew: Crew) -> None:
+    """No more is claimed than there are threads, and less than nothing is none."""
+    assert crew.reserve(SIZE + 2) == SIZE + 2
+    slow_down(crew)
+    assert crew.reserve(10) == 0
+    crew.release(3)
+    assert crew.reserve(10) == 1
+
+
+def test_taking_gives_the_room_back(crew: Crew) -> None:
+    """Also after a step that raised against its promise."""
+    whole = crew.reserve(1000)
+    for number in range(whole):
+        crew.take(lambda number=number: 1 / (number % 2) and None, nothing)  # type: ignore[misc]
+    wait_until(lambda: crew._taken == 0, "all threads are done")
+    assert crew.reserve(1000) == whole
+
+
+def test_reserving_from_many_threads(crew: Crew) -> None:
+    """Never gives out more than there is."""
+    got: list[int] = []
+    threads = [threading.Thread(target=lambda: got.append(crew.reserve(3))) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sum(got) == SIZE * (1 + WAITING)
+
+
+def test_what_comes_back_is_written_together(crew: Crew) -> None:
+    """In few batches, each thing once, nothing where there is nothing."""
+    batches: list[list[int]] = []
+    begin = threading.Event()
+    count = crew.reserve(SIZE)
+
+    def work(number: int) -> int | None:
+        begin.wait(10)
+        return number or None
+
+    for number in range(count):
+        crew.take(lambda number=number: work(number), batches.append)  # type: ignore[misc]
+    begin.set()
+    wait_until(lambda: sum(map(len, batches)) == SIZE - 1, "all are written")
+    assert sorted(number for batch in batches for number in batch) == [1, 2, 3]
+
+
+def test_closing_writes_what_comes_back() -> None:
+    """Also what comes back only while it closes, and the batch that waits for more."""
+    crew, written, go_on = Crew("test", 2), list[int](), threading.Event()
+
+    def late() -> int:
+        go_on.wait(10)
+        return 2
+
+    assert crew.reserve(2) == 2
+    crew.take(lambda: 1, written.extend)
+    crew.take(late, written.extend)
+    closing = threading.Thread(target=crew.close)
+    closing.start()
+    assert closing.is_alive()
+    go_on.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert sorted(written) == [1, 2]
+
+
+def test_closing_what_never_began() -> None:
+    """Does nothing, and twice."""
+    crew = Crew("test", 2)
+    crew.close()
+    crew.close()
+
+
+def test_a_slow_call_holds_up_nobody(crew: Crew) -> None:
+    """The others come and go next to it."""
+    stuck, done = threading.Event(), list[int]()
+    assert crew.reserve(1) == 1
+    crew.take(lambda: stuck.wait(20) and None, nothing)
+    for _ in range(3):
+        count = crew.reserve(SIZE)
+        for _ in range(count):
+            crew.take(lambda: 1, done.extend)
+        wait_until(lambda: crew._taken == 1, "all but one are done")
+    wait_until(lambda: len(done) == 3 * SIZE, "and written")
+    stuck.set()

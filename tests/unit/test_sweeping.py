@@ -1,0 +1,132 @@
+"""Whether to read the list instead of looking at each, and for how long a bad list is not used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.factories import CREATED, make_job
+from worker.domain.durations import between, family, took
+from worker.domain.job import Job, Kind
+from worker.domain.sweeping import (
+    CANARIES,
+    DISTRUST_S,
+    FEW_CANARIES,
+    LEAST,
+    LONGEST_DISTRUST_S,
+    SETTLING,
+    WORTH_IT,
+    Sweeping,
+    distrust_s,
+    is_canary,
+    reach,
+)
+
+ages = st.lists(st.floats(min_value=0, max_value=5000), min_size=1, max_size=60)
+densities = st.floats(min_value=0, max_value=1000)
+KNOWN = Sweeping(id="jobs")
+
+
+def total(drawn: list[float], under_way: int, known: Sweeping, far: float) -> float:
+    """Return the requests of one interval: pages as far as `far`, and single looks at who is older."""
+    pages = math.ceil((known.density or 0) * far / known.page_size) + 1
+    return pages + sum(age > far for age in drawn) * under_way / len(drawn)
+
+
+@given(ages, st.integers(0, 100_000), densities, st.integers(1, 500))
+def test_it_is_never_chosen_when_it_costs_more(drawn: list[float], under_way: int, density: float, size: int) -> None:
+    """And what is chosen is the cheapest there is."""
+    known = Sweeping(id="jobs", density=density, page_size=size)
+    far = reach(drawn, under_way, known)
+    if far is None:
+        assert under_way < LEAST or all(total(drawn, under_way, known, a) >= WORTH_IT * under_way for a in drawn)
+        return
+    spent = total(drawn, under_way, known, far)
+    assert spent < WORTH_IT * under_way
+    assert all(spent <= total(drawn, under_way, known, age) + 1e-6 for age in drawn)
+
+
+@given(ages, st.integers(LEAST, 100_000), densities, densities)
+def test_more_of_others_shortens_the_reach(drawn: list[float], under_way: int, one: float, other: float) -> None:
+    """The longer the list of a second, the sooner single looks are cheaper."""
+    thin, dense = (reach(drawn, under_way, replace(KNOWN, density=each)) for each in sorted((one, other)))
+    assert (dense or 0) <= (thin or 0)
+
+
+def test_who_lies_far_back_is_left_to_single_looks() -> None:
+    """One old job does not make everybody read hours of the list."""
+    assert reach([float(n) for n in range(1, 100)] + [7200.0], 100, replace(KNOWN, density=1.0)) == 99
+
+
+@pytest.mark.parametrize("under_way", [0, LEAST - 1])
+def test_few_are_looked_at_singly(under_way: int) -> None:
+    """Without asking whether a sweep were cheaper."""
+    assert reach([1.0], under_way, KNOWN) is None
+    assert reach([], 1000, KNOWN) is None
+
+
+@pytest.mark.parametrize(("confirmed", "one_of"), [(0, CANARIES), (SETTLING, FEW_CANARIES)])
+def test_the_share_of_canaries(confirmed: int, one_of: int) -> None:
+    """As many as said, and always the same ones."""
+    known = replace(KNOWN, confirmed=confirmed)
+    names = [f"job_{number:08x}" for number in range(20_000)]
+    sent = [name for name in names if is_canary(name, known)]
+    assert len(sent) == pytest.approx(len(names) / one_of, rel=0.35)
+    assert all(is_canary(name, KNOWN) for name in sent)
+
+
+def test_distrust_doubles_up_to_an_hour() -> None:
+    """However often."""
+    waits = [distrust_s(times) for times in (1, 2, 3, 6, 7, 10_000)]
+    assert waits == [DISTRUST_S, 120, 240, 1920, LONGEST_DISTRUST_S, LONGEST_DISTRUST_S]
+
+
+def test_families() -> None:
+    """People's own models share one name; PhotoGPT's have each their own; names are bounded."""
+    assert family(asking("nanobanana")) == "image:nanobanana"
+    assert family(asking("mine-1")) == family(asking("mine-2")) == "image:own"
+    assert family(asking("veo-3.1", Kind.VIDEO)) == "video:veo-3.1"
+    assert len(family(asking("v" * 5000, Kind.VIDEO))) < 120
+    assert family(make_job(Kind.TRAINING)) == "training"
+    assert family(make_job(Kind.UPSCALE)) == "upscale"
+
+
+def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
+    """Return a job for a model."""
+    return make_job(kind, request={"modelID": model, "prompt": "a quiet harbour"})
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "said", "expected"),
+    [
+        (CREATED + 10, 12.0, 12.0),
+        (CREATED + 10, 9.5, 9.5),
+        (CREATED + 10, 3.0, 12.5),
+        (CREATED + 10, 17.0, 12.5),
+        (CREATED + 10, float("nan"), 12.5),
+        (None, None, 7.5),
+        (CREATED + 90, None, 90.0),
+        (CREATED - 90, None, 7.5),
+    ],
+    ids=["told", "slack", "too short", "too long", "no number", "never looked", "clock went back", "looked before"],
+)
+def test_how_long_it_took(looked_at: float | None, said: float | None, expected: float) -> None:
+    """What PhotoGPT says is believed between the two looks only."""
+    job = make_job(submitted_at=CREATED, looked_at=looked_at)
+    assert took(job, at=CREATED + 15, said=said, chance=0.5) == expected
+
+
+def test_nobody_knows_how_long_it_took() -> None:
+    """Of a job whose begin is not known."""
+    assert took(make_job(), at=CREATED + 15, said=3.0, chance=0.5) is None
+
+
+@pytest.mark.parametrize("begin", [None, "", "yesterday", 7, {}])
+def test_times_that_cannot_be_read(begin: object) -> None:
+    """Say nothing."""
+    assert between(begin, "2027-01-01T00:00:00Z") is None
+    assert between("2027-01-01T00:00:00Z", "2027-01-01T00:00:04.5Z") == 4.5
