@@ -190,6 +190,7 @@ def test_canceling_makes_no_liar(
     assert all(ended(job).startswith("canceled: ") for job in gone)
     assert ledger.hget(keys.sweep(NAME), "distrusts") in (None, "0")
     assert "sweep.distrusted" not in sweeper.text()[before:]
+    assert {job.get(timeout=40)["state"] for job in jobs[10:]} == {"succeeded"}  # and nothing is left for the next test
 
 
 @pytest.mark.usefixtures("sweeper")
