@@ -64,7 +64,8 @@ def store(client: redis.Redis, settings: Settings) -> Iterator[Store]:
 def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     """Return a job that was accepted, and whose result the script writes."""
     at = round(store.clock(), 3)
-    job = make_job(**{"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}} | changes)
+    usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}}
+    job = make_job(**usual | changes)
     assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), Accepted)
     return job
 
@@ -79,13 +80,14 @@ def end(store: Store, messages: CeleryMessages, job: Job, ending: Ending) -> typ
 
 def celerys(app: Celery, outcome: type_json, job: Job) -> Any:
     """Let Celery store the same outcome under another id, and return what stands there then."""
-    error, backend = as_error(outcome), app.backend
-    request = Context({"id": job.id + "-celery", **_names(job.result or {})}, called_directly=False)
+    error, name = as_error(outcome), job.id + "-celery"
+    backend: Any = app.backend
+    request = Context({"id": name, **_names(job.result or {})}, called_directly=False)
     if error is None:
-        backend.mark_as_done(request.id, outcome, request=request)
+        backend.mark_as_done(name, outcome, request=request)
     else:
-        backend.mark_as_failure(request.id, error, traceback=None, request=request)
-    return backend.get(backend.get_key_for_task(request.id))
+        backend.mark_as_failure(name, error, traceback=None, request=request)
+    return backend.get(backend.get_key_for_task(name))
 
 
 def _names(kept: type_json) -> type_json:
@@ -148,13 +150,14 @@ def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
     """Joins, and raises of the one that failed."""
     messages = CeleryMessages(app)
     jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
-    group = GroupResult("a group", [producer.AsyncResult(job.id) for job in jobs], app=producer)
+    parts = [producer.AsyncResult(job.id) for job in jobs]
+    group = GroupResult("a group", parts, app=producer)
     outcomes = [end(store, messages, job, success()) for job in jobs]
     assert group.join(timeout=10) == outcomes
     bad = accepted(store, "job-bad", result={"group_id": "a group"})
     end(store, messages, bad, ENDINGS["failed"])
     with pytest.raises(Exception, match="generation_failed"):
-        GroupResult("a group", [*group.results, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
+        GroupResult("a group", [*parts, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
 
 
 def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
@@ -187,7 +190,7 @@ def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: 
     now = store.jobs.get(job.id)
     assert now is not None
     assert store.jobs.running(now, look_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
-    assert producer.AsyncResult(job.id).state == "RUNNING"
+    assert str(producer.AsyncResult(job.id).state) == "RUNNING"
     app.backend.store_result("celery", {"state": "running"}, "RUNNING")
     written, expected = (json.loads(client.get(f"celery-task-meta-{name}")) for name in (job.id, "celery"))
     assert written.keys() == expected.keys()
