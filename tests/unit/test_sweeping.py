@@ -17,10 +17,13 @@ from worker.domain.sweeping import (
     DISTRUST_S,
     FEW_CANARIES,
     LEAST,
+    LEAST_CANARIES,
     LONGEST_DISTRUST_S,
+    MOST_CANARIES,
     SETTLING,
     WORTH_IT,
     Sweeping,
+    canaries,
     distrust_s,
     is_canary,
     reach,
@@ -69,14 +72,28 @@ def test_few_are_looked_at_singly(under_way: int) -> None:
     assert reach([], 1000, KNOWN) is None
 
 
-@pytest.mark.parametrize(("confirmed", "one_of"), [(0, CANARIES), (SETTLING, FEW_CANARIES)])
-def test_the_share_of_canaries(confirmed: int, one_of: int) -> None:
+@pytest.mark.parametrize("one_of", [1, 8, CANARIES, FEW_CANARIES])
+def test_the_share_of_canaries(one_of: int) -> None:
     """As many as said, and always the same ones."""
-    known = replace(KNOWN, confirmed=confirmed)
     names = [f"job_{number:08x}" for number in range(20_000)]
-    sent = [name for name in names if is_canary(name, known)]
+    sent = [name for name in names if is_canary(name, one_of)]
     assert len(sent) == pytest.approx(len(names) / one_of, rel=0.35)
-    assert all(is_canary(name, KNOWN) for name in sent)
+    assert sent == [name for name in names if is_canary(name, one_of)]
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "under_way", "one_of"),
+    [
+        (0, 1000, CANARIES),
+        (SETTLING, 2000, FEW_CANARIES),
+        (0, 40, 40 // LEAST_CANARIES),  # a small crowd has some, too
+        (SETTLING, 3, 1),
+        (SETTLING, 100_000, 100_000 // MOST_CANARIES),  # and a large one not too many
+    ],
+)
+def test_of_how_many_one_is_a_canary(confirmed: int, under_way: int, one_of: int) -> None:
+    """Fewer once the list was seen to be right."""
+    assert canaries(replace(KNOWN, confirmed=confirmed), under_way) == one_of
 
 
 def test_distrust_doubles_up_to_an_hour() -> None:

@@ -18,7 +18,7 @@ WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that i
 PAGE_SIZE = 20.0  # believed until a page was seen
 SETTLING = 8  # confirmations by canaries after which fewer of them are sent
 CANARIES, FEW_CANARIES = 64, 256  # one of so many generations is looked at singly, whatever the list says
-MOST_CANARIES = 64  # under way at once
+LEAST_CANARIES, MOST_CANARIES = 5, 64  # under way at once, give or take
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
 HOLD = 2.2  # intervals for which a generation under way is put off: until the sweep after next
@@ -77,7 +77,8 @@ def reach(ages: Sequence[float], under_way: int, known: Sweeping) -> float | Non
 
 def canaries(known: Sweeping, under_way: int) -> int:
     """Return of how many generations one is a canary."""
-    return max(FEW_CANARIES if known.confirmed >= SETTLING else CANARIES, under_way // MOST_CANARIES)
+    usual = FEW_CANARIES if known.confirmed >= SETTLING else CANARIES
+    return max(min(usual, under_way // LEAST_CANARIES), under_way // MOST_CANARIES, 1)
 
 
 def is_canary(generation_id: str, one_of: int) -> bool:
