@@ -120,14 +120,14 @@ class PhotoGPT:
         for page in self.pages_between(start, end):
             yield from page
 
-    def pages_between(self, start: float, end: float) -> Iterator[list[type_json]]:
-        """List what was created between two times (epoch seconds), page by page.
+    def pages_between(self, start: float, end: float, *, most: int = MOST_PAGES) -> Iterator[list[type_json]]:
+        """List what was created between two times (epoch seconds), page by page, `most` of them at most.
 
         Order and page size are not documented, nor how the last page is marked: a missing, empty or repeated token
         ends it.
         """
         token, seen = None, set[str]()
-        for _ in range(MOST_PAGES):
+        for _ in range(most):
             query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
             result = self._call("GET", "/jobs", query=query)
             if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
@@ -137,7 +137,7 @@ class PhotoGPT:
             if not token or token in seen:
                 return
             seen.add(token)
-        raise Unavailable(f"PhotoGPT's list of jobs has more than {MOST_PAGES} pages", status=200)
+        raise Unavailable(f"PhotoGPT's list of jobs has more than {most} pages", status=200)
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""

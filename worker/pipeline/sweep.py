@@ -25,6 +25,7 @@ PAGE_S = 0.01  # of one page, until a sweep was timed
 SLICE_PAGES = 10  # a window that takes more is read in slices, some at once
 MOST_SLICES, AT_ONCE = 64, 4
 CHUNK = 500  # entries of one script
+LONGEST_WINDOW_S = 7 * 86_400.0 - 60  # that GET /jobs can be asked for, photogpt/api.md
 MARGIN_S = 2.0  # of the window, where PhotoGPT's clock is known
 OVERSPENT = 1.5  # times the pages that single looks would have cost: then the sweep is given up
 
@@ -88,6 +89,7 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
     early = 0.0 if known.offset_s is None else services.store.schedules.early_s
     end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
+    start = max(start, end - LONGEST_WINDOW_S)
     if start >= end:  # all of them are too young to have ended
         services.send(store.rest(idle, again_after=interval))
         return
@@ -138,7 +140,7 @@ def _read(reading: Reading, start: float, end: float) -> ApiError | None:
 
 def _pages(reading: Reading, start: float, end: float) -> Iterator[tuple[float, list[type_json]]]:
     services = reading.services
-    pages = services.photogpt.pages_between(start, end)
+    pages = services.photogpt.pages_between(start, end, most=max(1, int(reading.most_pages)))
     while not reading.over:
         wait = services.store.sweeps.permit()
         if wait > 0:
@@ -231,6 +233,6 @@ def _pause(services: Services, learned: Sweeping, fault: ApiError | None, *, bro
         return 0.0
     if fault is None:
         return max(SHORTEST_PAUSE_S, interval - learned.seconds)
-    wait: float = min(LONGEST_WAIT_S, interval * 2 ** min(broken, 10))
+    wait: float = min(LONGEST_WAIT_S, interval * 2 ** min(broken - 1, 10))
     wait = max(wait, KEY_CHECK_S) if isinstance(fault, Unauthorized) else wait
     return max(wait, min(fault.retry_after or 0.0, LONGEST_WAIT_S))
