@@ -99,6 +99,7 @@ def told(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
         "PHOTOGPT_API_CALL_DEADLINE_S": "5",
         "PHOTOGPT_JOB_POLL_INTERVAL_S": "0.3",
         "PHOTOGPT_MODEL_POLL_INTERVAL_S": "0.5",
+        "PHOTOGPT_SCHEDULE": "fixed",  # what one test's jobs teach must not decide when another's are looked at
         "PHOTOGPT_UNCERTAIN_SETTLE_S": "1",
         "PHOTOGPT_CLOCK_SKEW_S": "5",
         "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,

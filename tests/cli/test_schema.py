@@ -51,7 +51,8 @@ def test_real_outcomes_and_webhooks_fit(invoke: Invoke, producer: Celery, receiv
     told = {"webhook_url": receiver.url, "webhook_events": events, "metadata": {"order": 7}}
     check("submission", {"request": image(), **told})
     check("request-image", image())
-    check("outcome", producer.send_task("photogpt.generate_image", kwargs={"request": image(), **told}).get(timeout=30))
+    slow = {"request": image(duration_s=2), **told}  # long enough to be seen running
+    check("outcome", producer.send_task("photogpt.generate_image", kwargs=slow).get(timeout=30))
     failing = producer.send_task("photogpt.generate_image", kwargs={"request": image(error="too dark"), **told})
     failing.get(timeout=30, propagate=False)
     check("outcome", json.loads(invoke("show", str(failing.id), "--json").stdout)["outcome"])

@@ -66,10 +66,11 @@ def url(sweeping: dict[str, str], request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ledger(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
-    """A client of the ledger, emptied, next to an empty sandbox."""
-    del sandbox
+    """A client of the ledger, next to an empty sandbox; what other tests left to their worker is gone, too."""
     with redis.Redis.from_url(url, decode_responses=True) as client:
-        client.flushdb()
+        client.flushall()
+        sandbox.control.reset()
+        sandbox.control.clear()
         yield client
 
 
