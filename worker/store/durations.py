@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 LIFE_S = 30 * 86_400
 """How long durations are remembered after the last one."""
 
-LATELY_S = 600.0
 FRESH_S = 20.0
 """How long a schedule is used before the durations are read again."""
+
+LATELY_S = 600.0
+"""How long a family counts as one that this process works on, after it last read the durations."""
 
 
 class Schedules:
