@@ -21,7 +21,7 @@ from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
 from worker.domain.schedule import Limits, Schedule, bin_of, learn
-from worker.domain.sweeping import SETTLING, Sweeping, canaries, reach
+from worker.domain.sweeping import SETTLING, Sweeping, canaries, gap, reach
 from worker.pipeline.poll import JITTER
 from worker.store.sweeps import DRAWN
 
@@ -111,13 +111,13 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     durations = [law(dice) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     begun_per_s = in_flight / mean
-    known = replace(Sweeping(id="jobs"), page_size=float(page_size), density=begun_per_s)
+    known = replace(Sweeping(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLING)
     ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=DRAWN)]
     far = reach(ages, in_flight, known) or 0.0
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes
-    period = max(IMAGES.interval_s, sweep_s)
-    one_of = canaries(replace(known, confirmed=SETTLING), in_flight)
+    period = max(gap(pages, in_flight, known, IMAGES), sweep_s)
+    one_of = canaries(known, in_flight)
     looks, lags = 0, []
     for duration in durations:
         if duration < far and dice.random() > 1 / one_of:

@@ -101,13 +101,14 @@ def test_of_how_many_one_is_a_canary(confirmed: int, under_way: int, one_of: int
     assert canaries(replace(KNOWN, confirmed=confirmed), under_way) == one_of
 
 
+SETTLED = replace(KNOWN, confirmed=SETTLING)
 LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=15)
 
 
 @given(st.integers(0, 3000), st.integers(0, 100_000), st.floats(0.1, 20))
 def test_sweeps_follow_one_another(pages: int, under_way: int, effort: float) -> None:
     """Between floor and interval; sooner only while they cost less than single looks, and a few pages a second."""
-    found = gap(pages, under_way, replace(LIMITS, effort=effort))
+    found = gap(pages, under_way, SETTLED, replace(LIMITS, effort=effort))
     assert LIMITS.floor_s <= found <= LIMITS.interval_s
     if found < LIMITS.interval_s:
         assert pages / found <= PAGES_PER_S * effort + 1e-6
@@ -119,12 +120,17 @@ def test_sweeps_follow_one_another(pages: int, under_way: int, effort: float) ->
 )
 def test_few_are_seen_often(pages: int, under_way: int, seconds: float) -> None:
     """A crowd at the interval."""
-    assert gap(pages, under_way, LIMITS) == seconds
+    assert gap(pages, under_way, SETTLED, LIMITS) == seconds
+
+
+def test_nothing_is_spent_on_a_list_that_may_lie() -> None:
+    """Before it was seen to be right, its canaries cost nearly what single looks do."""
+    assert gap(1, 20, KNOWN, LIMITS) == LIMITS.interval_s
 
 
 def test_a_fixed_interval_stays_one() -> None:
     """Where that is what the settings ask for."""
-    assert gap(1, 20, Limits(interval_s=5, floor_s=5, ceiling_s=5)) == 5
+    assert gap(1, 20, SETTLED, Limits(interval_s=5, floor_s=5, ceiling_s=5)) == 5
 
 
 def test_distrust_doubles_up_to_an_hour() -> None:

@@ -20,7 +20,7 @@ WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that i
 PAGE_SIZE = 20.0  # believed until a page was seen
 PAGES_PER_S = 2.0  # that may be spent on noticing sooner than at the interval
 SETTLING = 8  # confirmations by canaries after which fewer of them are sent
-CANARIES, FEW_CANARIES = 128, 256  # one of so many generations is looked at singly, whatever the list says
+CANARIES, FEW_CANARIES = 200, 400  # one of so many generations is looked at singly, whatever the list says
 LEAST_CANARIES, FEWEST_CANARIES, MOST_CANARIES = 5, 1, 64  # under way at once, give or take; the fewest once settled
 OWN = 200  # of so many entries one may get a look of its own because it is older than most
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
@@ -81,17 +81,21 @@ def reach(ages: Sequence[float], under_way: int, known: Sweeping) -> float | Non
     return best
 
 
-def gap(pages: float, under_way: int, limits: Limits) -> float:
+def gap(pages: float, under_way: int, known: Sweeping, limits: Limits) -> float:
     """Return the seconds from the begin of one sweep to that of the next.
 
     Sweeps may cost what single looks at the fixed interval would, times the effort, and a few pages a second: so those
-    are seen often of whom few are under way, and a crowd at the interval.
+    are seen often of whom few are under way, and a crowd at the interval. So is all that a list shows which was not yet
+    seen to be right.
 
     Args:
         pages: of one sweep.
         under_way: generations that it shows.
+        known: of the list.
         limits: of looks at one generation.
     """
+    if known.confirmed < SETTLING:
+        return limits.interval_s
     fair = limits.interval_s * pages / (WORTH_IT * max(under_way, 1))
     return min(limits.interval_s, max(limits.floor_s, fair / limits.effort, pages / (PAGES_PER_S * limits.effort)))
 

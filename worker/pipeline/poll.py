@@ -12,12 +12,11 @@ from worker.photogpt.client import GenerationSeen, ModelSeen
 from worker.pipeline.reconcile import model_mark
 from worker.pipeline.trigger import expired
 from worker.services import Services
-from worker.store.sweeps import FRESH_S
 from worker.telemetry.logs import event
 
 JITTER = 0.05
 KEY_CHECK_S = 15.0  # between two sweeps with a key that is not accepted
-FIRST_SWEPT = 1.3  # gaps between sweeps until the first look where sweeps go on: one of them sees it before
+FIRST_SWEPT = 1.3  # intervals until the first look where sweeps go on: one of them sees it before
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
@@ -59,8 +58,8 @@ def swept_by(services: Services, at: float) -> float:
     known = services.store.sweeps.known() if services.settings.sweep else None
     if known is None or not known.reach_s:
         return 0.0
-    a_while = FIRST_SWEPT * ((known.gap_s or services.settings.job_poll_interval_s) + known.seconds)
-    return known.early_s + a_while if at - known.at < a_while + FRESH_S else 0.0
+    a_while = FIRST_SWEPT * (services.settings.job_poll_interval_s + known.seconds)
+    return known.early_s + a_while if at - known.at < a_while else 0.0
 
 
 def _took(services: Services, job: Job, at: float, said: float | None) -> float | None:

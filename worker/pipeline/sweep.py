@@ -14,7 +14,7 @@ from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, epoch, type_json
 from worker.domain.sweeping import HOLD, LEAST, OWN, Sweeping, canaries, distrust_s, gap, is_canary, reach
-from worker.pipeline.poll import KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
+from worker.pipeline.poll import FIRST_SWEPT, KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
 from worker.services import Services
 from worker.store.sweeps import Entry, Swept
 from worker.telemetry.logs import event
@@ -22,7 +22,7 @@ from worker.telemetry.logs import event
 LONGEST_S = 30.0  # of one sweep; what it has not read by then is left to single looks
 SHORTEST_PAUSE_S = 0.2  # between two sweeps
 PAGE_S = 0.01  # of one page, until a sweep was timed
-SLICE_PAGES = 10  # a window that takes more is read in slices, some at once
+SLICE_PAGES = 20  # a window that takes twice as many is read in slices, some at once
 MOST_SLICES, AT_ONCE = 64, 4
 CHUNK = 500  # entries of one script
 LONGEST_WINDOW_S = 7 * 86_400.0 - 60  # that GET /jobs can be asked for, photogpt/api.md
@@ -88,22 +88,25 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
     end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
     start = max(start, end - LONGEST_WINDOW_S)
-    if start >= end:  # all of them are too young to have ended
-        services.send(store.rest(idle, again_after=min(interval, max(SHORTEST_PAUSE_S, early - far))))
+    expected = _expected(services, replace(known, early_s=early, reach_s=far), under_way)
+    young = max(early if start >= end else 0.0, expected.gap_s)
+    if far < young:  # none has ended, or none for as long as it may have to wait for its sweep
+        services.send(
+            store.rest(replace(expected, pages=0, seconds=known.seconds), again_after=min(interval, young - far))
+        )
         return
     began = time.monotonic()
-    expected = _expected(services, replace(known, early_s=early, reach_s=far), under_way)
     reading = Reading(
         services=services,
         known=expected,
         under_way=under_way,
         one_of=canaries(known, under_way),
-        put_off_s=HOLD * max(expected.gap_s, expected.seconds),
+        put_off_s=max(HOLD * max(expected.gap_s, expected.seconds), FIRST_SWEPT * interval),
         most_pages=OVERSPENT * under_way,
         ends=began + LONGEST_S,
     )
     store.begin(expected, at=at)
-    fault = _read_all(reading, _slices(known, start, end, [at - age for age in ages if age <= far], under_way))
+    fault = _read_all(reading, _slices(expected, start, end, [at - age for age in ages if age <= far]))
     learned = _learned(reading, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
     if fault is None:
         again_after = 0.0 if services.stopping.is_set() else max(SHORTEST_PAUSE_S, learned.gap_s - learned.seconds)
@@ -114,17 +117,17 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
 
 
 def _expected(services: Services, known: Sweeping, under_way: int) -> Sweeping:
-    """Return what is known, with how long this sweep may take and how soon the next one follows."""
-    pages = known.pages or math.ceil(under_way / known.page_size)
+    """Return what is known, with how many pages and seconds this sweep may take, and how soon the next one follows."""
+    pages = max(known.pages, math.ceil(under_way / known.page_size))
+    limits = services.store.schedules.limits
     return replace(
-        known, gap_s=gap(pages, under_way, services.store.schedules.limits), seconds=known.seconds or PAGE_S * pages
+        known, pages=pages, gap_s=gap(pages, under_way, known, limits), seconds=known.seconds or PAGE_S * pages
     )
 
 
-def _slices(known: Sweeping, start: float, end: float, begun: list[float], under_way: int) -> list[tuple[float, float]]:
+def _slices(expected: Sweeping, start: float, end: float, begun: list[float]) -> list[tuple[float, float]]:
     """Cut a window into slices of about as many generations each, the youngest first: most of them end soon."""
-    entries = known.density * (end - start) if known.density else under_way
-    count = min(MOST_SLICES, max(1, math.ceil(entries / known.page_size / SLICE_PAGES)))
+    count = min(MOST_SLICES, max(1, expected.pages // SLICE_PAGES))
     ordered = sorted(begun)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
     edges = [start, *sorted(edge for edge in inner if start < edge < end), end]
@@ -225,7 +228,7 @@ def _learned(reading: Reading, *, at: float, window_s: float, seconds: float) ->
         confirmed=known.confirmed + reading.confirmed,
         pages=reading.pages,
         seconds=seconds,
-        gap_s=gap(reading.pages, reading.under_way, reading.services.store.schedules.limits),
+        gap_s=gap(reading.pages, reading.under_way, known, reading.services.store.schedules.limits),
     )
     if not reading.lag_s:
         return learned
