@@ -25,7 +25,6 @@ LEAST_CANARIES, FEWEST_CANARIES, MOST_CANARIES = 5, 1, 64  # under way at once, 
 OWN = 200  # of so many entries one may get a look of its own because it is older than most
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
-HOLD = 2.2  # gaps between sweeps for which a generation under way is put off: until the sweep after next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from threading import Lock
 from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, epoch, type_json
-from worker.domain.sweeping import HOLD, LEAST, OWN, Sweeping, canaries, distrust_s, gap, is_canary, reach
+from worker.domain.sweeping import LEAST, OWN, Sweeping, canaries, distrust_s, gap, is_canary, reach
 from worker.pipeline.poll import FIRST_SWEPT, KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
 from worker.services import Services
 from worker.store.sweeps import Entry, Swept
@@ -101,7 +101,7 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
         known=expected,
         under_way=under_way,
         one_of=canaries(known, under_way),
-        put_off_s=max(HOLD * max(expected.gap_s, expected.seconds), FIRST_SWEPT * interval),
+        put_off_s=FIRST_SWEPT * (interval + expected.seconds),
         most_pages=OVERSPENT * under_way,
         ends=began + LONGEST_S,
     )
