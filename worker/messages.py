@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -95,7 +96,8 @@ class CeleryMessages:
             "generation_id": generation_id,
             "model_id": job.model_id,
         }
-        return self._told(job, state.value.upper(), info)
+        status = state.value.upper()
+        return replace(self._told(job, status, info), kept=dumps({"status": status, "result": info}))
 
     def result(self, job: Job, outcome: type_json) -> Told:
         """Return what Celery's backend shall hold of a job that has ended, as Celery's own tracer would store it."""

@@ -17,9 +17,10 @@ local function announce(events, all, longest, id, event)
 end
 
 -- Tell Celery's result backend, as it would itself: whoever waits in `AsyncResult.get()` listens on the key's channel.
-local function tell(key, ttl, text)
+-- `kept` is what stands there afterwards.
+local function tell(key, ttl, text, kept)
   if text == '' then return end
-  redis.call('SETEX', key, ttl, text)
+  redis.call('SETEX', key, ttl, kept)
   redis.call('PUBLISH', key, text)
 end
 
