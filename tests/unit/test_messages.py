@@ -10,7 +10,9 @@ from celery.app.task import Context
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.messages import KEPT, RESUMED, TICKS, describe, freeze
+from tests.unit.factories import make_job
+from worker.domain.job import Kind
+from worker.messages import KEPT, RESUMED, TICKS, bare, describe, freeze
 from worker.store.keys import Lane
 
 anything = st.recursive(
@@ -161,6 +163,20 @@ def test_a_producer_who_wants_no_result_gets_none() -> None:
     """`ignore_result` is part of the promise."""
     assert frozen(ignore_result=True)["options"]["ignore_result"] is True
     assert "ignore_result" not in frozen()["options"]
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ({}, {}),
+        ({"group_id": "g", "parent_id": "p"}, {"group_id": "g", "parent_id": "p"}),
+        ({"ignored": True}, {"ignore_result": True}),
+    ],
+)
+def test_a_bare_task_is_sent_again_from_what_its_job_tells(result: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Its name, its id, and what stands in its result."""
+    own = {"task_id": "job-1", "root_id": "job-1"}
+    assert bare(make_job(Kind.VIDEO, result=result)) == {"task": "photogpt.generate_video", "options": own | kept}
 
 
 def test_every_lane_has_a_tick() -> None:

@@ -231,7 +231,7 @@ def _resume_again(services: Services, job: Job, at: float) -> None:
     """Send a continuation once more: its result is not known to be stored."""
     del at
     event("result.resent", "its Celery result is not stored yet; asked for again", job=job.id)
-    resume(services, job.id, services.store.jobs.continuation(job.id) or "")
+    resume(services, job, services.store.jobs.continuation(job.id) or "")
 
 
 def _jobs(step: Callable[[Services, Job, float], Decision | None], longest_s: Callable[[Services], float]) -> Ticking:

@@ -81,7 +81,6 @@ class Progress(Records):
             fields={
                 "generation_id": taken.generation_id,
                 "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",  # a list puts off no deadline
-                "ends_at": f"{job.deadline_at:.3f}",
             }
             if taken.generation_id
             else {},
@@ -111,7 +110,7 @@ class Progress(Records):
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
             args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
-            args += [again.intent or "" if again.said_yes else ""]
+            args += [again.intent or "" if again.said_yes else "", f"{job.deadline_at:.3f}"]
         answer = self._scripts.postpone(
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],
@@ -128,6 +127,7 @@ class Progress(Records):
             left = f"{max(0.0, job.deadline_at - at):.3f}"
             args += [job.id, job.tenant or "", left, again.reason or "", again.error or "", again.intent or 1]
         queue = [keys.QUEUE, keys.lane(lane), keys.loop(lane), keys.ACTIVE, keys.TENANTS, keys.INTENTS]
+        queue += [keys.lane(Lane.JOBS)]
         answer = self._scripts.give_back(
             keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
             args=[GAPS[lane], f"{max(again.after for _, again in refused):.3f}", *args],
@@ -167,6 +167,7 @@ class Progress(Records):
                 keys.lane(Lane.DELIVERIES),
                 keys.loop(Lane.DELIVERIES),
                 keys.FLYING,
+                keys.ACTIVE,
                 told.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
             ],
@@ -185,6 +186,7 @@ class Progress(Records):
                 "",
                 told.ttl,
                 told.text,
+                told.kept,
                 *flat(fields | {"state": state.value}),
                 *webhooks(planned),
             ],

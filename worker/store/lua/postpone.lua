@@ -2,7 +2,8 @@
 --
 -- KEYS  1 lane  2 its loop  3 intents  4… one job each
 -- ARGV  1 gap  2 seconds to pause the lane, 0 for none; the next claim then takes half as many  3… per job: id, delay, reason or '', error or '', looked 0|1,
---       which intent to forget: its time, 1 for any, 0 for none; which one PhotoGPT said yes to, without a name, or ''
+--       which intent to forget: its time, 1 for any, 0 for none; which one PhotoGPT said yes to, without a name, or '';
+--       its deadline
 -- Returns what arm() returns.
 local at = now()
 if tonumber(ARGV[2]) > 0 then
@@ -11,7 +12,7 @@ if tonumber(ARGV[2]) > 0 then
 end
 local soonest = false
 for i = 4, #KEYS do
-  local a = 3 + (i - 4) * 7
+  local a = 3 + (i - 4) * 8
   local id, delay = ARGV[a], tonumber(ARGV[a + 1])
   local state = redis.call('HGET', KEYS[i], 'state')
   if not state then
@@ -33,9 +34,9 @@ for i = 4, #KEYS do
       redis.call('HINCRBY', KEYS[i], 'polls', 1)
       redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
       -- the list of jobs is believed about it for as long again as it has been under way
-      local known = redis.call('HMGET', KEYS[i], 'flown_at', 'ends_at')
-      if known[1] then
-        local patient = math.min(2 * at - tonumber(known[1]), tonumber(known[2] or 'inf'))
+      local flown = redis.call('HGET', KEYS[i], 'flown_at')
+      if flown then
+        local patient = math.min(2 * at - tonumber(flown), tonumber(ARGV[a + 7]))
         redis.call('HSET', KEYS[i], 'patient_at', seconds(patient))
       end
     end
