@@ -220,6 +220,33 @@ def test_the_headers_of_every_call(make: Make) -> None:
     assert len(peer.conversations) == 1
 
 
+def test_calls_have_nothing_in_common(make: Make) -> None:
+    """No cookie of an answer and no body of a request is found in the next one; no redirect is looked into."""
+    with Peer(answering(307, YES, "Set-Cookie: a=1; Path=/", "Location: /elsewhere")) as peer:
+        client = make(peer.url)
+        calls: list[Callable[[], object]] = [client.ping, lambda: client.trigger(Kind.IMAGE, IMAGE), client.ping]
+        for call in calls:
+            with pytest.raises(Unavailable, match="307"):
+                call()
+    assert [request.split(b" ")[1] for request in peer.requests] == [b"/ping", b"/images/generation", b"/ping"]
+    first, _, last = map(headers_of, peer.requests)
+    assert first == last
+    assert not {"cookie", "content-type", "content-length"} & {*last}
+    assert len(peer.conversations) == 1
+
+
+@pytest.mark.parametrize("base", ["http://ann:secret@{peer}/v 1/ü/", "http://{peer}"])
+def test_the_base_address_is_encoded_once(make: Make, base: str) -> None:
+    """As `requests` does it; a name and password in it take the key's place."""
+    with Peer(answering(200, YES)) as peer:
+        client = make(base.format(peer=peer.url.partition("//")[2]))
+        client.ping()
+        client.generation("a%20b")
+    path, secret = ("/v%201/%C3%BC", "Basic YW5uOnNlY3JldA==") if "ann" in base else ("", "Bearer sandbox-key")
+    assert [request.split(b" ")[1].decode() for request in peer.requests] == [f"{path}/ping", f"{path}/jobs/a%2520b"]
+    assert {headers_of(request)["authorization"] for request in peer.requests} == {secret}
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [
