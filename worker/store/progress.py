@@ -58,6 +58,10 @@ class Progress(Records):
         args = [job.id, uuid.uuid4().hex, model_before or ""]
         return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
+    def said_yes(self, job: Job, intent: str) -> bool:
+        """Write down that PhotoGPT said yes to an intent and named nothing; False if it is no longer the open one."""
+        return bool(self._scripts.said_yes(keys=[keys.job(job.id)], args=[intent]))
+
     def submitted(
         self, job: Job, taken: Submitted, *, look_after: float, patient_s: float = 0, told: Told = NOT_TOLD
     ) -> list[Wake] | None:
@@ -111,7 +115,6 @@ class Progress(Records):
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
             args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
-            args += [again.intent or "" if again.said_yes else ""]
         answer = self._scripts.postpone(
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],
