@@ -87,7 +87,7 @@ class PhotoGPT:
             return None
         result = self._call("POST", TRIGGERS[kind], body=request)
         generation_id = result.get("jobId") if isinstance(result, dict) else None
-        if not generation_id:
+        if not generation_id or type(generation_id) not in {str, int}:  # a name that nothing could be looked up by
             raise Unnamed("PhotoGPT says OK, but names no jobId", status=200)
         return str(generation_id)
 
