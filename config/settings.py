@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     not_found_grace_s: Seconds = 60  # a 404 this soon after the trigger is not believed
     uncertain_policy: Literal["reconcile", "fail", "retry"] = "reconcile"  # a trigger whose answer was lost
     uncertain_settle_s: Seconds = 30  # wait before GET /jobs is asked what became of it
-    clock_skew_s: Seconds = 60  # how far PhotoGPT's clock may be from Redis'
+    clock_skew_s: Seconds = 60  # how far PhotoGPT's clock may be from Redis'; beyond that, its answers' Date tells
 
     # -- not asking for too much; 0 means no cap of ours, PhotoGPT's own is learned from its 429 -----------------------
     max_active: int = Field(default=0, ge=0)  # generations under way at once, over all workers

@@ -56,6 +56,7 @@ KEPT = (
 """What of a message's options a continuation carries. `expires` and time limits were for the wait, which is over."""
 
 DEEPEST = 5  # levels of arguments that people are shown
+LONGEST_RESULT = 1024  # characters of an outcome in Celery's events, as Celery's own tracer would show
 
 AWAY = (OperationalError, RedisError, OSError, AttributeError)
 """What sending raises while the broker is away; the last one, where kombu has taken a channel apart."""
@@ -115,7 +116,8 @@ class CeleryMessages:
         runtime = epoch(outcome["finished_at"]) - job.created_at
         try:
             if error is None:
-                dispatcher.send("task-succeeded", uuid=job.id, result=_short(repr(outcome), 200), runtime=runtime)
+                shown = _short(repr(outcome), LONGEST_RESULT)
+                dispatcher.send("task-succeeded", uuid=job.id, result=shown, runtime=runtime)
             else:
                 dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")
         except AWAY as lost:

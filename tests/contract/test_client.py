@@ -202,6 +202,20 @@ def test_a_revoked_key(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
 YES = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}}).encode()
 
 
+@pytest.mark.parametrize("name", [None, "", 0, True, 1.5, ["g-1"], {"id": "g-1"}], ids=str)
+def test_a_name_that_is_none(make: Make, name: Any) -> None:
+    """It was created and is paid for; to look for `['g-1']` would be to give it up."""
+    answer = json.dumps({"status": "OK", "result": {"jobId": name, "status": "queued"}}).encode()
+    with Peer(answering(200, answer)) as peer, pytest.raises(Unnamed):
+        make(peer.url).trigger(Kind.IMAGE, IMAGE)
+
+
+def test_a_name_that_is_a_number(make: Make) -> None:
+    """As text it is one."""
+    with Peer(answering(200, b'{"status":"OK","result":{"jobId":1234567890123456789}}')) as peer:
+        assert make(peer.url).trigger(Kind.IMAGE, IMAGE) == "1234567890123456789"
+
+
 def test_the_headers_of_every_call(make: Make) -> None:
     """Key, version, agent: Cloudflare turns Python's own away."""
     with Peer(answering(200, YES)) as peer:

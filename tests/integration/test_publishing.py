@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -142,3 +143,28 @@ def test_private_address_is_refused(producer: Celery, client: redis.Redis) -> No
 
     attempt = json.loads(client.hget(f"photogpt:delivery:{{{delivery}}}", "attempt:1") or "")
     assert attempt["fault"] == "address_refused"
+
+
+def test_celerys_events_tell_ends_without_a_message(producer: Celery) -> None:
+    """Flower learns how a bare task ended, though no message of ours lets Celery's own tracer tell it."""
+    told: dict[str, dict[str, Any]] = {}
+    handlers = {name: lambda event: told.setdefault(event["uuid"], event) for name in ("task-succeeded", "task-failed")}
+    with producer.connection_for_read() as connection:
+        listener = producer.events.Receiver(connection, handlers=handlers)
+        next(listener.itercapture(limit=1, timeout=20))  # it is heard: whatever came first
+        thread = threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True)
+        thread.start()
+        good, bad = (
+            producer.send_task("photogpt.generate_image", kwargs={"request": image(end=end)}).id
+            for end in ("success", "failed")
+        )
+        try:
+            wait_until(lambda: {good, bad} <= told.keys(), "both ends are told", within=15)
+        finally:
+            listener.should_stop = True
+            thread.join()
+
+    assert (told[good]["type"], told[bad]["type"]) == ("task-succeeded", "task-failed")
+    assert good in told[good]["result"]
+    assert told[good]["runtime"] > 0
+    assert "generation_failed: " in told[bad]["exception"]

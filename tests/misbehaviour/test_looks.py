@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+from unittest.mock import create_autospec
+
 import pytest
 from celery import Celery
 
+from config.settings import Settings
 from tests.conftest import image, paid
+from tests.contract.peers import Peer
 from tests.misbehaviour.conftest import Faults, ended
 from tests.running import WorkerProcess
+from tests.unit.factories import CREATED, make_job
 from tests.waiting import wait_until
+from worker.domain.decision import Again, Decision, Ended
+from worker.domain.job import Job, JobState
+from worker.domain.reason import Reason
+from worker.pipeline.poll import look
 from worker.sandbox.remote import SandboxProcess
+from worker.services import Messages, open_services
 
 LOOKS = {
     "429 with seconds": {"status": 429, "retry_after": 1},
@@ -66,6 +79,56 @@ def test_a_model_is_told_oddly(producer: Celery, sandbox: SandboxProcess, faults
 
     assert ended(result) == "succeeded"
     assert sandbox.control.state()["trainings"]["model_x"] == 1
+
+
+def looks(settings: Settings, job: Job, age_s: float, *answers: tuple[int, dict[str, Any]]) -> list[Decision]:
+    """Look at a job of some age once for each answer, and note what stands in the way as the ledger does."""
+    left = [(status, json.dumps(body).encode()) for status, body in answers]
+    decisions: list[Decision] = []
+    with Peer(lambda conversation: conversation.answer(*left.pop(0))) as peer:
+        told = settings.model_copy(update={"base_url": peer.url})
+        services = open_services(told, create_autospec(Messages, instance=True))
+        while left:
+            decisions.append(look(services, job, job.created_at + age_s))
+            reason = decisions[-1].reason if isinstance(decisions[-1], Again) else None
+            job = replace(job, reason=reason)
+        services.close()
+    return decisions
+
+
+GONE = 404, {"status": "NOK", "message": "no such job"}
+THERE = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "running"}}
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    ("age_s", "answers", "ends"),
+    [
+        (61, [GONE, GONE], [False, True]),
+        (61, [GONE, THERE, GONE], [False, False, False]),
+        (59, [GONE, GONE, GONE], [False, False, False]),
+    ],
+    ids=["twice in a row", "once and again", "young"],
+)
+def test_a_generation_that_is_gone(settings: Settings, age_s: float, answers: list[Any], ends: list[bool]) -> None:
+    """It was paid for: what one answer says is not believed, and none soon after the trigger."""
+    job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
+    decisions = looks(settings, job, age_s, *answers)
+    assert [isinstance(decision, Ended) for decision in decisions] == ends
+    told = [decision.ending.reason for decision in decisions if isinstance(decision, Ended)]
+    assert told == [Reason.NOT_FOUND] * sum(ends)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_failure_in_a_million_words(settings: Settings) -> None:
+    """It goes into the record, the result, webhooks and the log: what says why is at its beginning."""
+    failed = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "failed", "error": "too dark " * 100_000}}
+    job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
+    (decision,) = looks(settings, job, 9, failed)
+    assert isinstance(decision, Ended)
+    said = decision.ending.error or ""
+    assert said.startswith("PhotoGPT could not do it: too dark too dark")
+    assert len(said) < 2100
 
 
 def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:

@@ -243,6 +243,25 @@ def test_killed_in_the_middle(
     assert ledger.zcard(keys.lane(Lane.SWEEPS)) <= 1
 
 
+def test_stopped_in_the_middle(
+    sandbox: SandboxProcess,
+    faults: Faults,
+    ledger: redis.Redis,
+    enqueue: Callable[..., list[Any]],
+    start: Sweeper,
+) -> None:
+    """The next worker may sweep at once: what SIGTERM breaks off is not held for its lease."""
+    leaving = start()
+    faults("listJobs", {"latency": 1.5}, count=None)
+    jobs = enqueue(MANY, duration_s=4)
+    wait_until(lambda: swept(sandbox) > 0, "a sweep has begun")
+    leaving.stop()
+    seconds, microseconds = ledger.time()
+    assert float(str(ledger.zscore(keys.lane(Lane.SWEEPS), NAME))) <= seconds + microseconds / 1e6
+    start()
+    all_end_well(sandbox, jobs, [])
+
+
 def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
     """Triggers, looks and pages together."""
     start(max_requests_per_s="30")

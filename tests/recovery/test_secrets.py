@@ -12,6 +12,7 @@ import redis
 from celery import Celery
 
 from tests.conftest import image
+from tests.contract.peers import Conversation, Peer
 from tests.running import Receiver, WorkerProcess
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -79,3 +80,22 @@ def test_no_secret_leaks(
         assert not [key for key, text in everything(client).items() if secret in text]
     elsewhere = {key: text for key, text in everything(client).items() if not key.startswith("photogpt:")}
     assert not [key for key, text in elsewhere.items() if PROMPT in text or URL_TOKEN in text]
+
+
+def test_a_broken_answer_does_not_quote_the_url(
+    producer: Celery, sandbox: SandboxProcess, secretive: WorkerProcess
+) -> None:
+    """A receiver whose answer has no proper head: urllib3 would log the whole URL, query included, and a traceback."""
+    del sandbox
+
+    def breaks_off(conversation: Conversation) -> None:
+        conversation.say(b"HTTP/1.1 200 OK\r\nContent-Ty")
+        conversation.sock.close()
+
+    with Peer(breaks_off) as peer:
+        kwargs = {"request": image(), "webhook_url": f"{peer.url}/hook?token={URL_TOKEN}"}
+        producer.send_task("photogpt.generate_image", kwargs=kwargs)
+        wait_until(lambda: "webhook.delivered" in secretive.text(), "the webhook counts as taken", within=20)
+
+    assert URL_TOKEN not in secretive.text()
+    assert "Traceback" not in secretive.text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
@@ -135,3 +137,15 @@ def test_times_survive_as_text(seconds: float) -> None:
 def test_reason_values_are_unique_words() -> None:
     """Producers compare them as text."""
     assert all(reason.value.replace("_", "").isalpha() and reason.value.islower() for reason in Reason)
+
+
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PhotoGPT's documents show a zone and promise none; where this host stands must not decide what was paid for."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert epoch("2027-01-15T08:00:00.000") == epoch("2027-01-15T08:00:00.000Z")
+        assert epoch("2027-01-15T13:30:00+05:30") == epoch("2027-01-15T08:00:00Z")
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -20,7 +20,7 @@ class Again:
     forget_intent: bool = False
     #: Which intent: its time as it is stored. Another one is another worker's, and stays.
     intent: str | None = None
-    #: PhotoGPT said yes to that intent and named nothing: nobody may ask again.
+    #: PhotoGPT said yes to that intent and named nothing: nobody may ask again, which is written down at once.
     said_yes: bool = False
     #: Nothing else in this lane is worth trying before then, either.
     pause_lane: bool = False

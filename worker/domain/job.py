@@ -58,12 +58,13 @@ def rfc3339(seconds: float) -> str:
 
 
 def epoch(text: str) -> float:
-    """Return RFC 3339 text as epoch seconds.
+    """Return RFC 3339 text as epoch seconds. A time that names no zone is UTC, wherever this host stands.
 
     Raises:
         ValueError: the text is no time.
     """
-    return datetime.fromisoformat(text).timestamp()
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -65,6 +67,7 @@ class PhotoGPT:
         self._most_bytes = settings.api_max_answer_bytes
         self._adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
         self._session = bounded_session({"http://": self._adapter, "https://": self._adapter})
+        self._dated: tuple[str, float] | None = None
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._session.headers = {
             "Authorization": f"Bearer {key}",
@@ -86,7 +89,7 @@ class PhotoGPT:
             return None
         result = self._call("POST", TRIGGERS[kind], body=request)
         generation_id = result.get("jobId") if isinstance(result, dict) else None
-        if not generation_id:
+        if not generation_id or type(generation_id) not in {str, int}:  # a name that nothing could be looked up by
             raise Unnamed("PhotoGPT says OK, but names no jobId", status=200)
         return str(generation_id)
 
@@ -145,6 +148,20 @@ class PhotoGPT:
         """Check the key, the version header and the connection."""
         self._call("GET", "/ping")
 
+    def ahead_s(self, at: float) -> float | None:
+        """Return the seconds by which PhotoGPT's clock is ahead, by the Date of its latest answer; None if it has none.
+
+        Args:
+            at: the time now, epoch seconds, by the clock that PhotoGPT's is compared with.
+        """
+        if self._dated is None:
+            return None
+        date, heard = self._dated
+        try:
+            return parsedate_to_datetime(date).timestamp() + (time.monotonic() - heard) - at
+        except (ValueError, OverflowError):
+            return None
+
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
@@ -164,6 +181,8 @@ class PhotoGPT:
             raise Unavailable(f"PhotoGPT's answer cannot be read: {error}") from error
         except requests.RequestException as error:
             raise not_reached(error, sent=call.sent) from error
+        if date := response.headers.get("Date"):
+            self._dated = date, time.monotonic()
         return read_answer(response.status_code, response.headers, content)
 
     def _prepare(

@@ -18,6 +18,7 @@ JITTER = 0.05
 KEY_CHECK_S = 15.0  # between two sweeps with a key that is not accepted
 FIRST_SWEPT = 1.3  # intervals until the first look where sweeps go on: one of them sees it before
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
+LONGEST_REASON = 2000  # characters of PhotoGPT's own words on a failure; they go to every place that tells of it
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
 UNTRAINED = frozenset({"new", "training"})  # docs/models; "typical", so others may come
@@ -92,13 +93,17 @@ def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Dec
 
 
 def _failed(job: Job, error: str | None, model_id: str | None) -> Ending:
-    said = error or "no reason given"
+    said = _short(error or "no reason given", LONGEST_REASON)
     return Ending(
         state=JobState.FAILED,
         reason=Reason.GENERATION_FAILED,
         error=f"PhotoGPT could not do it: {said}",
         model_id=model_id or job.model_id,
     )
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _go_on(  # noqa: PLR0913 - one sentence
@@ -116,7 +121,8 @@ def _go_on(  # noqa: PLR0913 - one sentence
 def _trouble(services: Services, job: Job, error: ApiError, at: float) -> Decision:
     if isinstance(error, Refused) and error.reason is Reason.NOT_FOUND:
         age = at - (job.submitted_at or at)
-        if age > services.settings.not_found_grace_s:
+        twice = job.reason is Reason.NOT_FOUND  # the look before said so, too: one server of theirs may lag behind
+        if twice and age > services.settings.not_found_grace_s:
             problem = f"PhotoGPT no longer knows the generation of job {job.id}: {error}"
             return Ended(ending=Ending(state=JobState.FAILED, reason=error.reason, error=problem), looked=True)
     wait = wait_before_look(services, job, at)

@@ -15,12 +15,14 @@ How often "trigger again" may follow is bounded by the deadline alone, once in t
 that says 502 and creates nothing, asking again is right, and a generation that it did create would be on the list.
 
 May be it: of no other model, and created between the intent and twice the settling time later, give or take the skew of
-clocks. What this cannot see is a generation that is created, or listed, later than that.
+clocks: what the settings allow, and beyond that what the Date of PhotoGPT's answers tells. What this cannot see is a
+generation that is created, or listed, later than that.
 """
 
 from __future__ import annotations
 
 import json
+import math
 
 from worker.domain.backoff import obeying
 from worker.domain.decision import Again, Decision, Ended, Submitted
@@ -34,6 +36,7 @@ from worker.telemetry.logs import event
 PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs, or a yes its generation
 SURE = 2  # times the settling time, before a list that does not show a generation is believed
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
+LONGEST_APART_S = 86_400  # that two clocks are believed to be apart; GET /jobs shows a week at most
 
 
 def settle(services: Services, job: Job, error: ApiError) -> Decision:
@@ -91,10 +94,8 @@ def _training(services: Services, job: Job, asked: float, at: float) -> Decision
 
 
 def _generation(services: Services, job: Job, asked: float, at: float) -> Decision:
-    settle_s, skew = services.settings.uncertain_settle_s, services.settings.clock_skew_s
-    listed = {
-        str(seen["jobId"]): _created(seen) for seen in services.photogpt.generations_between(asked - skew, at + skew)
-    }
+    settle_s = services.settings.uncertain_settle_s
+    listed, skew = _listed(services, asked, at)
     # in this order: a job that gets its answer meanwhile is a rival still, or its generation is known already
     in_doubt = [name for name in services.store.jobs.intents_since(asked - 2 * skew) if name != job.id]
     latest = asked + SURE * settle_s + skew
@@ -103,7 +104,8 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     unknown = [name for name in unknown if _may_be(services, job, name)]
     if not unknown:
         return _nothing(services, job, asked, at)
-    verdicts = {_rivals(services, name, [listed[candidate] for candidate in unknown]) for name in in_doubt}
+    made = [listed[candidate] for candidate in unknown]
+    verdicts = {_rivals(services, name, made, skew) for name in in_doubt}
     if None in verdicts:  # what was unknown a moment ago may be known by now
         return Again(after=1.0, reason=job.reason, error=job.error)
     rivals = True in verdicts
@@ -115,6 +117,28 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     return _uncertain(job, f"PhotoGPT's answer was lost, and {len(unknown)} generations may be it", unknown)
 
 
+def _listed(services: Services, asked: float, at: float) -> tuple[dict[str, float | None], float]:
+    """Return what PhotoGPT lists since an intent, with times of creation, and how far its clock may be from ours."""
+    allowed = services.settings.clock_skew_s
+    listed = _created_between(services, asked - allowed, at + allowed)
+    skew = _skew(services, allowed)  # after an answer, which tells PhotoGPT's time
+    if skew > allowed:
+        told = f"PhotoGPT's clock is further from Redis' than PHOTOGPT_CLOCK_SKEW_S; {skew:.0f} s are allowed for"
+        event("clock.apart", told, warn=True)
+        listed = _created_between(services, asked - skew, at + skew)
+    return listed, skew
+
+
+def _created_between(services: Services, start: float, end: float) -> dict[str, float | None]:
+    """When PhotoGPT says that it created its generations of a window, epoch seconds; None if it does not say so."""
+    return {str(seen["jobId"]): _created(seen) for seen in services.photogpt.generations_between(start, end)}
+
+
+def _skew(services: Services, allowed: float) -> float:
+    apart = abs(services.photogpt.ahead_s(services.store.clock()) or 0.0)
+    return allowed if apart <= allowed else allowed + min(math.ceil(apart), LONGEST_APART_S)
+
+
 def _created(seen: type_json) -> float | None:
     """When PhotoGPT says that it created a generation, epoch seconds; None if it does not say so readably."""
     try:
@@ -123,7 +147,7 @@ def _created(seen: type_json) -> float | None:
         return None
 
 
-def _rivals(services: Services, other_id: str, created: list[float | None]) -> bool | None:
+def _rivals(services: Services, other_id: str, created: list[float | None], skew: float) -> bool | None:
     """Whether another job in doubt was asked for early enough to have made one of the candidates.
 
     None: it has just got its answer, so that one of the candidates may be known to be its own by now.
@@ -136,7 +160,6 @@ def _rivals(services: Services, other_id: str, created: list[float | None]) -> b
         return False
     if other.intent_at is None:
         return None
-    skew = services.settings.clock_skew_s
     return any(at is None or at >= other.intent_at - skew for at in created)
 
 

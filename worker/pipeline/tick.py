@@ -177,6 +177,9 @@ def _poison(services: Services, record: list[str | None], error: Exception) -> t
 def _carry_out(services: Services, job: Job, decision: Decision) -> tuple[Job, Again] | None:
     """Write one decision down: at once what the world waits for, in a batch what only comes back."""
     match decision:
+        case Again(said_yes=True, intent=str(intent)):
+            ours = _insist(lambda: services.store.jobs.said_yes(job, intent))
+            return (job, decision) if ours else None
         case Again():
             return job, decision
         case Submitted():

@@ -58,6 +58,10 @@ class Progress(Records):
         args = [job.id, uuid.uuid4().hex, model_before or ""]
         return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
+    def said_yes(self, job: Job, intent: str) -> bool:
+        """Write down that PhotoGPT said yes to an intent and named nothing; False if it is no longer the open one."""
+        return bool(self._scripts.said_yes(keys=[keys.job(job.id)], args=[intent]))
+
     def submitted(
         self, job: Job, taken: Submitted, *, look_after: float, patient_s: float = 0, told: Told = NOT_TOLD
     ) -> list[Wake] | None:
@@ -80,7 +84,8 @@ class Progress(Records):
             ours=taken.generation_id or f"model:{job.model_id}",
             fields={
                 "generation_id": taken.generation_id,
-                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",  # a list puts off no deadline
+                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",
+                "ends_at": f"{job.deadline_at:.3f}",  # a list puts off no deadline
             }
             if taken.generation_id
             else {},
@@ -110,7 +115,6 @@ class Progress(Records):
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
             args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
-            args += [again.intent or "" if again.said_yes else "", f"{job.deadline_at:.3f}"]
         answer = self._scripts.postpone(
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],

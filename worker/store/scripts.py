@@ -37,6 +37,7 @@ class Scripts:
         self.postpone = load("postpone")
         self.resend = load("resend")
         self.rest = load("rest")
+        self.said_yes = load("said_yes")
         self.stir = load("stir")
         self.survey = load("survey")
         self.swept = load("swept")

@@ -69,4 +69,5 @@ def configure_logs(level: str, style: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("celery", "kombu", "amqp", "urllib3", "requests_hardened", "redis"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # of an answer's broken head it warns with the whole URL
     logging.getLogger("celery.apps.worker").setLevel(level)

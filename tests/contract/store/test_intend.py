@@ -59,7 +59,7 @@ def test_a_yes_is_remembered_with_its_intent(line: Line) -> None:
     """PhotoGPT said yes and named nothing: whoever claims the job next knows, until PhotoGPT is asked afresh."""
     job = line.accepted()
     intent = line.store.jobs.intend(job)
-    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=intent, said_yes=True))])
+    assert line.store.jobs.said_yes(job, intent or "")
     assert line.read(job).said_yes
     line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=intent))])
     assert line.read(job).said_yes
@@ -71,11 +71,15 @@ def test_a_yes_is_remembered_with_its_intent(line: Line) -> None:
 def test_a_late_yes_is_not_the_next_intents(line: Line) -> None:
     """A worker that stood still says yes to an intent that was settled since: the open one knows nothing of it."""
     job = line.accepted()
-    late = line.store.jobs.intend(job)
+    late = line.store.jobs.intend(job) or ""
     line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, forget_intent=True))])
     assert line.store.jobs.intend(job)
-    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, intent=late, said_yes=True))])
+    assert not line.store.jobs.said_yes(job, late)
     assert not line.read(job).said_yes
+    line.store.jobs.finish(job, Ending(state=JobState.CANCELED, reason=Reason.CANCELED))
+    line.client.delete(keys.job(job.id))
+    assert not line.store.jobs.said_yes(job, late)
+    assert not line.client.exists(keys.job(job.id))
 
 
 def test_it_is_not_granted_for_a_job_under_way(line: Line) -> None:

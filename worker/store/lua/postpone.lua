@@ -2,8 +2,7 @@
 --
 -- KEYS  1 lane  2 its loop  3 intents  4… one job each
 -- ARGV  1 gap  2 seconds to pause the lane, 0 for none; the next claim then takes half as many  3… per job: id, delay, reason or '', error or '', looked 0|1,
---       which intent to forget: its time, 1 for any, 0 for none; which one PhotoGPT said yes to, without a name, or '';
---       its deadline
+--       which intent to forget: its time, 1 for any, 0 for none
 -- Returns what arm() returns.
 local at = now()
 if tonumber(ARGV[2]) > 0 then
@@ -12,15 +11,13 @@ if tonumber(ARGV[2]) > 0 then
 end
 local soonest = false
 for i = 4, #KEYS do
-  local a = 3 + (i - 4) * 8
+  local a = 3 + (i - 4) * 6
   local id, delay = ARGV[a], tonumber(ARGV[a + 1])
   local state = redis.call('HGET', KEYS[i], 'state')
   if not state then
     redis.call('ZREM', KEYS[1], id)  -- its record has ended
   elseif other_intent(KEYS[i], ARGV[a + 5]) then
     -- this worker stood still, and another one has asked since: the job is no longer ours
-  elseif ARGV[a + 6] ~= '' and redis.call('HGET', KEYS[i], 'intent_at') ~= ARGV[a + 6] then
-    -- the same
   elseif redis.call('ZSCORE', KEYS[1], id) then
     redis.call('ZADD', KEYS[1], 'XX', seconds(at + delay), id)
     if terminal(state) then
@@ -34,13 +31,12 @@ for i = 4, #KEYS do
       redis.call('HINCRBY', KEYS[i], 'polls', 1)
       redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
       -- the list of jobs is believed about it for as long again as it has been under way
-      local flown = redis.call('HGET', KEYS[i], 'flown_at')
-      if flown then
-        local patient = math.min(2 * at - tonumber(flown), tonumber(ARGV[a + 7]))
+      local known = redis.call('HMGET', KEYS[i], 'flown_at', 'ends_at')
+      if known[1] then
+        local patient = math.min(2 * at - tonumber(known[1]), tonumber(known[2] or 'inf'))
         redis.call('HSET', KEYS[i], 'patient_at', seconds(patient))
       end
     end
-    if ARGV[a + 6] ~= '' then redis.call('HSET', KEYS[i], 'yes_to', ARGV[a + 6]) end  -- void with the next intent
     if ARGV[a + 5] ~= '0' then
       redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')
       redis.call('ZREM', KEYS[3], id)
