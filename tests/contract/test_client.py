@@ -370,12 +370,43 @@ def test_a_yes_without_an_id_is_uncertain(make: Make, result: object) -> None:
     assert not raised.value.definite
 
 
-def test_odd_records_pass_or_are_left_out(make: Make) -> None:
+def test_an_answer_about_another_generation(make: Make) -> None:
+    """Is not believed: its images are somebody else's."""
+    body = json.dumps({"status": "OK", "result": {"jobId": "g-2", "status": "success", "images": [{"id": 1}]}}).encode()
+    with Peer(answering(200, body)) as peer:
+        client = make(peer.url)
+        assert client.generation("g-2").images == ({"id": 1},)
+        with pytest.raises(Unavailable, match="another generation"):
+            client.generation("g-1")
+
+
+@pytest.mark.parametrize(
+    ("images", "kept"),
+    [
+        ("https://cdn.example/1.png", ({"value": "https://cdn.example/1.png"},)),
+        (["https://cdn.example/1.png", 7], ({"value": "https://cdn.example/1.png"}, {"value": 7})),
+        ({"url": "https://cdn.example/1.png"}, ({"url": "https://cdn.example/1.png"},)),
+        (None, ()),
+    ],
+)
+def test_outputs_that_are_no_records_are_kept(make: Make, images: object, kept: tuple[Any, ...]) -> None:
+    """They were paid for."""
+    body = json.dumps({"status": "OK", "result": {"status": "success", "images": images}}).encode()
+    with Peer(answering(200, body)) as peer:
+        assert make(peer.url).generation("g-1").images == kept
+
+
+def test_odd_records_pass(make: Make) -> None:
     """The shapes of images, videos and errors are not documented."""
     result = {"status": " Failed ", "images": [{"id": 1, "new": {}}, None, "x"], "videos": {}, "error": {"code": 7}}
     with Peer(answering(200, json.dumps({"result": result}).encode())) as peer:
         seen = make(peer.url).generation("g-1")
-    assert (seen.status, seen.images, seen.videos, seen.error) == ("failed", ({"id": 1, "new": {}},), (), '{"code": 7}')
+    assert (seen.status, seen.images, seen.videos, seen.error) == (
+        "failed",
+        ({"id": 1, "new": {}}, {"value": "x"}),
+        (),
+        '{"code": 7}',
+    )
 
 
 # -- what is certain when the connection breaks ---------------------------------------------------------------------

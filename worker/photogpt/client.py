@@ -98,6 +98,8 @@ class PhotoGPT:
         result = self._call("GET", f"/jobs/{_segment(generation_id)}")
         if not isinstance(result, dict) or not isinstance(result.get("status"), str):
             raise Unavailable("PhotoGPT's answer tells no status of the generation", status=200)
+        if str(result.get("jobId") or generation_id) != generation_id:
+            raise Unavailable("PhotoGPT's answer tells of another generation", status=200)
         images, videos = _records(result.get("images")), _records(result.get("videos"))
         first = next(iter(images + videos), {})
         return GenerationSeen(
@@ -213,8 +215,9 @@ def _segment(name: object) -> str:
 
 
 def _records(value: Any) -> tuple[type_json, ...]:
-    """Image and video records, passed through whole."""
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+    """Image and video records, passed through whole; what is none, under `value`: it was paid for."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(item if isinstance(item, dict) else {"value": item} for item in found if item)
 
 
 def _text(value: Any) -> str | None:

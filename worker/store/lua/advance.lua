@@ -31,6 +31,7 @@ for i = 17, last do fields[#fields + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], unpack(fields))
 if ARGV[8] ~= '' and string.sub(ARGV[8], 1, 6) ~= 'model:' then
   redis.call('HSET', KEYS[1], 'flown_at', seconds(at))
+  redis.call('HDEL', KEYS[1], 'shown_at', 'shown_again_at')  -- what a list said of an earlier one
   redis.call('HSET', KEYS[12], ARGV[8], ARGV[1])
   redis.call('ZREM', KEYS[13], ARGV[1])  -- the lane that it enters counts it from now on
 end
