@@ -91,6 +91,21 @@ def test_a_yes_that_is_not_listed(
 
 
 @pytest.mark.usefixtures("worker")
+def test_it_cannot_be_looked_at(producer: Celery, client: redis.Redis, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Listed, and GET /jobs/{id} breaks for good: adopted all the same; nobody stays in doubt to the deadline."""
+    faults("triggerImageGenerationJob", {"drop_after": True})
+    faults("getJobStatus", {"status": 500}, count=None)
+
+    result = send(producer)
+    record = keys.job(result.id)
+    wait_until(lambda: client.hget(record, "state") == "submitted", "it is adopted")
+    sandbox.control.clear()
+
+    assert ended(result) == "succeeded"
+    assert paid(sandbox) == 1
+
+
+@pytest.mark.usefixtures("worker")
 def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
     """Two lost answers and two generations: nobody guesses which is whose, and both jobs name both."""
     faults("triggerImageGenerationJob", {"drop_after": True}, count=2)

@@ -101,7 +101,8 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     latest = asked + SURE * settle_s + skew
     early_enough = [name for name, made in sorted(listed.items()) if made is None or made <= latest]
     unknown = services.store.jobs.unknown_generations(early_enough)
-    unknown = [name for name in unknown if _may_be(services, job, name)]
+    patient = at < asked + PATIENCE * settle_s
+    unknown = [name for name in unknown if _may_be(services, job, name, patient=patient)]
     if not unknown:
         return _nothing(services, job, asked, at)
     made = [listed[candidate] for candidate in unknown]
@@ -112,7 +113,7 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     if len(unknown) == 1 and not rivals:
         event("trigger.adopted", "the lost trigger had worked", job=job.id, generation=unknown[0])
         return Submitted(unknown[0])
-    if rivals and at < asked + PATIENCE * settle_s:
+    if rivals and patient:
         return Again(after=settle_s, reason=job.reason, error=job.error)
     return _uncertain(job, f"PhotoGPT's answer was lost, and {len(unknown)} generations may be it", unknown)
 
@@ -177,15 +178,21 @@ def _nothing(services: Services, job: Job, asked: float, at: float) -> Decision:
     return Again(after=0, forget_intent=True)
 
 
-def _may_be(services: Services, job: Job, generation_id: str) -> bool:
+def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) -> bool:
     """Whether a generation that nobody knows can be this job's.
 
     GET /jobs lists trainings too, under ids that their trigger never told; what belongs to another model, or to a
-    model that we have trained lately, is not it.
+    model that we have trained lately, is not it. One that cannot be looked at is waited for, and then may be it: or it
+    alone would leave all in doubt around it to their deadlines.
+
+    Raises:
+        ApiError: it cannot be looked at now, and there is patience left.
     """
     try:
         model_id = services.photogpt.generation(generation_id).model_id
-    except Refused:  # listed, and not to be looked at yet
+    except ApiError as error:
+        if patient and not isinstance(error, Refused):  # which is listed, and not to be looked at yet
+            raise
         return True
     if model_id is None or model_id == job.model_id:
         return True
