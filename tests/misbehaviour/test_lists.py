@@ -72,6 +72,20 @@ def test_the_limit_of_the_promise(
     assert paid(sandbox) == 2
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_blind_list(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A list that shows nothing of what PhotoGPT has named since is no witness: nobody pays again on its word."""
+    faults("triggerImageGenerationJob", {"drop_after": True})
+    faults("listJobs", {"list_omit": 1.0}, count=None)
+
+    lost = send(producer)
+    wait_until(lambda: paid(sandbox) == 1, "its answer is lost")
+    assert ended(send(producer)) == "succeeded"
+
+    assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list shows nothing")
+    assert paid(sandbox) == 2
+
+
 def test_a_yes_that_is_not_listed(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess, faults: Faults
 ) -> None:
