@@ -72,6 +72,20 @@ def test_the_limit_of_the_promise(
     assert paid(sandbox) == 2
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_blind_list(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A list that shows nothing of what PhotoGPT has named since is no witness: nobody pays again on its word."""
+    faults("triggerImageGenerationJob", {"drop_after": True})
+    faults("listJobs", {"list_omit": 1.0}, count=None)
+
+    lost = send(producer)
+    wait_until(lambda: paid(sandbox) == 1, "its answer is lost")
+    assert ended(send(producer)) == "succeeded"
+
+    assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list shows nothing")
+    assert paid(sandbox) == 2
+
+
 def test_a_yes_that_is_not_listed(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess, faults: Faults
 ) -> None:
@@ -88,6 +102,21 @@ def test_a_yes_that_is_not_listed(
     assert ended(result).startswith("trigger_uncertain: PhotoGPT said yes, named no generation")
     assert client.hget(record, "retryable") == "false"
     assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_it_cannot_be_looked_at(producer: Celery, client: redis.Redis, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Listed, and GET /jobs/{id} breaks for good: adopted all the same; nobody stays in doubt to the deadline."""
+    faults("triggerImageGenerationJob", {"drop_after": True})
+    faults("getJobStatus", {"status": 500}, count=None)
+
+    result = send(producer)
+    record = keys.job(result.id)
+    wait_until(lambda: client.hget(record, "state") == "submitted", "it is adopted")
+    sandbox.control.clear()
+
+    assert ended(result) == "succeeded"
+    assert paid(sandbox) == 1
 
 
 @pytest.mark.usefixtures("worker")

@@ -9,6 +9,7 @@ PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.m
 | one | none | it is ours: adopt it |
 | one or more | some, still being asked | wait: they may claim theirs |
 | none, but PhotoGPT said yes and named nothing | any | look until four times the settling time, then as below |
+| none, nor any that it has named to us since | any | the same: such a list is no witness |
 | anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
 
 How often "trigger again" may follow is bounded by the deadline alone, once in twice the settling time: behind a gateway
@@ -101,9 +102,11 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     latest = asked + SURE * settle_s + skew
     early_enough = [name for name, made in sorted(listed.items()) if made is None or made <= latest]
     unknown = services.store.jobs.unknown_generations(early_enough)
-    unknown = [name for name in unknown if _may_be(services, job, name)]
+    patient = at < asked + PATIENCE * settle_s
+    unknown = [name for name in unknown if _may_be(services, job, name, patient=patient)]
     if not unknown:
-        return _nothing(services, job, asked, at)
+        named = services.store.jobs.generations_between(asked, at - settle_s)
+        return _nothing(services, job, asked, at, blind=bool(named) and listed.keys().isdisjoint(named))
     made = [listed[candidate] for candidate in unknown]
     verdicts = {_rivals(services, name, made, skew) for name in in_doubt}
     if None in verdicts:  # what was unknown a moment ago may be known by now
@@ -112,7 +115,7 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     if len(unknown) == 1 and not rivals:
         event("trigger.adopted", "the lost trigger had worked", job=job.id, generation=unknown[0])
         return Submitted(unknown[0])
-    if rivals and at < asked + PATIENCE * settle_s:
+    if rivals and patient:
         return Again(after=settle_s, reason=job.reason, error=job.error)
     return _uncertain(job, f"PhotoGPT's answer was lost, and {len(unknown)} generations may be it", unknown)
 
@@ -163,29 +166,40 @@ def _rivals(services: Services, other_id: str, created: list[float | None], skew
     return any(at is None or at >= other.intent_at - skew for at in created)
 
 
-def _nothing(services: Services, job: Job, asked: float, at: float) -> Decision:
-    """PhotoGPT shows nothing that may be it: look once more if it is early, and else ask again, unless it said yes."""
+def _nothing(services: Services, job: Job, asked: float, at: float, *, blind: bool = False) -> Decision:
+    """PhotoGPT shows nothing that may be it: look once more if it is early, and else ask again.
+
+    Not where it said yes, nor where its list is blind: of what it has named to us since, it shows nothing either.
+    """
     settle_s = services.settings.uncertain_settle_s
     early = asked + SURE * settle_s - at
-    if early <= 0 and job.said_yes:
+    if early <= 0 and (job.said_yes or blind):
         early = min(settle_s, asked + PATIENCE * settle_s - at)
     if early > 0:
         return Again(after=early, reason=job.reason, error=job.error)
     if job.said_yes:
         return _uncertain(job, "PhotoGPT said yes, named no generation and lists none that may be it", [])
+    if blind:
+        return _uncertain(job, "PhotoGPT's answer was lost, and its list shows nothing that it has created since", [])
     event("trigger.settled", "PhotoGPT created nothing: triggered again", job=job.id)
     return Again(after=0, forget_intent=True)
 
 
-def _may_be(services: Services, job: Job, generation_id: str) -> bool:
+def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) -> bool:
     """Whether a generation that nobody knows can be this job's.
 
     GET /jobs lists trainings too, under ids that their trigger never told; what belongs to another model, or to a
-    model that we have trained lately, is not it.
+    model that we have trained lately, is not it. One that cannot be looked at is waited for, and then may be it: or it
+    alone would leave all in doubt around it to their deadlines.
+
+    Raises:
+        ApiError: it cannot be looked at now, and there is patience left.
     """
     try:
         model_id = services.photogpt.generation(generation_id).model_id
-    except Refused:  # listed, and not to be looked at yet
+    except ApiError as error:
+        if patient and not isinstance(error, Refused):  # which is listed, and not to be looked at yet
+            raise
         return True
     if model_id is None or model_id == job.model_id:
         return True

@@ -36,7 +36,7 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
     try:
         before = model_mark(services.photogpt.model(job.model_id or "")) if job.kind is Kind.TRAINING else None
     except ApiError as error:
-        return _trouble(services, job, error)
+        return _trouble(services, job, error, at)
     began = time.monotonic()
     intent = services.store.jobs.intend(job, model_before=before)
     if intent is None:
@@ -46,7 +46,7 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
     try:
         return Submitted(services.photogpt.trigger(job.kind, job.request))
     except ApiError as error:
-        decision = _trouble(services, job, error) if error.definite else settle(services, job, error)
+        decision = _trouble(services, job, error, at) if error.definite else settle(services, job, error)
         return replace(decision, intent=intent) if isinstance(decision, Again) else decision
 
 
@@ -79,7 +79,7 @@ def expired(job: Job) -> Ending:
     )
 
 
-def _trouble(services: Services, job: Job, error: ApiError) -> Decision:
+def _trouble(services: Services, job: Job, error: ApiError, at: float) -> Decision:
     """PhotoGPT created nothing, for certain."""
     if isinstance(error, Refused):
         return Ended(Ending(state=JobState.FAILED, reason=error.reason, error=str(error)), settled=True)
@@ -92,7 +92,7 @@ def _trouble(services: Services, job: Job, error: ApiError) -> Decision:
         wait = KEY_CHECK_S
         event("key.refused", f"{error}. Nothing is triggered until it is; no job fails", job=job.id, warn=True)
     return Again(
-        after=obeying(error.retry_after, wait, cap=3600),
+        after=min(obeying(error.retry_after, wait, cap=3600), max(0.0, job.deadline_at - at)),
         reason=error.reason,
         error=str(error),
         forget_intent=True,

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from worker.store.scripts import Scripts
 
 
+LONGEST_PAUSE_S = 60.0
+"""How long a lane stands still, whatever PhotoGPT asks for: nobody in it sees a deadline pass meanwhile, and a few that
+ask after it are enough to be told again."""
+
+
 def looked_at(job: Job) -> Lane:
     """Name the lane in which a triggered job waits."""
     return Lane.MODELS if job.kind is Kind.TRAINING else Lane.JOBS
@@ -110,7 +115,7 @@ class Progress(Records):
         """Put claimed jobs back, each for its own time."""
         if not waiting:
             return []
-        pause = max((again.after for _, again in waiting if again.pause_lane), default=0)
+        pause = min(LONGEST_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0))
         args: list[Any] = []
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
@@ -134,7 +139,7 @@ class Progress(Records):
         queue += [keys.lane(Lane.JOBS)]
         answer = self._scripts.give_back(
             keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
-            args=[GAPS[lane], f"{max(again.after for _, again in refused):.3f}", *args],
+            args=[GAPS[lane], f"{min(LONGEST_PAUSE_S, max(again.after for _, again in refused)):.3f}", *args],
         )
         return wake(lane, answer)
 

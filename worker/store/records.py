@@ -104,6 +104,11 @@ class Records:
         found: Any = self._client.zrangebyscore(keys.INTENTS, at, "+inf")
         return list(found)
 
+    def generations_between(self, start: float, end: float) -> list[str]:
+        """Return the generations that PhotoGPT named to us between two times, epoch seconds."""
+        found: Any = self._client.zrangebyscore(keys.GENERATIONS, start, end)
+        return [name for name in found if not name.startswith("model:")]
+
     def unknown_generations(self, ids: Iterable[str]) -> list[str]:
         """Return those generations that no job of ours is known to have triggered."""
         wanted = list(ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -155,6 +156,30 @@ def test_quiet_time_raises_the_cap(line: Line) -> None:
     unpause(line)
     line.client.hset(keys.loop(Lane.TRIGGERS), "cap_at", str(line.store.clock() - 1.5))
     assert len(admitted(line)) == 2
+
+
+@pytest.mark.parametrize("cap", [3, 1000])
+def test_a_cap_outlasts_its_pause(line: Line, cap: int) -> None:
+    """Ticks during a long pause take nothing off it: a thousand at once would take half an hour to come back."""
+    refuse(line, [line.accepted()])
+    loop, over = keys.loop(Lane.TRIGGERS), line.store.clock() + 55
+    line.client.hset(loop, mapping={"cap": cap, "cap_at": over, "paused": over})
+    for _ in range(3):
+        admitted(line)
+    assert float(str(line.client.hget(loop, "cap"))) == cap
+    assert float(str(line.client.hget(loop, "cap_at"))) == pytest.approx(over, abs=0.001)
+
+
+@pytest.mark.parametrize("back", ["give_back", "pause_lane"])
+def test_no_pause_is_longer_than_a_minute(line: Line, back: str) -> None:
+    """Deadlines pass in a lane that stands still, and nobody sees it; PhotoGPT may ask for an hour."""
+    job = line.accepted()
+    line.store.jobs.intend(job)
+    again = replace(FULL, after=3600, give_back=back == "give_back", pause_lane=back == "pause_lane")
+    put_back = line.store.jobs.give_back if again.give_back else partial(line.store.jobs.postpone, Lane.TRIGGERS)
+    put_back([(job, again)])
+    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
+    assert 55 < paused - line.store.clock() <= 61
 
 
 def test_a_cap_is_forgotten_after_long_quiet(line: Line) -> None:

@@ -9,10 +9,11 @@ local waiting = redis.call('ZCARD', KEYS[1])
 local learned = redis.call('HMGET', KEYS[3], 'cap', 'cap_at', 'throttled_at')
 local cap = tonumber(learned[1]) or math.huge
 if learned[1] then
-  cap = cap + math.max(1, cap * 0.05) * (at - tonumber(learned[2]))
+  local quiet = math.max(0, at - tonumber(learned[2]))  -- the cap rises from the end of the pause on; until then it stands
+  cap = cap + math.max(1, cap * 0.05) * quiet
   if waiting == 0 and at - tonumber(learned[3]) > 600 then
     redis.call('HDEL', KEYS[3], 'cap', 'cap_at', 'throttled_at')  -- quiet for long: no longer in force
-  else
+  elseif quiet > 0 then
     redis.call('HSET', KEYS[3], 'cap', cap, 'cap_at', seconds(at))
   end
 end
