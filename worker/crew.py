@@ -3,7 +3,7 @@
 A tick hands its claim over and ends, so one slow call holds up neither its lane nor a Celery thread; how much may be
 claimed is what the crew has room for.
 
-Threads that have the same interpreter to wait for cost more than they do, so only as many run as keep it busy: two
+Threads that have the same interpreter to wait for cost more than they do, so only as many run as keep it busy: a few
 where a call takes a millisecond, all of them where it takes long. One that is stuck does not count from the next beat
 on, so that it holds up nobody.
 """
@@ -22,6 +22,7 @@ BEAT_S = 0.05  # what comes back within it is written together; a call that take
 QUICK_S = 0.25  # calls that take less let a few times as many wait for a thread: none shall idle between two claims
 WAITING = 3  # times the number of threads
 PACE = 0.1  # weight of the latest call
+FEWEST = 4  # threads that may run beside those that are stuck: one call a little slow shall not hold up the next
 SPARE = 0.8  # of the threads that seem to be needed: time spent waiting for each other seems to be PhotoGPT's
 
 
@@ -102,7 +103,7 @@ class Crew:
     def _wanted(self) -> int:
         """Return how many threads shall run: those that are stuck, and so many that the interpreter has no pause."""
         useful = round(SPARE * self._pace_s / self._effort_s)
-        return min(self._size, self._stuck + max(useful, self._stuck + 1))
+        return min(self._size, self._stuck + max(useful, self._stuck, FEWEST))
 
     def _let_in(self, most: int) -> None:
         """Let more threads run, up to `most`. The caller holds the lock."""
