@@ -139,6 +139,8 @@ class Settings(BaseSettings):
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError(f"must be an http(s) URL, not {value!r}")
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a user name or password: logs show it")
         return value.rstrip("/") if value else value
 
     @field_validator("api_key")

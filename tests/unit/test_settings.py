@@ -147,6 +147,8 @@ def test_a_newline_around_the_key_is_nobodys(say: Say, key: str) -> None:
         ("API_KEY", "hunter2\nX-Evil: hunter2"),
         ("API_KEY", "hunter2–hunter2"),
         ("API_KEY", "hunter2\x7f"),
+        ("BASE_URL", "https://user:hunter2@gateway.example/api"),
+        ("WEBHOOK_URL", "https://user:hunter2@shop.example/hook"),
         ("REDIS_URL", "redis://:hunter2/x@127.0.0.1:6379/0"),
         ("REDIS_URL", "redis://127.0.0.1:hunter2/0"),
         ("BROKER_URL", "amqp://user:hunter2#x@mq:5672//"),
