@@ -24,11 +24,10 @@ import redis
 from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
-from worker.domain.job import TASKS, Kind, type_json
+from worker.domain.job import Kind, type_json
 from worker.domain.submission import Limits, new_job, parse_submission
 from worker.messages import CeleryMessages
 from worker.store import keys
-from worker.store.codec import dumps
 from worker.store.connection import open_store
 from worker.store.lanes import Wake
 from worker.store.records import KeyConflict, Known
@@ -122,9 +121,8 @@ class Client:
         submission = parse_submission(what, [], kwargs, limits)
         at = self.store.clock()
         job = new_job(job_id or str(uuid.uuid4()), what, submission, settings=self._settings, at=at, result={})
-        continuation = {"task": TASKS[what], "options": {"task_id": job.id, "root_id": job.id}}
         try:
-            answer = self.store.jobs.accept(job, digest=submission.digest, continuation=dumps(continuation))
+            answer = self.store.jobs.accept(job, digest=submission.digest)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise Unacknowledged(job.id, error) from error
         match answer:

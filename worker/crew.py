@@ -2,21 +2,27 @@
 
 A tick hands its claim over and ends, so one slow call holds up neither its lane nor a Celery thread; how much may be
 claimed is what the crew has room for.
+
+Threads that have the same interpreter to wait for cost more than they do, so only as many run as keep it busy: two
+where a call takes a millisecond, all of them where it takes long. One that is stuck does not count from the next beat
+on, so that it holds up nobody.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
+from contextlib import suppress
 from typing import Any
 
-GATHER_S = 0.05  # what comes back within it is written together
+BEAT_S = 0.05  # what comes back within it is written together; a call that takes longer is stuck
 QUICK_S = 0.25  # calls that take less let a few times as many wait for a thread: none shall idle between two claims
 WAITING = 3  # times the number of threads
 PACE = 0.1  # weight of the latest call
+SPARE = 0.8  # of the threads that seem to be needed: time spent waiting for each other seems to be PhotoGPT's
 
 
 class Crew:
@@ -29,14 +35,29 @@ class Crew:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"{name}-call")
         self._lock = threading.Lock()
         self._taken = 0
-        self._pace_s = 0.0
-        self._back: SimpleQueue[tuple[Any, Callable[[list[Any]], None]] | None] = SimpleQueue()
-        self._writer: threading.Thread | None = None
+        #: How long calls take, and how much of it the processor does: slow ones, until it is known better.
+        self._pace_s, self._effort_s = 0.2, 0.001
+        self._waiting: deque[Callable[[], Any]] = deque()
+        self._running = 0
+        self._stuck = 0
+        #: By thread: when the call began that it is in.
+        self._begun: dict[int, float] = {}
+        self._back: list[Any] = []
+        self._write: Callable[[list[Any]], None] | None = None
+        self._foreman: threading.Thread | None = None
+        self._some = threading.Event()
+        self._closing = False
 
     def reserve(self, most: int) -> int:
-        """Return how many members may be claimed now, up to `most`; each has to be taken or released."""
+        """Return how many members may be claimed now, up to `most`; each has to be taken or released.
+
+        Where calls are short there is no room before there is a good deal of it: a claim costs as much as some looks.
+        """
         with self._lock:
-            room = self._size * (1 + WAITING * self.quick) - self._taken
+            whole = self._size * (1 + WAITING * self.quick)
+            room = whole - self._taken
+            if self.quick and room < whole / 4:
+                return 0
             found = max(0, min(most, room))
             self._taken += found
         return found
@@ -58,48 +79,73 @@ class Crew:
             work: the step; what it returns, if anything, has to be written down. Raises nothing.
             write: writes some of those. Raises nothing. The same for every member of the lane.
         """
-        self._pool.submit(self._run, work, write)
+        with self._lock:
+            self._write = write
+            self._waiting.append(work)
+            self._let_in(1)
+            self._some.set()
+            if self._foreman is None:
+                self._foreman = threading.Thread(target=self._oversee, name=f"{self._name}-foreman", daemon=True)
+                self._foreman.start()
 
     def close(self) -> None:
         """Finish what is under way, and write what came back."""
+        with self._lock:
+            self._closing = True
+            self._stuck = self._size
+            self._let_in(len(self._waiting))
+            self._some.set()
         self._pool.shutdown(wait=True)
-        if self._writer is not None:
-            self._back.put(None)
-            self._writer.join()
+        if self._foreman is not None:
+            self._foreman.join()
 
-    def _run(self, work: Callable[[], Any], write: Callable[[list[Any]], None]) -> None:
-        began = time.monotonic()
-        try:
-            found = work()
-        finally:
+    def _wanted(self) -> int:
+        """Return how many threads shall run: those that are stuck, and so many that the interpreter has no pause."""
+        useful = round(SPARE * self._pace_s / self._effort_s)
+        return min(self._size, self._stuck + max(useful, self._stuck + 1))
+
+    def _let_in(self, most: int) -> None:
+        """Let more threads run, up to `most`. The caller holds the lock."""
+        for _ in range(min(most, self._wanted() - self._running)):
+            self._pool.submit(self._run)
+            self._running += 1
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            found, spent_s = None, time.thread_time()
+            with suppress(Exception):  # against its promise; others wait behind it
+                found = work()
+            spent_s = time.thread_time() - spent_s
             with self._lock:
                 self._taken -= 1
-                self._pace_s += PACE * (time.monotonic() - began - self._pace_s)
-        if found is not None:
-            self._back.put((found, write))
-            if self._writer is None:
-                self._start_writer()
+                took_s = time.monotonic() - self._begun.pop(threading.get_ident())
+                self._pace_s += PACE * (took_s - self._pace_s)
+                self._effort_s += PACE * (spent_s - self._effort_s)
+                if found is not None:
+                    self._back.append(found)
 
-    def _start_writer(self) -> None:
+    def _next(self) -> Callable[[], Any] | None:
         with self._lock:
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_all, name=f"{self._name}-writer", daemon=True)
-                self._writer.start()
+            if not self._waiting or self._running > self._wanted():
+                self._running -= 1
+                return None
+            self._begun[threading.get_ident()] = time.monotonic()
+            return self._waiting.popleft()
 
-    def _write_all(self) -> None:
-        while (first := self._back.get()) is not None:
-            found, write = first
-            batch, ends = [found], time.monotonic() + GATHER_S
-            over = False
-            while not over and (left := ends - time.monotonic()) > 0:
-                try:
-                    more = self._back.get(timeout=left)
-                except Empty:
-                    break
-                if more is None:
-                    over = True
-                else:
-                    batch.append(more[0])
-            write(batch)
-            if over:
-                return
+    def _oversee(self) -> None:
+        """Once a beat, write what came back, and let threads run in the place of those that are stuck."""
+        over = False
+        while not over:
+            self._some.wait()
+            time.sleep(BEAT_S)
+            with self._lock:
+                back, self._back = self._back, []
+                if not self._closing:
+                    late = time.monotonic() - BEAT_S
+                    self._stuck = sum(began < late for began in self._begun.values())
+                    self._let_in(len(self._waiting))
+                    if not self._running:
+                        self._some.clear()
+                over = self._closing and not self._running
+            if back and self._write:
+                self._write(back)

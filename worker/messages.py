@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from redis import RedisError
 
 from config.celery import RESULTS, ROUTES
 from worker.domain.ending import as_error
-from worker.domain.job import Job, JobState, epoch, type_json
+from worker.domain.job import TASKS, Job, JobState, epoch, type_json
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
@@ -97,7 +98,8 @@ class CeleryMessages:
             "generation_id": generation_id,
             "model_id": job.model_id,
         }
-        return self._told(job, state.value.upper(), info)
+        status = state.value.upper()
+        return replace(self._told(job, status, info), kept=dumps({"status": status, "result": info}))
 
     def result(self, job: Job, outcome: type_json) -> Told:
         """Return what Celery's backend shall hold of a job that has ended, as Celery's own tracer would store it."""
@@ -157,13 +159,13 @@ def result_of(request: Any) -> type_json | None:
     return {name: value for name, value in found.items() if value}
 
 
-def freeze(request: Any, task: str, described: str | None) -> str:
+def freeze(request: Any, task: str, described: str) -> str:
     """Return the continuation of a message as JSON: how to send it again once the job has ended.
 
     Args:
         request: Celery's context of the running task.
         task: its name.
-        described: its arguments as people may see them, where Celery will send it.
+        described: its arguments as people may see them.
     """
     options = request.as_execution_options()
     kept = {name: options[name] for name in KEPT if options.get(name) is not None}
@@ -172,8 +174,14 @@ def freeze(request: Any, task: str, described: str | None) -> str:
         kept["headers"] = custom
     if request.ignore_result:
         kept["ignore_result"] = True
-    shown = {"argsrepr": "()", "kwargsrepr": described} if described else {}
-    return dumps({"task": task, "options": kept | shown})
+    return dumps({"task": task, "options": kept | {"argsrepr": "()", "kwargsrepr": described}})
+
+
+def bare(job: Job) -> type_json:
+    """Return the continuation of a job on whose task no canvas hangs; its record does not hold one."""
+    told = dict(job.result or {})
+    wanted = {"ignore_result": True} if told.pop("ignored", False) else {}
+    return {"task": TASKS[job.kind], "options": {"task_id": job.id, "root_id": job.id, **told, **wanted}}
 
 
 def describe(kwargs: Any, *, hide_prompts: bool) -> str:

@@ -143,13 +143,13 @@ def _outcome(name: str, request: Any) -> type_json | None:
     if request.get(RESUMED):
         return services().store.jobs.outcome(str(request.id))
     result = result_of(request)
-    described = None if result is not None else describe(request.kwargs, hide_prompts=settings.hide_prompts)
+    described = describe(request.kwargs, hide_prompts=settings.hide_prompts) if result is None else ""
     envelope = Envelope(
         id=str(request.id),
         kind=KINDS[name],
         args=list(request.args),
         kwargs=request.kwargs,
-        continuation=freeze(request, name, described),
+        continuation=freeze(request, name, described) if result is None else "",
         result=result,
         redelivered=bool((request.delivery_info or {}).get("redelivered")),
     )

@@ -15,9 +15,8 @@ from multiprocessing import get_context
 from config.settings import load_settings
 from ops.bench.stage import REQUEST
 from worker.domain.decision import Submitted
-from worker.domain.job import TASKS, Job, JobState, Kind
+from worker.domain.job import Job, JobState, Kind
 from worker.domain.submission import Limits, new_job, parse_submission
-from worker.store.codec import dumps
 from worker.store.connection import Store, open_store
 from worker.store.records import Accepted
 
@@ -49,10 +48,8 @@ def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int)
         in_flight = set()
         for generation_id in generation_ids:
             job_id = f"in-flight-{generation_id}"
-            job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock())
-            options = {"task_id": job_id, "root_id": job_id, "kwargsrepr": "{}"}
-            continuation = dumps({"task": TASKS[Kind.IMAGE], "options": options})
-            accepted = store.jobs.accept(job, digest=submission.digest, continuation=continuation)
+            job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock(), result={})
+            accepted = store.jobs.accept(job, digest=submission.digest)
             if isinstance(accepted, Accepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
                 in_flight.add(generation_id)
         return in_flight

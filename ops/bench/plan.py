@@ -38,7 +38,7 @@ class Plan:
     #: Seconds of looking as fast as it goes.
     looking_s: float = 10.0
     #: Jobs whose noticing is measured while few are in flight.
-    few: int = 300
+    few: int = 120
     #: Seconds after which a run is given up.
     limit_s: float = 240.0
     peers: tuple[str, ...] = ()

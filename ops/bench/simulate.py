@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ops.bench.figures import spread
-from ops.bench.fixed import equal_looks
+from ops.bench.fixed import compare
 from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
 from worker.domain.schedule import Limits, Schedule, bin_of, learn
-from worker.domain.sweeping import SETTLING, Sweeping, canaries, reach
+from worker.domain.sweeping import SETTLING, Sweeping, canaries, gap, reach
 from worker.pipeline.poll import JITTER
 from worker.store.sweeps import DRAWN
 
@@ -33,6 +33,7 @@ COSTS = {"trigger": 3.0, "look": 1.0, "page": 2.0, "end": 1.5}
 COMMANDS = {"trigger": 5, "look": 2, "page": 1, "end": 1}
 """Scripts and commands that Redis runs: accept, intend, submitted and the message; claim and put back, shared by a
 batch; a page; an end with its result."""
+FEW = 20  # trainings from which a schedule is learned
 AT_ONCE = 4  # pages under way at once, per worker process: worker/pipeline/sweep.py
 PAGE_S = 0.01  # of one page at PhotoGPT's side, round trip included
 
@@ -56,23 +57,15 @@ def noticed(schedule: Schedule, duration: float, dice: random.Random, *, age: fl
     return age, looks
 
 
-def sooner(plan: Plan) -> list[Run]:
+def trainings(plan: Plan) -> list[Run]:
     """Compare the learned schedule with looks at a fixed interval that ask as often; for `measures/sooner.py`."""
-    dice, runs = random.Random(plan.seed), []
-    laws = {"image": (lognormal(25, 0.5), IMAGES, plan.few), "training": (_minutes(20, 25), TRAININGS, 20)}
-    for kind, (law, limits, history) in laws.items():
-        schedule = learned(law, limits, history, dice)
-        durations = [law(dice) for _ in range(20_000)]
-        seen = [noticed(schedule, duration, dice) for duration in durations]
-        lags = [age - duration for (age, _), duration in zip(seen, durations, strict=True)]
-        per_job = sum(looks for _, looks in seen) / len(seen)
-        interval, fixed = equal_looks(durations, per_job)
-        parameters = {"kind": kind, "jobs": len(durations), "learned_from": history, "simulated": True}
-        ours = {"lag_mean_s": spread(lags)["mean"], "lag_s": spread(lags), "looks_per_job": round(per_job, 3)}
-        usual = {"lag_mean_s": round(fixed, 3), "interval_s": round(interval, 2), "looks_per_job": round(per_job, 3)}
-        for peer, numbers in (("ours", ours), ("fixed", usual)):
-            runs.append(Run(measure="sooner", peer=peer, numbers=numbers, parameters=parameters, load_before=load()))
-    return runs
+    dice, law = random.Random(plan.seed), _minutes(20, 25)
+    schedule = learned(law, TRAININGS, FEW, dice)
+    durations = [law(dice) for _ in range(20_000)]
+    seen = [noticed(schedule, duration, dice) for duration in durations]
+    lags = [age - duration for (age, _), duration in zip(seen, durations, strict=True)]
+    per_job = sum(looks for _, looks in seen) / len(seen)
+    return compare(durations, lags, per_job, load(), kind="training", learned_from=FEW, simulated=True)
 
 
 def _minutes(low: float, high: float) -> Law:
@@ -118,13 +111,13 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     durations = [law(dice) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     begun_per_s = in_flight / mean
-    known = replace(Sweeping(id="jobs"), page_size=float(page_size), density=begun_per_s)
+    known = replace(Sweeping(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLING)
     ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=DRAWN)]
     far = reach(ages, in_flight, known) or 0.0
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes
-    period = max(IMAGES.interval_s, sweep_s)
-    one_of = canaries(replace(known, confirmed=SETTLING), in_flight)
+    period = max(gap(pages, in_flight, known, IMAGES), sweep_s)
+    one_of = canaries(known, in_flight)
     looks, lags = 0, []
     for duration in durations:
         if duration < far and dice.random() > 1 / one_of:

@@ -199,6 +199,7 @@ def test_a_revoked_key(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
 
 # -- what goes out --------------------------------------------------------------------------------------------------
 
+SEEN = json.dumps({"status": "OK", "result": {"status": "queued"}}).encode()
 YES = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}}).encode()
 
 
@@ -234,6 +235,33 @@ def test_the_headers_of_every_call(make: Make) -> None:
     assert len(peer.conversations) == 1
 
 
+def test_calls_have_nothing_in_common(make: Make) -> None:
+    """No cookie of an answer and no body of a request is found in the next one; no redirect is looked into."""
+    with Peer(answering(307, YES, "Set-Cookie: a=1; Path=/", "Location: /elsewhere")) as peer:
+        client = make(peer.url)
+        calls: list[Callable[[], object]] = [client.ping, lambda: client.trigger(Kind.IMAGE, IMAGE), client.ping]
+        for call in calls:
+            with pytest.raises(Unavailable, match="307"):
+                call()
+    assert [request.split(b" ")[1] for request in peer.requests] == [b"/ping", b"/images/generation", b"/ping"]
+    first, _, last = map(headers_of, peer.requests)
+    assert first == last
+    assert not {"cookie", "content-type", "content-length"} & {*last}
+    assert len(peer.conversations) == 1
+
+
+@pytest.mark.parametrize("base", ["http://ann:secret@{peer}/v 1/ü/", "http://{peer}"])
+def test_the_base_address_is_encoded_once(make: Make, base: str) -> None:
+    """As `requests` does it; a name and password in it take the key's place."""
+    with Peer(answering(200, SEEN)) as peer:
+        client = make(base.format(peer=peer.url.partition("//")[2]))
+        client.ping()
+        client.generation("a%20b")
+    path, secret = ("/v%201/%C3%BC", "Basic YW5uOnNlY3JldA==") if "ann" in base else ("", "Bearer sandbox-key")
+    assert [request.split(b" ")[1].decode() for request in peer.requests] == [f"{path}/ping", f"{path}/jobs/a%2520b"]
+    assert {headers_of(request)["authorization"] for request in peer.requests} == {secret}
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [
@@ -249,7 +277,7 @@ def test_the_headers_of_every_call(make: Make) -> None:
 )
 def test_odd_ids_stay_in_their_place(make: Make, name: str, path: str) -> None:
     """A model's id is the producer's text; it leads to no other endpoint."""
-    with Peer(answering(200, YES)) as peer:
+    with Peer(answering(200, SEEN)) as peer:
         client = make(f"{peer.url}/api")
         client.generation(name)
         client.model(name)
@@ -343,12 +371,43 @@ def test_a_yes_without_an_id_is_uncertain(make: Make, result: object) -> None:
     assert not raised.value.definite
 
 
-def test_odd_records_pass_or_are_left_out(make: Make) -> None:
+def test_an_answer_about_another_generation(make: Make) -> None:
+    """Is not believed: its images are somebody else's."""
+    body = json.dumps({"status": "OK", "result": {"jobId": "g-2", "status": "success", "images": [{"id": 1}]}}).encode()
+    with Peer(answering(200, body)) as peer:
+        client = make(peer.url)
+        assert client.generation("g-2").images == ({"id": 1},)
+        with pytest.raises(Unavailable, match="another generation"):
+            client.generation("g-1")
+
+
+@pytest.mark.parametrize(
+    ("images", "kept"),
+    [
+        ("https://cdn.example/1.png", ({"value": "https://cdn.example/1.png"},)),
+        (["https://cdn.example/1.png", 7], ({"value": "https://cdn.example/1.png"}, {"value": 7})),
+        ({"url": "https://cdn.example/1.png"}, ({"url": "https://cdn.example/1.png"},)),
+        (None, ()),
+    ],
+)
+def test_outputs_that_are_no_records_are_kept(make: Make, images: object, kept: tuple[Any, ...]) -> None:
+    """They were paid for."""
+    body = json.dumps({"status": "OK", "result": {"status": "success", "images": images}}).encode()
+    with Peer(answering(200, body)) as peer:
+        assert make(peer.url).generation("g-1").images == kept
+
+
+def test_odd_records_pass(make: Make) -> None:
     """The shapes of images, videos and errors are not documented."""
     result = {"status": " Failed ", "images": [{"id": 1, "new": {}}, None, "x"], "videos": {}, "error": {"code": 7}}
     with Peer(answering(200, json.dumps({"result": result}).encode())) as peer:
         seen = make(peer.url).generation("g-1")
-    assert (seen.status, seen.images, seen.videos, seen.error) == ("failed", ({"id": 1, "new": {}},), (), '{"code": 7}')
+    assert (seen.status, seen.images, seen.videos, seen.error) == (
+        "failed",
+        ({"id": 1, "new": {}}, {"value": "x"}),
+        (),
+        '{"code": 7}',
+    )
 
 
 # -- what is certain when the connection breaks ---------------------------------------------------------------------

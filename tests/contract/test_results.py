@@ -191,10 +191,27 @@ def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: 
     assert now is not None
     assert store.jobs.running(now, look_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
-    app.backend.store_result("celery", {"state": "running"}, "RUNNING")
-    written, expected = (json.loads(client.get(f"celery-task-meta-{name}")) for name in (job.id, "celery"))
-    assert written.keys() == expected.keys()
-    assert written["date_done"] == expected["date_done"]
+
+
+def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer: Celery, client: Any) -> None:
+    """Who waits is told all that Celery tells; of that, less is kept, and a reader misses nothing."""
+    messages = CeleryMessages(app)
+    job = accepted(store)
+    with client.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.subscribe(f"celery-task-meta-{job.id}")
+        while listening.get_message(timeout=1) is not None:
+            pass
+        assert progressed(store, messages, job) is not None
+        heard = next(got for _ in range(100) if (got := listening.get_message(timeout=0.1)))
+    app.backend.store_result("celery", json.loads(heard["data"])["result"], "SUBMITTED")
+    expected = json.loads(client.get("celery-task-meta-celery"))
+    assert json.loads(heard["data"]) == expected | {"task_id": job.id, "children": []}
+    kept, celerys_own = producer.AsyncResult(job.id), producer.AsyncResult("celery")
+    for name in ("state", "info", "traceback", "date_done"):
+        assert getattr(kept, name) == getattr(celerys_own, name)
+    assert not kept.ready()
+    assert not kept.children
+    assert client.strlen(f"celery-task-meta-{job.id}") < 0.7 * client.strlen("celery-task-meta-celery")
 
 
 def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:

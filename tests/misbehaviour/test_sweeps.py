@@ -23,7 +23,7 @@ from worker.cli.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.durations import between
 from worker.domain.schedule import Limits, fixed
-from worker.domain.sweeping import Sweeping
+from worker.domain.sweeping import SETTLING, Sweeping
 from worker.pipeline.sweep import sweep
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Messages, open_services
@@ -205,6 +205,18 @@ def test_a_sweep_saves_requests(sandbox: SandboxProcess, enqueue: Callable[..., 
     assert counts["getJobStatus"] + counts["listJobs"] <= 8 * len(jobs)
 
 
+def test_few_are_seen_often(
+    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: Sweeper
+) -> None:
+    """More often than at the interval, for less than single looks at the interval: those would be 48."""
+    ledger.hset(keys.sweep(NAME), mapping={"id": NAME, "confirmed": SETTLING})
+    start(schedule="learned", job_poll_interval_s="2", job_poll_floor_s="0.5")
+    all_end_well(sandbox, enqueue(8, duration_s=11), [])
+    counts = requests_of(sandbox)
+    assert counts["listJobs"] > 7
+    assert counts["getJobStatus"] + counts["listJobs"] < 48
+
+
 def test_no_sweep_if_told_so(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
     """`PHOTOGPT_SWEEP=false`."""
     start(sweep="false")
@@ -276,7 +288,7 @@ def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, setting
     sweep(services, known, services.store.clock())
     services.close()
     assert swept(sandbox) == 0
-    assert client.hmget(keys.sweep(NAME), ["density", "reach_s", "broken"]) == ["2.5", "0.0", "0"]
+    assert client.hmget(keys.sweep(NAME), ["density", "pages", "broken"]) == ["2.5", "0", "0"]
     assert client.zscore(keys.lane(Lane.SWEEPS), NAME) is not None  # it is asked again
 
 

@@ -21,8 +21,8 @@ from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
 ROOT = Path(__file__).parents[2]
-OLDER = "dad5deb"
-"""The version that is rolled away from: the last one before admission, tenants and `replay`."""
+OLDER = {"upgrade": "dad5deb", "rollback": "dd0db9c"}
+"""The version at the other end: the last before admission, tenants and `replay`; the last before decision 11."""
 
 
 class OlderWorker(WorkerProcess):
@@ -40,13 +40,13 @@ class OlderWorker(WorkerProcess):
         self.child = Child("worker", [sys.executable, "-P", "-c", told, "worker"], env=self._env, log=self.log)
 
 
-@pytest.fixture(scope="session")
-def older_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def older_code(order: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the older version, out of the repository."""
-    command = ["git", "-C", str(ROOT), "archive", "--format=tar", OLDER, "worker", "config"]
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", OLDER[order], "worker", "config"]
     packed = subprocess.run(command, capture_output=True, check=False)
     if packed.returncode != 0:
-        pytest.skip(f"no repository with commit {OLDER} here: {packed.stderr.decode().strip()}")
+        pytest.skip(f"no repository with commit {OLDER[order]} here: {packed.stderr.decode().strip()}")
     folder = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
@@ -96,6 +96,28 @@ def test_rolling_deploy(  # noqa: PLR0917 - fixtures
     assert f"code from {older_code}" in old.read_text()
     assert "Traceback" not in old.read_text() + new.read_text()
     assert not any(client.zcard(key) for key in client.scan_iter("photogpt:lane:{*}", _type="zset"))
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("order", ["upgrade"])
+def test_results_wait_where_an_older_version_cannot_store_them(
+    producer: Celery, client: redis.Redis, apart: dict[str, str], older_code: Path, tmp_path: Path
+) -> None:
+    """A rollback past decision 8: an older worker ends a job of ours, and the next one of ours tells Celery."""
+    ours = WorkerProcess(apart, tmp_path / "ours.log").ready()
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image(duration_s=2)})
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+    assert ours.child.stop() == 0
+    older = OlderWorker(apart, tmp_path / "older.log", older_code).ready()
+    wait_until(lambda: client.hget(keys.job(result.id), "state") == "succeeded", "the older one ends it")
+    assert older.child.stop() == 0
+    assert not result.ready()
+    again = WorkerProcess(apart, tmp_path / "again.log").ready()
+    try:
+        assert result.get(timeout=60)["state"] == "succeeded"
+        wait_until(lambda: not client.zcard("photogpt:lane:{results}"), "nobody has to see to its result")
+    finally:
+        again.child.stop()
 
 
 @pytest.mark.usefixtures("own_worker")

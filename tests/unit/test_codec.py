@@ -13,7 +13,7 @@ from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import EVENT_TYPES
 from worker.store import deliveries, keys
-from worker.store.codec import FIELDS, decode, decode_outcome, encode, encode_outcome
+from worker.store.codec import FIELDS, decode, decode_outcome, encode, encode_outcome, salvage
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -154,3 +154,10 @@ def test_a_jobs_own_keys_share_a_slot(kind: Kind, name: str) -> None:
     del kind
     tags = {key(name).partition("{")[2].partition("}")[0] for key in (keys.job, keys.events, keys.followers)}
     assert len(tags) == 1
+
+
+@pytest.mark.parametrize(("stored", "result"), [(None, None), ("{}", {}), ('{"group_id":"g"}', {}), ("{", {})])
+def test_what_is_saved_of_a_record_tells_how_celery_hears_of_its_end(stored: str | None, result: object) -> None:
+    """By a message where a canvas hangs on it, which the record then holds; else by the script."""
+    values = [stored if name == "result" else None for name in FIELDS]
+    assert salvage(values, at=CREATED).result == result

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.domain.job import outcome
-from worker.messages import KEPT, RESUMED, TICKS, CeleryMessages, describe, freeze
+from worker.domain.job import Kind, outcome
+from worker.messages import KEPT, RESUMED, TICKS, CeleryMessages, bare, describe, freeze
 from worker.store.keys import Lane
 
 anything = st.recursive(
@@ -164,6 +164,20 @@ def test_a_producer_who_wants_no_result_gets_none() -> None:
     """`ignore_result` is part of the promise."""
     assert frozen(ignore_result=True)["options"]["ignore_result"] is True
     assert "ignore_result" not in frozen()["options"]
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ({}, {}),
+        ({"group_id": "g", "parent_id": "p"}, {"group_id": "g", "parent_id": "p"}),
+        ({"ignored": True}, {"ignore_result": True}),
+    ],
+)
+def test_a_bare_task_is_sent_again_from_what_its_job_tells(result: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Its name, its id, and what stands in its result."""
+    own = {"task_id": "job-1", "root_id": "job-1"}
+    assert bare(make_job(Kind.VIDEO, result=result)) == {"task": "photogpt.generate_video", "options": own | kept}
 
 
 def test_every_lane_has_a_tick() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.factories import CREATED, make_job
 from worker.domain.durations import between, family, took
 from worker.domain.job import Job, Kind
+from worker.domain.schedule import Limits
 from worker.domain.sweeping import (
     CANARIES,
     DISTRUST_S,
@@ -20,11 +21,13 @@ from worker.domain.sweeping import (
     LEAST_CANARIES,
     LONGEST_DISTRUST_S,
     MOST_CANARIES,
+    PAGES_PER_S,
     SETTLING,
     WORTH_IT,
     Sweeping,
     canaries,
     distrust_s,
+    gap,
     is_canary,
     reach,
 )
@@ -84,16 +87,50 @@ def test_the_share_of_canaries(one_of: int) -> None:
 @pytest.mark.parametrize(
     ("confirmed", "under_way", "one_of"),
     [
-        (0, 1000, CANARIES),
+        (0, 2000, CANARIES),
         (SETTLING, 2000, FEW_CANARIES),
         (0, 40, 40 // LEAST_CANARIES),  # a small crowd has some, too
-        (SETTLING, 3, 1),
+        (0, 4, 1),
+        (SETTLING, 20, 20),  # one is enough once the list is known to be right
+        (SETTLING, 0, 1),
         (SETTLING, 100_000, 100_000 // MOST_CANARIES),  # and a large one not too many
     ],
 )
 def test_of_how_many_one_is_a_canary(confirmed: int, under_way: int, one_of: int) -> None:
     """Fewer once the list was seen to be right."""
     assert canaries(replace(KNOWN, confirmed=confirmed), under_way) == one_of
+
+
+SETTLED = replace(KNOWN, confirmed=SETTLING)
+LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=15)
+
+
+@given(st.integers(0, 3000), st.integers(0, 100_000), st.floats(0.1, 20))
+def test_sweeps_follow_one_another(pages: int, under_way: int, effort: float) -> None:
+    """Between floor and interval; sooner only while they cost less than single looks, and a few pages a second."""
+    found = gap(pages, under_way, SETTLED, replace(LIMITS, effort=effort))
+    assert LIMITS.floor_s <= found <= LIMITS.interval_s
+    if found < LIMITS.interval_s:
+        assert pages / found <= PAGES_PER_S * effort + 1e-6
+        assert pages / found <= WORTH_IT * effort * max(1, under_way) / LIMITS.interval_s + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("pages", "under_way", "seconds"), [(1, 20, 1), (1, 4, 1.5625), (3, 100, 1.5), (6, 250, 3), (20, 1000, 5)]
+)
+def test_few_are_seen_often(pages: int, under_way: int, seconds: float) -> None:
+    """A crowd at the interval."""
+    assert gap(pages, under_way, SETTLED, LIMITS) == seconds
+
+
+def test_nothing_is_spent_on_a_list_that_may_lie() -> None:
+    """Before it was seen to be right, its canaries cost nearly what single looks do."""
+    assert gap(1, 20, KNOWN, LIMITS) == LIMITS.interval_s
+
+
+def test_a_fixed_interval_stays_one() -> None:
+    """Where that is what the settings ask for."""
+    assert gap(1, 20, SETTLED, Limits(interval_s=5, floor_s=5, ceiling_s=5)) == 5
 
 
 def test_distrust_doubles_up_to_an_hour() -> None:

@@ -51,8 +51,7 @@ class EmbeddedValkey:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            "stream-node-max-bytes": "256",  # ops/valkey.conf says why
-            "hash-max-listpack-value": "4096",
+            "hash-max-listpack-value": "4096",  # ops/valkey.conf says why
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

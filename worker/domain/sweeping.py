@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-LEAST = 20  # jobs under way; below it, nobody asks whether a sweep would be cheaper
+from worker.domain.schedule import Limits
+
+LEAST = 4  # jobs under way; below it, nobody asks whether a sweep would be cheaper
 WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that it saves
 PAGE_SIZE = 20.0  # believed until a page was seen
+PAGES_PER_S = 2.0  # that may be spent on noticing sooner than at the interval
 SETTLING = 8  # confirmations by canaries after which fewer of them are sent
-CANARIES, FEW_CANARIES = 64, 256  # one of so many generations is looked at singly, whatever the list says
-LEAST_CANARIES, MOST_CANARIES = 5, 64  # under way at once, give or take
+CANARIES, FEW_CANARIES = 200, 400  # one of so many generations is looked at singly, whatever the list says
+LEAST_CANARIES, FEWEST_CANARIES, MOST_CANARIES = 5, 1, 64  # under way at once, give or take; the fewest once settled
+OWN = 200  # of so many entries one may get a look of its own because it is older than most
 STALE_S = 0.5  # a list may lag this much; one that lags more is not used
 DISTRUST_S, LONGEST_DISTRUST_S = 60.0, 3600.0  # for how long, doubling with every time
-HOLD = 2.2  # intervals for which a generation under way is put off: until the sweep after next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +50,8 @@ class Sweeping:
     reach_s: float = 0.0
     pages: int = 0
     seconds: float = 0.0
+    #: Seconds from the begin of this sweep to that of the next.
+    gap_s: float = 0.0
     at: float = 0.0
 
 
@@ -75,10 +80,30 @@ def reach(ages: Sequence[float], under_way: int, known: Sweeping) -> float | Non
     return best
 
 
+def gap(pages: float, under_way: int, known: Sweeping, limits: Limits) -> float:
+    """Return the seconds from the begin of one sweep to that of the next.
+
+    Sweeps may cost what single looks at the fixed interval would, times the effort, and a few pages a second: so those
+    are seen often of whom few are under way, and a crowd at the interval. So is all that a list shows which was not yet
+    seen to be right.
+
+    Args:
+        pages: of one sweep.
+        under_way: generations that it shows.
+        known: of the list.
+        limits: of looks at one generation.
+    """
+    if known.confirmed < SETTLING:
+        return limits.interval_s
+    fair = limits.interval_s * pages / (WORTH_IT * max(under_way, 1))
+    return min(limits.interval_s, max(limits.floor_s, fair / limits.effort, pages / (PAGES_PER_S * limits.effort)))
+
+
 def canaries(known: Sweeping, under_way: int) -> int:
     """Return of how many generations one is a canary."""
-    usual = FEW_CANARIES if known.confirmed >= SETTLING else CANARIES
-    return max(min(usual, under_way // LEAST_CANARIES), under_way // MOST_CANARIES, 1)
+    settled = known.confirmed >= SETTLING
+    usual, least = (FEW_CANARIES, FEWEST_CANARIES) if settled else (CANARIES, LEAST_CANARIES)
+    return max(min(usual, under_way // least), under_way // MOST_CANARIES, 1)
 
 
 def is_canary(generation_id: str, one_of: int) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -63,8 +65,8 @@ class PhotoGPT:
         self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
         self._deadline_s = settings.api_call_deadline_s
         self._most_bytes = settings.api_max_answer_bytes
-        adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
-        self._session = bounded_session({"http://": adapter, "https://": adapter})
+        self._adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
+        self._session = bounded_session({"http://": self._adapter, "https://": self._adapter})
         self._dated: tuple[str, float] | None = None
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._session.headers = {
@@ -96,6 +98,8 @@ class PhotoGPT:
         result = self._call("GET", f"/jobs/{_segment(generation_id)}")
         if not isinstance(result, dict) or not isinstance(result.get("status"), str):
             raise Unavailable("PhotoGPT's answer tells no status of the generation", status=200)
+        if str(result.get("jobId") or generation_id) != generation_id:
+            raise Unavailable("PhotoGPT's answer tells of another generation", status=200)
         images, videos = _records(result.get("images")), _records(result.get("videos"))
         first = next(iter(images + videos), {})
         return GenerationSeen(
@@ -167,19 +171,12 @@ class PhotoGPT:
     def _call(
         self, method: str, path: str, *, body: type_json | None = None, query: dict[str, str] | None = None
     ) -> Any:
-        data = json.dumps(body).encode() if body is not None else None
-        headers = {"Content-Type": "application/json"} if data is not None else None
         try:
             with call_within(self._deadline_s) as call:
-                response = self._session.request(
-                    method,
-                    self._base + path,
-                    data=data,
-                    params=query,
-                    headers=headers,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
+                request = self._prepare(method, path, body, query)
+                # not by the session, which prepares each call anew, for more than sending it costs
+                response = self._adapter.send(
+                    request, stream=True, timeout=self._timeout, verify=self._session.verify or True
                 )
                 content = read_at_most(response, self._most_bytes)
         except AnswerTooLarge as error:
@@ -189,6 +186,24 @@ class PhotoGPT:
         if date := response.headers.get("Date"):
             self._dated = date, time.monotonic()
         return read_answer(response.status_code, response.headers, content)
+
+    def _prepare(
+        self, method: str, path: str, body: type_json | None, query: dict[str, str] | None
+    ) -> requests.PreparedRequest:
+        """Return a request as the session would prepare it. `path` is encoded."""
+        request = copy(self._blank)
+        request.method = method
+        request.url = (self._blank.url or "").removesuffix("/") + path + (f"?{urlencode(query)}" if query else "")
+        if body is not None:
+            request.headers = self._blank.headers.copy()
+            request.headers["Content-Type"] = "application/json"
+            request.prepare_body(json.dumps(body).encode(), None)
+        return request
+
+    @cached_property
+    def _blank(self) -> requests.PreparedRequest:
+        """What all requests share."""
+        return self._session.prepare_request(requests.Request("GET", f"{self._base}/"))
 
 
 def _segment(name: object) -> str:
@@ -200,8 +215,9 @@ def _segment(name: object) -> str:
 
 
 def _records(value: Any) -> tuple[type_json, ...]:
-    """Image and video records, passed through whole."""
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+    """Image and video records, passed through whole; what is none, under `value`: it was paid for."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(item if isinstance(item, dict) else {"value": item} for item in found if item)
 
 
 def _text(value: Any) -> str | None:

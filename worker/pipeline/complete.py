@@ -7,6 +7,7 @@ from functools import partial
 
 from worker.domain.ending import as_error
 from worker.domain.job import Ending, Job, type_json
+from worker.messages import bare
 from worker.services import Services
 from worker.telemetry.logs import event
 
@@ -36,19 +37,21 @@ def complete(  # noqa: PLR0913 - one sentence
     if finished.continuation is None:
         messages.ended(job, finished.outcome)
     else:
-        resume(services, job.id, finished.continuation)
+        resume(services, job, finished.continuation)
     return True
 
 
-def resume(services: Services, job_id: str, continuation: str) -> None:
+def resume(services: Services, job: Job, continuation: str) -> None:
     """Send the message that lets Celery store the result and run the canvas.
 
     It may get lost: the results lane sends it again until the result is known to be stored.
     """
-    if not continuation:
-        event("job.unresumable", "its record holds no continuation", job=job_id, warn=True)
-        return
-    services.messages.resume(json.loads(continuation))
+    if continuation:
+        services.messages.resume(json.loads(continuation))
+    elif job.result is not None:
+        services.messages.resume(bare(job))
+    else:
+        event("job.unresumable", "its record holds no continuation", job=job.id, warn=True)
 
 
 def deliver_result(outcome: type_json) -> type_json:

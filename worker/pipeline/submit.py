@@ -22,9 +22,9 @@ class Envelope:
     kind: Kind
     args: list[object]
     kwargs: type_json
-    #: What to send when the job has ended, as JSON; made from the message's own headers.
+    #: Where a canvas hangs on it: what to send when the job has ended, as JSON; made from the message's own headers.
     continuation: str
-    #: What else stands in its Celery result, where no canvas hangs on it; see `Job.result`.
+    #: Where none does: what else stands in its Celery result; see `Job.result`.
     result: type_json | None = None
     #: The broker has handed the message out before.
     redelivered: bool = False
@@ -64,6 +64,7 @@ def _unread(services: Services, envelope: Envelope, at: float) -> Job:
         request={},
         metadata=metadata if small else None,
         webhook_url=url if _usable(services, url) else services.settings.webhook_url,
+        result=envelope.result,
         created_at=at,
         deadline_at=at,
     )

@@ -13,8 +13,8 @@ from threading import Lock
 from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, epoch, type_json
-from worker.domain.sweeping import HOLD, LEAST, Sweeping, canaries, distrust_s, is_canary, reach
-from worker.pipeline.poll import KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
+from worker.domain.sweeping import LEAST, OWN, Sweeping, canaries, distrust_s, gap, is_canary, reach
+from worker.pipeline.poll import FIRST_SWEPT, KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
 from worker.services import Services
 from worker.store.sweeps import Entry, Swept
 from worker.telemetry.logs import event
@@ -22,10 +22,11 @@ from worker.telemetry.logs import event
 LONGEST_S = 30.0  # of one sweep; what it has not read by then is left to single looks
 SHORTEST_PAUSE_S = 0.2  # between two sweeps
 PAGE_S = 0.01  # of one page, until a sweep was timed
-SLICE_PAGES = 10  # a window that takes more is read in slices, some at once
+SLICE_PAGES = 20  # a window that takes twice as many is read in slices, some at once
 MOST_SLICES, AT_ONCE = 64, 4
 CHUNK = 500  # entries of one script
 LONGEST_WINDOW_S = 7 * 86_400.0 - 60  # that GET /jobs can be asked for, photogpt/api.md
+BEYOND = 1.02
 MARGIN_S = 2.0  # of the window, where PhotoGPT's clock is known
 OVERSPENT = 1.5  # times the pages that single looks would have cost: then the sweep is given up
 
@@ -35,6 +36,7 @@ class Reading:
     """One sweep under way."""
 
     services: Services
+    #: As of its begin, with what is expected of it.
     known: Sweeping
     put_off_s: float
     #: Of so many generations one is a canary.
@@ -42,9 +44,12 @@ class Reading:
     #: Pages after which it is not worth going on.
     most_pages: float
     ends: float
+    under_way: int
     page_size: float = 0.0
     pages: int = 0
     entries: int = 0
+    #: Generations that got a look of their own although the list shows them.
+    own: int = 0
     confirmed: int = 0
     lag_s: float = 0.0
     offset_s: float | None = None
@@ -77,43 +82,52 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     if far is None:
         services.send(store.rest(idle, again_after=interval))
         return
+    if under_way > len(ages) and far == max(ages):
+        far *= BEYOND  # the oldest one drawn is not the oldest of all
+    early = 0.0 if known.offset_s is None else services.store.schedules.early_s
+    start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
+    end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
+    start = max(start, end - LONGEST_WINDOW_S)
+    expected = _expected(services, replace(known, early_s=early, reach_s=far), under_way)
+    young = max(early if start >= end else 0.0, expected.gap_s)
+    if far < young:  # none has ended, or none for as long as it may have to wait for its sweep
+        services.send(
+            store.rest(replace(expected, pages=0, seconds=known.seconds), again_after=min(interval, young - far))
+        )
+        return
     began = time.monotonic()
     reading = Reading(
         services=services,
-        known=known,
+        known=expected,
+        under_way=under_way,
         one_of=canaries(known, under_way),
-        put_off_s=HOLD * max(interval, known.seconds, _expected_s(known, under_way)),
+        put_off_s=FIRST_SWEPT * (interval + expected.seconds),
         most_pages=OVERSPENT * under_way,
         ends=began + LONGEST_S,
     )
-    start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
-    early = 0.0 if known.offset_s is None else services.store.schedules.early_s
-    end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
-    start = max(start, end - LONGEST_WINDOW_S)
-    if start >= end:  # all of them are too young to have ended
-        services.send(store.rest(idle, again_after=interval))
-        return
-    fault = _read_all(reading, _slices(known, start, end, [at - age for age in ages if age <= far], under_way))
-    learned = _learned(
-        reading, at=at, ages=(early, far), window_s=min(end, at) - start, seconds=time.monotonic() - began
+    store.begin(expected, at=at)
+    fault = _read_all(reading, _slices(expected, start, end, [at - age for age in ages if age <= far]))
+    learned = _learned(reading, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
+    if fault is None:
+        again_after = 0.0 if services.stopping.is_set() else max(SHORTEST_PAUSE_S, learned.gap_s - learned.seconds)
+        services.send(store.rest(replace(learned, broken=0), again_after=again_after))
+    else:
+        broken = replace(learned, broken=known.broken + 1, reach_s=0.0)
+        services.send(store.rest(broken, again_after=_pause(services, fault, broken=broken.broken)))
+
+
+def _expected(services: Services, known: Sweeping, under_way: int) -> Sweeping:
+    """Return what is known, with how many pages and seconds this sweep may take, and how soon the next one follows."""
+    pages = max(known.pages, math.ceil(under_way / known.page_size))
+    limits = services.store.schedules.limits
+    return replace(
+        known, pages=pages, gap_s=gap(pages, under_way, known, limits), seconds=known.seconds or PAGE_S * pages
     )
-    services.send(
-        store.rest(
-            replace(learned, broken=known.broken + 1 if fault else 0),
-            again_after=_pause(services, learned, fault, broken=known.broken + 1),
-        )
-    )
 
 
-def _expected_s(known: Sweeping, under_way: int) -> float:
-    """Return how long a sweep may take of which nothing is known yet."""
-    return 0.0 if known.seconds else PAGE_S * under_way / known.page_size
-
-
-def _slices(known: Sweeping, start: float, end: float, begun: list[float], under_way: int) -> list[tuple[float, float]]:
+def _slices(expected: Sweeping, start: float, end: float, begun: list[float]) -> list[tuple[float, float]]:
     """Cut a window into slices of about as many generations each, the youngest first: most of them end soon."""
-    entries = known.density * (end - start) if known.density else under_way
-    count = min(MOST_SLICES, max(1, math.ceil(entries / known.page_size / SLICE_PAGES)))
+    count = min(MOST_SLICES, max(1, expected.pages // SLICE_PAGES))
     ordered = sorted(begun)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
     edges = [start, *sorted(edge for edge in inner if start < edge < end), end]
@@ -161,9 +175,11 @@ def _take_in(reading: Reading, page: list[type_json], asked_at: float) -> None:
     for begin in range(0, len(page), CHUNK):
         chunk = page[begin : begin + CHUNK]
         entries = [_entry(reading, shown) for shown in chunk]
-        swept = reading.services.store.sweeps.page(entries, asked_at=asked_at, put_off_s=reading.put_off_s)
+        with reading.lock:
+            own = max(0, 1 + reading.entries // OWN - reading.own)
+        swept = reading.services.store.sweeps.page(entries, asked_at=asked_at, put_off_s=reading.put_off_s, own=own)
         reading.services.send(swept.wakes)
-        _note(reading, swept, chunk)
+        _note(reading, replace(swept, own=own - swept.own), chunk)
         _mark_running(reading, swept.running)
 
 
@@ -179,6 +195,7 @@ def _entry(reading: Reading, shown: type_json) -> Entry:
 def _note(reading: Reading, swept: Swept, chunk: list[type_json]) -> None:
     with reading.lock:
         reading.confirmed += swept.confirmed
+        reading.own += swept.own
         reading.lag_s = max(reading.lag_s, swept.lag_s)
         if swept.submitted_at is not None:
             try:
@@ -200,7 +217,7 @@ def _mark_running(reading: Reading, ids: list[str]) -> None:
             services.send(wakes or [])
 
 
-def _learned(reading: Reading, *, at: float, ages: tuple[float, float], window_s: float, seconds: float) -> Sweeping:
+def _learned(reading: Reading, *, at: float, window_s: float, seconds: float) -> Sweeping:
     known, whole = reading.known, not reading.over
     density = reading.entries / max(window_s, 1.0)
     learned = replace(
@@ -209,10 +226,9 @@ def _learned(reading: Reading, *, at: float, ages: tuple[float, float], window_s
         density=density if whole else max(density, known.density or 0.0),
         offset_s=reading.offset_s if reading.offset_s is not None else known.offset_s,
         confirmed=known.confirmed + reading.confirmed,
-        early_s=ages[0],
-        reach_s=ages[1],
         pages=reading.pages,
         seconds=seconds,
+        gap_s=gap(reading.pages, reading.under_way, known, reading.services.store.schedules.limits),
     )
     if not reading.lag_s:
         return learned
@@ -226,13 +242,10 @@ def _learned(reading: Reading, *, at: float, ages: tuple[float, float], window_s
     return replace(learned, distrusts=known.distrusts + 1, distrusted_until=at + wait, confirmed=0, reach_s=0.0)
 
 
-def _pause(services: Services, learned: Sweeping, fault: ApiError | None, *, broken: int) -> float:
-    """Return the seconds until the next sweep."""
-    interval = services.settings.job_poll_interval_s
+def _pause(services: Services, fault: ApiError, *, broken: int) -> float:
+    """Return the seconds until a sweep is tried again, after so many in a row have broken off."""
     if services.stopping.is_set():
         return 0.0
-    if fault is None:
-        return max(SHORTEST_PAUSE_S, interval - learned.seconds)
-    wait: float = min(LONGEST_WAIT_S, interval * 2 ** min(broken - 1, 10))
+    wait: float = min(LONGEST_WAIT_S, services.settings.job_poll_interval_s * 2 ** min(broken - 1, 10))
     wait = max(wait, KEY_CHECK_S) if isinstance(fault, Unauthorized) else wait
     return max(wait, min(fault.retry_after or 0.0, LONGEST_WAIT_S))

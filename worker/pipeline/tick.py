@@ -74,6 +74,8 @@ def _tick(services: Services, lane: Lane, token: str) -> Wake | None:
     """Claim what is due and hand it to the lane's threads; return what the lane needs next, unless others see to it."""
     crew = services.crews[lane]
     room = crew.reserve(BURST)
+    if not room and crew.quick and not services.stopping.wait(BUSY_QUICK_S):  # a message costs more than that
+        room = crew.reserve(BURST)
     if not room:
         services.send([Wake(lane, token, BUSY_QUICK_S if crew.quick else BUSY_S)])
         return None
@@ -234,7 +236,7 @@ def _resume_again(services: Services, job: Job, at: float) -> None:
     """Send a continuation once more: its result is not known to be stored."""
     del at
     event("result.resent", "its Celery result is not stored yet; asked for again", job=job.id)
-    resume(services, job.id, services.store.jobs.continuation(job.id) or "")
+    resume(services, job, services.store.jobs.continuation(job.id) or "")
 
 
 def _jobs(step: Callable[[Services, Job, float], Decision | None], longest_s: Callable[[Services], float]) -> Ticking:

@@ -103,11 +103,19 @@ def decode(values: list[str | None]) -> Job:
 
 
 def salvage(values: list[str | None], *, at: float) -> Job:
-    """Return what can be made of a record that cannot be read: enough to end it."""
+    """Return what can be made of a record that cannot be read: enough to end it, and to let Celery know."""
     record = dict(zip(FIELDS, values, strict=True))
     kind = record["kind"] if record["kind"] in set(Kind) else Kind.IMAGE
     state = record["state"] if record["state"] in set(JobState) else JobState.QUEUED
-    return Job(id=record["id"] or "", kind=Kind(kind), state=JobState(state), request={}, created_at=at, deadline_at=at)
+    return Job(
+        id=record["id"] or "",
+        kind=Kind(kind),
+        state=JobState(state),
+        request={},
+        result=None if record["result"] is None else {},
+        created_at=at,
+        deadline_at=at,
+    )
 
 
 def encode_outcome(outcome: type_json) -> dict[str, str]:

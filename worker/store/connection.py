@@ -155,9 +155,12 @@ def look_limits(settings: Settings) -> dict[bool, Limits]:
     """Return how often trainings (True) and everything else (False) are looked at."""
     jobs = settings.job_poll_interval_s, settings.job_poll_floor_s, settings.job_poll_ceiling_s
     models = settings.model_poll_interval_s, settings.model_poll_floor_s, settings.model_poll_ceiling_s
+    kinds = (False, jobs), (True, models)
+    if settings.schedule == "fixed":
+        return {training: Limits(interval, interval, interval) for training, (interval, _, _) in kinds}
     return {
         training: Limits(interval, min(floor, interval), max(ceiling, interval), settings.look_effort)
-        for training, (interval, floor, ceiling) in ((False, jobs), (True, models))
+        for training, (interval, floor, ceiling) in kinds
     }
 
 

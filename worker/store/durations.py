@@ -57,6 +57,11 @@ class Schedules:
         return schedule
 
     @property
+    def limits(self) -> Limits:
+        """Between what two looks at a job stay, and what they may cost."""
+        return self._limits[False]
+
+    @property
     def early_s(self) -> float:
         """The age before which no job of the families that this process has seen lately is expected to end."""
         now = time.monotonic()

@@ -25,10 +25,10 @@ RESULT_HEAD_START_S = 10.0
 class Jobs(Progress):
     """The ledger of jobs. Every verb is one script, and safe to repeat."""
 
-    def accept(self, job: Job, *, digest: str, continuation: str) -> Accepted | Known | KeyConflict:
-        """Write a new job down and park it to be triggered."""
+    def accept(self, job: Job, *, digest: str, continuation: str = "") -> Accepted | Known | KeyConflict:
+        """Write a new job down and park it to be triggered; `continuation` is '' where no canvas hangs on it."""
         planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, bodies=self._bodies)
-        fields = encode(job) | {"continuation": continuation}
+        fields = encode(job) | _canvas(continuation)
         ttl = int(job.deadline_at - job.created_at) + self._retention.record_s
         answer = self._scripts.accept(
             keys=[
@@ -94,7 +94,7 @@ class Jobs(Progress):
             settled: it is certain whether PhotoGPT created something, should it have been asked.
             took_s: how long its generation took, for the schedule of others.
             tell: returns what Celery's backend shall hold of an outcome; None to have a message do that.
-            create: the continuation as JSON of a job that ends before it was accepted.
+            create: the continuation of a job that ends before it was accepted.
             digest: of its body, then.
         """
         at = self._clock()
@@ -102,7 +102,7 @@ class Jobs(Progress):
         planned = plan(job, ending.state, final, at=at, bodies=self._bodies)
         fields = encode_outcome(final)
         if create is not None:
-            fields = encode(job) | fields | {"continuation": create, "digest": digest}
+            fields = encode(job) | fields | _canvas(create) | {"digest": digest}
         told = tell(final) if tell else NOT_TOLD
         answer = self._scripts.finish(
             keys=_finish_keys(job, planned, told),
@@ -150,6 +150,10 @@ class Jobs(Progress):
         pipeline.hset(keys.job(job_id), "published_at", rfc3339(self._clock()))
         pipeline.expire(keys.job(job_id), self._retention.record_s)
         pipeline.execute()
+
+
+def _canvas(continuation: str) -> dict[str, str]:
+    return {"continuation": continuation} if continuation else {}
 
 
 def _finish_keys(job: Job, planned: list[Delivery], told: Told) -> list[str]:

@@ -13,7 +13,7 @@
 | `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs in doubt, by intent time |
 | `photogpt:queue` | sorted set | never; a member leaves when it may be triggered | jobs waiting for room |
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where each tenant's queue ends |
-| `photogpt:active` | sorted set | never; a member leaves when its job ends | jobs that count as active generations |
+| `photogpt:active` | sorted set | never; a member leaves with the answer | jobs that have room, not yet under way |
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
 | `photogpt:probe` | string | a minute | that Redis takes writes again, after it did not |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |

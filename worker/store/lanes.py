@@ -82,6 +82,7 @@ class Lanes:
     def admit(self, most: int) -> int:
         """Let queued jobs be triggered as far as there is room; return how many waited."""
         queue = [keys.QUEUE, keys.lane(Lane.TRIGGERS), keys.loop(Lane.TRIGGERS), keys.ACTIVE, keys.TENANTS]
+        queue += [keys.lane(Lane.JOBS)]
         return int(self._scripts.admit(keys=queue, args=[self._caps.active, most]))
 
     def claim(  # noqa: PLR0913 - one record of arguments for one script

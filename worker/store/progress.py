@@ -89,8 +89,8 @@ class Progress(Records):
             ours=taken.generation_id or f"model:{job.model_id}",
             fields={
                 "generation_id": taken.generation_id,
-                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",  # a list puts off no deadline
-                "ends_at": f"{job.deadline_at:.3f}",
+                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",
+                "ends_at": f"{job.deadline_at:.3f}",  # a list puts off no deadline
             }
             if taken.generation_id
             else {},
@@ -136,6 +136,7 @@ class Progress(Records):
             left = f"{max(0.0, job.deadline_at - at):.3f}"
             args += [job.id, job.tenant or "", left, again.reason or "", again.error or "", again.intent or 1]
         queue = [keys.QUEUE, keys.lane(lane), keys.loop(lane), keys.ACTIVE, keys.TENANTS, keys.INTENTS]
+        queue += [keys.lane(Lane.JOBS)]
         answer = self._scripts.give_back(
             keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
             args=[GAPS[lane], f"{min(LONGEST_PAUSE_S, max(again.after for _, again in refused)):.3f}", *args],
@@ -175,6 +176,7 @@ class Progress(Records):
                 keys.lane(Lane.DELIVERIES),
                 keys.loop(Lane.DELIVERIES),
                 keys.FLYING,
+                keys.ACTIVE,
                 told.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
             ],
@@ -193,6 +195,7 @@ class Progress(Records):
                 "",
                 told.ttl,
                 told.text,
+                told.kept,
                 *flat(fields | {"state": state.value}),
                 *webhooks(planned),
             ],

@@ -44,7 +44,10 @@ class Told:
     key: str
     #: Seconds.
     ttl: int
+    #: What whoever waits is told.
     text: str
+    #: What of it is kept while the job is under way.
+    kept: str = ""
 
 
 NOT_TOLD = Told(key="", ttl=0, text="")

@@ -48,6 +48,8 @@ class Swept:
     #: When our side first had the answer of the entry at `place`, epoch seconds.
     submitted_at: float | None
     place: int
+    #: How many more may get a look of their own although the list shows them.
+    own: int
     #: Jobs that PhotoGPT works on, which the ledger does not know yet.
     running: list[str]
     wakes: list[Wake]
@@ -103,13 +105,14 @@ class Sweeps:
             return 0.0
         return float(self._scripts.permit(keys=[keys.RATE], args=[self._requests_per_s]))
 
-    def page(self, entries: Iterable[Entry], *, asked_at: float, put_off_s: float) -> Swept:
+    def page(self, entries: Iterable[Entry], *, asked_at: float, put_off_s: float, own: int = 1) -> Swept:
         """Take in one page.
 
         Args:
             entries: what it says.
             asked_at: when it was asked for, epoch seconds.
             put_off_s: for how long what has not ended needs no look of its own.
+            own: how many of those that are older than most get one nevertheless.
         """
         lane = Lane.JOBS
         rows = [(name, says, "" if took is None else f"{took:.3f}") for name, says, took in entries]
@@ -121,11 +124,12 @@ class Sweeps:
                 f"{put_off_s:.3f}",
                 GAPS[lane],
                 STALE_S,
+                own,
                 len(rows),
                 *(text for row in rows for text in row),
             ],
         )
-        arm, ours, forward, confirmed, lag, first, place, *running = answer
+        arm, ours, forward, confirmed, lag, first, place, left, *running = answer
         return Swept(
             ours=ours,
             forward=forward,
@@ -133,9 +137,15 @@ class Sweeps:
             lag_s=float(lag),
             submitted_at=float(first) if first else None,
             place=place - 1,
+            own=int(left),
             running=running,
             wakes=wake(lane, arm),
         )
+
+    def begin(self, known: Sweeping, *, at: float) -> None:
+        """Write down that a sweep goes on: single looks make way for it."""
+        told = {"at": at, "reach_s": known.reach_s, "seconds": known.seconds, "gap_s": known.gap_s}
+        self._client.hset(keys.sweep(NAME), mapping={name: str(value) for name, value in told.items()})
 
     def rest(self, learned: Sweeping, *, again_after: float | None) -> list[Wake]:
         """Write down what a sweep has learned; `again_after` is in seconds, None until somebody stirs again."""

@@ -21,6 +21,7 @@ TEXT = (
 )
 PEERS_ASKED = ("obvious", "ours")
 FOREVER = "36000"
+BATCH = 5000  # generations that are made at once
 SETTLE_S = 60.0
 MARGIN_S = 1.0
 OVERDUE_S = 1.0
@@ -59,13 +60,13 @@ def _run(plan: Plan, name: str, jobs: int, fallen: set[str]) -> list[Run]:
 
 def _climb(plan: Plan, peer: OnCelery, stage: Stage, jobs: int) -> Numbers:
     began = time.monotonic()
-    ids = stage.control.make(jobs, duration=FOREVER)
     if peer.name == "ours":  # written down first, or it would share the processor with what writes
-        peer.watch(ids)
+        for first in range(0, jobs, BATCH):  # handed over soon after they were created, as a worker does
+            peer.watch(stage.control.make(min(BATCH, jobs - first), duration=FOREVER))
         peer.start()
     else:
         peer.start()
-        peer.watch(ids)
+        peer.watch(stage.control.make(jobs, duration=FOREVER))
     loaded = time.monotonic() - began
     settled = _settle(peer, stage, jobs)
     low = plan.interval

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.contract.store.conftest import Line
 from tests.unit.factories import success
+from tests.waiting import wait_until
 from worker.domain.job import JobState, Kind
 from worker.store import keys
 from worker.store.keys import Lane
@@ -30,6 +32,36 @@ def test_the_world_is_told(line: Line) -> None:
     assert line.events(job) == ["job.queued"]
     ((_, told),) = line.client.xrange(keys.EVENTS)
     assert (told["job"], told["type"], told["sequence"]) == (job.id, "job.queued", "1")
+
+
+def test_a_stream_takes_what_its_entries_take(line: Line) -> None:
+    """Not the 4 kB that a server sets aside for one that begins."""
+    accepted, refused = line.accepted(), line.job()
+    assert line.store.jobs.finish(refused, success(state=JobState.FAILED), create="") is not None
+    for job in (accepted, refused):
+        assert line.client.memory_usage(keys.events(job.id), samples=0) < 1500
+        assert line.ttl(keys.events(job.id)) > 0
+
+
+def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
+    """A reader that was there first gets the first event as it happens, and the second after it."""
+    job = line.job()
+    stream = keys.events(job.id)
+
+    def somebody_reads() -> bool:
+        return any(each["cmd"] == "xread" and "b" in each["flags"] for each in line.client.client_list())
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(line.client.xread, {stream: "0-0"}, block=20_000)
+        wait_until(somebody_reads, "somebody waits")
+        line.accept(job)
+        ((_, [(entry, told)]),) = waiting.result()
+        assert told["type"] == "job.queued"
+        waiting = pool.submit(line.client.xread, {stream: entry}, block=20_000)
+        wait_until(somebody_reads, "they wait again")
+        assert line.store.jobs.finish(job, success()) is not None
+        ((_, [(_, told)]),) = waiting.result()
+    assert told["type"] == "job.succeeded"
 
 
 def test_the_first_job_wakes_the_lane_and_the_second_rides_along(line: Line) -> None:

@@ -21,10 +21,12 @@ from worker.store.sweeps import NAME, Entry, Swept
 HOLD = 20.0
 
 
-def swept(line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, put_off_s: float = HOLD) -> Swept:
+def swept(
+    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, put_off_s: float = HOLD, own: int = 1
+) -> Swept:
     """Take in one page."""
     at = line.store.clock() if asked_at is None else asked_at
-    return line.store.sweeps.page([Entry(*each) for each in entries], asked_at=at, put_off_s=put_off_s)
+    return line.store.sweeps.page([Entry(*each) for each in entries], asked_at=at, put_off_s=put_off_s, own=own)
 
 
 def flying(line: Line, generation: str = "g-1", *, patient_s: float = 600, after: float = 5, **changes: Any) -> Job:
@@ -81,17 +83,56 @@ def test_a_canary_is_left_alone(line: Line) -> None:
 
 
 def test_who_is_old_is_looked_at_singly(line: Line) -> None:
-    """Whatever the list says."""
+    """Whatever the list says: at once, and then not before it is twice as old."""
     job = flying(line, patient_s=-1)
+    line.client.hset(keys.job(job.id), "flown_at", line.store.clock() - 30)
+    assert swept(line, ("g-1", "put off")).own == 0
+    assert line.due_in(Lane.JOBS, job.id) <= 0
+    assert float(line.client.hget(keys.job(job.id), "patient_at")) - line.store.clock() == pytest.approx(30, abs=3)
     swept(line, ("g-1", "put off"))
-    assert line.due_in(Lane.JOBS, job.id) <= 5
+    assert line.due_in(Lane.JOBS, job.id) > HOLD - 5
 
 
-def test_nobody_is_put_off_past_the_age_of_patience(line: Line) -> None:
-    """However long a sweep would have it wait."""
-    job = flying(line, patient_s=9)
-    swept(line, ("g-1", "put off"))
-    assert 5 < line.due_in(Lane.JOBS, job.id) <= 9
+def test_only_a_few_of_the_old_ones(line: Line) -> None:
+    """The others wait for their turn, so that a crowd that grows old together costs no look each."""
+    jobs = [flying(line, f"g-{number}", patient_s=-1) for number in range(5)]
+    page = [(f"g-{number}", "put off") for number in range(5)]
+    assert swept(line, *page, own=2).own == 0
+    assert [line.due_in(Lane.JOBS, job.id) <= 0 for job in jobs] == [True, True, False, False, False]
+    assert swept(line, *page, own=0).own == 0
+    assert line.due_in(Lane.JOBS, jobs[4].id) > HOLD - 5
+
+
+def test_who_is_looked_at_just_now_takes_no_turn(line: Line) -> None:
+    """An old one under a lease is neither handed out twice nor counted."""
+    job = flying(line, patient_s=-1, after=0)
+    assert [each.id for each in line.claimed(Lane.JOBS, lease=60)] == [job.id]
+    assert swept(line, ("g-1", "put off")).own == 1
+    assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
+
+
+def test_ends_go_first(line: Line) -> None:
+    """Before all that has been due for longer."""
+    first, second, ended = flying(line), flying(line, "g-2"), flying(line, "g-3")
+    line.make_due(Lane.JOBS, first.id, second.id)
+    line.client.zincrby(keys.lane(Lane.JOBS), -1, first.id)
+    swept(line, ("g-3", "ended", 3.0))
+    assert ended.id in {each.id for each in line.claimed(Lane.JOBS, limit=2)}
+
+
+def test_a_list_that_is_ahead(line: Line) -> None:
+    """What it shows as ended although it goes on costs a look now and then, less and less often."""
+    job = flying(line)
+    name, looks, age = keys.job(job.id), 0, 0.0
+    while age < 500:
+        if swept(line, ("g-1", "ended", 3.0), put_off_s=2).forward:
+            looks += 1
+        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # looked at: it goes on
+        for field in ("shown_at", "shown_again_at"):  # a second passes
+            if line.client.hexists(name, field):
+                line.client.hincrbyfloat(name, field, -1)
+        age += 1
+    assert 7 <= looks <= 12
 
 
 def test_nobody_is_put_off_past_its_deadline(line: Line) -> None:
@@ -143,7 +184,7 @@ def test_a_job_that_is_in_no_lane(line: Line) -> None:
 def test_an_empty_page(line: Line) -> None:
     """Is one, too."""
     assert swept(line) == Swept(
-        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, running=[], wakes=[]
+        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, own=1, running=[], wakes=[]
     )
 
 

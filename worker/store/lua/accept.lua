@@ -18,10 +18,12 @@ if ARGV[4] ~= '0' then
   local taken = redis.call('HMGET', KEYS[6], 'job', 'digest')
   if taken[1] and taken[2] ~= ARGV[2] then return {'conflict', taken[1]} end
   owner = taken[1]
-  if not owner then
-    redis.call('HSET', KEYS[6], 'job', id, 'digest', ARGV[2])
-    redis.call('EXPIRE', KEYS[6], ARGV[4])
-  end
+end
+-- first, since it takes rights that nothing below takes: where they lack, nothing is written
+announce(KEYS[2], KEYS[3], ARGV[5], id, {type = ARGV[8], sequence = 1, timestamp = ARGV[9], data = ''})
+if ARGV[4] ~= '0' and not owner then
+  redis.call('HSET', KEYS[6], 'job', id, 'digest', ARGV[2])
+  redis.call('EXPIRE', KEYS[6], ARGV[4])
 end
 local fields, last = {}, 15 + tonumber(ARGV[15])
 for i = 16, last do fields[#fields + 1] = ARGV[i] end
@@ -31,7 +33,6 @@ if owner then
   redis.call('SADD', ARGV[10] .. owner .. '}:followers', id)
   redis.call('EXPIRE', ARGV[10] .. owner .. '}:followers', ttl)
 end
-announce(KEYS[2], KEYS[3], ARGV[5], id, {type = ARGV[8], sequence = 1, timestamp = ARGV[9], data = ''})
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('EXPIRE', KEYS[2], ttl)
 local other = park_deliveries(13, last + 1, KEYS[8], KEYS[9], ARGV[7], KEYS[7], id, at, ttl)

@@ -1,7 +1,7 @@
 -- Let queued jobs be triggered, as many as the cap on active generations has room for. The cap is the lower of the
 -- setting and of what PhotoGPT was seen to take (give_back.lua); quiet time raises the latter.
 --
--- KEYS  1 queue  2 triggers  3 triggers' loop  4 active  5 tenants
+-- KEYS  1 queue  2 triggers  3 triggers' loop  4 active  5 tenants  6 jobs
 -- ARGV  1 most active generations, 0 for no cap of ours  2 how many to admit at most
 -- Returns how many were waiting.
 local at = now()
@@ -20,7 +20,7 @@ end
 if waiting == 0 then return 0 end
 if tonumber(ARGV[1]) > 0 then cap = math.min(cap, tonumber(ARGV[1])) end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', seconds(at - 8 * 86400))  -- no job lives that long
-local room = math.min(cap - redis.call('ZCARD', KEYS[4]), tonumber(ARGV[2]))
+local room = math.min(cap - redis.call('ZCARD', KEYS[4]) - redis.call('ZCARD', KEYS[6]), tonumber(ARGV[2]))
 if room < 1 then return waiting end
 local admitted = redis.call('ZPOPMIN', KEYS[1], math.floor(room))
 for i = 1, #admitted, 2 do

@@ -41,7 +41,7 @@ for _, follower in ipairs(redis.call('SMEMBERS', KEYS[13])) do
 end
 local deliveries = park_deliveries(21, last + 1, KEYS[10], KEYS[11], ARGV[7], KEYS[12], id, at, ARGV[14])
 if ARGV[17] == '1' then
-  tell(KEYS[17], ARGV[18], ARGV[19])
+  tell(KEYS[17], ARGV[18], ARGV[19], ARGV[19])
   redis.call('HSET', KEYS[1], 'published_at', ARGV[12])
   return {1, false, deliveries, triggers}
 end

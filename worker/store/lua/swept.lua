@@ -2,28 +2,50 @@
 --
 -- KEYS  1 lane of jobs  2 its loop  3 generations under way  4 those that ended lately
 -- ARGV  1 prefix of the keys of jobs  2 when the page was asked for  3 seconds to put off  4 gap  5 seconds a list may lag
---       6 how many entries, then per entry: generation, what the list says: ended | put off | working (put off, and under
+--       6 how many may get a look of their own although the list shows them: see patience
+--       7 how many entries, then per entry: generation, what the list says: ended | put off | working (put off, and under
 --       way in the list's own words) | see (nothing is done), seconds that it took or ''
 -- Returns {wake, how many are ours, how many were brought forward, confirmations, seconds by which the list lagged,
---          when the first of ours was submitted or '', its place, id of a job that runs and is not known to…}
-local at = now()
+--          when the first of ours was submitted or '', its place, looks of their own that are left, id of a job that runs and is not known to…}
+local at, hold, own = now(), tonumber(ARGV[3]), tonumber(ARGV[6])
 local ours, forward, confirmed, lag, first, place, running = 0, 0, 0, 0, '', 0, {}
-for i = 1, tonumber(ARGV[6]) do
-  local generation, says, took = ARGV[4 + 3 * i], ARGV[5 + 3 * i], ARGV[6 + 3 * i]
+
+-- Bring forward what the list shows as ended, ahead of all that is due; less and less often where it is wrong.
+local function bring(job, id, took)
+  local shown = redis.call('HMGET', job, 'shown_at', 'shown_again_at')
+  local since, again = tonumber(shown[1] or at), tonumber(shown[2] or shown[1] or at)
+  if shown[1] and at - again < math.max(hold, again - since) then return end
+  redis.call('HSET', job, shown[1] and 'shown_again_at' or 'shown_at', seconds(at))
+  if took ~= '' then redis.call('HSET', job, 'took_s', took) end
+  local head = tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or at)
+  forward = forward + redis.call('ZADD', KEYS[1], 'XX', 'LT', 'CH', seconds(math.min(at, head)), id)
+end
+
+-- Put off what has not ended. A list may be wrong about one: who is old gets a look of its own, a few at a time.
+local function wait(job, id, known)
+  local patient, ends, flown = tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf'), tonumber(known[4] or at)
+  if at >= ends then return end
+  if at < patient or own <= 0 then
+    redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(math.min(at + hold, ends)), id)
+  elseif tonumber(redis.call('ZSCORE', KEYS[1], id) or 'inf') <= at + hold then  -- others are looked at just now
+    own = own - 1
+    redis.call('HSET', job, 'patient_at', seconds(math.min(2 * at - flown, ends)))
+    redis.call('ZADD', KEYS[1], 'XX', 'LT', seconds(at), id)
+  end
+end
+
+for i = 1, tonumber(ARGV[7]) do
+  local generation, says, took = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
   local id = redis.call('HGET', KEYS[3], generation)
   if id then
     ours = ours + 1
     local job = ARGV[1] .. id .. '}'
-    if first == '' then first, place = redis.call('HGET', job, 'flown_at') or '', i end
-    if says == 'ended' then
-      if took ~= '' and redis.call('EXISTS', job) == 1 then redis.call('HSET', job, 'took_s', took) end
-      forward = forward + redis.call('ZADD', KEYS[1], 'XX', 'LT', 'CH', seconds(at), id)
-    elseif says ~= 'see' then
-      local known = redis.call('HMGET', job, 'state', 'patient_at')
-      local patient = tonumber(known[2] or 'inf')
-      if at < patient then  -- a list may be wrong about one: at times it gets a look of its own
-        redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(math.min(at + tonumber(ARGV[3]), patient)), id)
-      end
+    local known = redis.call('HMGET', job, 'state', 'patient_at', 'ends_at', 'flown_at')
+    if first == '' then first, place = known[4] or '', i end
+    if known[1] and says == 'ended' then
+      bring(job, id, took)
+    elseif known[1] and says ~= 'see' then
+      wait(job, id, known)
       if says == 'working' and known[1] == 'submitted' then running[#running + 1] = id end
     end
   else
@@ -35,5 +57,4 @@ for i = 1, tonumber(ARGV[6]) do
     end
   end
 end
-local wake = forward > 0 and arm(KEYS[2], at, at, ARGV[4])
-return {wake, ours, forward, confirmed, seconds(lag), first, place, unpack(running)}
+return {forward > 0 and arm(KEYS[2], at, at, ARGV[4]), ours, forward, confirmed, seconds(lag), first, place, own, unpack(running)}

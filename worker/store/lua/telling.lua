@@ -1,17 +1,26 @@
 -- Stands in front of the scripts that tell others: events, Celery's result backend, webhooks.
 
 -- Write one event to the job's stream and to everybody's. `data` is the outcome as JSON, or ''.
+-- A server sets 4 kB aside for a stream that begins (stream-node-max-bytes); a copy of it takes what its entries need.
 local function announce(events, all, longest, id, event)
   local fields = {'type', event.type, 'sequence', event.sequence, 'timestamp', event.timestamp}
   if event.data ~= '' then table.insert(fields, 'data'); table.insert(fields, event.data) end
-  redis.call('XADD', events, '*', unpack(fields))
+  if redis.call('EXISTS', events) == 1 then
+    redis.call('XADD', events, '*', unpack(fields))
+  else
+    local draft = events .. ':draft'
+    redis.call('XADD', draft, '*', unpack(fields))
+    redis.call('COPY', draft, events)
+    redis.call('DEL', draft)
+  end
   redis.call('XADD', all, 'MAXLEN', '~', longest, '*', 'job', id, unpack(fields))
 end
 
 -- Tell Celery's result backend, as it would itself: whoever waits in `AsyncResult.get()` listens on the key's channel.
-local function tell(key, ttl, text)
+-- `kept` is what stands there afterwards.
+local function tell(key, ttl, text, kept)
   if text == '' then return end
-  redis.call('SETEX', key, ttl, text)
+  redis.call('SETEX', key, ttl, kept)
   redis.call('PUBLISH', key, text)
 end
 
