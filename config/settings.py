@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -138,7 +139,17 @@ class Settings(BaseSettings):
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError(f"must be an http(s) URL, not {value!r}")
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("must not hold a user name or password: logs show it")
         return value.rstrip("/") if value else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        key = value.get_secret_value().strip() if value is not None else ""
+        if not key.isascii() or not key.isprintable():  # an HTTP library would quote it in its refusal
+            raise ValueError("must be printable ASCII on one line, as a header can carry it")
+        return SecretStr(key) if key else None
 
     @field_validator("redis_url")
     @classmethod
@@ -151,7 +162,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url", "broker_url")
     @classmethod
     def _is_whole(cls, value: SecretStr | None) -> SecretStr | None:
-        return SecretStr(whole(value.get_secret_value())) if value is not None else None
+        return SecretStr(_with_a_port(whole(value.get_secret_value()))) if value is not None else None
 
     @field_validator("redis_ca_file")
     @classmethod
@@ -252,6 +263,18 @@ class Settings(BaseSettings):
         """Order: arguments, environment, `…_FILE`, `.env`."""
         del file_secret_settings
         return init_settings, env_settings, SecretFiles(settings_cls), dotenv_settings
+
+
+def _with_a_port(url: str) -> str:
+    """Return a URL, or several, whose ports are numbers; a library's refusal would quote what may be a password."""
+    for part in re.split(r";(?=\w+://)", url):
+        try:
+            urlsplit(part).port  # noqa: B018 - it is read when it is asked for
+        except ValueError:
+            raise ValueError(
+                "the port is no number; is a / or # in the password written as it is, not as %2F?"
+            ) from None
+    return url
 
 
 URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")

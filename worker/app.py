@@ -115,7 +115,7 @@ class QuietRequest(Request):
 
 settings = load_settings()
 app = create_app(settings)
-messages = CeleryMessages(app)
+messages = CeleryMessages(app, hide_prompts=settings.hide_prompts)
 
 _lock = threading.Lock()
 _opened: dict[int, Services] = {}

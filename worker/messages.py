@@ -65,9 +65,10 @@ AWAY = (OperationalError, RedisError, OSError, AttributeError)
 class CeleryMessages:
     """The queue, through Celery. A message that cannot be sent is logged; whoever watches finds it missing."""
 
-    def __init__(self, app: Celery) -> None:
-        """Send through this app."""
+    def __init__(self, app: Celery, *, hide_prompts: bool = False) -> None:
+        """Send through this app; where prompts are hidden, events leave out PhotoGPT's records, which may hold one."""
         self._app = app
+        self._hide_prompts = hide_prompts
         #: Celery's event dispatcher in a worker that runs, for Flower; it changes with every connection.
         self.dispatcher: Callable[[], Any] = lambda: None
 
@@ -116,7 +117,8 @@ class CeleryMessages:
         runtime = epoch(outcome["finished_at"]) - job.created_at
         try:
             if error is None:
-                shown = _short(repr(outcome), LONGEST_RESULT)
+                told = _shown("", outcome, hide_prompts=True) if self._hide_prompts else outcome
+                shown = _short(repr(told), LONGEST_RESULT)
                 dispatcher.send("task-succeeded", uuid=job.id, result=shown, runtime=runtime)
             else:
                 dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")

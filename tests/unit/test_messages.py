@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.app.task import Context
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.factories import make_job
-from worker.domain.job import Kind
-from worker.messages import KEPT, RESUMED, TICKS, bare, describe, freeze
+from tests.unit.factories import CREATED, make_job, success
+from worker.domain.job import Kind, outcome
+from worker.messages import KEPT, RESUMED, TICKS, CeleryMessages, bare, describe, freeze
 from worker.store.keys import Lane
 
 anything = st.recursive(
@@ -182,3 +183,23 @@ def test_a_bare_task_is_sent_again_from_what_its_job_tells(result: dict[str, Any
 def test_every_lane_has_a_tick() -> None:
     """A lane without a task would never be looked after."""
     assert set(TICKS) == set(Lane)
+
+
+@pytest.mark.parametrize("hide", [True, False])
+def test_an_outcome_in_celerys_events(hide: bool) -> None:
+    """PhotoGPT's records may hold the prompt: where prompts are hidden, Flower shows that there are some."""
+    heard: list[Any] = []
+
+    class Dispatcher:
+        def send(self, name: str, **fields: Any) -> None:
+            heard.append((name, fields["result"]))
+
+    messages = CeleryMessages(Celery(set_as_current=False), hide_prompts=hide)
+    messages.dispatcher = Dispatcher
+    job = make_job()
+    images = ({"id": "image-1", "url": "https://cdn/1.png", "data": {"prompt": "planted"}},)
+    messages.ended(job, outcome(job, success(images=images), at=CREATED + 9))
+    ((name, told),) = heard
+    assert name == "task-succeeded"
+    assert "'finished_at': '2027-01-15T08:00:09.000Z'" in told
+    assert ("planted" in told, "1.png" in told) == (not hide, not hide)

@@ -135,6 +135,44 @@ def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
     assert settings.api_key.get_secret_value() == "from-a-file"
 
 
+@pytest.mark.parametrize("key", ["hunter2\n", " hunter2", "hunter2\r\n"])
+def test_a_newline_around_the_key_is_nobodys(say: Say, key: str) -> None:
+    """Secrets that were written with an editor end with one."""
+    assert say(API_KEY=key).api_key == SecretStr("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_KEY", "hunter2\nX-Evil: hunter2"),
+        ("API_KEY", "hunter2–hunter2"),
+        ("API_KEY", "hunter2\x7f"),
+        ("BASE_URL", "https://user:hunter2@gateway.example/api"),
+        ("WEBHOOK_URL", "https://user:hunter2@shop.example/hook"),
+        ("REDIS_URL", "redis://:hunter2/x@127.0.0.1:6379/0"),
+        ("REDIS_URL", "redis://127.0.0.1:hunter2/0"),
+        ("BROKER_URL", "amqp://user:hunter2#x@mq:5672//"),
+        ("BROKER_URL", "amqp://mq:5672;amqp://user:hunter2/x@mq:5672//"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_quoted(say: Say, name: str, value: str) -> None:
+    """Nor does it get as far as a library that would."""
+    with pytest.raises(SettingsError, match=PREFIX + name) as raised:
+        say(**{name: value})
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:a;b@h:6379/0", "redis://:a%2Fb@[::1]:6379/0", "redis://h"])
+def test_odd_urls_that_are_right(say: Say, url: str) -> None:
+    """They go through as they are."""
+    assert say(REDIS_URL=url).ledger_url == url
+
+
+def test_several_brokers(say: Say) -> None:
+    """Celery takes the next one if one is away."""
+    assert say(BROKER_URL="amqp://a:5672;amqp://b:5672").messages_url == "amqp://a:5672;amqp://b:5672"
+
+
 def test_the_variable_itself_comes_before_its_file(say: Say, tmp_path: Path) -> None:
     """Arguments, environment, files, `.env`."""
     (tmp_path / "key").write_text("from-a-file")
