@@ -58,6 +58,8 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     #: Statuses that PhotoGPT's pages do not name, logged once each.
     unknown_statuses: set[str] = field(default_factory=set)
+    #: Models of generations that were candidates of a job in doubt.
+    models_of: dict[str, str] = field(default_factory=dict)
 
     def send(self, wakes: Iterable[Wake]) -> None:
         """Send what a script said is missing."""

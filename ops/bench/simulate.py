@@ -1,4 +1,4 @@
-"""The scheduling code on a clock of its own: few jobs for the noticing lag, a million for what breaks first.
+"""The scheduling code on a clock of its own: trainings for the noticing lag, a million for what breaks first.
 
     .venv/bin/python -m ops.bench.simulate
 

@@ -132,6 +132,20 @@ def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults)
         assert "was not triggered again, since that could pay twice" in said
         assert set(re.findall(r"job_\w+", said)) == made
     assert paid(sandbox) == 2
+    looks = sandbox.control.state()["looks"]
+    assert {looks[name] for name in made} == {1}  # by either, in any round
+
+
+@pytest.mark.usefixtures("worker")
+def test_asking_again_takes_longer_each_time(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Every answer is lost, and the list shows nothing: after 2, 6 and 14 s; once in 2 s it would be six times."""
+    faults("triggerImageGenerationJob", {"drop_after": True}, count=None)
+    faults("listJobs", {"list_omit": 1.0}, count=None)
+
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image(), "deadline_s": 12})
+
+    assert "deadline_exceeded: " in ended(result)
+    assert 2 <= paid(sandbox) <= 3
 
 
 @pytest.mark.usefixtures("worker")

@@ -12,8 +12,10 @@ PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.m
 | none, nor any that it has named to us since | any | the same: such a list is no witness |
 | anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
 
-How often "trigger again" may follow is bounded by the deadline alone, once in twice the settling time: behind a gateway
-that says 502 and creates nothing, asking again is right, and a generation that it did create would be on the list.
+How often "trigger again" may follow is bounded by the deadline alone: behind a gateway that says 502 and creates nothing,
+asking again is right, and a generation that it did create would be on the list. But each time takes twice as long as the
+one before, from twice the settling time on, so that a list which leaves out what was created costs a few generations, not
+one a minute.
 
 May be it: of no other model, and created between the intent and twice the settling time later, give or take the skew of
 clocks: what the settings allow, and beyond that what the Date of PhotoGPT's answers tells. What this cannot see is a
@@ -36,6 +38,7 @@ from worker.telemetry.logs import event
 
 PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs, or a yes its generation
 SURE = 2  # times the settling time, before a list that does not show a generation is believed
+MOST_KNOWN = 10_000  # generations whose model is remembered
 LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
 LONGEST_APART_S = 86_400  # that two clocks are believed to be apart; GET /jobs shows a week at most
 
@@ -181,8 +184,10 @@ def _nothing(services: Services, job: Job, asked: float, at: float, *, blind: bo
         return _uncertain(job, "PhotoGPT said yes, named no generation and lists none that may be it", [])
     if blind:
         return _uncertain(job, "PhotoGPT's answer was lost, and its list shows nothing that it has created since", [])
-    event("trigger.settled", "PhotoGPT created nothing: triggered again", job=job.id)
-    return Again(after=0, forget_intent=True)
+    lost = services.store.jobs.count_lost(job.id)
+    wait = min(LONGEST_WAIT_S, SURE * settle_s * (2 ** min(max(lost - 1, 0), 20) - 1), max(0.0, job.deadline_at - at))
+    event("trigger.settled", f"PhotoGPT created nothing: triggered again in {wait:.0f} s", job=job.id)
+    return Again(after=wait, forget_intent=True)
 
 
 def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) -> bool:
@@ -196,7 +201,7 @@ def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) 
         ApiError: it cannot be looked at now, and there is patience left.
     """
     try:
-        model_id = services.photogpt.generation(generation_id).model_id
+        model_id = _model_of(services, generation_id)
     except ApiError as error:
         if patient and not isinstance(error, Refused):  # which is listed, and not to be looked at yet
             raise
@@ -204,6 +209,18 @@ def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) 
     if model_id is None or model_id == job.model_id:
         return True
     return job.model_id is None and bool(services.store.jobs.unknown_generations([f"model:{model_id}"]))
+
+
+def _model_of(services: Services, generation_id: str) -> str | None:
+    """Return the model of a generation, asked for once: many jobs in doubt have the same candidates, round after round."""
+    known = services.models_of.get(generation_id)
+    if known is None:
+        known = services.photogpt.generation(generation_id).model_id
+        if known is not None:
+            services.models_of[generation_id] = known
+            if len(services.models_of) > MOST_KNOWN:
+                services.models_of.clear()
+    return known
 
 
 def _uncertain(job: Job, problem: str, candidates: list[str]) -> Ended:

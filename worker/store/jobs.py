@@ -136,9 +136,16 @@ class Jobs(Progress):
 
     def count_fault(self, job_id: str) -> int:
         """Count that handling a job raised; return how often it has."""
+        return self._count(job_id, "faults")
+
+    def count_lost(self, job_id: str) -> int:
+        """Count that an answer to a job's trigger was lost and nothing had been created; return how often that was."""
+        return self._count(job_id, "lost")
+
+    def _count(self, job_id: str, field: str) -> int:
         if not self._client.exists(keys.job(job_id)):
             return 0
-        count: Any = self._client.hincrby(keys.job(job_id), "faults", 1)
+        count: Any = self._client.hincrby(keys.job(job_id), field, 1)
         return int(count)
 
     def mark_published(self, job_id: str) -> None:
