@@ -133,7 +133,7 @@ def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults)
         assert set(re.findall(r"job_\w+", said)) == made
     assert paid(sandbox) == 2
     looks = sandbox.control.state()["looks"]
-    assert {looks[name] for name in made} == {1}  # by either, in any round
+    assert all(looks[name] <= 2 for name in made)  # once, or once by each, and not once in every round
 
 
 @pytest.mark.usefixtures("worker")

@@ -12,10 +12,10 @@ PhotoGPT documents no idempotency key; the only aid is GET /jobs (photogpt/api.m
 | none, nor any that it has named to us since | any | the same: such a list is no witness |
 | anything else | | `failed`, `trigger_uncertain`, naming the candidates; nobody pays twice on a guess |
 
-How often "trigger again" may follow is bounded by the deadline alone: behind a gateway that says 502 and creates nothing,
-asking again is right, and a generation that it did create would be on the list. But each time takes twice as long as the
-one before, from twice the settling time on, so that a list which leaves out what was created costs a few generations, not
-one a minute.
+How often "trigger again" may follow is bounded by the deadline alone: behind a gateway that says 502 and creates
+nothing, asking again is right, and a generation that it did create would be on the list. But each time takes twice as
+long as the one before, from twice the settling time on, so that a list which leaves out what was created costs a few
+generations, not one a minute.
 
 May be it: of no other model, and created between the intent and twice the settling time later, give or take the skew of
 clocks: what the settings allow, and beyond that what the Date of PhotoGPT's answers tells. What this cannot see is a
@@ -212,7 +212,7 @@ def _may_be(services: Services, job: Job, generation_id: str, *, patient: bool) 
 
 
 def _model_of(services: Services, generation_id: str) -> str | None:
-    """Return the model of a generation, asked for once: many jobs in doubt have the same candidates, round after round."""
+    """Return the model of a generation, asked for once: many jobs in doubt have the same candidates, in every round."""
     known = services.models_of.get(generation_id)
     if known is None:
         known = services.photogpt.generation(generation_id).model_id

@@ -13,14 +13,14 @@ from ops.bench.stage import Stage, wait
 
 NAME = "parked"
 TEXT = (
-    "A worker gets 500 jobs, so that its threads and connections exist; then many more, all the way through its "
+    "A worker gets 2,000 jobs, so that its threads and connections exist; then many more, all the way through its "
     "producer's queue. All last an hour, and the first look is ten minutes away: they do nothing but wait. Worker "
     "memory: resident bytes once the last one is triggered and the broker's queue is empty, less those before the "
     "first was enqueued, for every 10,000. Redis: used_memory less client and append-only-file buffers, after less "
     "before, by jobs: broker, result backend, ledger and event streams together."
 )
 PEERS_ASKED = ("obvious", "ours")
-WARM = 500
+WARM = 2000
 INTERVAL_S = 600.0
 REST_S = 5.0
 
