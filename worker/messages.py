@@ -13,7 +13,7 @@ from redis import RedisError
 
 from config.celery import RESULTS, ROUTES
 from worker.domain.ending import as_error
-from worker.domain.job import TASKS, Job, JobState, epoch, type_json
+from worker.domain.job import TASKS, Job, JobState, epoch, shortened, type_json
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import Wake
@@ -118,7 +118,7 @@ class CeleryMessages:
         try:
             if error is None:
                 told = _shown("", outcome, hide_prompts=True) if self._hide_prompts else outcome
-                shown = _short(repr(told), LONGEST_RESULT)
+                shown = shortened(repr(told), LONGEST_RESULT)
                 dispatcher.send("task-succeeded", uuid=job.id, result=shown, runtime=runtime)
             else:
                 dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")
@@ -196,7 +196,7 @@ def describe(kwargs: Any, *, hide_prompts: bool) -> str:
     shown = {name: _shown(str(name), value, hide_prompts=hide_prompts) for name, value in kwargs.items()}
     if isinstance(shown.get("webhook_url"), str):
         shown["webhook_url"] = _host_only(shown["webhook_url"])
-    return _short(repr(shown), 600)
+    return shortened(repr(shown), 600)
 
 
 def _host_only(url: str) -> str:
@@ -218,9 +218,5 @@ def _shown(name: str, value: Any, *, hide_prompts: bool, depth: int = 0) -> Any:
     if hide_prompts and name == "request":
         return "(unreadable)"
     if isinstance(value, str) and name != "webhook_url":
-        return _short(value, 80)
+        return shortened(value, 80)
     return "[…]" if isinstance(value, list) and name != "webhook_events" else value
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.domain.job import Job, Kind, epoch
+from worker.domain.job import Job, Kind, epoch_told
 from worker.domain.requests import REFERENCE_IMAGES
 
 SLACK_S = 1.0  # by which a time that PhotoGPT tells may lie outside of what we saw ourselves
@@ -22,10 +22,8 @@ def family(job: Job) -> str:
 
 def between(begin: object, end: object) -> float | None:
     """Return the seconds between two times as PhotoGPT tells them, or None if they cannot be read."""
-    try:
-        return epoch(str(end)) - epoch(str(begin))
-    except ValueError:
-        return None
+    first, last = epoch_told(begin), epoch_told(end)
+    return None if first is None or last is None else last - first
 
 
 def took(job: Job, *, at: float, said: float | None, chance: float) -> float | None:

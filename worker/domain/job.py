@@ -67,6 +67,19 @@ def epoch(text: str) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
+def epoch_told(value: object) -> float | None:
+    """Return a time as PhotoGPT tells it, epoch seconds, or None if it cannot be read."""
+    try:
+        return epoch(str(value))
+    except ValueError:
+        return None
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most so many characters; what is cut off leaves an ellipsis."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """What the ledger holds of one job. Times are epoch seconds by Redis' clock."""

@@ -6,7 +6,7 @@ from worker.domain.backoff import jittered, obeying
 from worker.domain.decision import Again, Decision, Ended, Running
 from worker.domain.durations import took
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
-from worker.domain.job import Ending, Job, JobState, Kind
+from worker.domain.job import Ending, Job, JobState, Kind, shortened
 from worker.domain.reason import Reason
 from worker.photogpt.client import GenerationSeen, ModelSeen
 from worker.pipeline.reconcile import model_mark
@@ -93,17 +93,13 @@ def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Dec
 
 
 def _failed(job: Job, error: str | None, model_id: str | None) -> Ending:
-    said = _short(error or "no reason given", LONGEST_REASON)
+    said = shortened(error or "no reason given", LONGEST_REASON)
     return Ending(
         state=JobState.FAILED,
         reason=Reason.GENERATION_FAILED,
         error=f"PhotoGPT could not do it: {said}",
         model_id=model_id or job.model_id,
     )
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _go_on(  # noqa: PLR0913 - one sentence

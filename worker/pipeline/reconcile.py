@@ -30,7 +30,7 @@ import math
 from worker.domain.backoff import obeying
 from worker.domain.decision import Again, Decision, Ended, Submitted
 from worker.domain.errors import ApiError, Refused, Unnamed
-from worker.domain.job import Ending, Job, JobState, Kind, epoch, type_json
+from worker.domain.job import Ending, Job, JobState, Kind, epoch_told
 from worker.domain.reason import Reason
 from worker.photogpt.client import ModelSeen
 from worker.services import Services
@@ -39,7 +39,7 @@ from worker.telemetry.logs import event
 PATIENCE = 4  # times the settling time, while other jobs in doubt may still find theirs, or a yes its generation
 SURE = 2  # times the settling time, before a list that does not show a generation is believed
 MOST_KNOWN = 10_000  # generations whose model is remembered
-LONGEST_WAIT_S = 600.0  # that a Retry-After is believed
+LONGEST_WAIT_S = 600.0  # that a Retry-After is believed, and before a trigger is sent once more
 LONGEST_APART_S = 86_400  # that two clocks are believed to be apart; GET /jobs shows a week at most
 
 
@@ -137,20 +137,13 @@ def _listed(services: Services, asked: float, at: float) -> tuple[dict[str, floa
 
 def _created_between(services: Services, start: float, end: float) -> dict[str, float | None]:
     """When PhotoGPT says that it created its generations of a window, epoch seconds; None if it does not say so."""
-    return {str(seen["jobId"]): _created(seen) for seen in services.photogpt.generations_between(start, end)}
+    listed = services.photogpt.generations_between(start, end)
+    return {str(seen["jobId"]): epoch_told(seen.get("createdAt")) for seen in listed}
 
 
 def _skew(services: Services, allowed: float) -> float:
     apart = abs(services.photogpt.ahead_s(services.store.clock()) or 0.0)
     return allowed if apart <= allowed else allowed + min(math.ceil(apart), LONGEST_APART_S)
-
-
-def _created(seen: type_json) -> float | None:
-    """When PhotoGPT says that it created a generation, epoch seconds; None if it does not say so readably."""
-    try:
-        return epoch(str(seen.get("createdAt")))
-    except ValueError:
-        return None
 
 
 def _rivals(services: Services, other_id: str, created: list[float | None], skew: float) -> bool | None:

@@ -12,7 +12,7 @@ from threading import Lock
 
 from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
-from worker.domain.job import JobState, epoch, type_json
+from worker.domain.job import JobState, epoch_told, type_json
 from worker.domain.sweeping import LEAST, OWN, Sweeping, canaries, distrust_s, gap, is_canary, reach
 from worker.pipeline.poll import FIRST_SWEPT, KEY_CHECK_S, LONGEST_WAIT_S, UNFINISHED
 from worker.services import Services
@@ -26,7 +26,7 @@ SLICE_PAGES = 20  # a window that takes twice as many is read in slices, some at
 MOST_SLICES, AT_ONCE = 64, 4
 CHUNK = 500  # entries of one script
 LONGEST_WINDOW_S = 7 * 86_400.0 - 60  # that GET /jobs can be asked for, photogpt/api.md
-BEYOND = 1.02
+BEYOND = 1.02  # times the age of the oldest one drawn: the oldest of all, about
 MARGIN_S = 2.0  # of the window, where PhotoGPT's clock is known
 OVERSPENT = 1.5  # times the pages that single looks would have cost: then the sweep is given up
 
@@ -83,7 +83,7 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
         services.send(store.rest(idle, again_after=interval))
         return
     if under_way > len(ages) and far == max(ages):
-        far *= BEYOND  # the oldest one drawn is not the oldest of all
+        far *= BEYOND
     early = 0.0 if known.offset_s is None else services.store.schedules.early_s
     start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
     end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
@@ -109,11 +109,12 @@ def sweep(services: Services, known: Sweeping, at: float) -> None:
     fault = _read_all(reading, _slices(expected, start, end, [at - age for age in ages if age <= far]))
     learned = _learned(reading, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
     if fault is None:
-        again_after = 0.0 if services.stopping.is_set() else max(SHORTEST_PAUSE_S, learned.gap_s - learned.seconds)
-        services.send(store.rest(replace(learned, broken=0), again_after=again_after))
+        learned = replace(learned, broken=0)
+        pause = max(SHORTEST_PAUSE_S, learned.gap_s - learned.seconds)
     else:
-        broken = replace(learned, broken=known.broken + 1, reach_s=0.0)
-        services.send(store.rest(broken, again_after=_pause(services, fault, broken=broken.broken)))
+        learned = replace(learned, broken=known.broken + 1, reach_s=0.0)
+        pause = _pause_after(fault, learned.broken, interval)
+    services.send(store.rest(learned, again_after=0.0 if services.stopping.is_set() else pause))
 
 
 def _expected(services: Services, known: Sweeping, under_way: int) -> Sweeping:
@@ -197,12 +198,10 @@ def _note(reading: Reading, swept: Swept, chunk: list[type_json]) -> None:
         reading.confirmed += swept.confirmed
         reading.own += swept.own
         reading.lag_s = max(reading.lag_s, swept.lag_s)
-        if swept.submitted_at is not None:
-            try:
-                offset = epoch(str(chunk[swept.place].get("createdAt"))) - swept.submitted_at
-            except ValueError:
-                return
-            reading.offset_s = offset if reading.offset_s is None else min(offset, reading.offset_s)
+        if swept.submitted_at is None or (created := epoch_told(chunk[swept.place].get("createdAt"))) is None:
+            return
+        offset = created - swept.submitted_at
+        reading.offset_s = offset if reading.offset_s is None else min(offset, reading.offset_s)
 
 
 def _mark_running(reading: Reading, ids: list[str]) -> None:
@@ -242,10 +241,8 @@ def _learned(reading: Reading, *, at: float, window_s: float, seconds: float) ->
     return replace(learned, distrusts=known.distrusts + 1, distrusted_until=at + wait, confirmed=0, reach_s=0.0)
 
 
-def _pause(services: Services, fault: ApiError, *, broken: int) -> float:
+def _pause_after(fault: ApiError, broken: int, interval: float) -> float:
     """Return the seconds until a sweep is tried again, after so many in a row have broken off."""
-    if services.stopping.is_set():
-        return 0.0
-    wait: float = min(LONGEST_WAIT_S, services.settings.job_poll_interval_s * 2 ** min(broken - 1, 10))
+    wait: float = min(LONGEST_WAIT_S, interval * 2 ** min(broken - 1, 10))
     wait = max(wait, KEY_CHECK_S) if isinstance(fault, Unauthorized) else wait
     return max(wait, min(fault.retry_after or 0.0, LONGEST_WAIT_S))
