@@ -18,10 +18,8 @@ if paused <= at then
   if burst < most then redis.call('HSET', KEYS[2], 'burst', math.min(most, burst + math.max(1, math.floor(burst / 4)))) end
   most = math.min(most, burst)
   local rate, tokens = tonumber(ARGV[5]), most
-  if rate > 0 then  -- one request per member; a second's worth may be saved up
-    local saved = redis.call('HMGET', KEYS[3], 'tokens', 'at')
-    local full = math.max(rate, 1)
-    tokens = math.min(full, (tonumber(saved[1]) or full) + (at - (tonumber(saved[2]) or at)) * rate)
+  if rate > 0 then  -- one request per member
+    tokens = saved_up(KEYS[3], at, rate)
     most = math.min(most, math.floor(math.max(tokens, 0)))
   end
   local wanted = {}
@@ -35,10 +33,7 @@ if paused <= at then
       redis.call('ZREM', KEYS[1], member)  -- its record has ended
     end
   end
-  if rate > 0 then
-    redis.call('HSET', KEYS[3], 'tokens', tokens - (#found - 3), 'at', seconds(at))
-    redis.call('EXPIRE', KEYS[3], 60)
-  end
+  if rate > 0 then save(KEYS[3], at, tokens - (#found - 3)) end
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if first[1] and tonumber(first[2]) < at + ARGV[3] - SLACK then

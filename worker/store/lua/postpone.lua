@@ -30,12 +30,8 @@ for i = 4, #KEYS do
     if ARGV[a + 4] == '1' and not terminal(state) then
       redis.call('HINCRBY', KEYS[i], 'polls', 1)
       redis.call('HSET', KEYS[i], 'looked_at', seconds(at))
-      -- the list of jobs is believed about it for as long again as it has been under way
       local known = redis.call('HMGET', KEYS[i], 'flown_at', 'ends_at')
-      if known[1] then
-        local patient = math.min(2 * at - tonumber(known[1]), tonumber(known[2] or 'inf'))
-        redis.call('HSET', KEYS[i], 'patient_at', seconds(patient))
-      end
+      if known[1] then believe(KEYS[i], at, known[1], known[2]) end
     end
     if ARGV[a + 5] ~= '0' then
       redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')

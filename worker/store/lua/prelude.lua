@@ -30,3 +30,19 @@ local function park(lane, loop, gap, member, at, delay)
   redis.call('ZADD', lane, seconds(at + delay), member)
   return arm(loop, at, at + delay, gap)
 end
+
+-- How many requests may be sent now, of `rate` a second over all workers: a second's worth may be saved up.
+local function saved_up(key, at, rate)
+  local saved, most = redis.call('HMGET', key, 'tokens', 'at'), math.max(rate, 1)
+  return math.min(most, (tonumber(saved[1]) or most) + (at - (tonumber(saved[2]) or at)) * rate)
+end
+
+local function save(key, at, left)
+  redis.call('HSET', key, 'tokens', left, 'at', seconds(at))
+  redis.call('EXPIRE', key, 60)
+end
+
+-- From now on the list of jobs is believed about a job for as long again as it has been under way, and not past its deadline.
+local function believe(job, at, flown, ends)
+  redis.call('HSET', job, 'patient_at', seconds(math.min(2 * at - tonumber(flown or at), tonumber(ends or 'inf'))))
+end

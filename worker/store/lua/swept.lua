@@ -2,11 +2,11 @@
 --
 -- KEYS  1 lane of jobs  2 its loop  3 generations under way  4 those that ended lately
 -- ARGV  1 prefix of the keys of jobs  2 when the page was asked for  3 seconds to put off  4 gap  5 seconds a list may lag
---       6 how many may get a look of their own although the list shows them: see patience
+--       6 how many may get a look of their own although the list shows them: see wait()
 --       7 how many entries, then per entry: generation, what the list says: ended | put off | working (put off, and under
 --       way in the list's own words) | see (nothing is done), seconds that it took or ''
 -- Returns {wake, how many are ours, how many were brought forward, confirmations, seconds by which the list lagged,
---          when the first of ours was submitted or '', its place, looks of their own that are left, id of a job that runs and is not known to…}
+--          when the first of ours was submitted or '', its place, how many `own` are left, id of a job that runs unknown…}
 local at, hold, own = now(), tonumber(ARGV[3]), tonumber(ARGV[6])
 local ours, forward, confirmed, lag, first, place, running = 0, 0, 0, 0, '', 0, {}
 
@@ -23,13 +23,13 @@ end
 
 -- Put off what has not ended. A list may be wrong about one: who is old gets a look of its own, a few at a time.
 local function wait(job, id, known)
-  local patient, ends, flown = tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf'), tonumber(known[4] or at)
+  local patient, ends = tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf')
   if at >= ends then return end
   if at < patient or own <= 0 then
     redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(math.min(at + hold, ends)), id)
   elseif tonumber(redis.call('ZSCORE', KEYS[1], id) or 'inf') <= at + hold then  -- others are looked at just now
     own = own - 1
-    redis.call('HSET', job, 'patient_at', seconds(math.min(2 * at - flown, ends)))
+    believe(job, at, known[4], known[3])
     redis.call('ZADD', KEYS[1], 'XX', 'LT', seconds(at), id)
   end
 end
