@@ -14,6 +14,7 @@ from worker.domain.decision import Submitted
 from worker.domain.schedule import bin_of
 from worker.store import keys
 from worker.store.connection import open_store
+from worker.store.sweeps import NAME
 
 
 def teach(client: redis.Redis, family: str, durations: list[float]) -> None:
@@ -41,6 +42,14 @@ def test_what_was_learned(client: redis.Redis, invoke: Invoke, monkeypatch: pyte
     assert 0 < found["image:nanobanana"]["delay_s"] < 8
     assert not found["upscale"]["learned"]
     assert "image:nanobanana" in invoke("schedule").stdout
+
+
+def test_a_sweep_that_is_still_to_come(client: redis.Redis, invoke: Invoke) -> None:
+    """No pages were read of those who are too young, and none are said to have been."""
+    client.hset(keys.sweep(NAME), mapping={"id": NAME, "reach_s": 3, "pages": 0, "at": 1})
+    assert "too young" in invoke("schedule").output
+    client.hset(keys.sweep(NAME), "pages", 7)
+    assert "7 pages" in invoke("schedule").output
 
 
 def test_why_a_job_waits(client: redis.Redis, invoke: Invoke, settings: Settings) -> None:

@@ -98,6 +98,8 @@ def _table(families: list[type_json]) -> Table:
 def _swept(known: Sweeping, now: float) -> type_json:
     if now < known.distrusted_until:
         says = f"no sweeps for {known.distrusted_until - now:.0f} s more: the list of jobs showed what was no longer so"
+    elif known.reach_s and not known.pages:
+        says = "sweeps: those under way are too young for one to show an end"
     elif known.reach_s:
         says = (
             f"sweeps: {known.pages} pages of {known.page_size:.0f} read {now - known.at:.0f} s ago, generations of "

@@ -19,7 +19,7 @@ LEAST = 4  # jobs under way; below it, nobody asks whether a sweep would be chea
 WORTH_IT = 0.8  # a sweep must cost at most this part of the single looks that it saves
 PAGE_SIZE = 20.0  # believed until a page was seen
 PAGES_PER_S = 2.0  # that may be spent on noticing sooner than at the interval
-SETTLING = 8  # confirmations by canaries after which fewer of them are sent
+SETTLING = 8  # confirmations by canaries after which fewer of them are sent, and a list is used to be sooner
 CANARIES, FEW_CANARIES = 200, 400  # one of so many generations is looked at singly, whatever the list says
 LEAST_CANARIES, FEWEST_CANARIES, MOST_CANARIES = 3, 1, 64  # under way at once, give or take; the fewest once settled
 OWN = 200  # of so many entries one may get a look of its own because it is older than most
@@ -46,8 +46,9 @@ class Sweeping:
     broken: int = 0
     #: Age from which the last sweep read, seconds: younger ones do not end.
     early_s: float = 0.0
-    #: Age up to which the last sweep read, seconds; 0: single looks were cheaper.
+    #: Age up to which the last sweep read, or the next one will, seconds; 0: single looks were cheaper.
     reach_s: float = 0.0
+    #: Pages that the last sweep read; 0 if there was none: single looks were cheaper, or all were too young.
     pages: int = 0
     seconds: float = 0.0
     #: Seconds from the begin of this sweep to that of the next.

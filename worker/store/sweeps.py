@@ -66,7 +66,7 @@ def decode(values: list[str | None]) -> Sweeping:
 
 
 class Sweeps:
-    """The ledger of sweeps. Every verb is one script, and safe to repeat."""
+    """The ledger of sweeps. Every verb is one step, and safe to repeat."""
 
     def __init__(self, client: redis.Redis, scripts: Scripts, *, requests_per_s: float) -> None:
         """Use one client and its scripts; `requests_per_s` is the cap over all workers, 0 for none."""
