@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 README = machine.ROOT / "README.md"
 PEERS = ("vendor", "obvious", "ours")
 FULL: dict[str, Any] = {
-    "ladder": {"obvious": (500, 1000), "ours": (1000, 10_000, 100_000)},
+    "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 10_000, 100_000)},
     "peers": PEERS,
 }
 QUICK: dict[str, Any] = {
