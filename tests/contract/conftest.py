@@ -11,12 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
 
+from config.settings import Settings
 from worker.bounded_http import bounded_session
+from worker.store.connection import Store, open_store
 from worker.webhooks.guard import GuardedAdapter, Network
 
 PORTS = range(1, 65536)
+
+
+@pytest.fixture
+def store(client: redis.Redis, store_settings: Settings) -> Iterator[Store]:
+    """An empty ledger, with the settings that its users say."""
+    del client
+    opened = open_store(store_settings)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import redis
 from celery import Celery
 from celery.app.task import Context
 from celery.result import AsyncResult, GroupResult
@@ -23,7 +22,7 @@ from worker.domain.job import Ending, Job, JobState, type_json
 from worker.domain.reason import Reason
 from worker.messages import CeleryMessages, result_of
 from worker.store import keys
-from worker.store.connection import Store, open_store
+from worker.store.connection import Store
 from worker.store.keys import Lane
 from worker.store.records import Accepted
 
@@ -38,27 +37,18 @@ ENDINGS = {
 
 
 @pytest.fixture
-def settings(valkey: EmbeddedValkey) -> Settings:
+def store_settings(valkey: EmbeddedValkey) -> Settings:
     """A ledger that keeps things for a time that can be told from Celery's own."""
     return Settings(_env_file=None, redis_url=valkey.url, retention_s=RETENTION_S)
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Celery]:
+def app(store_settings: Settings) -> Iterator[Celery]:
     """An app with the worker's own options."""
     made = Celery("photogpt", set_as_current=False)
-    made.conf.update(celery_options(settings))
+    made.conf.update(celery_options(store_settings))
     yield made
     made.close()
-
-
-@pytest.fixture
-def store(client: redis.Redis, settings: Settings) -> Iterator[Store]:
-    """An empty ledger."""
-    del client
-    opened = open_store(settings)
-    yield opened
-    opened.close()
 
 
 def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:

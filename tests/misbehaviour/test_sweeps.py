@@ -37,6 +37,7 @@ MANY = 40  # twice what it takes for anybody to think of a sweep
 EARLY = 8  # that end before the others: where looks of their own showed it, they bear witness against a list
 
 Sweeper = Callable[..., WorkerProcess]
+Middle = tuple[WorkerProcess, list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,22 @@ def start(ledger: redis.Redis, url: str, sweeping: dict[str, str], tmp_path: Pat
     yield begin
     for worker in started:
         worker.child.stop()
+
+
+@pytest.fixture
+def in_a_sweep(
+    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], start: Sweeper
+) -> Callable[[float], Middle]:
+    """Let a worker of one's own have many jobs, and be in the middle of a sweep whose pages take so many seconds."""
+
+    def begin(latency_s: float) -> Middle:
+        worker = start()
+        faults("listJobs", {"latency": latency_s}, count=None)
+        jobs = enqueue(MANY, duration_s=4)
+        wait_until(lambda: swept(sandbox) > 0, "a sweep has begun")
+        return worker, jobs
+
+    return begin
 
 
 def requests_of(sandbox: SandboxProcess) -> dict[str, int]:
@@ -225,17 +242,10 @@ def test_no_sweep_if_told_so(sandbox: SandboxProcess, enqueue: Callable[..., lis
 
 
 def test_killed_in_the_middle(
-    sandbox: SandboxProcess,
-    faults: Faults,
-    ledger: redis.Redis,
-    enqueue: Callable[..., list[Any]],
-    start: Sweeper,
+    sandbox: SandboxProcess, ledger: redis.Redis, start: Sweeper, in_a_sweep: Callable[[float], Middle]
 ) -> None:
     """Of two workers one sweeps at a time; if it dies over it, single looks go on, and all end once."""
-    first = start()
-    faults("listJobs", {"latency": 3}, count=None)
-    jobs = enqueue(MANY, duration_s=4)
-    wait_until(lambda: swept(sandbox) > 0, "a sweep has begun")
+    first, jobs = in_a_sweep(3)
     assert float(str(ledger.zscore(keys.lane(Lane.SWEEPS), NAME))) > 0
     start()
     first.kill()
@@ -244,17 +254,10 @@ def test_killed_in_the_middle(
 
 
 def test_stopped_in_the_middle(
-    sandbox: SandboxProcess,
-    faults: Faults,
-    ledger: redis.Redis,
-    enqueue: Callable[..., list[Any]],
-    start: Sweeper,
+    sandbox: SandboxProcess, ledger: redis.Redis, start: Sweeper, in_a_sweep: Callable[[float], Middle]
 ) -> None:
     """The next worker may sweep at once: what SIGTERM breaks off is not held for its lease."""
-    leaving = start()
-    faults("listJobs", {"latency": 1.5}, count=None)
-    jobs = enqueue(MANY, duration_s=4)
-    wait_until(lambda: swept(sandbox) > 0, "a sweep has begun")
+    leaving, jobs = in_a_sweep(1.5)
     leaving.stop()
     seconds, microseconds = ledger.time()
     assert float(str(ledger.zscore(keys.lane(Lane.SWEEPS), NAME))) <= seconds + microseconds / 1e6

@@ -39,15 +39,6 @@ def store_settings(valkey: Any) -> Settings:
     return Settings(_env_file=None, redis_url=valkey.url, retention_s=5000, idempotency_ttl_s=700)
 
 
-@pytest.fixture
-def store(client: redis.Redis, store_settings: Settings) -> Iterator[Store]:
-    """An empty ledger."""
-    del client
-    opened = open_store(store_settings)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(autouse=True)
 def every_key_ends(client: redis.Redis) -> Iterator[None]:
     """Fail the test that leaves a key without an end."""
