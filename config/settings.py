@@ -82,14 +82,14 @@ class Settings(BaseSettings):
     job_poll_interval_s: Seconds = 5  # between two looks at a job (docs/jobs)
     model_poll_interval_s: Seconds = 300  # between two looks at a model in training (docs/training)
     schedule: Literal["learned", "fixed"] = "learned"  # learned: when to look follows from how long others took
-    look_effort: float = Field(
+    poll_budget: float = Field(
         default=1, gt=0, le=20, allow_inf_nan=False
     )  # looks, as a multiple of the fixed schedule's
     job_poll_floor_s: Seconds = 1  # learned: between two looks at a job at least
     job_poll_ceiling_s: Seconds = 15  # and at most
     model_poll_floor_s: Seconds = 60  # learned: between two looks at a model at least (docs/training: minutes)
     model_poll_ceiling_s: Seconds = 900  # and at most
-    sweep: bool = True  # read GET /jobs where that takes fewer requests than single looks
+    list_polling: bool = True  # read GET /jobs where that takes fewer requests than single looks
     job_deadline_s: Seconds = 3600  # from enqueue, where the producer names none
     model_deadline_s: Seconds = 2100  # the same for training (docs/training: 35 minutes)
     not_found_grace_s: Seconds = 60  # a 404 this soon after the trigger is not believed
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _sentinels_know_a_name(self) -> Self:
-        schemes = {urlsplit(url).scheme for url in (self.ledger_url, self.messages_url)}
+        schemes = {urlsplit(url).scheme for url in (self.redis_address, self.broker_address)}
         if "sentinel" in schemes and not self.sentinel_master:
             raise ValueError(
                 "PHOTOGPT_SENTINEL_MASTER is missing: a sentinel:// URL needs the name of the primary (often mymaster)"
@@ -230,14 +230,14 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def ledger_url(self) -> str:
+    def redis_address(self) -> str:
         """Where the ledger and the results are."""
         return self.redis_url.get_secret_value() if self.redis_url else LOCAL_REDIS
 
     @property
-    def messages_url(self) -> str:
+    def broker_address(self) -> str:
         """Where the messages are: the broker."""
-        return self.broker_url.get_secret_value() if self.broker_url else self.ledger_url
+        return self.broker_url.get_secret_value() if self.broker_url else self.redis_address
 
     @property
     def sentinel_options(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         return {"socket_timeout": 2, "socket_connect_timeout": 1, **password}
 
     @property
-    def longest_countdown_s(self) -> float:
+    def max_countdown_s(self) -> float:
         """No message may wait in a worker for longer: a fraction of the visibility timeout."""
         return self.visibility_timeout_s * 0.4
 

@@ -17,7 +17,7 @@ import redis
 from celery import Celery
 
 from config.settings import Settings, load_settings
-from tests.outage.rabbitmq import RabbitMQ
+from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.refusals import pytest_terminal_summary  # noqa: F401 - a hook of pytest
 from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess
 from worker.cli.embedded import EmbeddedValkey

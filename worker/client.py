@@ -24,13 +24,13 @@ import redis
 from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Kind, type_json
+from worker.domain.job import JsonObject, Kind
 from worker.domain.submission import Limits, new_job, parse_submission
-from worker.messages import CeleryMessages
+from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import open_store
-from worker.store.lanes import Wake
-from worker.store.records import KeyConflict, Known
+from worker.store.lanes import Tick
+from worker.store.records import JobKnown, KeyConflict
 
 BLOCK_MS = 2000  # below the client's socket timeout
 
@@ -62,11 +62,11 @@ class SubmittedJob:
         self._client = client
         self.id = job_id
 
-    def outcome(self) -> type_json | None:
+    def outcome(self) -> JsonObject | None:
         """Return the outcome so far, or None when the record is gone."""
         return self._client.store.jobs.outcome(self.id)
 
-    def wait(self, timeout: float | None = None) -> type_json:
+    def wait(self, timeout: float | None = None) -> JsonObject:
         """Return the outcome once the job has ended, however it ended. A late call misses nothing.
 
         Raises:
@@ -80,7 +80,7 @@ class SubmittedJob:
             for _, entries in answer or ():
                 for last, event in entries:  # noqa: B007 - where the next read goes on
                     if "data" in event:
-                        outcome: type_json = json.loads(event["data"])
+                        outcome: JsonObject = json.loads(event["data"])
                         return outcome
         raise WaitTimeout(f"job {self.id} has not ended within {timeout:g} s")
 
@@ -99,9 +99,9 @@ class Client:
         self._app = Celery("photogpt-client", set_as_current=False)
         # kombu has one limit of connections for the whole process: the host's own Celery app may need it as it is
         self._app.conf.update(celery_options(self._settings) | {"broker_pool_limit": pools.get_limit()})
-        self._messages = CeleryMessages(self._app)
+        self._messages = CeleryPublisher(self._app)
 
-    def submit(self, kind: str, request: type_json, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
+    def submit(self, kind: str, request: JsonObject, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
         """Write a job down and wake a worker.
 
         Args:
@@ -128,22 +128,22 @@ class Client:
         match answer:
             case KeyConflict(owner):
                 raise SubmissionError(field="idempotency_key", problem=f"belongs to job {owner}, with another request")
-            case Known(digest) if digest != submission.digest:
+            case JobKnown(digest) if digest != submission.digest:
                 raise SubmissionError(field="job_id", problem=f"job {job.id} exists, with another request")
-            case Known():
+            case JobKnown():
                 pass
             case accepted:
-                self.send(accepted.wakes)
+                self.send(accepted.ticks)
         return SubmittedJob(self, job.id)
 
     def job(self, job_id: str) -> SubmittedJob:
         """Return a job that was submitted before, here or elsewhere."""
         return SubmittedJob(self, job_id)
 
-    def send(self, wakes: Iterable[Wake]) -> None:
+    def send(self, ticks: Iterable[Tick]) -> None:
         """Send what a script said is missing."""
-        for wake in wakes:
-            self._messages.wake(wake)
+        for parse_tick in ticks:
+            self._messages.parse_tick(parse_tick)
 
     def close(self) -> None:
         """Close every connection."""

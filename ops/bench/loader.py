@@ -18,7 +18,7 @@ from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.submission import Limits, new_job, parse_submission
 from worker.store.connection import Store, open_store
-from worker.store.records import Accepted
+from worker.store.records import JobAccepted
 
 OLD_S = 3600.0  # they stand for jobs that have been under way for so long
 ALONE = 2000  # so many do not pay for processes
@@ -50,18 +50,18 @@ def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int)
             job_id = f"in-flight-{generation_id}"
             job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock(), result={})
             accepted = store.jobs.accept(job, digest=submission.digest)
-            if isinstance(accepted, Accepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
+            if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
                 in_flight.add(generation_id)
         return in_flight
     finally:
         store.close()
 
 
-def _advance(store: Store, job: Job, generation_id: str, look_after: float) -> bool:
+def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> bool:
     """Write down that PhotoGPT took the job and works on it; False if a worker has asked PhotoGPT for another one."""
-    if store.jobs.intend(job) is None:
+    if store.jobs.record_intent(job) is None:
         return False
-    if store.jobs.submitted(job, Submitted(generation_id), look_after=look_after, patient_s=OLD_S) is None:
+    if store.jobs.submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=OLD_S) is None:
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
-    return store.jobs.running(submitted, look_after=look_after) is not None
+    return store.jobs.running(submitted, poll_after=poll_after) is not None

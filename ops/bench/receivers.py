@@ -36,8 +36,8 @@ from worker.cli.embedded import EmbeddedValkey
 from worker.cli.processes import Child
 from worker.cli.producing import producer
 from worker.domain.delivery import plan
-from worker.domain.job import Ending, Job, JobState, Kind, outcome
-from worker.messages import CeleryMessages
+from worker.domain.job import Job, JobResult, JobState, Kind, outcome
+from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
@@ -47,7 +47,7 @@ IDLE_S = 25.0
 READY_S = 60.0
 LOOK_S = 0.1
 FORGET_EVERY = 100
-ENDING = Ending(state=JobState.SUCCEEDED, images=({"id": "image-1", "url": "https://example.com/1.png"},))
+ENDING = JobResult(state=JobState.SUCCEEDED, images=({"id": "image-1", "url": "https://example.com/1.png"},))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Endpoints:
 class Load:
     """Ends jobs, as a worker does that has noticed their end."""
 
-    def __init__(self, settings: Settings, store: Store, messages: CeleryMessages) -> None:
+    def __init__(self, settings: Settings, store: Store, messages: CeleryPublisher) -> None:
         """Use one ledger and one queue."""
         self._settings = settings
         self._store = store
@@ -110,9 +110,9 @@ class Load:
         finished = self._store.jobs.finish(job, ENDING, create="", digest="bench")
         if finished is None:
             raise SystemExit(f"the ledger refuses to end {job.id}")
-        for wake in finished.wakes:
-            if wake.lane is not Lane.RESULTS:  # no producer waits
-                self._messages.wake(wake)
+        for parse_tick in finished.ticks:
+            if parse_tick.lane is not Lane.RESULTS:  # no producer waits
+                self._messages.parse_tick(parse_tick)
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_EVERY:
             self.forget_results()
@@ -135,7 +135,7 @@ def measure(  # noqa: PLR0913 - one run, described
     name: str, load: Load, endpoints: Endpoints, *, rate: float, seconds: float, bad: bool, settle: float
 ) -> Measured:
     """Store events at a steady pace, wait until the good ones have theirs, and tell."""
-    chance, load_before = random.Random(name), os.getloadavg()[0]
+    random_fraction, load_before = random.Random(name), os.getloadavg()[0]
     share = len(endpoints.bad) / len(endpoints.good) if bad else 0.0
     stored: dict[str, float] = {}
     begun = time.monotonic()
@@ -147,7 +147,7 @@ def measure(  # noqa: PLR0913 - one run, described
         due_bad += share
         if due_bad >= 1:
             due_bad -= 1
-            load.end_job(chance.choice(endpoints.bad))
+            load.end_job(random_fraction.choice(endpoints.bad))
         if time.monotonic() - begun > 2 * seconds:
             break  # this machine cannot store so many
     took = time.monotonic() - begun
@@ -220,7 +220,7 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
     os.environ.update(env)
     settings = load_settings()
     store, app = open_store(settings), producer(settings)
-    load = Load(settings, store, CeleryMessages(app))
+    load = Load(settings, store, CeleryPublisher(app))
     runs = [("idle", IDLE_RATE, IDLE_S, False)] if asked.idle else []
     runs += [("good", asked.rate, asked.seconds, False), ("all", asked.rate, asked.seconds, True)] * asked.rounds
     measured = []

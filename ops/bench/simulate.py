@@ -20,10 +20,10 @@ from ops.bench.fixed import compare
 from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
-from worker.domain.schedule import Limits, Schedule, bin_of, learn
-from worker.domain.sweeping import SETTLING, Sweeping, canaries, gap, reach
-from worker.pipeline.poll import JITTER
-from worker.store.sweeps import DRAWN
+from worker.domain.list_poll import SETTLING, ListPollState, choose_window, gap, sample_every
+from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
+from worker.steps.poll import JITTER
+from worker.store.list_poll import DRAWN
 
 Law = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
@@ -34,7 +34,7 @@ COMMANDS = {"trigger": 5, "look": 2, "page": 1, "end": 1}
 """Scripts and commands that Redis runs: accept, intend, submitted and the message; claim and put back, shared by a
 batch; a page; an end with its result."""
 FEW = 20  # trainings from which a schedule is learned
-AT_ONCE = 4  # pages under way at once, per worker process: worker/pipeline/sweep.py
+AT_ONCE = 4  # pages under way at once, per worker process: worker/steps/list_poll.py
 PAGE_S = 0.01  # of one page at PhotoGPT's side, round trip included
 
 
@@ -52,7 +52,7 @@ def noticed(schedule: Schedule, duration: float, dice: random.Random, *, age: fl
     """Return the age at which an end is noticed by single looks from `age` on, and how many there were."""
     looks = 0
     while age < duration or not looks:
-        age += jittered(schedule.next_age(age) - age, spread=JITTER, chance=dice.random())
+        age += jittered(schedule.next_age(age) - age, spread=JITTER, random_fraction=dice.random())
         looks += 1
     return age, looks
 
@@ -111,16 +111,16 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     durations = [law(dice) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     begun_per_s = in_flight / mean
-    known = replace(Sweeping(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLING)
+    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLING)
     ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=DRAWN)]
-    far = reach(ages, in_flight, known) or 0.0
+    far = choose_window(ages, in_flight, known) or 0.0
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes
     period = max(gap(pages, in_flight, known, IMAGES), sweep_s)
-    one_of = canaries(known, in_flight)
+    one_in = sample_every(known, in_flight)
     looks, lags = 0, []
     for duration in durations:
-        if duration < far and dice.random() > 1 / one_of:
+        if duration < far and dice.random() > 1 / one_in:
             age, count = duration + dice.random() * period, 1
         else:
             age, count = noticed(schedule, duration, dice, age=min(far, duration))

@@ -10,7 +10,7 @@ from ops.bench.__main__ import run
 from ops.bench.measures import parked
 from ops.bench.plan import Plan
 
-MOST_BYTES = 2000
+MAX_BYTES = 2000
 
 
 def test_a_job_in_flight_takes_at_most_two_thousand_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,4 +18,4 @@ def test_a_job_in_flight_takes_at_most_two_thousand_bytes(tmp_path: Path, monkey
     monkeypatch.setattr(parked, "REST_S", 1.0)
     (measured,) = run(Plan(folder=tmp_path, parked=1500, peers=("ours",)), [parked])
     assert measured.numbers["created"] == parked.WARM + 1500
-    assert 1000 < measured.numbers["redis_bytes_per_job"] <= MOST_BYTES
+    assert 1000 < measured.numbers["redis_bytes_per_job"] <= MAX_BYTES

@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.conftest import API_KEY, HOOK_PATH, HOOK_QUERY, KINDS, PASSWORD, REDIS_PASSWORD, Scene
 from tests.running import WEBHOOK_SECRET
-from worker.messages import TICKS
+from worker.queue.publisher import TICKS
 
 SECRETS = (
     API_KEY,

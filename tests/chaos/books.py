@@ -22,7 +22,7 @@ class Books:
     #: Ids that producers were told are accepted: by our client, or, in the obvious design, by the broker.
     accepted: set[str] = field(default_factory=set)
     #: Ids that a bare `send_task` handed to the broker of our design: as safe as the broker.
-    bare: set[str] = field(default_factory=set)
+    default_continuation: set[str] = field(default_factory=set)
     #: State of each job's record.
     ledger: dict[str, str] = field(default_factory=dict)
     #: Reason of each job's record.
@@ -66,21 +66,21 @@ class Books:
 
     def unfinished(self) -> set[str]:
         """Return jobs that have not come to rest. A bare one that no worker has seen is one of them."""
-        return (self.accepted | self.bare) - (self.ended & self.published & self.webhooks.keys())
+        return (self.accepted | self.default_continuation) - (self.ended & self.published & self.webhooks.keys())
 
     def verdict(self) -> dict[str, int]:
         """Return the counts; those of `MUST_BE_NOUGHT` have to be nought."""
-        ended, known = self.ended, self.accepted | (self.bare & self.ledger.keys())
+        ended, known = self.ended, self.accepted | (self.default_continuation & self.ledger.keys())
         return {
-            "jobs": len(self.accepted | self.bare),
+            "jobs": len(self.accepted | self.default_continuation),
             "lost": len(known - ended),
             "paid twice": sum(1 for count in self.generations.values() if count > 1),
             "ended twice": sum(1 for count in self.endings.values() if count > 1),
             "results missing": len((known & ended) - self.published),
             "webhooks missing": len((known & ended) - self.webhooks.keys()),
             "webhook ids forked": sum(1 for ids in self.webhooks.values() if len(ids) > 1),
-            "bare send_task": len(self.bare),
-            "bare send_task, lost by the broker": len(self.bare - self.ledger.keys()),
+            "bare send_task": len(self.default_continuation),
+            "bare send_task, lost by the broker": len(self.default_continuation - self.ledger.keys()),
             "succeeded": sum(1 for state in self.ledger.values() if state == "succeeded"),
             "in doubt, not paid again": sum(1 for reason in self.reasons.values() if reason == "trigger_uncertain"),
         }

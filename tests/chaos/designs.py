@@ -38,7 +38,7 @@ class Ours:
             job_id = f"bare-{number}"
             kwargs = {"request": request, "webhook_url": url}
             self._producer.send_task(TASKS[Kind(kind)], kwargs=kwargs, task_id=job_id, retry=False)
-            books.bare.add(job_id)
+            books.default_continuation.add(job_id)
         else:
             job_id = f"kept-{number}"
             self._client.submit(kind, request, job_id=job_id, webhook_url=url)

@@ -136,10 +136,12 @@ class Trouble:
         """Do something bad at random until the time is over."""
         ends = time.monotonic() + self.asked.seconds
         while time.monotonic() < ends:
-            calm, chance, length, which = (self.dice.random() for _ in range(4))  # always four: one schedule per seed
+            calm, random_fraction, length, which = (
+                self.dice.random() for _ in range(4)
+            )  # always four: one schedule per seed
             time.sleep(0.5 + calm * (self.asked.calm - 0.5))
             troubles = (*TROUBLES, "kill the api")
-            trouble = troubles[int(chance * len(troubles))]
+            trouble = troubles[int(random_fraction * len(troubles))]
             self.done[trouble] += 1
             self.strike(trouble, pause=2 * length, worker=self.workers[int(which * len(self.workers))])
             self.back.append(time.time())
@@ -196,7 +198,7 @@ class Trouble:
 
     def audit(self) -> None:
         """Read all books again."""
-        books = Books(accepted=self.books.accepted, bare=self.books.bare)
+        books = Books(accepted=self.books.accepted, default_continuation=self.books.default_continuation)
         with redis.Redis.from_url(self.valkey.url, decode_responses=True) as client:
             self.design.read(books, client)
         books.read_generations(self.sandbox.control.generations())

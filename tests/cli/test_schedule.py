@@ -11,17 +11,17 @@ from config.settings import Settings
 from tests.cli.conftest import Invoke
 from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
-from worker.domain.schedule import bin_of
+from worker.domain.poll_schedule import bin_of
 from worker.store import keys
 from worker.store.connection import open_store
-from worker.store.sweeps import NAME
+from worker.store.list_poll import NAME
 
 
-def teach(client: redis.Redis, family: str, durations: list[float]) -> None:
+def teach(client: redis.Redis, duration_group: str, durations: list[float]) -> None:
     """Write a history that is old enough to be believed."""
     for duration in durations:
-        client.hincrbyfloat(keys.durations(family), str(bin_of(duration)), 1)
-    client.hset(keys.durations(family), "since", 1)
+        client.hincrbyfloat(keys.durations(duration_group), str(bin_of(duration)), 1)
+    client.hset(keys.durations(duration_group), "since", 1)
 
 
 def test_nothing_is_known(client: redis.Redis, invoke: Invoke) -> None:
@@ -46,9 +46,9 @@ def test_what_was_learned(client: redis.Redis, invoke: Invoke, monkeypatch: pyte
 
 def test_a_sweep_that_is_still_to_come(client: redis.Redis, invoke: Invoke) -> None:
     """No pages were read of those who are too young, and none are said to have been."""
-    client.hset(keys.sweep(NAME), mapping={"id": NAME, "reach_s": 3, "pages": 0, "at": 1})
+    client.hset(keys.list_poll(NAME), mapping={"id": NAME, "window_s": 3, "pages": 0, "at": 1})
     assert "too young" in invoke("schedule").output
-    client.hset(keys.sweep(NAME), "pages", 7)
+    client.hset(keys.list_poll(NAME), "pages", 7)
     assert "7 pages" in invoke("schedule").output
 
 
@@ -59,8 +59,8 @@ def test_why_a_job_waits(client: redis.Redis, invoke: Invoke, settings: Settings
     now = store.clock()
     job = make_job(id="waiting", created_at=now, deadline_at=now + 3600)
     store.jobs.accept(job, digest="d", continuation="{}")
-    store.jobs.intend(job)
-    store.jobs.submitted(job, Submitted("g-1"), look_after=30)
+    store.jobs.record_intent(job)
+    store.jobs.submitted(job, Submitted("g-1"), poll_after=30)
     store.close()
     told = invoke("schedule", "waiting")
     assert told.exit_code == 0

@@ -20,11 +20,11 @@ from worker.domain.endpoint import endpoint_of
 
 ED25519 = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 
-Told = Callable[..., str]
+ResultUpdate = Callable[..., str]
 
 
 @pytest.fixture
-def told(producer: Celery, invoke: Invoke, worker: Any) -> Told:
+def told(producer: Celery, invoke: Invoke, worker: Any) -> ResultUpdate:
     """Make a webhook, wait until it is in a state, and return its id."""
 
     def make(url: str, state: str) -> str:
@@ -52,7 +52,7 @@ def test_every_help_teaches(name: str) -> None:
     assert "PHOTOGPT_" in result.output
 
 
-def test_list_and_show(invoke: Invoke, told: Told, receiver: Receiver) -> None:
+def test_list_and_show(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
     """A table for people, JSON for programs; one of them with its answers and its body."""
     receiver.answers = lambda _: 410
     name = told(receiver.url, "dead")
@@ -67,7 +67,7 @@ def test_list_and_show(invoke: Invoke, told: Told, receiver: Receiver) -> None:
     assert invoke("webhooks", "show", "msg_unknown").exit_code == 1
 
 
-def test_resend(invoke: Invoke, told: Told, receiver: Receiver) -> None:
+def test_resend(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
     """A webhook that was taken comes once more; what is not known is said."""
     name = told(receiver.url, "delivered")
     done = invoke("webhooks", "resend", name)
@@ -79,7 +79,7 @@ def test_resend(invoke: Invoke, told: Told, receiver: Receiver) -> None:
     assert "there is no webhook msg_unknown" in refused.stderr
 
 
-def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, told: Told, receiver: Receiver) -> None:
+def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
     """As an operator does it, command by command."""
     receiver.answers = lambda _: 410
     name = told(receiver.url, "dead")
@@ -105,7 +105,7 @@ def test_an_endpoint_that_nobody_knows(invoke: Invoke, client: Any) -> None:
     assert invoke("webhooks", "enable", "https://nobody.example/").exit_code == 1
 
 
-def test_more_than_the_limit(invoke: Invoke, told: Told, receiver: Receiver) -> None:
+def test_more_than_the_limit(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
     """Recover says that it was not all."""
     receiver.answers = lambda _: 500
     for _ in range(2):

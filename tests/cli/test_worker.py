@@ -33,7 +33,7 @@ def test_a_worker_takes_only_the_queues_it_was_told(environment: dict[str, str],
     try:
         with Celery(broker=url, set_as_current=False) as app:
             answers = app.control.inspect(["few@here"], timeout=5, limit=1).active_queues() or {}
-        assert {queue["name"] for queue in answers["few@here"]} == {"photogpt.looks", "photogpt.webhooks"}
+        assert {queue["name"] for queue in answers["few@here"]} == {"photogpt.polls", "photogpt.webhooks"}
     finally:
         running.child.stop()
 

@@ -99,10 +99,10 @@ class Peer:
 
     def __enter__(self) -> Self:
         """Start to listen."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        duration_group = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((self.host, 0), family=family)
+        self._listener = socket.create_server((self.host, 0), family=duration_group)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()

@@ -16,10 +16,10 @@ from config.settings import Settings
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.unit.factories import REQUESTS
 from worker import __version__
-from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable, Unnamed
+from worker.domain.errors import ApiError, Conflict, MissingGenerationId, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.job import Kind
 from worker.domain.reason import Reason
-from worker.photogpt.client import MOST_PAGES, PhotoGPT
+from worker.photogpt.client import MAX_PAGES, PhotoGPT
 from worker.sandbox.remote import SandboxProcess
 
 Make = Callable[..., PhotoGPT]
@@ -136,7 +136,7 @@ FAULTS: list[Fault] = [
     ({"drop_after": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"reset_half_body": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"garbage": True}, Unavailable, Reason.UNAVAILABLE, False, 1),
-    ({"missing_job_id": True}, Unnamed, Reason.UNAVAILABLE, False, 1),
+    ({"missing_job_id": True}, MissingGenerationId, Reason.UNAVAILABLE, False, 1),
     ({"huge": 200_000}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"drip": 0.05}, Unavailable, Reason.UNAVAILABLE, False, 1),
     ({"latency": 2}, Unavailable, Reason.UNAVAILABLE, False, 1),
@@ -207,7 +207,7 @@ YES = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}
 def test_a_name_that_is_none(make: Make, name: Any) -> None:
     """It was created and is paid for; to look for `['g-1']` would be to give it up."""
     answer = json.dumps({"status": "OK", "result": {"jobId": name, "status": "queued"}}).encode()
-    with Peer(answering(200, answer)) as peer, pytest.raises(Unnamed):
+    with Peer(answering(200, answer)) as peer, pytest.raises(MissingGenerationId):
         make(peer.url).trigger(Kind.IMAGE, IMAGE)
 
 
@@ -323,7 +323,7 @@ def test_a_list_without_an_end_is_not_believed(make: Make) -> None:
     """It is given up as unreadable, so that nobody concludes anything from it."""
     with Peer(pages(lambda number: f"t-{number}")) as peer, pytest.raises(Unavailable, match="pages"):
         list(make(peer.url).generations_between(0, 1))
-    assert len(peer.requests) == MOST_PAGES
+    assert len(peer.requests) == MAX_PAGES
 
 
 def test_a_repeated_token_ends_a_list(make: Make) -> None:

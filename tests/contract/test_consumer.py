@@ -14,13 +14,13 @@ from kombu.transport import redis as transport
 
 from tests.waiting import wait_until
 from worker.cli.embedded import EmbeddedValkey
-from worker.consumer import MOST_DONE, PatientQoS
+from worker.queue.consumer import MAX_DONE, RetryingQoS
 
 
 @pytest.fixture
 def orphan(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A message in hand whose connection was closed for an outage, and the errors that Celery expects of it."""
-    monkeypatch.setattr(transport.Channel, "QoS", PatientQoS)
+    monkeypatch.setattr(transport.Channel, "QoS", RetryingQoS)
     with Connection(valkey.url) as connection:
         queue = connection.SimpleQueue("orphans")
         queue.put({"a": 1})
@@ -73,7 +73,7 @@ class Line:
 @pytest.fixture
 def line(client: redis.Redis, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """A queue on an empty broker."""
-    monkeypatch.setattr(transport.Channel, "QoS", PatientQoS)
+    monkeypatch.setattr(transport.Channel, "QoS", RetryingQoS)
     with Connection(valkey.url) as connection:
         yield Line(connection, client)
 
@@ -98,11 +98,11 @@ def test_they_are_crossed_out_together(line: Line) -> None:
 
 def test_many_do_not_wait(line: Line) -> None:
     """For the time to gather."""
-    messages = line.take(MOST_DONE)
+    messages = line.take(MAX_DONE)
     for message in messages[1:]:
         message.ack()
     gathering(messages[0], over=False).can_consume()
-    assert line.noted == (MOST_DONE, MOST_DONE)
+    assert line.noted == (MAX_DONE, MAX_DONE)
     messages[0].ack()
     gathering(messages[0], over=False).can_consume()
     assert line.noted == (0, 0)
@@ -135,7 +135,7 @@ def test_handing_back_one(line: Line) -> None:
 
 def test_a_broker_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be crossed out is kept, and crossed out when Redis takes writes again."""
-    monkeypatch.setattr(transport.Channel, "QoS", PatientQoS)
+    monkeypatch.setattr(transport.Channel, "QoS", RetryingQoS)
     server = EmbeddedValkey(tmp_path)
     try:
         with redis.Redis.from_url(server.url) as client, Connection(server.url) as connection:

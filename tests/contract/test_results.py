@@ -17,22 +17,22 @@ from config.settings import Settings
 from tests.unit.factories import make_job, success
 from worker.cli.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
-from worker.domain.ending import as_error
-from worker.domain.job import Ending, Job, JobState, type_json
+from worker.domain.job import Job, JobResult, JobState, JsonObject
+from worker.domain.outcome import as_error
 from worker.domain.reason import Reason
-from worker.messages import CeleryMessages, result_of
+from worker.queue.publisher import CeleryPublisher, result_of
 from worker.store import keys
 from worker.store.connection import Store
 from worker.store.keys import Lane
-from worker.store.records import Accepted
+from worker.store.records import JobAccepted
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery's own call
 RETENTION_S = 5000
 ENDINGS = {
     "succeeded": success(),
-    "failed": Ending(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="it could not: Größe ☃"),
-    "expired": Ending(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="too late"),
-    "canceled": Ending(state=JobState.CANCELED, reason=Reason.CANCELED, error="not wanted"),
+    "failed": JobResult(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="it could not: Größe ☃"),
+    "expired": JobResult(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="too late"),
+    "canceled": JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error="not wanted"),
 }
 
 
@@ -56,11 +56,11 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     at = round(store.clock(), 3)
     usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}}
     job = make_job(**usual | changes)
-    assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), Accepted)
+    assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
     return job
 
 
-def end(store: Store, messages: CeleryMessages, job: Job, ending: Ending) -> type_json:
+def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> JsonObject:
     """End it as the line does, and return its outcome."""
     finished = store.jobs.finish(job, ending, tell=partial(messages.result, job))
     assert finished is not None
@@ -68,7 +68,7 @@ def end(store: Store, messages: CeleryMessages, job: Job, ending: Ending) -> typ
     return finished.outcome
 
 
-def celerys(app: Celery, outcome: type_json, job: Job) -> Any:
+def celerys(app: Celery, outcome: JsonObject, job: Job) -> Any:
     """Let Celery store the same outcome under another id, and return what stands there then."""
     error, name = as_error(outcome), job.id + "-celery"
     backend: Any = app.backend
@@ -80,17 +80,17 @@ def celerys(app: Celery, outcome: type_json, job: Job) -> Any:
     return backend.get(backend.get_key_for_task(name))
 
 
-def _names(kept: type_json) -> type_json:
+def _names(kept: JsonObject) -> JsonObject:
     """Name what is kept as Celery's context does."""
     return {"group" if name == "group_id" else name: value for name, value in kept.items()}
 
 
 @pytest.mark.parametrize("kept", [{}, {"group_id": "a group"}, {"parent_id": "a parent"}], ids=str)
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: Ending, kept: type_json) -> None:
+def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
     """Key by key and value by value, but for the time and the id; it ends when Celery's would."""
     job = accepted(store, result=kept)
-    outcome = end(store, CeleryMessages(app), job, ending)
+    outcome = end(store, CeleryPublisher(app), job, ending)
     written = json.loads(client.get(f"celery-task-meta-{job.id}"))
     expected = json.loads(celerys(app, outcome, job))
     assert written.keys() == expected.keys()
@@ -109,7 +109,7 @@ def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: Endin
 def test_a_bare_app_reads_it(store: Store, app: Celery, producer: Celery, name: str) -> None:
     """Somebody who knows nothing of our code: state, value, exception."""
     job = accepted(store)
-    outcome = end(store, CeleryMessages(app), job, ENDINGS[name])
+    outcome = end(store, CeleryPublisher(app), job, ENDINGS[name])
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
     assert result.ready()
     if name == "succeeded":
@@ -130,7 +130,7 @@ def test_who_waits_is_woken(store: Store, app: Celery, client: Any) -> None:
         listening.subscribe(f"celery-task-meta-{job.id}")
         while listening.get_message(timeout=1) is not None:
             pass
-        end(store, CeleryMessages(app), job, success())
+        end(store, CeleryPublisher(app), job, success())
         found = next((got for _ in range(100) if (got := listening.get_message(timeout=0.1))), None)
     assert found is not None
     assert found["data"] == client.get(f"celery-task-meta-{job.id}")
@@ -138,7 +138,7 @@ def test_who_waits_is_woken(store: Store, app: Celery, client: Any) -> None:
 
 def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
     """Joins, and raises of the one that failed."""
-    messages = CeleryMessages(app)
+    messages = CeleryPublisher(app)
     jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
     parts = [producer.AsyncResult(job.id) for job in jobs]
     group = GroupResult("a group", parts, app=producer)
@@ -152,7 +152,7 @@ def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
 
 def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
     """`ignore_result`: nothing is written, neither on the way nor at the end, and nothing waits for it."""
-    messages = CeleryMessages(app)
+    messages = CeleryPublisher(app)
     job = accepted(store, result={"ignored": True})
     progressed(store, messages, job)
     now = store.jobs.get(job.id)
@@ -162,16 +162,16 @@ def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
     assert client.zcard(keys.lane(Lane.RESULTS)) == 0
 
 
-def progressed(store: Store, messages: CeleryMessages, job: Job) -> Any:
+def progressed(store: Store, messages: CeleryPublisher, job: Job) -> Any:
     """Let PhotoGPT take it, and tell."""
-    assert store.jobs.intend(job)
+    assert store.jobs.record_intent(job)
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.submitted(job, Submitted("g-1"), look_after=5, told=told)
+    return store.jobs.submitted(job, Submitted("g-1"), poll_after=5, told=told)
 
 
 def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """Custom states, as `update_state` would write them."""
-    messages = CeleryMessages(app)
+    messages = CeleryPublisher(app)
     job = accepted(store)
     assert progressed(store, messages, job) is not None
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
@@ -179,13 +179,13 @@ def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: 
     assert not result.ready()
     now = store.jobs.get(job.id)
     assert now is not None
-    assert store.jobs.running(now, look_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
+    assert store.jobs.running(now, poll_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
 
 
 def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """Who waits is told all that Celery tells; of that, less is kept, and a reader misses nothing."""
-    messages = CeleryMessages(app)
+    messages = CeleryPublisher(app)
     job = accepted(store)
     with client.pubsub(ignore_subscribe_messages=True) as listening:
         listening.subscribe(f"celery-task-meta-{job.id}")
@@ -206,16 +206,16 @@ def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer
 
 def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:
     """PhotoGPT's answer, or a look, that comes after the end."""
-    messages = CeleryMessages(app)
+    messages = CeleryPublisher(app)
     job = accepted(store)
-    assert store.jobs.intend(job)
+    assert store.jobs.record_intent(job)
     seen = store.jobs.get(job.id)
     assert seen is not None
     end(store, messages, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    assert store.jobs.submitted(seen, Submitted("g-1"), look_after=5, told=told) is None
-    assert store.jobs.running(seen, look_after=5, told=messages.progress(job, JobState.RUNNING, "g-1")) is None
+    assert store.jobs.submitted(seen, Submitted("g-1"), poll_after=5, told=told) is None
+    assert store.jobs.running(seen, poll_after=5, told=messages.progress(job, JobState.RUNNING, "g-1")) is None
     assert store.jobs.finish(seen, success(), tell=partial(messages.result, job)) is None
     assert client.get(f"celery-task-meta-{job.id}") == before
 
@@ -244,6 +244,6 @@ def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
     ],
     ids=str,
 )
-def test_what_hangs_on_a_message(request_: dict[str, Any], expected: type_json | None) -> None:
+def test_what_hangs_on_a_message(request_: dict[str, Any], expected: JsonObject | None) -> None:
     """As Celery's context tells it."""
     assert result_of(Context(request_)) == expected

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from worker import __version__
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
-from worker.webhooks.sender import Taken, WebhookSender
+from worker.webhooks.sender import Accepted, WebhookSender
 
 BODY = json.dumps({"type": "job.succeeded", "data": {"name": "Häfen \N{SNOWMAN}"}}, ensure_ascii=False)
 NOW = 1_800_000_000.9
@@ -59,7 +59,7 @@ def test_any_2xx_is_a_yes(make: Make, status: int) -> None:
     """The specification knows no other."""
     with Peer(answering(status, b"" if status == 204 else b"thanks")) as peer:
         taken = make().send(delivery(peer.url), at=NOW)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, Accepted)
     assert taken.status == status
     assert taken.duration_s > 0
 

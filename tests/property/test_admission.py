@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from config.settings import Settings
 from tests.unit.factories import make_job, success
 from worker.cli.embedded import EmbeddedValkey
-from worker.domain.decision import Again, Submitted
+from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
 from worker.domain.reason import Reason
 from worker.store import keys
@@ -101,35 +101,35 @@ class Admission(RuleBasedStateMachine):
             self.claimed[job.id] = job
 
     @precondition(lambda self: self.claimed)
-    @rule(chance=chances, times=repeats, asked=st.booleans())
-    def refuse(self, chance: int, times: int, *, asked: bool) -> None:
+    @rule(random_fraction=chances, times=repeats, asked=st.booleans())
+    def refuse(self, random_fraction: int, times: int, *, asked: bool) -> None:
         """PhotoGPT has enough for now (429); the worker writes that down, perhaps twice."""
-        job = self._pick(chance)
-        again = Again(after=1, reason=Reason.RATE_LIMITED, error="enough", forget_intent=True, give_back=True)
+        job = self._pick(random_fraction)
+        again = Reschedule(after=1, reason=Reason.RATE_LIMITED, error="enough", clear_intent=True, requeue=True)
         if asked:
-            assert self.store.jobs.intend(job)
+            assert self.store.jobs.record_intent(job)
         for _ in range(times):
-            self.store.jobs.give_back([(job, again)])
+            self.store.jobs.requeue([(job, again)])
         assert float(self.client.hget(keys.loop(Lane.TRIGGERS), "cap")) >= 1
         assert job.id in self._queue()
         assert not self.client.hexists(keys.job(job.id), "intent_at")
         del self.claimed[job.id]
 
     @precondition(lambda self: self.claimed)
-    @rule(chance=chances, times=repeats)
-    def finish(self, chance: int, times: int) -> None:
+    @rule(random_fraction=chances, times=repeats)
+    def finish(self, random_fraction: int, times: int) -> None:
         """A generation ends, and there is room again."""
-        job = self._pick(chance)
+        job = self._pick(random_fraction)
         for _ in range(times):
             self.store.jobs.finish(job, success(), settled=True)
         self.ended.add(job.id)
         del self.claimed[job.id]
 
     @precondition(lambda self: set(self.tenant) - self.ended)
-    @rule(chance=chances)
-    def cancel(self, chance: int) -> None:
+    @rule(random_fraction=chances)
+    def cancel(self, random_fraction: int) -> None:
         """Somebody gives up a job, waiting or not."""
-        name = sorted(set(self.tenant) - self.ended)[chance % len(set(self.tenant) - self.ended)]
+        name = sorted(set(self.tenant) - self.ended)[random_fraction % len(set(self.tenant) - self.ended)]
         job = self.store.jobs.get(name)
         assert job is not None
         assert self.store.jobs.finish(job, success(), settled=True) is not None
@@ -137,13 +137,13 @@ class Admission(RuleBasedStateMachine):
         self.claimed.pop(name, None)
 
     @precondition(lambda self: self.claimed)
-    @rule(chance=chances, times=repeats)
-    def take(self, chance: int, times: int) -> None:
+    @rule(random_fraction=chances, times=repeats)
+    def take(self, random_fraction: int, times: int) -> None:
         """PhotoGPT takes it: from now on it is looked at."""
-        job = self._pick(chance)
-        assert self.store.jobs.intend(job)
+        job = self._pick(random_fraction)
+        assert self.store.jobs.record_intent(job)
         for _ in range(times):
-            self.store.jobs.submitted(job, Submitted(f"generation-of-{job.id}"), look_after=60)
+            self.store.jobs.submitted(job, Submitted(f"generation-of-{job.id}"), poll_after=60)
         del self.claimed[job.id]
 
     @invariant()
@@ -183,8 +183,8 @@ class Admission(RuleBasedStateMachine):
         """Return what PhotoGPT may be asked to start, and what it has taken; nobody stands in both."""
         return [*self.client.zrange(keys.ACTIVE, 0, -1), *self.client.zrange(keys.lane(Lane.JOBS), 0, -1)]
 
-    def _pick(self, chance: int) -> Job:
-        name = sorted(self.claimed)[chance % len(self.claimed)]
+    def _pick(self, random_fraction: int) -> Job:
+        name = sorted(self.claimed)[random_fraction % len(self.claimed)]
         return self.claimed[name]
 
 

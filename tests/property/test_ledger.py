@@ -22,15 +22,15 @@ from hypothesis.stateful import (
 from config.settings import Settings
 from tests.unit.factories import make_job
 from worker.cli.embedded import EmbeddedValkey
-from worker.domain.decision import Again, Submitted
-from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind, outcome
+from worker.domain.decision import Reschedule, Submitted
+from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind, outcome
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
-from worker.store.progress import looked_at
-from worker.store.records import Accepted, KeyConflict, Known
+from worker.store.progress import last_polled_at
+from worker.store.records import JobAccepted, JobKnown, KeyConflict
 
 JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
 CLAIMANTS = 3
@@ -48,7 +48,7 @@ class Modelled:
     job: Job
     digest: str
     state: JobState = JobState.QUEUED
-    follows: str | None = None
+    duplicate_of: str | None = None
     intended: bool = False
     granted: int = 0
     generation: str | None = None
@@ -60,7 +60,7 @@ class Modelled:
         """The one lane where it has to be."""
         if self.state in TERMINAL:
             return None if self.published else Lane.RESULTS
-        return Lane.TRIGGERS if self.state is JobState.QUEUED else looked_at(self.job)
+        return Lane.TRIGGERS if self.state is JobState.QUEUED else last_polled_at(self.job)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -83,16 +83,16 @@ class Ledger(RuleBasedStateMachine):
             view = self.views[number % CLAIMANTS][f"job-{self.made}"]
             known = self.jobs[view.id]
             if stage >= 1:
-                assert self.store.jobs.intend(view)
+                assert self.store.jobs.record_intent(view)
                 known.intended, known.granted = True, 1
             if stage >= 2:
                 known.generation = None if view.kind is Kind.TRAINING else f"{view.id}-g0"
-                assert self.store.jobs.submitted(view, Submitted(known.generation), look_after=5) is not None
+                assert self.store.jobs.submitted(view, Submitted(known.generation), poll_after=5) is not None
                 known.intended, known.state = False, JobState.SUBMITTED
             if stage >= 3:
-                self.claim((number + 1) % CLAIMANTS, {looked_at(view)}, 64)
+                self.claim((number + 1) % CLAIMANTS, {last_polled_at(view)}, 64)
             if stage >= 4:
-                assert self.store.jobs.running(view, look_after=5) is not None
+                assert self.store.jobs.running(view, poll_after=5) is not None
                 known.state = JobState.RUNNING
 
     # -- enqueueing -------------------------------------------------------------------------------------------
@@ -122,9 +122,9 @@ class Ledger(RuleBasedStateMachine):
         if owner is not None and self.jobs[owner].digest != digest:
             assert answers == [KeyConflict(owner)] * times
             return
-        assert isinstance(answers[0], Accepted)
-        assert answers[1:] == [Known(digest)] * (times - 1)
-        self.jobs[job.id] = Modelled(job, digest, follows=owner)
+        assert isinstance(answers[0], JobAccepted)
+        assert answers[1:] == [JobKnown(digest)] * (times - 1)
+        self.jobs[job.id] = Modelled(job, digest, duplicate_of=owner)
         if key is not None:
             self.keys.setdefault(key, job.id)
 
@@ -160,7 +160,7 @@ class Ledger(RuleBasedStateMachine):
     def _claim(self, lane: Lane, token: str, limit: int) -> Any:
         return self.store.lanes.claim(lane, token, limit=limit, lease=30, prefix=keys.JOB, fields=FIELDS)
 
-    def _pick(self, chance: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
+    def _pick(self, random_fraction: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
         """Pick a job as some claimant saw it, which may be long ago; newer views are picked more often."""
         seen = [
             job
@@ -169,34 +169,36 @@ class Ledger(RuleBasedStateMachine):
             if queued in {None, job.state is JobState.QUEUED} and (self.jobs[job.id].granted or not granted)
         ]
         current = [job for job in seen if job.state is self.jobs[job.id].state]
-        pool = current if current and chance % 3 else seen
-        return pool[chance // 3 % len(pool)] if pool else None
+        pool = current if current and random_fraction % 3 else seen
+        return pool[random_fraction // 3 % len(pool)] if pool else None
 
     @precondition(lambda self: self._pick(0, queued=True))
-    @rule(chance=chances, times=repeats)
-    def intend(self, chance: int, times: int) -> None:
+    @rule(random_fraction=chances, times=repeats)
+    def record_intent(self, random_fraction: int, times: int) -> None:
         """Ask for the right to trigger; one has it at a time."""
-        job = self._pick(chance, queued=True)
+        job = self._pick(random_fraction, queued=True)
         assert job is not None
         known = self.jobs[job.id]
         for _ in range(times):
-            granted = self.store.jobs.intend(job, model_before="before" if job.kind is Kind.TRAINING else None)
+            granted = self.store.jobs.record_intent(
+                job, model_fingerprint_before="before" if job.kind is Kind.TRAINING else None
+            )
             assert (granted is not None) is (known.state is JobState.QUEUED and not known.intended)
             if granted:
                 known.intended = True
                 known.granted += 1
 
     @precondition(lambda self: self._pick(0, granted=True))
-    @rule(chance=chances, times=repeats, number=st.integers(min_value=0, max_value=2))
-    def submitted(self, chance: int, times: int, number: int) -> None:
+    @rule(random_fraction=chances, times=repeats, number=st.integers(min_value=0, max_value=2))
+    def submitted(self, random_fraction: int, times: int, number: int) -> None:
         """PhotoGPT's yes arrives: in time, late, or again with another generation."""
-        job = self._pick(chance, granted=True)
+        job = self._pick(random_fraction, granted=True)
         assert job is not None
         known = self.jobs[job.id]
         generation = None if job.kind is Kind.TRAINING else f"{job.id}-g{number}"
         for _ in range(times):
-            wakes = self.store.jobs.submitted(job, Submitted(generation), look_after=5)
-            assert (wakes is not None) is (known.state is JobState.QUEUED)
+            ticks = self.store.jobs.submitted(job, Submitted(generation), poll_after=5)
+            assert (ticks is not None) is (known.state is JobState.QUEUED)
             if known.state is JobState.QUEUED:
                 known.state = JobState.SUBMITTED
             known.generation = known.generation or generation
@@ -205,59 +207,59 @@ class Ledger(RuleBasedStateMachine):
             assert self.store.jobs.unknown_generations([generation, "stranger"]) == ["stranger"]
 
     @precondition(lambda self: self._pick(0, queued=False))
-    @rule(chance=chances, times=repeats)
-    def running(self, chance: int, times: int) -> None:
+    @rule(random_fraction=chances, times=repeats)
+    def running(self, random_fraction: int, times: int) -> None:
         """A look sees it running, perhaps an old one; only what was triggered is looked at."""
-        job = self._pick(chance, queued=False)
+        job = self._pick(random_fraction, queued=False)
         assert job is not None
         known = self.jobs[job.id]
         for _ in range(times):
-            wakes = self.store.jobs.running(job, look_after=5)
-            assert (wakes is not None) is (known.state is JobState.SUBMITTED)
+            ticks = self.store.jobs.running(job, poll_after=5)
+            assert (ticks is not None) is (known.state is JobState.SUBMITTED)
             if known.state is JobState.SUBMITTED:
                 known.state = JobState.RUNNING
 
     @precondition(lambda self: self._pick(0))
     @rule(
-        chance=chances,
+        random_fraction=chances,
         times=repeats,
         again=st.builds(
-            Again,
+            Reschedule,
             after=st.sampled_from([0, 1, 60]),
             reason=st.sampled_from([None, Reason.UNAVAILABLE]),
             pause_lane=st.booleans(),
-            looked=st.booleans(),
-            forget_intent=st.booleans(),
+            polled=st.booleans(),
+            clear_intent=st.booleans(),
         ),
     )
-    def postpone(self, chance: int, times: int, again: Again) -> None:
+    def reschedule(self, random_fraction: int, times: int, again: Reschedule) -> None:
         """Put a job back into the lane where it was seen; doubts are settled where triggers wait only."""
-        job = self._pick(chance)
+        job = self._pick(random_fraction)
         assert job is not None
-        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else looked_at(job)
+        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else last_polled_at(job)
         lane = Lane.RESULTS if job.state in TERMINAL else lane
         again = replace(
             again,
-            forget_intent=again.forget_intent and lane is Lane.TRIGGERS,
-            looked=again.looked and lane is not Lane.RESULTS,
+            clear_intent=again.clear_intent and lane is Lane.TRIGGERS,
+            polled=again.polled and lane is not Lane.RESULTS,
         )
         for _ in range(times):
-            self.store.jobs.postpone(lane, [(job, again)])
+            self.store.jobs.reschedule(lane, [(job, again)])
         known = self.jobs[job.id]
-        if again.forget_intent and known.lane is lane:
+        if again.clear_intent and known.lane is lane:
             known.intended = False
 
     @precondition(lambda self: self._pick(0))
-    @rule(chance=chances, times=repeats, looked=st.booleans(), state=st.sampled_from(sorted(TERMINAL)))
-    def finish(self, chance: int, times: int, state: JobState, *, looked: bool) -> None:
+    @rule(random_fraction=chances, times=repeats, polled=st.booleans(), state=st.sampled_from(sorted(TERMINAL)))
+    def finish(self, random_fraction: int, times: int, state: JobState, *, polled: bool) -> None:
         """End it: by a look, a deadline, or a cancel, with whatever view the claimant has."""
-        job = self._pick(chance)
+        job = self._pick(random_fraction)
         assert job is not None
         known = self.jobs[job.id]
         reason = None if state is JobState.SUCCEEDED else Reason.CANCELED
         for _ in range(times):
             fresh = job == self.store.jobs.get(job.id)
-            finished = self.store.jobs.finish(job, Ending(state=state, reason=reason), looked=looked)
+            finished = self.store.jobs.finish(job, JobResult(state=state, reason=reason), polled=polled)
             assert finished is None or (known.state not in TERMINAL and job.state is known.state)
             assert finished is not None or not fresh or known.state in TERMINAL  # a view that is not old decides
             if finished is not None:
@@ -265,22 +267,24 @@ class Ledger(RuleBasedStateMachine):
                 known.final = self.store.jobs.outcome(job.id)
 
     @precondition(lambda self: any(known.state in TERMINAL for known in self.jobs.values()))
-    @rule(chance=chances, times=repeats)
-    def publish(self, chance: int, times: int) -> None:
+    @rule(random_fraction=chances, times=repeats)
+    def publish(self, random_fraction: int, times: int) -> None:
         """Celery stores a result."""
         ended = [known for known in self.jobs.values() if known.state in TERMINAL]
-        known = ended[chance % len(ended)]
+        known = ended[random_fraction % len(ended)]
         for _ in range(times):
             self.store.jobs.mark_published(known.job.id)
         known.published = True
 
     @precondition(lambda self: any(known.lane is Lane.RESULTS for known in self.jobs.values()))
-    @rule(chance=chances)
-    def result_fails(self, chance: int) -> None:
+    @rule(random_fraction=chances)
+    def result_fails(self, random_fraction: int) -> None:
         """Handling an ended job raised; it is put back, and is what it was."""
         ended = [known.job for known in self.jobs.values() if known.lane is Lane.RESULTS]
-        job = ended[chance % len(ended)]
-        self.store.jobs.postpone(Lane.RESULTS, [(job, Again(after=1, reason=Reason.INTERNAL_ERROR, error="raised"))])
+        job = ended[random_fraction % len(ended)]
+        self.store.jobs.reschedule(
+            Lane.RESULTS, [(job, Reschedule(after=1, reason=Reason.INTERNAL_ERROR, error="raised"))]
+        )
 
     @rule(lose=st.booleans())
     def watch(self, *, lose: bool) -> None:
@@ -289,10 +293,10 @@ class Ledger(RuleBasedStateMachine):
             for lane in Lane:
                 if self.client.exists(keys.loop(lane)):
                     self.client.hset(keys.loop(lane), "armed", self.store.clock() - 10)
-        for wake in self.store.lanes.watch():
-            assert wake.token == self.client.hget(keys.loop(wake.lane), "token")
-            assert 0 <= wake.delay <= 8.0
-        assert self.store.lanes.watch() == []
+        for parse_tick in self.store.lanes.ensure_ticks():
+            assert parse_tick.token == self.client.hget(keys.loop(parse_tick.lane), "token")
+            assert 0 <= parse_tick.delay <= 8.0
+        assert self.store.lanes.ensure_ticks() == []
 
     # -- what always holds ------------------------------------------------------------------------------------
 
@@ -311,7 +315,11 @@ class Ledger(RuleBasedStateMachine):
         for name, known in self.jobs.items():
             job = self.store.jobs.get(name)
             assert job is not None
-            assert (job.state, job.follows, job.generation_id) == (known.state, known.follows, known.generation)
+            assert (job.state, job.duplicate_of, job.generation_id) == (
+                known.state,
+                known.duplicate_of,
+                known.generation,
+            )
             assert job.attempts == known.granted
             if known.state not in TERMINAL:
                 assert (job.intent_at is not None) is known.intended

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from worker.sandbox.limits import Bucket
-from worker.sandbox.wishes import NO_WISH, Wish, parse_wish
+from worker.sandbox.wishes import NO_DIRECTIVE, Wish, parse_directive
 from worker.sandbox.world import (
     Generation,
     Kind,
@@ -30,12 +30,12 @@ def planned(kind: Kind, wish: Wish, duration_s: float = 100.0) -> Generation:
 )
 def test_a_generation_passes_through_the_documented_statuses(after_s: float, status: str, since: float) -> None:
     """Each status holds from its offset to the next, and the last for ever."""
-    assert stage_at(planned("image", NO_WISH), 1000 + after_s) == (since, status)
+    assert stage_at(planned("image", NO_DIRECTIVE), 1000 + after_s) == (since, status)
 
 
 def test_a_time_before_creation_shows_the_first_status() -> None:
     """A list that lags can ask for a time before a generation was."""
-    assert stage_at(planned("image", NO_WISH), 990)[1] == "created"
+    assert stage_at(planned("image", NO_DIRECTIVE), 990)[1] == "created"
 
 
 def test_wished_statuses_share_the_duration() -> None:
@@ -79,7 +79,7 @@ def test_a_wish_fills_from_another() -> None:
 def test_what_is_no_wish_is_refused(value: object) -> None:
     """A misspelt wish is told, not ignored."""
     with pytest.raises(ValueError, match=r"\w"):
-        parse_wish(value)
+        parse_directive(value)
 
 
 def test_a_bucket_lets_the_rate_through() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.domain.job import Ending, Job, JobState, Kind
+from worker.domain.job import Job, JobResult, JobState, Kind
 
 CREATED = 1_800_000_000.0
 
@@ -28,7 +28,7 @@ def make_job(kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
     return Job(**usual | changes)
 
 
-def success(**changes: Any) -> Ending:
+def success(**changes: Any) -> JobResult:
     """Return a good end."""
     usual: dict[str, Any] = {"state": JobState.SUCCEEDED, "images": ({"id": "image-1", "url": "https://cdn/1.png"},)}
-    return Ending(**usual | changes)
+    return JobResult(**usual | changes)

@@ -19,29 +19,31 @@ seconds = st.floats(min_value=0.001, max_value=1e6)
 )
 def test_doubling_up_to_the_cap(attempt: int, expected: float) -> None:
     """At full chance the delay is the plain power of two."""
-    assert exponential(attempt, base=1, cap=60, chance=1) == expected
-    assert exponential(attempt, base=1, cap=60, chance=0) == expected / 2
+    assert exponential(attempt, base=1, cap=60, random_fraction=1) == expected
+    assert exponential(attempt, base=1, cap=60, random_fraction=0) == expected / 2
 
 
-@given(attempt=st.integers(), base=seconds, cap=seconds, chance=chances)
-def test_a_delay_is_finite_and_within_its_bounds(attempt: int, base: float, cap: float, chance: float) -> None:
+@given(attempt=st.integers(), base=seconds, cap=seconds, random_fraction=chances)
+def test_a_delay_is_finite_and_within_its_bounds(attempt: int, base: float, cap: float, random_fraction: float) -> None:
     """Whatever the count of failures."""
-    delay = exponential(attempt, base=base, cap=cap, chance=chance)
+    delay = exponential(attempt, base=base, cap=cap, random_fraction=random_fraction)
     assert math.isfinite(delay)
     assert min(base, cap) / 2 <= delay <= cap
 
 
-@given(attempt=st.integers(min_value=1, max_value=100), base=seconds, cap=seconds, chance=chances)
-def test_a_delay_never_shrinks(attempt: int, base: float, cap: float, chance: float) -> None:
+@given(attempt=st.integers(min_value=1, max_value=100), base=seconds, cap=seconds, random_fraction=chances)
+def test_a_delay_never_shrinks(attempt: int, base: float, cap: float, random_fraction: float) -> None:
     """With the same chance, a further failure waits at least as long."""
-    first, second = (exponential(attempt + more, base=base, cap=cap, chance=chance) for more in (0, 1))
+    first, second = (
+        exponential(attempt + more, base=base, cap=cap, random_fraction=random_fraction) for more in (0, 1)
+    )
     assert first <= second
 
 
-@given(planned=seconds, spread=st.floats(min_value=0, max_value=1), chance=chances)
-def test_jitter_stays_in_its_spread(planned: float, spread: float, chance: float) -> None:
+@given(planned=seconds, spread=st.floats(min_value=0, max_value=1), random_fraction=chances)
+def test_jitter_stays_in_its_spread(planned: float, spread: float, random_fraction: float) -> None:
     """Either way, and nothing turns negative."""
-    moved = jittered(planned, spread=spread, chance=chance)
+    moved = jittered(planned, spread=spread, random_fraction=random_fraction)
     assert planned * (1 - spread) * 0.999999 <= moved <= planned * (1 + spread) * 1.000001
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.factories import CREATED, REQUESTS, make_job, success
-from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind, outcome
+from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import EVENT_TYPES
 from worker.store import deliveries, keys
@@ -35,7 +35,7 @@ jobs = st.builds(
     deadline_at=times,
 )
 endings = st.builds(
-    Ending,
+    JobResult,
     state=st.sampled_from(sorted(TERMINAL)),
     reason=st.none() | st.sampled_from(Reason),
     error=st.none() | st.text(min_size=1, max_size=20),
@@ -64,7 +64,7 @@ def test_a_hash_holds_text_only(job: Job) -> None:
 
 
 @given(job=jobs, ending=endings, at=times.filter(bool))
-def test_an_outcome_survives_the_ledger(job: Job, ending: Ending, at: float) -> None:
+def test_an_outcome_survives_the_ledger(job: Job, ending: JobResult, at: float) -> None:
     """What is read from the record is what was published, `polls` apart, which the ledger counts."""
     final = outcome(job, ending, at=at)
     assert decode_outcome(encode(job) | encode_outcome(final)) == final
@@ -86,14 +86,14 @@ def test_what_the_line_adds_is_read() -> None:
         "attempts": "2",
         "polls": "7",
         "generation_id": "g-1",
-        "model_before": '["ready",null]',
+        "model_fingerprint_before": '["ready",null]',
         "reason": "rate_limited",
         "error": "PhotoGPT says 429: slow down",
     }
     job = read(encode(make_job()) | added)
-    assert (job.state, job.follows, job.submitted_at) == (JobState.RUNNING, "job-0", CREATED + 1)
+    assert (job.state, job.duplicate_of, job.submitted_at) == (JobState.RUNNING, "job-0", CREATED + 1)
     assert (job.intent_at, job.attempts, job.polls) == (CREATED + 0.25, 2, 7)
-    assert (job.generation_id, job.model_before) == ("g-1", '["ready",null]')
+    assert (job.generation_id, job.model_fingerprint_before) == ("g-1", '["ready",null]')
     assert (job.reason, job.error) == (Reason.RATE_LIMITED, "PhotoGPT says 429: slow down")
 
 
@@ -123,7 +123,7 @@ def test_the_first_field_is_never_absent() -> None:
 def test_retryable_is_three_valued() -> None:
     """Yes, no, and not said."""
     for reason, expected in ((Reason.UNAVAILABLE, True), (Reason.REFUSED, False), (None, None)):
-        final = outcome(make_job(), Ending(state=JobState.FAILED, reason=reason), at=CREATED)
+        final = outcome(make_job(), JobResult(state=JobState.FAILED, reason=reason), at=CREATED)
         assert decode_outcome(encode(make_job()) | encode_outcome(final))["retryable"] is expected
 
 
@@ -140,7 +140,7 @@ odd_ids = st.text(alphabet="a}{:", max_size=8)
 @given(first=odd_ids, second=odd_ids)
 def test_foreign_ids_collide_with_nothing(first: str, second: str) -> None:
     """Braces and colons in a task id, a delivery id or an idempotency key lead to no other key."""
-    of_a_job = (keys.job, keys.events, keys.followers, keys.deliveries)
+    of_a_job = (keys.job, keys.events, keys.duplicates, keys.deliveries)
     makers = (*of_a_job, keys.delivery, keys.idempotency)
     names = [(make, each, make(each)) for make in makers for each in {first, second}]
     assert len({name for *_, name in names}) == len(names)
@@ -152,7 +152,7 @@ def test_foreign_ids_collide_with_nothing(first: str, second: str) -> None:
 def test_a_jobs_own_keys_share_a_slot(kind: Kind, name: str) -> None:
     """The first pair of braces is the hash tag."""
     del kind
-    tags = {key(name).partition("{")[2].partition("}")[0] for key in (keys.job, keys.events, keys.followers)}
+    tags = {key(name).partition("{")[2].partition("}")[0] for key in (keys.job, keys.events, keys.duplicates)}
     assert len(tags) == 1
 
 

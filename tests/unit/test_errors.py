@@ -7,7 +7,6 @@ import pickle
 import pytest
 
 from worker.domain import errors
-from worker.domain.ending import ERRORS
 from worker.domain.errors import (
     ApiError,
     Conflict,
@@ -20,6 +19,7 @@ from worker.domain.errors import (
     Unavailable,
     WorkerError,
 )
+from worker.domain.outcome import ERRORS
 from worker.domain.reason import Reason
 
 

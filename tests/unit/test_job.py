@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.domain.job import SEQUENCE, TASKS, TERMINAL, Ending, JobState, Kind, epoch, outcome, rfc3339
+from worker.domain.job import SEQUENCE, TASKS, TERMINAL, JobResult, JobState, Kind, epoch, outcome, rfc3339
 from worker.domain.reason import Reason
 
 SHAPE = [
@@ -87,7 +87,7 @@ def test_retryable_table(reason: Reason) -> None:
     if reason is Reason.DEADLINE_EXCEEDED:
         assert not reason.retryable
         return
-    ending = Ending(state=JobState.FAILED, reason=reason, error="x")
+    ending = JobResult(state=JobState.FAILED, reason=reason, error="x")
     assert outcome(make_job(), ending, at=CREATED)["retryable"] is RETRYABLE[reason]
 
 
@@ -105,7 +105,7 @@ def test_an_expired_job_is_retryable_if_nothing_can_have_been_paid(
 ) -> None:
     """A training has no generation id, yet its trigger was paid for."""
     job = make_job(Kind.TRAINING, generation_id=generation_id, intent_at=intent_at, submitted_at=submitted_at)
-    ending = Ending(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="x")
+    ending = JobResult(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="x")
     assert outcome(job, ending, at=CREATED)["retryable"] is expected
 
 

@@ -55,9 +55,9 @@ def test_json_takes_what_json_does_not_know() -> None:
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_lines_of_others_are_formatted_too(formatter: logging.Formatter) -> None:
     """Celery's own records have no event."""
-    theirs = logging.LogRecord("celery.worker", logging.INFO, __file__, 1, "%s ready", ("w1",), None)
-    assert "celery.worker" in formatter.format(theirs)
-    assert "w1 ready" in formatter.format(theirs)
+    endpoint_at_fault = logging.LogRecord("celery.worker", logging.INFO, __file__, 1, "%s ready", ("w1",), None)
+    assert "celery.worker" in formatter.format(endpoint_at_fault)
+    assert "w1 ready" in formatter.format(endpoint_at_fault)
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])

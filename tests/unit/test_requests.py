@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from tests.unit.factories import REQUESTS as LEAST
+from tests.unit.factories import REQUESTS as MIN_IN_FLIGHT
 from worker.domain.job import Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 from worker.domain.submission import Limits, parse_submission
@@ -59,7 +59,7 @@ def test_the_vendors_own_examples_pass_unchanged(kind: Kind, body: dict[str, Any
 )
 def test_veo_options_are_strict(kind: Kind, field: tuple[str, ...], value: Any) -> None:
     """Their values are documented, so a wrong one is seen before PhotoGPT is asked."""
-    body = LEAST[kind] | {"options": {"veo": {field[0]: value}}}
+    body = MIN_IN_FLIGHT[kind] | {"options": {"veo": {field[0]: value}}}
     with pytest.raises(ValidationError, match=field[0]):
         TypeAdapter(REQUESTS[kind]).validate_python(body)
 
@@ -105,5 +105,5 @@ def test_as_many_references_as_a_model_takes(model: str, most: int) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_fields_that_no_page_names_pass_untouched(kind: Kind) -> None:
     """PhotoGPT adds fields faster than we release; what goes out is what came in."""
-    body = LEAST[kind] | {"newField": {"deep": [1, None, {"x": True}]}, "public": 1, "int": "x"}
+    body = MIN_IN_FLIGHT[kind] | {"newField": {"deep": [1, None, {"x": True}]}, "public": 1, "int": "x"}
     assert parse_submission(kind, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body

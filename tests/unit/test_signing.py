@@ -48,8 +48,8 @@ def test_the_specifications_vector() -> None:
 def test_we_sign_as_the_reference_does(key: bytes, body: bytes, stamp: int) -> None:
     """Its `sign` wants text, and a time in UTC."""
     at = datetime.fromtimestamp(stamp, UTC)
-    theirs = Webhook(key).sign(msg_id=ID, timestamp=at, data=body.decode())
-    assert sign([key], webhook_id=ID, timestamp=stamp, body=body) == theirs
+    endpoint_at_fault = Webhook(key).sign(msg_id=ID, timestamp=at, data=body.decode())
+    assert sign([key], webhook_id=ID, timestamp=stamp, body=body) == endpoint_at_fault
 
 
 @given(key=keys, old=keys, body=bodies)
@@ -64,8 +64,8 @@ def test_the_reference_takes_what_we_sign(key: bytes, old: bytes, body: bytes) -
 @given(key=keys, body=bodies)
 def test_we_take_what_the_reference_signs(key: bytes, body: bytes) -> None:
     """And back."""
-    theirs = Webhook(key).sign(msg_id=ID, timestamp=datetime.fromtimestamp(STAMP, UTC), data=body.decode())
-    verify([key], headers(theirs), body, now=STAMP)
+    endpoint_at_fault = Webhook(key).sign(msg_id=ID, timestamp=datetime.fromtimestamp(STAMP, UTC), data=body.decode())
+    verify([key], headers(endpoint_at_fault), body, now=STAMP)
 
 
 def test_the_reference_refuses_another_key() -> None:

@@ -13,8 +13,8 @@ from worker.domain.job import Kind
 from worker.domain.submission import (
     EVENT_TYPES,
     LARGEST_REQUEST,
-    LONGEST_DEADLINE_S,
-    LONGEST_KEY,
+    MAX_DEADLINE_S,
+    MAX_KEY,
     Limits,
     Submission,
     check_webhook_url,
@@ -100,13 +100,13 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("metadata with half a surrogate pair", {"request": IMAGE, "metadata": {"a": SURROGATE}}, "metadata"),
     ("deadline of nought", {"request": IMAGE, "deadline_s": 0}, "deadline_s"),
     ("deadline in the past", {"request": IMAGE, "deadline_s": -1}, "deadline_s"),
-    ("deadline beyond a week", {"request": IMAGE, "deadline_s": LONGEST_DEADLINE_S + 1}, "deadline_s"),
+    ("deadline beyond a week", {"request": IMAGE, "deadline_s": MAX_DEADLINE_S + 1}, "deadline_s"),
     ("deadline as text", {"request": IMAGE, "deadline_s": "60"}, "deadline_s"),
     ("deadline as a boolean", {"request": IMAGE, "deadline_s": True}, "deadline_s"),
     ("deadline not a number", {"request": IMAGE, "deadline_s": NAN}, "deadline_s"),
     ("deadline infinite", {"request": IMAGE, "deadline_s": INFINITE}, "deadline_s"),
     ("empty key", {"request": IMAGE, "idempotency_key": ""}, "idempotency_key"),
-    ("key too long", {"request": IMAGE, "idempotency_key": "k" * (LONGEST_KEY + 1)}, "idempotency_key"),
+    ("key too long", {"request": IMAGE, "idempotency_key": "k" * (MAX_KEY + 1)}, "idempotency_key"),
     ("key as a number", {"request": IMAGE, "idempotency_key": 7}, "idempotency_key"),
 ]
 

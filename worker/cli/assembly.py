@@ -92,7 +92,7 @@ def assemble(settings: Settings, wanted: Wanted, machine: Machine) -> Assembly:
 
 def _redis(made: Assembly) -> None:
     if not made.wanted.embedded:
-        made.redis_url = masked(made.settings.ledger_url)
+        made.redis_url = masked(made.settings.redis_address)
         return
     port = free_port(made.wanted.redis_port)
     servers: list[EmbeddedValkey] = []

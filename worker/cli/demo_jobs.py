@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery, chain
 
-from worker.domain.job import TASKS, Kind, type_json
+from worker.domain.job import TASKS, JsonObject, Kind
 from worker.store.connection import Store
 
 DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5}
@@ -20,7 +20,7 @@ MODELS = ("demo-model", "chain-model")
 IMAGE = {"modelID": "nanobanana", "prompt": "a quiet harbour at dawn, long exposure"}
 VIDEO = {"modelID": "veo-3.1-fast", "prompt": "the harbour wakes up", "options": {"veo": {"duration": 4}}}
 
-Step = tuple[Kind, type_json]
+Step = tuple[Kind, JsonObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Line:
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     #: What the ledger said last, one for each step it knows of.
-    outcomes: list[type_json] = field(default_factory=list)
+    outcomes: list[JsonObject] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -82,7 +82,7 @@ class Line:
         return "succeeded" if len(self.outcomes) == len(self.ids) else "queued"
 
     @property
-    def current(self) -> type_json | None:
+    def current(self) -> JsonObject | None:
         """The outcome so far of the last step that the ledger knows of."""
         return self.outcomes[-1] if self.outcomes else None
 

@@ -69,8 +69,8 @@ class Screen:
         current = line.current or {}
         step = f" {line.step}/{len(line.ids)}" if len(line.ids) > 1 and line.ended is None else ""
         shown = state(line.state).append(step, style="bright_black")
-        looked_at = str(current.get("generation_id") or current.get("model_id") or "")
-        return line.plan.title, self._bar(line), shown, f"{line.elapsed_s:5.1f} s", str(line.polls), looked_at[:16]
+        last_polled_at = str(current.get("generation_id") or current.get("model_id") or "")
+        return line.plan.title, self._bar(line), shown, f"{line.elapsed_s:5.1f} s", str(line.polls), last_polled_at[:16]
 
     def _bar(self, line: Line) -> ProgressBar:
         colour = COLOURS[line.state]
@@ -105,5 +105,5 @@ def _sentence(line: Line) -> str:
     step = f" (step {line.step} of {len(line.ids)})" if len(line.ids) > 1 else ""
     told = current.get("generation_id") or current.get("model_id") or ""
     polls = current.get("polls")
-    looked = f"after {polls} look{'s' if polls > 1 else ''}" if polls else ""
-    return f"{line.elapsed_s:6.1f} s  {line.plan.title:<24} {kind}{current['state']}{step}  {told}  {looked}".rstrip()
+    polled = f"after {polls} look{'s' if polls > 1 else ''}" if polls else ""
+    return f"{line.elapsed_s:6.1f} s  {line.plan.title:<24} {kind}{current['state']}{step}  {told}  {polled}".rstrip()

@@ -15,7 +15,7 @@ from worker.cli.teaching import TeachingCommand
 if TYPE_CHECKING:
     from config.settings import Settings
 
-MOST_TASKS = 10_000
+MAX_TASKS = 10_000
 """Tasks that Flower keeps in memory."""
 
 COLUMNS = "name,uuid,state,kwargs,received"
@@ -29,11 +29,11 @@ def flower_argv(settings: Settings, *, port: int | None = None) -> list[str]:
         "-m",
         "celery",
         "--quiet",
-        "--app=worker.app",
+        "--app=worker.queue.app",
         "flower",
         f"--address={settings.flower_address}",
         f"--port={port or settings.flower_port}",
-        f"--max_tasks={MOST_TASKS}",
+        f"--max_tasks={MAX_TASKS}",
         f"--tasks_columns={COLUMNS}",
         "--natural_time=True",
     ]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.screen import clock, seconds_between, state
-from worker.domain.job import rfc3339, type_json
+from worker.domain.job import JsonObject, rfc3339
 
 COLUMNS = {"job": 36, "kind": 8, "state": 9, "seconds": 7, "looks": 5}
 NUMBERS = {"seconds", "looks"}
@@ -18,7 +18,7 @@ WIDE = 110
 """Columns of the screen from which on there is room for more than that."""
 
 
-def jobs_table(outcomes: Iterable[type_json], *, now: float, width: int) -> Table:
+def jobs_table(outcomes: Iterable[JsonObject], *, now: float, width: int) -> Table:
     """Return a table of jobs.
 
     Args:
@@ -37,7 +37,7 @@ def jobs_table(outcomes: Iterable[type_json], *, now: float, width: int) -> Tabl
     return table
 
 
-def _row(outcome: type_json, now: float) -> tuple[RenderableType, ...]:
+def _row(outcome: JsonObject, now: float) -> tuple[RenderableType, ...]:
     took = seconds_between(outcome["created_at"], outcome["finished_at"] or rfc3339(now))
     return (
         escape(outcome["id"]),
@@ -50,7 +50,7 @@ def _row(outcome: type_json, now: float) -> tuple[RenderableType, ...]:
     )
 
 
-def known(outcome: type_json) -> str:
+def known(outcome: JsonObject) -> str:
     """Return the one thing most worth knowing of a job."""
     if outcome["reason"]:
         return f"{outcome['reason']}: {outcome['error'] or ''}"

@@ -11,7 +11,7 @@ from enum import IntEnum
 from worker.cli.processes import Child
 from worker.domain.backoff import exponential
 
-FIRST_S, LONGEST_S = 0.5, 30.0
+FIRST_S, MAX_S = 0.5, 30.0
 """Between the death of a part and its next start."""
 
 STEADY_S = 60.0
@@ -91,7 +91,7 @@ class Machine:
 
     def _plan(self, part: Part, now: float) -> None:
         part.deaths = 1 if now - part.started > STEADY_S else part.deaths + 1
-        wait = exponential(part.deaths, base=FIRST_S, cap=LONGEST_S, chance=1)
+        wait = exponential(part.deaths, base=FIRST_S, cap=MAX_S, random_fraction=1)
         part.due = now + wait
         log = f"; its log is {part.child.log}" if part.child.log else ""
         self._say(f"{part.name} {_how(part.child.ended)}; it starts again in {wait:g} s{log}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from worker.domain.job import JobState, Kind, type_json
+from worker.domain.job import JobState, JsonObject, Kind
 from worker.store import keys
 from worker.store.codec import decode_outcome
 from worker.store.connection import Store
@@ -26,7 +26,7 @@ class Seen:
     job_id: str
     type: str
     timestamp: str
-    data: type_json | None
+    data: JsonObject | None
 
     @property
     def state(self) -> JobState:
@@ -57,9 +57,9 @@ def last_entry(store: Store) -> str:
     return str(newest[0][0]) if newest else START
 
 
-def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None) -> list[type_json]:
+def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None) -> list[JsonObject]:
     """Return the outcomes, so far or final, of the jobs to which something happened last, newest first."""
-    found: list[type_json] = []
+    found: list[JsonObject] = []
     for ids in _recent_ids(store):
         for outcome in outcomes(store, ids):
             if (state is None or outcome["state"] == state) and (kind is None or outcome["kind"] == kind):
@@ -69,7 +69,7 @@ def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kin
     return found
 
 
-def outcomes(store: Store, ids: Iterable[str]) -> list[type_json]:
+def outcomes(store: Store, ids: Iterable[str]) -> list[JsonObject]:
     """Return the outcomes of jobs in the given order, without those whose record is gone."""
     pipeline = store.client.pipeline(transaction=False)
     for job_id in ids:
@@ -77,7 +77,7 @@ def outcomes(store: Store, ids: Iterable[str]) -> list[type_json]:
     return [decode_outcome(record) for record in pipeline.execute() if record]
 
 
-def record(store: Store, job_id: str) -> type_json | None:
+def record(store: Store, job_id: str) -> JsonObject | None:
     """Return all that is known of a job, as `show` tells it; None if it is not known."""
     fields: Any = store.client.hgetall(keys.job(job_id))
     if not fields:
@@ -96,7 +96,7 @@ def record(store: Store, job_id: str) -> type_json | None:
     }
 
 
-def _waits_in(store: Store, job_id: str) -> type_json | None:
+def _waits_in(store: Store, job_id: str) -> JsonObject | None:
     """Name the lane in which a job waits, and the seconds until it is looked after."""
     lanes = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
     pipeline = store.client.pipeline(transaction=False)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from config.secrets import verifying_key
-from worker.domain.job import type_json
+from worker.domain.job import JsonObject
 from worker.webhooks.signing import SignatureError, verify
 
 LARGEST_BODY = 10_000_000
@@ -32,7 +32,7 @@ class Arrival:
     #: The HTTP status that it was answered with.
     status: int
     #: The body, parsed, if its signature fits.
-    event: type_json | None = None
+    event: JsonObject | None = None
     #: Why it was turned away.
     refused: str | None = None
     #: How often an event of this id has come by now.
@@ -81,7 +81,7 @@ class VerifyingReceiver:
         """Check one webhook and return the HTTP status to answer."""
         try:
             verify(self._keys, headers, body, now=time.time())
-            event: type_json = json.loads(body)
+            event: JsonObject = json.loads(body)
             job_id = str(event["data"]["id"])
         except (SignatureError, ValueError, KeyError, TypeError) as error:
             return self.refuse(headers, REFUSED, str(error))

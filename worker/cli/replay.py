@@ -18,7 +18,7 @@ from worker.cli.submit import opened_client
 from worker.cli.teaching import TeachingCommand
 from worker.client import Client
 from worker.domain.errors import SubmissionError
-from worker.domain.job import JobState, epoch, type_json
+from worker.domain.job import JobState, JsonObject, epoch
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.connection import Store
@@ -97,7 +97,7 @@ def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if
     sys.exit(1 if failures or (wanted.ids and refused) else 0)
 
 
-def _sorted_out(store: Store, wanted: Wanted) -> tuple[list[type_json], list[tuple[str, str]]]:
+def _sorted_out(store: Store, wanted: Wanted) -> tuple[list[JsonObject], list[tuple[str, str]]]:
     """Return the records that may be replayed, and the ids of the others with what is in the way."""
     ready, refused = [], []
     for job_id in dict.fromkeys(wanted.ids or _ended_as(store, wanted)):
@@ -117,7 +117,7 @@ def _ended_as(store: Store, wanted: Wanted) -> Iterator[str]:
             yield outcome["id"]
 
 
-def _in_the_way(store: Store, record: type_json, *, even_if_paid: bool) -> str | None:
+def _in_the_way(store: Store, record: JsonObject, *, even_if_paid: bool) -> str | None:
     """Say why a job must not be enqueued afresh, or None."""
     if not record:
         return "there is no such job; records are kept for a while only"
@@ -130,7 +130,7 @@ def _in_the_way(store: Store, record: type_json, *, even_if_paid: bool) -> str |
     return f"{paid}; --even-if-paid replays it all the same" if paid else None
 
 
-def _charge(store: Store, record: type_json) -> str | None:
+def _charge(store: Store, record: JsonObject) -> str | None:
     """Say what PhotoGPT may have charged for, or None."""
     if record.get("generation_id"):
         return f"PhotoGPT may have charged for its generation {record['generation_id']}"
@@ -142,7 +142,7 @@ def _charge(store: Store, record: type_json) -> str | None:
     return None
 
 
-def _enqueue(client: Client, record: type_json) -> bool:
+def _enqueue(client: Client, record: JsonObject) -> bool:
     """Enqueue one job afresh and tell its new id; False if it cannot be."""
     new_id = _new_id(client.store, record["id"])
     try:
@@ -164,7 +164,7 @@ def _new_id(store: Store, job_id: str) -> str:
     return str(chosen)
 
 
-def _options(record: type_json) -> type_json:
+def _options(record: JsonObject) -> JsonObject:
     events = list(filter(None, record.get("webhook_events", "").split(",")))
     options = {
         "metadata": json.loads(record["metadata"]) if "metadata" in record else None,

@@ -9,18 +9,18 @@ from typing import Any
 
 import click
 
-from worker.domain.job import Kind, type_json
+from worker.domain.job import JsonObject, Kind
 
 USUAL_MODEL = {Kind.IMAGE: "nanobanana", Kind.VIDEO: "veo-3.1-fast"}
 COUNT = {Kind.IMAGE: "numImages", Kind.VIDEO: "numVideos"}
 
 
-class JsonObject(click.ParamType[type_json]):
+class JsonParameter(click.ParamType[JsonObject]):
     """A JSON object, given as text, as `@file`, or as `-` for standard input."""
 
     name = "json|@file|-"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> type_json:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> JsonObject:
         """Return the object, or say what is wrong with it."""
         if isinstance(value, dict):
             return value
@@ -36,8 +36,8 @@ class JsonObject(click.ParamType[type_json]):
 
 
 def request_body(  # noqa: PLR0913 - the options of the command
-    kind: Kind, given: type_json | None, *, model: str | None, prompt: str | None, image: str | None, count: int | None
-) -> type_json:
+    kind: Kind, given: JsonObject | None, *, model: str | None, prompt: str | None, image: str | None, count: int | None
+) -> JsonObject:
     """Return the body for PhotoGPT: what was given as JSON, with the options put over it.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.domain.delivery import FULL, Bodies, Delivery, plan
-from worker.domain.job import Ending, Job, JobState, Kind, outcome
+from worker.domain.job import Job, JobResult, JobState, Kind, outcome
 from worker.domain.reason import Reason
 from worker.webhooks.sender import WebhookSender
 
@@ -53,12 +53,12 @@ def sample_delivery(url: str, event: str, *, at: float, bodies: Bodies = FULL) -
     return replace(made, id=f"msg_test_{number}")
 
 
-def _ending(state: JobState, *, training: bool) -> Ending | None:
+def _ending(state: JobState, *, training: bool) -> JobResult | None:
     if not state.terminal:
         return None
     reason, error = REASONS.get(state, (None, None))
     made = (IMAGE,) if state is JobState.SUCCEEDED and not training else ()
-    return Ending(state=state, reason=reason, error=error, images=made)
+    return JobResult(state=state, reason=reason, error=error, images=made)
 
 
 class ForgingSender(WebhookSender):

@@ -14,7 +14,7 @@ from worker.cli.opening import Stopped, opened_store, read_settings
 from worker.cli.reading import record
 from worker.cli.screen import clock, console, seconds_between, state
 from worker.cli.teaching import TeachingCommand
-from worker.domain.job import JobState, type_json
+from worker.domain.job import JobState, JsonObject
 
 LANES = {
     "triggers": "PhotoGPT is asked to start it",
@@ -54,7 +54,7 @@ def show(job_id: str, *, as_json: bool) -> None:
     _webhooks(found, out)
 
 
-def _facts(found: type_json) -> Table:
+def _facts(found: JsonObject) -> Table:
     outcome = found["outcome"]
     grid = Table(
         box=box.ROUNDED, show_header=False, title=f"{outcome['kind']} {escape(outcome['id'])}", title_justify="left"
@@ -68,7 +68,7 @@ def _facts(found: type_json) -> Table:
     return grid
 
 
-def _rows(found: type_json) -> list[tuple[str, object]]:
+def _rows(found: JsonObject) -> list[tuple[str, object]]:
     outcome = found["outcome"]
     terminal = JobState(outcome["state"]).terminal
     reason = f"{outcome['reason']}: {outcome['error']}" if outcome["reason"] else ""
@@ -97,19 +97,19 @@ def _rows(found: type_json) -> list[tuple[str, object]]:
     ]
 
 
-def _next(waits: type_json | None, position: int | None) -> str:
+def _next(waits: JsonObject | None, position: int | None) -> str:
     if position is not None:
         return f"waits for room at PhotoGPT, {position} before it; expires in {waits['due_in_s']:g} s" if waits else ""
     return f"in {waits['due_in_s']:g} s {LANES[waits['lane']]}" if waits else ""
 
 
-def _events(found: type_json, out: Console) -> None:
+def _events(found: JsonObject, out: Console) -> None:
     out.print("[bold]events[/]")
     for seen in found["events"]:
         out.print(f"  {clock(seen['timestamp'])}  {seen['type']}")
 
 
-def _webhooks(found: type_json, out: Console) -> None:
+def _webhooks(found: JsonObject, out: Console) -> None:
     if not found["deliveries"]:
         return
     out.print("[bold]webhooks[/]")

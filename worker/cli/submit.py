@@ -13,12 +13,12 @@ import click
 from config.settings import Settings
 from worker.cli.following import Progress, follow
 from worker.cli.opening import UNUSABLE, Stopped, explained, read_settings
-from worker.cli.request_body import JsonObject, request_body
+from worker.cli.request_body import JsonParameter, request_body
 from worker.cli.screen import console
 from worker.cli.teaching import TeachingCommand
 from worker.client import Client
 from worker.domain.errors import SubmissionError
-from worker.domain.job import JobState, Kind, type_json
+from worker.domain.job import JobState, JsonObject, Kind
 
 TIMED_OUT = 3
 INTERRUPTED = 130
@@ -30,10 +30,10 @@ INTERRUPTED = 130
 @click.option("--prompt", help="What to see.")
 @click.option("--image", help="imageID of what to upscale.")
 @click.option("--count", type=click.IntRange(1), help="numImages or numVideos.")
-@click.option("--request", "body", type=JsonObject(), help="The whole body; the options above are put over it.")
+@click.option("--request", "body", type=JsonParameter(), help="The whole body; the options above are put over it.")
 @click.option("--webhook-url", help="Where the outcome is sent, signed.")
 @click.option("--event", "events", multiple=True, help="Which events are sent (job.running, …); repeatable.")
-@click.option("--metadata", type=JsonObject(), help="Echoed in outcome and webhooks.")
+@click.option("--metadata", type=JsonParameter(), help="Echoed in outcome and webhooks.")
 @click.option("--deadline", type=float, help="Seconds from now, queue time included.")
 @click.option("--idempotency-key", help="Enqueued twice, it is triggered once.")
 @click.option("--tenant", help="Whose it is, for fair picking where jobs wait for room.")
@@ -91,20 +91,20 @@ def opened_client(settings: Settings) -> Iterator[Client]:
 def _arguments(  # noqa: PLR0913 - the options of the command
     kind: Kind,
     *,
-    body: type_json | None,
+    body: JsonObject | None,
     model: str | None,
     prompt: str | None,
     image: str | None,
     count: int | None,
     webhook_url: str | None,
     events: tuple[str, ...],
-    metadata: type_json | None,
+    metadata: JsonObject | None,
     deadline: float | None,
     idempotency_key: str | None,
     tenant: str | None,
-) -> type_json:
+) -> JsonObject:
     """Return the task's arguments; what is wrong with them is for the client to say."""
-    named: type_json = {
+    named: JsonObject = {
         "request": request_body(kind, body, model=model, prompt=prompt, image=image, count=count),
         "webhook_url": webhook_url,
         "webhook_events": list(events) or None,
@@ -116,7 +116,7 @@ def _arguments(  # noqa: PLR0913 - the options of the command
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _tell(outcome: type_json, *, as_json: bool) -> None:
+def _tell(outcome: JsonObject, *, as_json: bool) -> None:
     """Print what came out, and end with the exit code that says it."""
     succeeded = outcome["state"] == JobState.SUCCEEDED
     if as_json:

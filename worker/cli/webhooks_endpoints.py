@@ -13,7 +13,7 @@ from rich.text import Text
 from worker.cli.opening import opened_store, read_settings
 from worker.cli.screen import clock, console
 from worker.cli.teaching import TeachingCommand
-from worker.domain.job import type_json
+from worker.domain.job import JsonObject
 
 COLOURS = {"healthy": "green", "failing": "yellow", "broken": "red", "disabled": "bright_black"}
 
@@ -45,7 +45,7 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
         click.echo("no such endpoint", err=True)
 
 
-def _table(found: list[type_json]) -> Table:
+def _table(found: list[JsonObject]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("endpoint", "state", "under way", "failures", "since", "why", "URL"):
         numbers = title in {"under way", "failures"}

@@ -13,7 +13,7 @@ from worker.cli.opening import opened_store, read_settings
 from worker.cli.replay import Span
 from worker.cli.screen import clock, console, state
 from worker.cli.teaching import TeachingCommand
-from worker.domain.job import type_json
+from worker.domain.job import JsonObject
 from worker.store.history import STATES
 
 
@@ -49,7 +49,7 @@ def webhooks_list(  # noqa: PLR0913 - the options of the command
         click.echo("no such webhook", err=True)
 
 
-def _table(found: list[type_json]) -> Table:
+def _table(found: list[JsonObject]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("webhook", "event", "state", "tries", "last", "what happened", "to"):
         table.add_column(title, no_wrap=title in {"webhook", "state"}, justify="right" if title == "tries" else "left")

@@ -10,7 +10,7 @@ from worker.cli.opening import read_settings
 from worker.cli.replay import Span
 from worker.cli.submit import opened_client
 from worker.cli.teaching import TeachingCommand
-from worker.pipeline.recover import MOST, PER_S, recover
+from worker.steps.redeliver import MOST, PER_S, recover
 
 
 @click.command("recover", cls=TeachingCommand)

@@ -10,7 +10,7 @@ from worker.cli.opening import read_settings
 from worker.cli.submit import opened_client
 from worker.cli.teaching import TeachingCommand
 from worker.domain.errors import WebhookError
-from worker.pipeline.recover import resend
+from worker.steps.redeliver import resend
 
 
 @click.command("resend", cls=TeachingCommand)

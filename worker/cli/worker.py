@@ -56,7 +56,7 @@ def worker(queues: tuple[str, ...], concurrency: int | None, name: str | None) -
       PHOTOGPT_LOG_LEVEL, PHOTOGPT_LOG_FORMAT
     """
     settings = read_settings()
-    from worker.app import app  # noqa: PLC0415 - reads the settings at import, which had to be explained first
+    from worker.queue.app import app  # noqa: PLC0415 - reads the settings at import, which had to be explained first
 
     # Celery warns root of messages that hold code; JSON, which is all that is accepted here, cannot.
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.domain.job import Ending
+from worker.domain.job import JobResult
 from worker.domain.reason import Reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Again:
+class Reschedule:
     """Nothing to tell yet: come back after some seconds."""
 
     after: float
@@ -17,17 +17,17 @@ class Again:
     reason: Reason | None = None
     error: str | None = None
     #: The open intent is settled: PhotoGPT created nothing.
-    forget_intent: bool = False
+    clear_intent: bool = False
     #: Which intent: its time as it is stored. Another one is another worker's, and stays.
     intent: str | None = None
     #: PhotoGPT said yes to that intent and named nothing: nobody may ask again, which is written down at once.
-    said_yes: bool = False
+    accepted_without_id: bool = False
     #: Nothing else in this lane is worth trying before then, either.
     pause_lane: bool = False
     #: PhotoGPT has no room: back into the queue, to wait for some.
-    give_back: bool = False
+    requeue: bool = False
     #: PhotoGPT was asked how the generation is.
-    looked: bool = False
+    polled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Finish:
     """The job is over."""
 
-    ending: Ending
-    looked: bool = False
+    ending: JobResult
+    polled: bool = False
     #: How long the generation took, seconds, for the schedule of others.
-    took_s: float | None = None
+    duration_s: float | None = None
     #: It is certain whether PhotoGPT created something, should it have been asked.
     settled: bool = False
 
 
-Decision = Again | Submitted | Running | Ended
+Decision = Reschedule | Submitted | Running | Finish

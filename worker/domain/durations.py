@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from worker.domain.job import Job, Kind, epoch_told
+from worker.domain.job import Job, Kind, parse_time
 from worker.domain.requests import REFERENCE_IMAGES
 
 SLACK_S = 1.0  # by which a time that PhotoGPT tells may lie outside of what we saw ourselves
 
 
-def family(job: Job) -> str:
+def duration_group(job: Job) -> str:
     """Name the generations that take alike: of one kind, and of one model where it is PhotoGPT's own.
 
     Models of people's own are many, and each is seldom used: they share one name.
@@ -22,11 +22,11 @@ def family(job: Job) -> str:
 
 def between(begin: object, end: object) -> float | None:
     """Return the seconds between two times as PhotoGPT tells them, or None if they cannot be read."""
-    first, last = epoch_told(begin), epoch_told(end)
+    first, last = parse_time(begin), parse_time(end)
     return None if first is None or last is None else last - first
 
 
-def took(job: Job, *, at: float, said: float | None, chance: float) -> float | None:
+def took(job: Job, *, at: float, said: float | None, random_fraction: float) -> float | None:
     """Return how long a generation took whose end was just seen; None if that cannot be told.
 
     It ended after the last look at which it had not, and before this one. What PhotoGPT says itself is believed if it
@@ -36,12 +36,12 @@ def took(job: Job, *, at: float, said: float | None, chance: float) -> float | N
         job: as it was before this look.
         at: when this look began, epoch seconds.
         said: seconds, by PhotoGPT's own clock.
-        chance: a number in [0, 1) from the caller's generator.
+        random_fraction: a number in [0, 1) from the caller's generator.
     """
     if job.submitted_at is None:
         return None
-    earliest = max(0.0, (job.looked_at or job.submitted_at) - job.submitted_at)
+    earliest = max(0.0, (job.last_polled_at or job.submitted_at) - job.submitted_at)
     latest = max(earliest, at - job.submitted_at)
     if said is not None and earliest - SLACK_S <= said <= latest + SLACK_S:
         return said
-    return earliest + chance * (latest - earliest)
+    return earliest + random_fraction * (latest - earliest)

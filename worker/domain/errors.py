@@ -8,7 +8,7 @@ WorkerError
 │  ├─ Throttled             too much at once (429)
 │  ├─ Conflict              another operation is in the way (409)
 │  └─ Unavailable           no answer, half an answer, or one that cannot be read
-│     └─ Unnamed            it said yes to a trigger and named nothing
+│     └─ MissingGenerationId   it said yes to a trigger and named nothing
 ├─ DeliveryError            a receiver did not take a webhook; carries a class and whether to go on
 ├─ WebhookError             what somebody asks for a webhook or an endpoint cannot be done; says why
 └─ JobError                 how a job that did not succeed reaches its producer, as the Celery result
@@ -104,7 +104,7 @@ class Unavailable(ApiError):
     definite = False
 
 
-class Unnamed(Unavailable):
+class MissingGenerationId(Unavailable):
     """PhotoGPT said yes to a trigger and did not name what it created: very likely there, and paid for."""
 
 
@@ -131,7 +131,7 @@ class DeliveryError(WorkerError):
         retry_after: float | None = None,
         final: bool = False,
         disable: str = "",
-        theirs: bool = True,
+        endpoint_at_fault: bool = True,
     ) -> None:
         """Keep what the attempt showed."""
         super().__init__(message)
@@ -140,7 +140,7 @@ class DeliveryError(WorkerError):
         self.retry_after = retry_after
         self.final = final
         self.disable = disable
-        self.theirs = theirs
+        self.endpoint_at_fault = endpoint_at_fault
         self.duration_s: float | None = None
         self.answer: dict[str, str] = {}
 

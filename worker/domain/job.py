@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.domain.reason import Reason
 
-type_json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Kind(StrEnum):
@@ -67,7 +67,7 @@ def epoch(text: str) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def epoch_told(value: object) -> float | None:
+def parse_time(value: object) -> float | None:
     """Return a time as PhotoGPT tells it, epoch seconds, or None if it cannot be read."""
     try:
         return epoch(str(value))
@@ -75,7 +75,7 @@ def epoch_told(value: object) -> float | None:
         return None
 
 
-def shortened(text: str, length: int) -> str:
+def truncate(text: str, length: int) -> str:
     """Return a text of at most so many characters; what is cut off leaves an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
@@ -89,9 +89,9 @@ class Job:
     kind: Kind
     state: JobState = JobState.QUEUED
     #: The body that PhotoGPT gets, as validated.
-    request: type_json
+    request: JsonObject
     #: Handed in by the producer and echoed everywhere.
-    metadata: type_json | None = None
+    metadata: JsonObject | None = None
     webhook_url: str | None = None
     #: Event types the producer wants to hear of; empty means every terminal one.
     webhook_events: tuple[str, ...] = ()
@@ -100,21 +100,21 @@ class Job:
     idempotency_key: str | None = None
     #: How its result gets to Celery: what else stands in it (`group_id`, `parent_id`) where the script that ends the
     #: job writes it; None where a message has to, since a canvas hangs on it.
-    result: type_json | None = None
+    result: JsonObject | None = None
     #: The job whose generation this one shares, since both were enqueued with one idempotency key.
-    follows: str | None = None
+    duplicate_of: str | None = None
 
     created_at: float
     deadline_at: float
     submitted_at: float | None = None
     #: When a look last showed that it had not ended.
-    looked_at: float | None = None
+    last_polled_at: float | None = None
     #: How long its generation took, where PhotoGPT's list of jobs told.
-    took_s: float | None = None
+    duration_s: float | None = None
     #: Set before PhotoGPT is asked, gone once the answer is known: an open intent may have been paid for.
     intent_at: float | None = None
     #: PhotoGPT said yes to the open intent and named nothing: asking again would pay twice.
-    said_yes: bool = False
+    accepted_without_id: bool = False
     #: How often PhotoGPT was asked to start it.
     attempts: int = 0
     #: How often it was looked at.
@@ -122,7 +122,7 @@ class Job:
 
     generation_id: str | None = None
     #: Training: status and time stamp of the model before it was asked to train.
-    model_before: str | None = None
+    model_fingerprint_before: str | None = None
     #: What stands in the way at the moment.
     reason: Reason | None = None
     error: str | None = None
@@ -135,22 +135,22 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
+class JobResult:
     """How a job ends: what a step decided, before it is stored."""
 
     state: JobState
     reason: Reason | None = None
     #: One sentence for the reader: what happened, to which job, what follows.
     error: str | None = None
-    images: tuple[type_json, ...] = ()
-    videos: tuple[type_json, ...] = ()
+    images: tuple[JsonObject, ...] = ()
+    videos: tuple[JsonObject, ...] = ()
     #: The model that PhotoGPT says the generation belongs to.
     model_id: str | None = None
     #: The generation, where the job itself did not trigger it.
     generation_id: str | None = None
 
 
-def outcome(job: Job, ending: Ending | None = None, *, at: float | None = None) -> type_json:
+def outcome(job: Job, ending: JobResult | None = None, *, at: float | None = None) -> JsonObject:
     """Return the one shape that results, records and webhooks share.
 
     Before the end it tells how far the job is; `ending` and `at` (epoch seconds) make it final.

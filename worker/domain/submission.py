@@ -24,13 +24,13 @@ from pydantic import field_validator as check
 
 from config.settings import Network, Settings
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState, Kind, type_json
+from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 
-LONGEST_DEADLINE_S = 7 * 86_400  # the longest window that GET /jobs can be asked for
-LONGEST_URL = 2048
-LONGEST_KEY = 255
-LONGEST_TENANT = 100
+MAX_DEADLINE_S = 7 * 86_400  # the longest window that GET /jobs can be asked for
+MAX_URL = 2048
+MAX_KEY = 255
+MAX_TENANT = 100
 LARGEST_REQUEST = 256_000  # bytes of JSON; references go by URL
 
 EVENT_TYPES = frozenset(f"{noun}.{state.value}" for noun in ("job", "model") for state in JobState)
@@ -45,9 +45,9 @@ class Submission(BaseModel):
     webhook_url: StrictStr | None = None
     webhook_events: list[StrictStr] | None = None
     metadata: dict[StrictStr, Any] | None = None
-    deadline_s: Annotated[StrictInt | StrictFloat, Field(gt=0, le=LONGEST_DEADLINE_S)] | None = None
-    idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
-    tenant: Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_TENANT)] | None = None
+    deadline_s: Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_DEADLINE_S)] | None = None
+    idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KEY)] | None = None
+    tenant: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TENANT)] | None = None
 
     @check("webhook_url")
     @classmethod
@@ -136,11 +136,11 @@ def check_webhook_url(url: str) -> None:
         raise ValueError("names no host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password; receivers verify the signature instead")
-    if len(url) > LONGEST_URL:
-        raise ValueError(f"is longer than {LONGEST_URL} characters")
+    if len(url) > MAX_URL:
+        raise ValueError(f"is longer than {MAX_URL} characters")
 
 
-def parse_submission(kind: Kind, args: list[Any], kwargs: type_json, limits: Limits) -> Submission:
+def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Limits) -> Submission:
     """Return what the producer means, filled up from the outcome of the task before.
 
     Args:
@@ -167,7 +167,7 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: type_json, limits: Lim
 
 
 def new_job(  # noqa: PLR0913 - one sentence
-    job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float, result: type_json | None = None
+    job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float, result: JsonObject | None = None
 ) -> Job:
     """Return the job that a submission becomes.
 
@@ -195,7 +195,7 @@ def new_job(  # noqa: PLR0913 - one sentence
     )
 
 
-def _piped(kind: Kind, before: Any, kwargs: type_json) -> type_json:
+def _piped(kind: Kind, before: Any, kwargs: JsonObject) -> JsonObject:
     """Fill what the request leaves out: `modelID` from a training, `imageID` from the first image."""
     request = kwargs.get("request", {} if _outcomes(before) else None)
     if not isinstance(request, dict):
@@ -209,14 +209,14 @@ def _piped(kind: Kind, before: Any, kwargs: type_json) -> type_json:
     return {**kwargs, "request": filled}
 
 
-def _first_image(outcome: type_json) -> str | None:
+def _first_image(outcome: JsonObject) -> str | None:
     images = outcome["images"]
     first = images[0] if isinstance(images, list) and images else None
     name = first.get("id") if isinstance(first, dict) else None
     return name if isinstance(name, str) else None
 
 
-def _outcomes(before: Any) -> list[type_json]:
+def _outcomes(before: Any) -> list[JsonObject]:
     """Outcomes among what the task before returned; a chord's body gets a list."""
     candidates = before if isinstance(before, list) else [before]
     return [item for item in candidates if isinstance(item, dict) and {"kind", "state", "images"} <= item.keys()]
@@ -256,14 +256,14 @@ def _check_target(submission: Submission, limits: Limits) -> None:
         raise SubmissionError(field="webhook_url", problem=str(error)) from None
 
 
-def _json_size(field: str, value: type_json) -> int:
+def _json_size(field: str, value: JsonObject) -> int:
     try:
         return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, RecursionError):  # NaN, infinity, half a surrogate pair, or nested without end
         raise SubmissionError(field=field, problem="holds something that JSON in UTF-8 cannot carry") from None
 
 
-def _check_references(request: type_json) -> None:
+def _check_references(request: JsonObject) -> None:
     model, references = request.get("modelID"), request.get("referenceImageURLs")
     limit = REFERENCE_IMAGES.get(model) if isinstance(model, str) else None
     given = len(references) if isinstance(references, list) else 0

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from worker.bounded_http import cause_of, retry_after_of
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
+from worker.http.deadline import cause_of, retry_after_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_QUOTE = 300
+MAX_QUOTE = 300
 
 REFUSALS = {
     400: Reason.INVALID_REQUEST,
@@ -123,4 +123,4 @@ def _message(envelope: dict[str, Any] | None) -> str | None:
 def _quote(text: str | bytes) -> str:
     readable = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     readable = " ".join(readable.split())
-    return readable[:LONGEST_QUOTE] + ("…" if len(readable) > LONGEST_QUOTE else "") or "nothing"
+    return readable[:MAX_QUOTE] + ("…" if len(readable) > MAX_QUOTE else "") or "nothing"

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode
 import requests
 
 from worker import __version__
-from worker.bounded_http import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_at_most
 from worker.domain.durations import between
-from worker.domain.errors import Refused, Unavailable, Unnamed
-from worker.domain.job import Kind, rfc3339, type_json
+from worker.domain.errors import MissingGenerationId, Refused, Unavailable
+from worker.domain.job import JsonObject, Kind, rfc3339
 from worker.domain.reason import Reason
+from worker.http.deadline import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_bounded
 from worker.photogpt.answers import not_reached, read_answer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TRIGGERS = {
     Kind.UPSCALE: "/images/upscaling",
     Kind.VIDEO: "/videos/generation",
 }
-MOST_PAGES = 2000  # of one listing; a list that never ends is not believed
+MAX_PAGES = 2000  # of one listing; a list that never ends is not believed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +39,12 @@ class GenerationSeen:
     """What GET /jobs/{id} showed. `status` is lower case: the vendor's own sample lower-cases it (docs/jobs)."""
 
     status: str
-    images: tuple[type_json, ...] = ()
-    videos: tuple[type_json, ...] = ()
+    images: tuple[JsonObject, ...] = ()
+    videos: tuple[JsonObject, ...] = ()
     error: str | None = None
     model_id: str | None = None
     #: Seconds from its creation to that of its first output, by PhotoGPT's clock.
-    took_s: float | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,7 @@ class PhotoGPT:
             "Accept-Encoding": "gzip, deflate",
         }
 
-    def trigger(self, kind: Kind, request: type_json) -> str | None:
+    def trigger(self, kind: Kind, request: JsonObject) -> str | None:
         """Ask for a generation and return its id; a training has none. May cost credits.
 
         Raises:
@@ -90,7 +90,7 @@ class PhotoGPT:
         result = self._call("POST", TRIGGERS[kind], body=request)
         generation_id = result.get("jobId") if isinstance(result, dict) else None
         if not generation_id or type(generation_id) not in {str, int}:  # a name that nothing could be looked up by
-            raise Unnamed("PhotoGPT says OK, but names no jobId", status=200)
+            raise MissingGenerationId("PhotoGPT says OK, but names no jobId", status=200)
         return str(generation_id)
 
     def generation(self, generation_id: str) -> GenerationSeen:
@@ -108,7 +108,7 @@ class PhotoGPT:
             videos=videos,
             error=_text(result.get("error") or result.get("errorMessage")),
             model_id=_text(result.get("modelId")),
-            took_s=between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
+            duration_s=between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
         )
 
     def model(self, model_id: str) -> ModelSeen:
@@ -122,12 +122,12 @@ class PhotoGPT:
             error=_text(result.get("error") or result.get("errorMessage")),
         )
 
-    def generations_between(self, start: float, end: float) -> Iterator[type_json]:
+    def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
         """List what was created between two times (epoch seconds)."""
         for page in self.pages_between(start, end):
             yield from page
 
-    def pages_between(self, start: float, end: float, *, most: int = MOST_PAGES) -> Iterator[list[type_json]]:
+    def pages_between(self, start: float, end: float, *, most: int = MAX_PAGES) -> Iterator[list[JsonObject]]:
         """List what was created between two times (epoch seconds), page by page, `most` of them at most.
 
         Order and page size are not documented, nor how the last page is marked: a missing, empty or repeated token
@@ -169,7 +169,7 @@ class PhotoGPT:
         self._session.close()
 
     def _call(
-        self, method: str, path: str, *, body: type_json | None = None, query: dict[str, str] | None = None
+        self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> Any:
         try:
             with call_within(self._deadline_s) as call:
@@ -178,7 +178,7 @@ class PhotoGPT:
                 response = self._adapter.send(
                     request, stream=True, timeout=self._timeout, verify=self._session.verify or True
                 )
-                content = read_at_most(response, self._most_bytes)
+                content = read_bounded(response, self._most_bytes)
         except AnswerTooLarge as error:
             raise Unavailable(f"PhotoGPT's answer cannot be read: {error}") from error
         except requests.RequestException as error:
@@ -188,7 +188,7 @@ class PhotoGPT:
         return read_answer(response.status_code, response.headers, content)
 
     def _prepare(
-        self, method: str, path: str, body: type_json | None, query: dict[str, str] | None
+        self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
     ) -> requests.PreparedRequest:
         """Return a request as the session would prepare it. `path` is encoded."""
         request = copy(self._blank)
@@ -214,7 +214,7 @@ def _segment(name: object) -> str:
     return quote(text, safe="", errors="replace")
 
 
-def _records(value: Any) -> tuple[type_json, ...]:
+def _records(value: Any) -> tuple[JsonObject, ...]:
     """Image and video records, passed through whole; what is none, under `value`: it was paid for."""
     found = value if isinstance(value, list) else [value]
     return tuple(item if isinstance(item, dict) else {"value": item} for item in found if item)

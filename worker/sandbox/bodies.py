@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.sandbox.answers import Refusal
-from worker.sandbox.catalogue import MOST_OUTPUTS, REFERENCE_IMAGES, VEO_CHOICES, VIDEO_FAMILIES
+from worker.sandbox.catalogue import MAX_OUTPUTS, REFERENCE_IMAGES, VEO_CHOICES, VIDEO_FAMILIES
 from worker.sandbox.world import JsonObject
 
 _TRAINED_MODEL_FIELDS: dict[str, tuple[type, ...]] = {
@@ -67,8 +67,8 @@ def count(body: JsonObject, name: str) -> int:
     """A number of outputs, 1 where the body has none."""
     _typed(body, name, int)
     value = body.get(name, 1)
-    if not 1 <= value <= MOST_OUTPUTS:
-        raise _refusal(name, f"must be between 1 and {MOST_OUTPUTS}")
+    if not 1 <= value <= MAX_OUTPUTS:
+        raise _refusal(name, f"must be between 1 and {MAX_OUTPUTS}")
     return int(value)
 
 

@@ -30,7 +30,7 @@ VEO_CHOICES: dict[str, tuple[object, ...]] = {
     "resolution": ("720p", "1080p"),
 }
 
-MOST_OUTPUTS = 10
+MAX_OUTPUTS = 10
 """The largest numImages and numVideos taken here; PhotoGPT's own limit is not documented."""
 
 UPLOAD_TYPES = ("modelInput", "auxiliaryType")

@@ -31,7 +31,7 @@ from worker.sandbox.durations import parse_law
 from worker.sandbox.faults import parse_rules
 from worker.sandbox.sandbox import Sandbox, new_id
 from worker.sandbox.triggers import make_generations
-from worker.sandbox.wishes import Wish, parse_wish
+from worker.sandbox.wishes import Wish, parse_directive
 from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at
 
 PREFIX = "/_sandbox/"
@@ -88,7 +88,7 @@ def _generations(sandbox: Sandbox, query: dict[str, str], _body: Any) -> list[Js
 
 
 def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObject:
-    told_at = sandbox.counters.end_first_told.get(generation.id)
+    told_at = sandbox.counters.first_ended.get(generation.id)
     ended = ended_at(generation)
     return {
         "jobId": generation.id,
@@ -118,7 +118,7 @@ def _make_generations(sandbox: Sandbox, _query: dict[str, str], body: Any) -> li
 
 
 def _ends(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
-    now, told, listed = time.time(), sandbox.counters.end_first_told, sandbox.counters.end_first_listed
+    now, told, listed = time.time(), sandbox.counters.first_ended, sandbox.counters.end_first_listed
     ends = ((each.id, ended_at(each)) for each in sandbox.archive.ordered)
     return [
         {
@@ -152,7 +152,7 @@ def _set_model(sandbox: Sandbox, _query: dict[str, str], body: Any) -> JsonObjec
     old = sandbox.archive.models.get(model_id)
     model = old or Model(id=model_id, status="new", created_at=now, updated_at=now)
     wish = {name: body[name] for name in Wish.model_fields if name in body}
-    parse_wish(wish)
+    parse_directive(wish)
     unknown = set(body) - set(Wish.model_fields) - {"id", "status", "images"}
     if unknown:
         raise ValueError(f"a model has no {', '.join(sorted(unknown))}")

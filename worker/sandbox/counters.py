@@ -16,7 +16,7 @@ class Counters:
     created: Counter[str] = field(default_factory=Counter)
     looks: Counter[str] = field(default_factory=Counter)
     """GET /jobs/{id} by job id, and GET /models/{id} by model id."""
-    end_first_told: dict[str, float] = field(default_factory=dict)
+    first_ended: dict[str, float] = field(default_factory=dict)
     """By job id, when its end was first told by GET /jobs/{id} (or GET /models/{id} for a training)."""
     end_first_listed: dict[str, float] = field(default_factory=dict)
     """By job id, when a page of GET /jobs first had it as ended."""
@@ -28,7 +28,7 @@ class Counters:
 
     def told(self, job_id: str, at: float) -> None:
         """Notes that the end of a job was told."""
-        self.end_first_told.setdefault(job_id, at)
+        self.first_ended.setdefault(job_id, at)
 
     def listed(self, job_id: str, at: float) -> None:
         """Notes that a page had a job as ended."""

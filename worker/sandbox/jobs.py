@@ -14,7 +14,7 @@ from worker.sandbox.sandbox import Request, Sandbox
 from worker.sandbox.world import Generation, JsonObject, ended_at
 
 DAY_S = 24 * 3600.0
-LONGEST_WINDOW_S = 7 * DAY_S
+MAX_WINDOW_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _cursor(sandbox: Sandbox, request: Request, as_of: float) -> Cursor:
     first = last - DAY_S if start is None else start
     if first > last:
         raise Refusal(400, "start is later than end.")
-    if last - first > LONGEST_WINDOW_S:
+    if last - first > MAX_WINDOW_S:
         raise Refusal(400, "The window is longer than 7 days.", f"{(last - first) / DAY_S:.2f} days")
     return Cursor(*sandbox.archive.window(first, min(last, as_of)))
 

@@ -10,7 +10,7 @@ from worker.sandbox.bodies import check_public_image, check_trained_image, check
 from worker.sandbox.catalogue import CREDITS, REFERENCE_IMAGES, TRAINING_IMAGES, VIDEO_FAMILIES
 from worker.sandbox.durations import Law
 from worker.sandbox.sandbox import Request, Sandbox, new_id
-from worker.sandbox.wishes import NO_WISH, Wish, parse_wish
+from worker.sandbox.wishes import NO_DIRECTIVE, Wish, parse_directive
 from worker.sandbox.world import Generation, JsonObject, Kind
 
 JOB_KINDS: tuple[Kind, ...] = ("image", "upscale", "video")
@@ -114,7 +114,7 @@ def _generation(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject
 
 def _wish(value: object, request: Request) -> Wish:
     try:
-        return parse_wish(value).over(request.action.wish or NO_WISH)
+        return parse_directive(value).over(request.action.wish or NO_DIRECTIVE)
     except ValueError as error:
         raise Refusal(400, f"Invalid request: sandbox.{error}") from None
 

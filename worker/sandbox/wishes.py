@@ -57,13 +57,13 @@ class Wish(BaseModel):
         return _TRAINING_STATUSES if kind == "training" else _JOB_STATUSES
 
 
-NO_WISH = Wish()
+NO_DIRECTIVE = Wish()
 
 
-def parse_wish(value: Any) -> Wish:
+def parse_directive(value: Any) -> Wish:
     """Reads a wish; what is none is a ValueError that names the field."""
     if value is None:
-        return NO_WISH
+        return NO_DIRECTIVE
     try:
         return Wish.model_validate(value)
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.domain.job import Job, JobState, Kind, epoch, rfc3339, type_json
+from worker.domain.job import Job, JobState, JsonObject, Kind, epoch, rfc3339
 from worker.domain.reason import Reason
 
 SCHEMA = 1
@@ -25,14 +25,14 @@ FIELDS = (
     "created_at",
     "deadline_at",
     "submitted_at",
-    "looked_at",
-    "took_s",
+    "last_polled_at",
+    "duration_s",
     "intent_at",
-    "yes_to",
+    "accepted_intent",
     "attempts",
     "polls",
     "generation_id",
-    "model_before",
+    "model_fingerprint_before",
     "reason",
     "error",
 )
@@ -85,18 +85,18 @@ def decode(values: list[str | None]) -> Job:
         tenant=record.get("tenant"),
         idempotency_key=record.get("idempotency_key"),
         result=json.loads(record["result"]) if "result" in record else None,
-        follows=record.get("follows"),
+        duplicate_of=record.get("follows"),
         created_at=epoch(record["created_at"]),
         deadline_at=epoch(record["deadline_at"]),
         submitted_at=epoch(record["submitted_at"]) if "submitted_at" in record else None,
-        looked_at=float(record["looked_at"]) if "looked_at" in record else None,
-        took_s=float(record["took_s"]) if "took_s" in record else None,
+        last_polled_at=float(record["last_polled_at"]) if "last_polled_at" in record else None,
+        duration_s=float(record["duration_s"]) if "duration_s" in record else None,
         intent_at=float(record["intent_at"]) if "intent_at" in record else None,
-        said_yes="intent_at" in record and record.get("yes_to") == record["intent_at"],
+        accepted_without_id="intent_at" in record and record.get("accepted_intent") == record["intent_at"],
         attempts=int(record.get("attempts", 0)),
         polls=int(record.get("polls", 0)),
         generation_id=record.get("generation_id"),
-        model_before=record.get("model_before"),
+        model_fingerprint_before=record.get("model_fingerprint_before"),
         reason=Reason(record["reason"]) if "reason" in record else None,
         error=record.get("error"),
     )
@@ -118,7 +118,7 @@ def salvage(values: list[str | None], *, at: float) -> Job:
     )
 
 
-def encode_outcome(outcome: type_json) -> dict[str, str]:
+def encode_outcome(outcome: JsonObject) -> dict[str, str]:
     """Return the hash fields that a job's end adds."""
     fields = {name: outcome[name] for name in OUTCOME_TEXTS if outcome[name] is not None}
     fields["state"] = outcome["state"]
@@ -130,7 +130,7 @@ def encode_outcome(outcome: type_json) -> dict[str, str]:
     return fields
 
 
-def decode_outcome(record: dict[str, str]) -> type_json:
+def decode_outcome(record: dict[str, str]) -> JsonObject:
     """Return the outcome that a record holds: so far, or for good."""
     return {
         "id": record["id"],

@@ -24,17 +24,17 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from worker.domain.delivery import Bodies
-from worker.domain.schedule import Limits
+from worker.domain.poll_schedule import Limits
 from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.deliveries import Deliveries
 from worker.store.durations import Schedules
-from worker.store.endpoints import Endpoints, Gates
+from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
+from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
 from worker.store.scripts import Scripts
-from worker.store.sweeps import Sweeps
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -56,16 +56,16 @@ def connect(settings: Settings) -> redis.Redis:
         "client_name": "photogpt-worker",
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
     }
-    if settings.ledger_url.startswith("sentinel://"):
+    if settings.redis_address.startswith("sentinel://"):
         return _primary(settings, limits)
-    if settings.ledger_url.startswith("rediss://") and settings.redis_ca_file:
+    if settings.redis_address.startswith("rediss://") and settings.redis_ca_file:
         limits["ssl_ca_certs"] = str(settings.redis_ca_file)
-    return redis.Redis.from_url(settings.ledger_url, **limits)
+    return redis.Redis.from_url(settings.redis_address, **limits)
 
 
 def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
     """Return a client of whichever server the Sentinels call the primary, asked at every new connection."""
-    parts = [urlsplit(part) for part in settings.ledger_url.split(";")]
+    parts = [urlsplit(part) for part in settings.redis_address.split(";")]
     options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
     made: Any = Sentinel  # redis-py ships it untyped
     sentinels = made([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
@@ -80,7 +80,7 @@ def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
     return found
 
 
-def refuses(error: RedisError) -> bool:
+def is_unavailable(error: RedisError) -> bool:
     """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
 
     A script that is missing right after it was loaded tells of a server that was started again in between.
@@ -125,7 +125,7 @@ class Store:
     endpoints: Endpoints
     lanes: Lanes
     schedules: Schedules
-    sweeps: Sweeps
+    list_polls: ListPolls
 
     def close(self) -> None:
         """Close every connection."""
@@ -151,7 +151,7 @@ def bodies_of(settings: Settings) -> Bodies:
     )
 
 
-def look_limits(settings: Settings) -> dict[bool, Limits]:
+def poll_limits(settings: Settings) -> dict[bool, Limits]:
     """Return how often trainings (True) and everything else (False) are looked at."""
     jobs = settings.job_poll_interval_s, settings.job_poll_floor_s, settings.job_poll_ceiling_s
     models = settings.model_poll_interval_s, settings.model_poll_floor_s, settings.model_poll_ceiling_s
@@ -159,7 +159,7 @@ def look_limits(settings: Settings) -> dict[bool, Limits]:
     if settings.schedule == "fixed":
         return {training: Limits(interval, interval, interval) for training, (interval, _, _) in kinds}
     return {
-        training: Limits(interval, min(floor, interval), max(ceiling, interval), settings.look_effort)
+        training: Limits(interval, min(floor, interval), max(ceiling, interval), settings.poll_budget)
         for training, (interval, floor, ceiling) in kinds
     }
 
@@ -167,7 +167,7 @@ def look_limits(settings: Settings) -> dict[bool, Limits]:
 def open_store(settings: Settings) -> Store:
     """Return the ledger. Connections open when they are needed."""
     client = connect(settings)
-    scripts = Scripts(client, longest_countdown_s=settings.longest_countdown_s)
+    scripts = Scripts(client, max_countdown_s=settings.max_countdown_s)
     clock = ServerClock(client)
     retention = Retention(
         record_s=settings.retention_s,
@@ -175,7 +175,7 @@ def open_store(settings: Settings) -> Store:
         events_max_length=settings.events_max_length,
     )
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
-    gates = Gates(
+    endpoint_limits = EndpointLimits(
         in_flight=settings.webhook_max_in_flight,
         per_s=settings.webhook_max_per_s,
         deadline_s=settings.webhook_deadline_s,
@@ -188,9 +188,9 @@ def open_store(settings: Settings) -> Store:
         client=client,
         clock=clock,
         jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock, bodies=bodies_of(settings)),
-        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s, gates=gates),
-        endpoints=Endpoints(client, scripts, gates=gates, delivery_life_s=delivery_life_s),
+        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s, endpoint_limits=endpoint_limits),
+        endpoints=Endpoints(client, scripts, endpoint_limits=endpoint_limits, delivery_life_s=delivery_life_s),
         lanes=Lanes(client, scripts, caps=caps),
-        schedules=Schedules(client, clock, limits=look_limits(settings), learned=settings.schedule == "learned"),
-        sweeps=Sweeps(client, scripts, requests_per_s=settings.max_requests_per_s),
+        schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
+        list_polls=ListPolls(client, scripts, requests_per_s=settings.max_requests_per_s),
     )

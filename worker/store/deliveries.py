@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Literal
 
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
-from worker.domain.job import type_json
+from worker.domain.job import JsonObject
 from worker.store import keys
 from worker.store.codec import dumps
 from worker.store.history import History
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Wake, wake
+from worker.store.lanes import GAPS, Tick, parse_tick
 
 if TYPE_CHECKING:
     import redis
 
-    from worker.store.endpoints import Gates
+    from worker.store.endpoints import EndpointLimits
     from worker.store.scripts import Scripts
 
 LIFE_S = 2 * 86_400
 """Longer than the webhook schedule, however short records are kept."""
 
-MOST_ATTEMPTS = 30
+MAX_ATTEMPTS = 30
 """Of one webhook that are kept; somebody may send it by hand for ever."""
 
 FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
@@ -47,26 +47,26 @@ def decode(values: list[str | None]) -> Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class AttemptReport:
     """What an attempt says of the endpoint."""
 
     #: `none` says nothing: nothing was sent, or the fault is not the endpoint's.
-    went: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
-    took_s: float = 0
+    result: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
+    duration_s: float = 0
     #: A class of fault.
     fault: str = ""
     #: Why the endpoint is to be disabled: `gone` or `asked`; or nothing.
     disable: str = ""
     trigger: Literal["scheduled", "manual"] = "scheduled"
     #: A number in [0, 1) from the caller's generator.
-    chance: float = 0.5
+    random_fraction: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class AttemptRecorded:
     """What followed from an attempt."""
 
-    wakes: list[Wake]
+    ticks: list[Tick]
     #: Why the endpoint was disabled by it: `gone`, `asked`, `failing`; or None.
     disabled: str | None
     #: Seconds for which nothing is sent to the endpoint from now on, since this was one failure too many; or None.
@@ -74,54 +74,56 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
-class Resent:
+class ResendAnswer:
     """What became of the wish to send a webhook once more."""
 
     #: `parked`, or what is in the way: `unknown`, `in_flight`, `disabled`.
     answer: str
-    wakes: list[Wake]
+    ticks: list[Tick]
 
 
-SAYS_NOTHING = Report()
+SAYS_NOTHING = AttemptReport()
 
 
 class Deliveries(History):
     """The ledger of webhooks. Every verb is one script, and safe to repeat."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, retention_s: int, gates: Gates) -> None:
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, *, retention_s: int, endpoint_limits: EndpointLimits
+    ) -> None:
         """Use one client and its scripts."""
         super().__init__(client)
         self._scripts = scripts
         self._life_s = max(LIFE_S, retention_s)
-        self._gates = gates
+        self._gates = endpoint_limits
 
-    def attempted(
+    def record_attempt(
         self,
         delivery: Delivery,
-        attempt: type_json,
+        attempt: JsonObject,
         *,
         state: str,
-        again_after: float = 0,
-        report: Report = SAYS_NOTHING,
-    ) -> Attempted:
+        retry_in_s: float = 0,
+        report: AttemptReport = SAYS_NOTHING,
+    ) -> AttemptRecorded:
         """Record one attempt.
 
         Args:
             delivery: what was tried.
             attempt: what happened, as JSON.
             state: `delivered`, `dead`, or `pending` to try again.
-            again_after: seconds until then.
+            retry_in_s: seconds until then.
             report: what it says of the endpoint.
         """
-        lane, endpoint, gates = Lane.REDELIVERIES, endpoint_of(delivery.url), self._gates
-        answer = self._scripts.attempted(
+        lane, endpoint, endpoint_limits = Lane.REDELIVERIES, endpoint_of(delivery.url), self._gates
+        answer = self._scripts.record_attempt(
             keys=[
                 keys.delivery(delivery.id),
                 keys.lane(Lane.DELIVERIES),
                 keys.lane(lane),
                 keys.loop(lane),
                 keys.endpoint(endpoint.id),
-                keys.flights(endpoint.id),
+                keys.in_flight(endpoint.id),
                 keys.DELIVERED,
                 keys.DEAD,
                 keys.EVENTS,
@@ -129,31 +131,33 @@ class Deliveries(History):
             args=[
                 delivery.id,
                 state,
-                f"{again_after:.3f}",
+                f"{retry_in_s:.3f}",
                 GAPS[lane],
                 dumps(attempt),
                 self._life_s,
                 report.trigger,
-                report.went,
-                f"{report.took_s:.3f}",
-                f"{report.chance:.6f}",
-                gates.in_flight,
+                report.result,
+                f"{report.duration_s:.3f}",
+                f"{report.random_fraction:.6f}",
+                endpoint_limits.in_flight,
                 report.fault,
                 report.disable,
-                gates.disable_after_s,
-                gates.life_s,
+                endpoint_limits.disable_after_s,
+                endpoint_limits.life_s,
                 keys.DELIVERY,
-                gates.history_max,
-                MOST_ATTEMPTS,
+                endpoint_limits.history_max,
+                MAX_ATTEMPTS,
                 endpoint.id,
                 attempt.get("at", ""),
-                gates.events_max_length,
+                endpoint_limits.events_max_length,
                 keys.ENDPOINT,
             ],
         )
-        return Attempted(wake(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)
+        return AttemptRecorded(parse_tick(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)
 
-    def resend(self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True) -> Resent:
+    def resend(
+        self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True
+    ) -> ResendAnswer:
         """Send a webhook once more, whatever became of it.
 
         Args:
@@ -164,7 +168,7 @@ class Deliveries(History):
         """
         url = url or self.url_of(delivery_id)
         if url is None:
-            return Resent("unknown", [])
+            return ResendAnswer("unknown", [])
         lane, endpoint = Lane.REDELIVERIES, endpoint_of(url)
         answer = self._scripts.resend(
             keys=[
@@ -173,8 +177,8 @@ class Deliveries(History):
                 keys.lane(lane),
                 keys.loop(lane),
                 keys.endpoint(endpoint.id),
-                keys.flights(endpoint.id),
+                keys.in_flight(endpoint.id),
             ],
             args=[delivery_id, f"{after:.3f}", GAPS[lane], "now" if at_once else "turn", self._life_s],
         )
-        return Resent(answer[0], wake(lane, answer[1]) if answer[0] == "parked" else [])
+        return ResendAnswer(answer[0], parse_tick(lane, answer[1]) if answer[0] == "parked" else [])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis import RedisError
 
-from worker.domain.durations import family
+from worker.domain.durations import duration_group
 from worker.domain.job import Job, Kind
-from worker.domain.schedule import Limits, Schedule, fixed, learn
+from worker.domain.poll_schedule import Limits, Schedule, fixed, learn
 from worker.store import keys
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Schedules:
 
     def of(self, job: Job) -> Schedule:
         """Return when to look at a job."""
-        name, now = family(job), time.monotonic()
+        name, now = duration_group(job), time.monotonic()
         read_at, schedule = self._known.get(name, (float("-inf"), None))
         if schedule is None or now - read_at > FRESH_S:
             schedule = self.read(name, training=job.kind is Kind.TRAINING)
@@ -62,10 +62,10 @@ class Schedules:
         return self._limits[False]
 
     @property
-    def early_s(self) -> float:
+    def min_duration_s(self) -> float:
         """The age before which no job of the families that this process has seen lately is expected to end."""
         now = time.monotonic()
-        lately = [schedule.early_s for read_at, schedule in self._known.values() if now - read_at < LATELY_S]
+        lately = [schedule.min_duration_s for read_at, schedule in self._known.values() if now - read_at < LATELY_S]
         return min(lately, default=0.0)
 
     def read(self, name: str, *, training: bool) -> Schedule:
@@ -86,7 +86,7 @@ class Schedules:
         weights = {int(number): float(weight) for number, weight in found.items() if number.isdigit()}
         return weights, float(found["since"]) if "since" in found else None
 
-    def families(self) -> list[str]:
+    def duration_groups(self) -> list[str]:
         """Return the names of all families that have durations."""
         prefix, suffix = keys.durations("\n").split("\n")
         found = self._client.scan_iter(match=f"{prefix}*{suffix}", count=1000)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.delivery import SCHEDULE_S, Delivery
 from worker.domain.endpoint import Endpoint, endpoint_of
-from worker.domain.job import rfc3339, type_json
+from worker.domain.job import JsonObject, rfc3339
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Wake, wake
+from worker.store.lanes import GAPS, Tick, parse_tick
 
 if TYPE_CHECKING:
     import redis
@@ -35,7 +35,7 @@ TROUBLE = ("disabled", "disabled_at", "failures", "failing_since", "fault", "ope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gates:
+class EndpointLimits:
     """What the settings say about endpoints."""
 
     in_flight: int = 16
@@ -52,29 +52,29 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Admitted:
     """Send it; a slot of the endpoint is taken."""
 
     trigger: Literal["scheduled", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class SlotWait:
     """A slot is about to be free: ask again. Nothing was written down."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Deferred:
     """It was put off: the endpoint is broken, or it is not its turn. None of its attempts is used up."""
 
-    wakes: list[Wake]
+    ticks: list[Tick]
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class Rejected:
     """It will not be sent: the endpoint is disabled, or its schedule is over."""
 
     why: Literal["endpoint_disabled", "schedule_over"]
@@ -84,28 +84,32 @@ class Never:
 class Endpoints:
     """The ledger of endpoints."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, gates: Gates, delivery_life_s: int) -> None:
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, *, endpoint_limits: EndpointLimits, delivery_life_s: int
+    ) -> None:
         """Use one client and its scripts."""
         self._client: Any = client
         self._scripts = scripts
-        self._gates = gates
+        self._gates = endpoint_limits
         self._delivery_life_s = delivery_life_s
 
-    def enter(self, delivery: Delivery, *, chance: float, waits_s: float = 0) -> Go | Wait | Later | Never | None:
+    def acquire_slot(
+        self, delivery: Delivery, *, random_fraction: float, waits_s: float = 0
+    ) -> Admitted | SlotWait | Deferred | Rejected | None:
         """Ask whether a webhook may be sent now; None if it has ended.
 
         Args:
             delivery: as it was claimed.
-            chance: a number in [0, 1) from the caller's generator.
+            random_fraction: a number in [0, 1) from the caller's generator.
             waits_s: how long the caller would wait for a slot that is about to be free.
         """
-        endpoint, lane, gates = endpoint_of(delivery.url), Lane.REDELIVERIES, self._gates
+        endpoint, lane, endpoint_limits = endpoint_of(delivery.url), Lane.REDELIVERIES, self._gates
         pending, steps = delivery.state == "pending", min(delivery.steps, len(SCHEDULE_S) - 1)
-        answer = self._scripts.enter(
+        answer = self._scripts.acquire_slot(
             keys=[
                 keys.delivery(delivery.id),
                 keys.endpoint(endpoint.id),
-                keys.flights(endpoint.id),
+                keys.in_flight(endpoint.id),
                 keys.endpoint_deliveries(endpoint.id),
                 keys.ENDPOINTS,
                 keys.lane(Lane.DELIVERIES),
@@ -116,31 +120,31 @@ class Endpoints:
                 delivery.id,
                 endpoint.id,
                 endpoint.url,
-                f"{gates.deadline_s + FLIGHT_MARGIN_S:.3f}",
-                gates.in_flight,
-                gates.per_s,
+                f"{endpoint_limits.deadline_s + FLIGHT_MARGIN_S:.3f}",
+                endpoint_limits.in_flight,
+                endpoint_limits.per_s,
                 SCHEDULE_S[steps] if pending else PATIENCE_S,
                 SCHEDULE_S[-1] if pending else PATIENCE_S,
                 len(SCHEDULE_S) - delivery.steps if pending else 0,
-                f"{chance:.6f}",
+                f"{random_fraction:.6f}",
                 GAPS[lane],
-                gates.life_s,
+                endpoint_limits.life_s,
                 self._delivery_life_s,
-                gates.history_max,
+                endpoint_limits.history_max,
                 waits_s,
             ],
         )
         match answer[0]:
             case "go":
-                return Go(answer[1])
+                return Admitted(answer[1])
             case "wait":
-                return Wait(float(answer[1]))
+                return SlotWait(float(answer[1]))
             case "later":
-                return Later(wake(lane, answer[1]), answer[2])
+                return Deferred(parse_tick(lane, answer[1]), answer[2])
             case "disabled":
-                return Never("endpoint_disabled", answer[1])
+                return Rejected("endpoint_disabled", answer[1])
             case "spent":
-                return Never("schedule_over", answer[1])
+                return Rejected("schedule_over", answer[1])
             case _:
                 return None
 
@@ -152,14 +156,14 @@ class Endpoints:
         pipeline.hdel(name, *TROUBLE)
         return bool(pipeline.execute()[0])
 
-    def listed(self, *, limit: int = 100, disabled: bool = False) -> list[type_json]:
+    def listed(self, *, limit: int = 100, disabled: bool = False) -> list[JsonObject]:
         """Return endpoints, those first to which something was sent last.
 
         Args:
             limit: how many at most.
             disabled: only those that are.
         """
-        found: list[type_json] = []
+        found: list[JsonObject] = []
         for endpoint_id, at in self._client.zrevrange(keys.ENDPOINTS, 0, -1, withscores=True):
             shown = self.get(endpoint_id)
             if shown is None or (disabled and not shown["disabled"]):
@@ -169,14 +173,14 @@ class Endpoints:
                 break
         return found
 
-    def get(self, endpoint_id: str) -> type_json | None:
+    def get(self, endpoint_id: str) -> JsonObject | None:
         """Return how an endpoint is, or None if nothing was sent to it lately."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hgetall(keys.endpoint(endpoint_id))
         pipeline.time()
-        pipeline.zrange(keys.flights(endpoint_id), 0, -1, withscores=True)
-        record, (seconds, _), flights = pipeline.execute()
-        return _readable(endpoint_id, record, sum(ends > seconds for _, ends in flights), seconds) if record else None
+        pipeline.zrange(keys.in_flight(endpoint_id), 0, -1, withscores=True)
+        record, (seconds, _), in_flight = pipeline.execute()
+        return _readable(endpoint_id, record, sum(ends > seconds for _, ends in in_flight), seconds) if record else None
 
     def find(self, named: str) -> Endpoint:
         """Return the endpoint that somebody means by its id, or by a URL that leads to it."""
@@ -185,7 +189,7 @@ class Endpoints:
         return endpoint_of(named)
 
 
-def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: float) -> type_json:
+def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: float) -> JsonObject:
     def at(name: str) -> str | None:
         return rfc3339(float(record[name])) if name in record else None
 

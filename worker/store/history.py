@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.endpoint import endpoint_of
-from worker.domain.job import rfc3339, type_json
+from worker.domain.job import JsonObject, rfc3339
 from worker.store import keys
 from worker.store.keys import Lane
 
@@ -31,11 +31,11 @@ class History:
         url: str | None = self._client.hget(keys.delivery(delivery_id), "url")
         return url
 
-    def of_job(self, job_id: str) -> list[type_json]:
+    def of_job(self, job_id: str) -> list[JsonObject]:
         """Return a job's webhooks with their attempts, without the bodies."""
         return list(self._read(sorted(self._client.smembers(keys.deliveries(job_id)))))
 
-    def get(self, delivery_id: str) -> type_json | None:
+    def get(self, delivery_id: str) -> JsonObject | None:
         """Return one webhook with its attempts and its body, or None."""
         record = self._client.hgetall(keys.delivery(delivery_id))
         if not record:
@@ -50,7 +50,7 @@ class History:
         job: str | None = None,
         since: float = 0,
         limit: int = 100,
-    ) -> list[type_json]:
+    ) -> list[JsonObject]:
         """Return webhooks with their attempts, those first to which something happened last.
 
         Args:
@@ -60,7 +60,7 @@ class History:
             since: epoch seconds: when it ended, or was made.
             limit: how many at most.
         """
-        listed: list[type_json] = []
+        listed: list[JsonObject] = []
         for ids in [sorted(self._client.smembers(keys.deliveries(job)))] if job else self._ids(state, endpoint, since):
             for shown in self._read(ids):
                 asked_for = state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}
@@ -101,7 +101,7 @@ class History:
             oldest = since if name in ENDED.values() else 0  # what waits has the time when it is due
             yield from _batches(self._client.zrevrangebyscore(name, "+inf", oldest))
 
-    def _read(self, ids: list[str]) -> Iterator[type_json]:
+    def _read(self, ids: list[str]) -> Iterator[JsonObject]:
         pipeline = self._client.pipeline(transaction=False)
         for delivery_id in ids:
             pipeline.hgetall(keys.delivery(delivery_id))
@@ -120,7 +120,7 @@ def _batches(ids: list[str]) -> Iterator[list[str]]:
         yield ids[start : start + BATCH]
 
 
-def _readable(record: dict[str, str]) -> type_json:
+def _readable(record: dict[str, str]) -> JsonObject:
     last = int(record["attempts"])
     kept = (record.get(f"attempt:{number}") for number in range(1, last + 1))
     return {

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.domain.delivery import Delivery, event_type, plan
-from worker.domain.durations import family
-from worker.domain.job import SEQUENCE, Ending, Job, JobState, Kind, outcome, rfc3339, type_json
-from worker.domain.schedule import bin_of
+from worker.domain.durations import duration_group
+from worker.domain.job import SEQUENCE, Job, JobResult, JobState, JsonObject, Kind, outcome, rfc3339
+from worker.domain.poll_schedule import bin_of
 from worker.store import keys
 from worker.store.codec import dumps, encode, encode_outcome
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.durations import LIFE_S as DURATIONS_LIFE_S
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, wake
+from worker.store.lanes import GAPS, parse_tick
 from worker.store.progress import Progress, flat, webhooks
-from worker.store.records import NOT_TOLD, Accepted, Finished, KeyConflict, Known, Told
+from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate
 
 RESULT_HEAD_START_S = 10.0
 """How long the worker that ended a job has to get its Celery result stored before others see to it."""
@@ -25,7 +25,7 @@ RESULT_HEAD_START_S = 10.0
 class Jobs(Progress):
     """The ledger of jobs. Every verb is one script, and safe to repeat."""
 
-    def accept(self, job: Job, *, digest: str, continuation: str = "") -> Accepted | Known | KeyConflict:
+    def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Write a new job down and park it to be triggered; `continuation` is '' where no canvas hangs on it."""
         planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, bodies=self._bodies)
         fields = encode(job) | _canvas(continuation)
@@ -67,21 +67,21 @@ class Jobs(Progress):
         )
         match answer[0]:
             case "known":
-                return Known(answer[1])
+                return JobKnown(answer[1])
             case "conflict":
                 return KeyConflict(answer[1])
             case _:
-                return Accepted(wake(Lane.TRIGGERS, answer[1]) + wake(Lane.DELIVERIES, answer[2]))
+                return JobAccepted(parse_tick(Lane.TRIGGERS, answer[1]) + parse_tick(Lane.DELIVERIES, answer[2]))
 
     def finish(  # noqa: PLR0913 - one record of arguments for one script
         self,
         job: Job,
-        ending: Ending,
+        ending: JobResult,
         *,
-        looked: bool = False,
+        polled: bool = False,
         settled: bool = False,
-        took_s: float | None = None,
-        tell: Callable[[type_json], Told] | None = None,
+        duration_s: float | None = None,
+        tell: Callable[[JsonObject], ResultUpdate] | None = None,
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:
@@ -90,20 +90,20 @@ class Jobs(Progress):
         Args:
             job: as it was claimed.
             ending: how it ends.
-            looked: PhotoGPT was asked once more; counts as a poll.
+            polled: PhotoGPT was asked once more; counts as a poll.
             settled: it is certain whether PhotoGPT created something, should it have been asked.
-            took_s: how long its generation took, for the schedule of others.
+            duration_s: how long its generation took, for the schedule of others.
             tell: returns what Celery's backend shall hold of an outcome; None to have a message do that.
             create: the continuation of a job that ends before it was accepted.
             digest: of its body, then.
         """
         at = self._clock()
-        final = outcome(job, ending, at=at) | {"polls": job.polls + int(looked)}
+        final = outcome(job, ending, at=at) | {"polls": job.polls + int(polled)}
         planned = plan(job, ending.state, final, at=at, bodies=self._bodies)
         fields = encode_outcome(final)
         if create is not None:
             fields = encode(job) | fields | _canvas(create) | {"digest": digest}
-        told = tell(final) if tell else NOT_TOLD
+        told = tell(final) if tell else NO_UPDATE
         answer = self._scripts.finish(
             keys=_finish_keys(job, planned, told),
             args=[
@@ -115,7 +115,7 @@ class Jobs(Progress):
                 GAPS[Lane.RESULTS],
                 GAPS[Lane.DELIVERIES],
                 RESULT_HEAD_START_S,
-                int(looked),
+                int(polled),
                 event_type(job, ending.state),
                 SEQUENCE[ending.state],
                 rfc3339(at),
@@ -124,15 +124,19 @@ class Jobs(Progress):
                 int(settled or job.state is not JobState.QUEUED),
                 int(job.intent_at is not None),
                 *(int(tell is not None), told.ttl, told.text),
-                *(bin_of(took_s) if took_s is not None else "", DURATIONS_LIFE_S, job.generation_id or ""),
+                *(bin_of(duration_s) if duration_s is not None else "", DURATIONS_LIFE_S, job.generation_id or ""),
                 *flat(fields),
                 *webhooks(planned),
             ],
         )
         if answer[0] == 0:
             return None
-        wakes = wake(Lane.RESULTS, answer[1]) + wake(Lane.DELIVERIES, answer[2]) + wake(Lane.TRIGGERS, answer[3])
-        return Finished(outcome=final, continuation=None if tell else answer[4] or "", wakes=wakes)
+        ticks = (
+            parse_tick(Lane.RESULTS, answer[1])
+            + parse_tick(Lane.DELIVERIES, answer[2])
+            + parse_tick(Lane.TRIGGERS, answer[3])
+        )
+        return Finished(outcome=final, continuation=None if tell else answer[4] or "", ticks=ticks)
 
     def count_fault(self, job_id: str) -> int:
         """Count that handling a job raised; return how often it has."""
@@ -163,7 +167,7 @@ def _canvas(continuation: str) -> dict[str, str]:
     return {"continuation": continuation} if continuation else {}
 
 
-def _finish_keys(job: Job, planned: list[Delivery], told: Told) -> list[str]:
+def _finish_keys(job: Job, planned: list[Delivery], told: ResultUpdate) -> list[str]:
     return [
         keys.job(job.id),
         keys.events(job.id),
@@ -177,13 +181,13 @@ def _finish_keys(job: Job, planned: list[Delivery], told: Told) -> list[str]:
         keys.lane(Lane.DELIVERIES),
         keys.loop(Lane.DELIVERIES),
         keys.deliveries(job.id),
-        keys.followers(job.id),
+        keys.duplicates(job.id),
         keys.INTENTS,
         keys.ACTIVE,
         keys.QUEUE,
         told.key or keys.job(job.id),
-        keys.durations(family(job)),
-        keys.FLYING,
+        keys.durations(duration_group(job)),
+        keys.JOBS_BY_GENERATION,
         keys.ENDED,
         *(keys.delivery(item.id) for item in planned),
     ]

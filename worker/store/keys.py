@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | `photogpt:job:{<id>}` | hash | deadline + retention; from the end on, retention | the record of a job |
 | `photogpt:job:{<id>}:events` | stream | with the record | what happened to it; the last entry carries the outcome |
-| `photogpt:job:{<id>}:followers` | set | with the record | jobs with the same idempotency key |
+| `photogpt:job:{<id>}:duplicates` | set | with the record | jobs with the same idempotency key |
 | `photogpt:job:{<id>}:deliveries` | set | with its webhooks | its webhooks |
 | `photogpt:idempotency:{<key>}` | hash | idempotency TTL | which job this key became, and the digest of its body |
 | `photogpt:events` | stream | never; trimmed by length | what happened to every job |
@@ -17,13 +17,13 @@
 | `photogpt:rate` | hash | a minute | requests that may be sent at once, over all workers |
 | `photogpt:probe` | string | a minute | that Redis takes writes again, after it did not |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations known to be ours |
-| `photogpt:flying` | hash | never; a field leaves when its job ends | which job a generation under way belongs to |
+| `photogpt:jobs_by_generation` | hash | never; a field leaves when its job ends | which job a generation under way belongs to |
 | `photogpt:ended` | sorted set | never; trimmed by age | generations whose end a look of their own showed lately |
 | `photogpt:durations:{<family>}` | hash | a month after the last one | how long generations took: a weight by bin |
-| `photogpt:sweep:{<lane>}` | hash | never; one | what was learned of PhotoGPT's list of jobs |
+| `photogpt:list_poll:{<lane>}` | hash | never; one | what was learned of PhotoGPT's list of jobs |
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook, with its attempts |
 | `photogpt:endpoint:{<id>}` | hash | a day after the last attempt; a month while it fails | how an endpoint is |
-| `photogpt:endpoint:{<id>}:flights` | sorted set | with its last lease | webhooks under way, by lease end |
+| `photogpt:endpoint:{<id>}:in_flight` | sorted set | with its last lease | webhooks under way, by lease end |
 | `photogpt:endpoint:{<id>}:deliveries` | sorted set | with its webhooks; trimmed by number | its webhooks, by time |
 | `photogpt:endpoints` | sorted set | never; trimmed by age | endpoints, by last attempt |
 | `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | webhooks that were taken, by time |
@@ -48,9 +48,9 @@ QUEUE = "photogpt:queue"
 TENANTS = "photogpt:tenants"
 ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
-FLYING = "photogpt:flying"
+JOBS_BY_GENERATION = "photogpt:jobs_by_generation"
 ENDED = "photogpt:ended"
-SWEEP = "photogpt:sweep:{"
+SWEEP = "photogpt:list_poll:{"
 ENDPOINTS = "photogpt:endpoints"
 DELIVERED = "photogpt:webhooks:delivered"
 DEAD = "photogpt:webhooks:dead"
@@ -63,7 +63,7 @@ class Lane(StrEnum):
     TRIGGERS = "triggers"  # jobs that PhotoGPT must be asked to start
     JOBS = "jobs"  # generations to look at
     MODELS = "models"  # models in training to look at
-    SWEEPS = "sweeps"  # the one that reads the list of jobs, where that is cheaper than single looks
+    LIST_POLLS = "list_polls"  # the one that reads the list of jobs, where that is cheaper than single looks
     RESULTS = "results"  # ended jobs whose Celery result is not stored yet
     DELIVERIES = "deliveries"  # webhooks not tried yet
     REDELIVERIES = "redeliveries"  # webhooks tried in vain: a dead receiver delays no living one
@@ -79,9 +79,9 @@ def events(job_id: str) -> str:
     return f"{JOB}{job_id}}}:events"
 
 
-def followers(job_id: str) -> str:
+def duplicates(job_id: str) -> str:
     """Name the set of jobs that share this one's generation."""
-    return f"{JOB}{job_id}}}:followers"
+    return f"{JOB}{job_id}}}:duplicates"
 
 
 def deliveries(job_id: str) -> str:
@@ -99,9 +99,9 @@ def endpoint(endpoint_id: str) -> str:
     return f"{ENDPOINT}{endpoint_id}}}"
 
 
-def flights(endpoint_id: str) -> str:
+def in_flight(endpoint_id: str) -> str:
     """Name the set of webhooks that are under way to an endpoint."""
-    return f"{ENDPOINT}{endpoint_id}}}:flights"
+    return f"{ENDPOINT}{endpoint_id}}}:in_flight"
 
 
 def endpoint_deliveries(endpoint_id: str) -> str:
@@ -114,12 +114,12 @@ def idempotency(key: str) -> str:
     return f"photogpt:idempotency:{{{key}}}"
 
 
-def durations(family: str) -> str:
+def durations(duration_group: str) -> str:
     """Name the durations of generations that take alike."""
-    return f"photogpt:durations:{{{family}}}"
+    return f"photogpt:durations:{{{duration_group}}}"
 
 
-def sweep(lane: str) -> str:
+def list_poll(lane: str) -> str:
     """Name what is known of the list that shows a lane's members."""
     return f"{SWEEP}{lane}}}"
 

@@ -23,7 +23,7 @@ GAPS = {
     Lane.TRIGGERS: 0.1,
     Lane.JOBS: 0.25,
     Lane.MODELS: 1.0,
-    Lane.SWEEPS: 0.1,
+    Lane.LIST_POLLS: 0.1,
     Lane.RESULTS: 0.25,
     Lane.DELIVERIES: 0.05,
     Lane.REDELIVERIES: 0.1,
@@ -32,7 +32,7 @@ GAPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
+class Tick:
     """A tick message that has to be sent. Sending it twice, or late, does no harm."""
 
     lane: Lane
@@ -48,7 +48,7 @@ class Claim:
     at: float
     #: The records, as the values of the fields that were asked for.
     records: list[list[str | None]]
-    wakes: list[Wake]
+    ticks: list[Tick]
     #: On this process' monotonic clock: when others may take the same members.
     lease_ends: float
 
@@ -65,9 +65,9 @@ ASKING = frozenset({Lane.TRIGGERS, Lane.JOBS, Lane.MODELS})
 """The lanes whose members cost PhotoGPT a request."""
 
 
-def wake(lane: Lane, answer: Any) -> list[Wake]:
+def parse_tick(lane: Lane, answer: Any) -> list[Tick]:
     """Return what a script said about a lane's loop: one message to send, or none."""
-    return [Wake(lane, answer[0], float(answer[1]))] if answer else []
+    return [Tick(lane, answer[0], float(answer[1]))] if answer else []
 
 
 class Lanes:
@@ -106,20 +106,22 @@ class Lanes:
         if answer[0] == "stale":
             return None
         _, at, arm, *records = answer
-        return Claim(at=float(at), records=records, wakes=wake(lane, arm), lease_ends=started + lease)
+        return Claim(at=float(at), records=records, ticks=parse_tick(lane, arm), lease_ends=started + lease)
 
-    def watch(self, lanes: Iterable[Lane] = Lane) -> list[Wake]:
+    def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> list[Tick]:
         """Return the messages that are missing."""
         pipeline = self._client.pipeline(transaction=False)
         asked = list(lanes)
         for lane in asked:
             watched = [keys.lane(lane), keys.loop(lane), *([keys.QUEUE] if lane is Lane.TRIGGERS else [])]
-            self._scripts.watch(keys=watched, args=[GAPS[lane]], client=pipeline)
-        return [found for lane, answer in zip(asked, pipeline.execute(), strict=True) for found in wake(lane, answer)]
+            self._scripts.ensure_tick(keys=watched, args=[GAPS[lane]], client=pipeline)
+        return [
+            found for lane, answer in zip(asked, pipeline.execute(), strict=True) for found in parse_tick(lane, answer)
+        ]
 
     def due(self, lane: Lane, member: str) -> float | None:
         """Return the seconds until a member comes due, below 0 if it is overdue; None if it is not in the lane."""
-        answer: Any = self._scripts.due(keys=[keys.lane(lane)], args=[member])
+        answer: Any = self._scripts.due_in(keys=[keys.lane(lane)], args=[member])
         return None if answer is None else float(answer)
 
     def sizes(self) -> dict[Lane, int]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.decision import Again, Submitted
+from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import Bodies, Delivery, event_type, plan
 from worker.domain.job import SEQUENCE, Job, JobState, Kind, outcome, rfc3339
 from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Caps, Wake, wake
-from worker.store.records import NOT_TOLD, Records, Retention, Told
+from worker.store.lanes import GAPS, Caps, Tick, parse_tick
+from worker.store.records import NO_UPDATE, Records, ResultUpdate, Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from worker.store.scripts import Scripts
 
 
-LONGEST_PAUSE_S = 60.0
+MAX_PAUSE_S = 60.0
 """How long a lane stands still, whatever PhotoGPT asks for: nobody in it sees a deadline pass meanwhile, and a few that
 ask after it are enough to be told again."""
 
 
-def looked_at(job: Job) -> Lane:
+def last_polled_at(job: Job) -> Lane:
     """Name the lane in which a triggered job waits."""
     return Lane.MODELS if job.kind is Kind.TRAINING else Lane.JOBS
 
@@ -53,30 +53,36 @@ class Progress(Records):
         self._clock = clock
         self._bodies = bodies
 
-    def intend(self, job: Job, *, model_before: str | None = None) -> str | None:
+    def record_intent(self, job: Job, *, model_fingerprint_before: str | None = None) -> str | None:
         """Write down that PhotoGPT is about to be asked; return the intent's time as stored. None means: do not ask.
 
         Args:
             job: as it was claimed.
-            model_before: training: how the model was before.
+            model_fingerprint_before: training: how the model was before.
         """
-        args = [job.id, uuid.uuid4().hex, model_before or ""]
-        return self._scripts.intend(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
+        args = [job.id, uuid.uuid4().hex, model_fingerprint_before or ""]
+        return self._scripts.record_intent(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
-    def said_yes(self, job: Job, intent: str) -> bool:
+    def accepted_without_id(self, job: Job, intent: str) -> bool:
         """Write down that PhotoGPT said yes to an intent and named nothing; False if it is no longer the open one."""
-        return bool(self._scripts.said_yes(keys=[keys.job(job.id)], args=[intent]))
+        return bool(self._scripts.record_acceptance(keys=[keys.job(job.id)], args=[intent]))
 
     def submitted(
-        self, job: Job, taken: Submitted, *, look_after: float, patient_s: float = 0, told: Told = NOT_TOLD
-    ) -> list[Wake] | None:
+        self,
+        job: Job,
+        taken: Submitted,
+        *,
+        poll_after: float,
+        p95_duration_s: float = 0,
+        told: ResultUpdate = NO_UPDATE,
+    ) -> list[Tick] | None:
         """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile.
 
         Args:
             job: as it was claimed.
             taken: what PhotoGPT said.
-            look_after: seconds until the first look.
-            patient_s: age at which it gets a look of its own, whatever the list of jobs says; after each such look the
+            poll_after: seconds until the first look.
+            p95_duration_s: age at which it gets a look of its own, whatever the list of jobs says; after each such look the
                 list is believed for as long again.
             told: what Celery shall show.
         """
@@ -84,12 +90,12 @@ class Progress(Records):
             job,
             JobState.SUBMITTED,
             came_from=(JobState.QUEUED,),
-            lanes=(Lane.TRIGGERS, looked_at(job)),
-            delay=look_after,
+            lanes=(Lane.TRIGGERS, last_polled_at(job)),
+            delay=poll_after,
             ours=taken.generation_id or f"model:{job.model_id}",
             fields={
                 "generation_id": taken.generation_id,
-                "patient_at": f"{min(self._clock() + patient_s, job.deadline_at):.3f}",
+                "must_poll_at": f"{min(self._clock() + p95_duration_s, job.deadline_at):.3f}",
                 "ends_at": f"{job.deadline_at:.3f}",  # a list puts off no deadline
             }
             if taken.generation_id
@@ -97,36 +103,37 @@ class Progress(Records):
             told=told,
         )
 
-    def running(self, job: Job, *, look_after: float, told: Told = NOT_TOLD) -> list[Wake] | None:
+    def running(self, job: Job, *, poll_after: float, told: ResultUpdate = NO_UPDATE) -> list[Tick] | None:
         """Write down that PhotoGPT works on it; None if the job has ended meanwhile."""
-        lane = looked_at(job)
+        lane = last_polled_at(job)
         return self._advance(
             job,
             JobState.RUNNING,
             came_from=(JobState.SUBMITTED,),
             lanes=(lane, lane),
-            delay=look_after,
+            delay=poll_after,
             ours="",
-            fields={"polls": str(job.polls)} | ({"looked_at": f"{job.looked_at:.6f}"} if job.looked_at else {}),
+            fields={"polls": str(job.polls)}
+            | ({"last_polled_at": f"{job.last_polled_at:.6f}"} if job.last_polled_at else {}),
             told=told,
         )
 
-    def postpone(self, lane: Lane, waiting: list[tuple[Job, Again]]) -> list[Wake]:
+    def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> list[Tick]:
         """Put claimed jobs back, each for its own time."""
         if not waiting:
             return []
-        pause = min(LONGEST_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0))
+        pause = min(MAX_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0))
         args: list[Any] = []
         for job, again in waiting:
             args += [job.id, f"{again.after:.3f}", again.reason or "", again.error or ""]
-            args += [int(again.looked), (again.intent or 1) if again.forget_intent else 0]
-        answer = self._scripts.postpone(
+            args += [int(again.polled), (again.intent or 1) if again.clear_intent else 0]
+        answer = self._scripts.reschedule(
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],
         )
-        return wake(lane, answer)
+        return parse_tick(lane, answer)
 
-    def give_back(self, refused: list[tuple[Job, Again]]) -> list[Wake]:
+    def requeue(self, refused: list[tuple[Job, Reschedule]]) -> list[Tick]:
         """Put jobs back into the queue that PhotoGPT had no room for, and learn from it how much it takes."""
         if not refused:
             return []
@@ -137,11 +144,11 @@ class Progress(Records):
             args += [job.id, job.tenant or "", left, again.reason or "", again.error or "", again.intent or 1]
         queue = [keys.QUEUE, keys.lane(lane), keys.loop(lane), keys.ACTIVE, keys.TENANTS, keys.INTENTS]
         queue += [keys.lane(Lane.JOBS)]
-        answer = self._scripts.give_back(
+        answer = self._scripts.requeue(
             keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
-            args=[GAPS[lane], f"{min(LONGEST_PAUSE_S, max(again.after for _, again in refused)):.3f}", *args],
+            args=[GAPS[lane], f"{min(MAX_PAUSE_S, max(again.after for _, again in refused)):.3f}", *args],
         )
-        return wake(lane, answer)
+        return parse_tick(lane, answer)
 
     def _advance(  # noqa: PLR0913 - one record of arguments for one script
         self,
@@ -153,8 +160,8 @@ class Progress(Records):
         delay: float,
         ours: str,
         fields: dict[str, str],
-        told: Told,
-    ) -> list[Wake] | None:
+        told: ResultUpdate,
+    ) -> list[Tick] | None:
         at = self._clock()
         seen = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
         if state is JobState.SUBMITTED:
@@ -175,7 +182,7 @@ class Progress(Records):
                 keys.deliveries(job.id),
                 keys.lane(Lane.DELIVERIES),
                 keys.loop(Lane.DELIVERIES),
-                keys.FLYING,
+                keys.JOBS_BY_GENERATION,
                 keys.ACTIVE,
                 told.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
@@ -200,7 +207,7 @@ class Progress(Records):
                 *webhooks(planned),
             ],
         )
-        return wake(new, answer[1]) + wake(Lane.DELIVERIES, answer[2]) if answer[0] == 1 else None
+        return parse_tick(new, answer[1]) + parse_tick(Lane.DELIVERIES, answer[2]) if answer[0] == 1 else None
 
 
 def flat(fields: dict[str, str]) -> list[str | int]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.job import Job, type_json
+from worker.domain.job import Job, JsonObject
 from worker.store import keys
 from worker.store.codec import FIELDS, decode, decode_outcome
-from worker.store.lanes import Wake
+from worker.store.lanes import Tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class JobAccepted:
     """The job is in the ledger."""
 
-    wakes: list[Wake]
+    ticks: list[Tick]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class JobKnown:
     """A job with this id was accepted before; `digest` is that of its body."""
 
     digest: str
@@ -38,7 +38,7 @@ class KeyConflict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class ResultUpdate:
     """What Celery's result backend shall hold of a job; the scripts write it together with the job."""
 
     key: str
@@ -50,17 +50,17 @@ class Told:
     kept: str = ""
 
 
-NOT_TOLD = Told(key="", ttl=0, text="")
+NO_UPDATE = ResultUpdate(key="", ttl=0, text="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """The job ended just now."""
 
-    outcome: type_json
+    outcome: JsonObject
     #: What to send so that Celery stores the result, as JSON; None if the result is stored already.
     continuation: str | None
-    wakes: list[Wake]
+    ticks: list[Tick]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,7 @@ class Records:
         values: Any = self._client.hmget(keys.job(job_id), list(FIELDS))
         return decode(values) if values[0] is not None else None
 
-    def outcome(self, job_id: str) -> type_json | None:
+    def outcome(self, job_id: str) -> JsonObject | None:
         """Return a job's outcome, so far or final, or None if there is no such job."""
         record: Any = self._client.hgetall(keys.job(job_id))
         return decode_outcome(record) if record else None

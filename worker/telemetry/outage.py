@@ -23,7 +23,7 @@ class Outage:
         self._began = self._told = 0.0
         self._lock = threading.Lock()
 
-    def seen(self, why: object) -> None:
+    def report(self, why: object) -> None:
         """It is away: a line at first, and one a minute while it lasts."""
         now = time.monotonic()
         with self._lock:
@@ -36,11 +36,11 @@ class Outage:
         event(self._name, f"{self._what}: {why}; {how}", warn=True, **self._fields)
 
     @property
-    def lasts(self) -> bool:
+    def active(self) -> bool:
         """Whether it was away when last heard of."""
         return bool(self._began)
 
-    def over(self) -> None:
+    def resolve(self) -> None:
         """It is there; said once, after an outage."""
         if not self._began:
             return

@@ -14,8 +14,8 @@ from urllib3.exceptions import HTTPError
 
 from config.secrets import signing_key
 from worker import __version__
-from worker.bounded_http import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
 from worker.domain.errors import DeliveryError
+from worker.http.deadline import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
 from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
@@ -30,7 +30,7 @@ CONTROL = "webhook-delivery"  # Svix' header by which a receiver ends the attemp
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Accepted:
     """The receiver took it."""
 
     status: int
@@ -56,7 +56,7 @@ class WebhookSender:
         if proxy is not None:
             self._session.proxies = {"http": proxy, "https": proxy}
 
-    def send(self, delivery: Delivery, *, at: float) -> Taken:
+    def send(self, delivery: Delivery, *, at: float) -> Accepted:
         """Try once.
 
         Args:
@@ -73,7 +73,7 @@ class WebhookSender:
             error.duration_s = time.monotonic() - started
             raise
 
-    def _send(self, delivery: Delivery, at: float, started: float) -> Taken:
+    def _send(self, delivery: Delivery, at: float, started: float) -> Accepted:
         body = delivery.body.encode()
         try:
             with call_within(self._deadline_s):
@@ -92,7 +92,7 @@ class WebhookSender:
             raise DeliveryError(f"the connection broke: {error}", kind="connection_error") from error
         if 200 <= response.status_code < 300:
             took = time.monotonic() - started
-            return Taken(response.status_code, took, _kept(answer), _control(response) == "disable")
+            return Accepted(response.status_code, took, _kept(answer), _control(response) == "disable")
         raise _not_taken(response, answer)
 
     def close(self) -> None:
@@ -169,7 +169,7 @@ def _not_taken(response: requests.Response, answer: bytes) -> DeliveryError:
         retry_after=retry_after_of(response.headers),
         final=status == GONE or control in {"abort-message", "disable"},
         disable="gone" if status == GONE else "asked" if control == "disable" else "",
-        theirs=status != PROXY_LOGIN,
+        endpoint_at_fault=status != PROXY_LOGIN,
     )
     error.answer = _kept(answer)
     return error
@@ -177,14 +177,18 @@ def _not_taken(response: requests.Response, answer: bytes) -> DeliveryError:
 
 def _not_reached(error: requests.RequestException) -> DeliveryError:
     if isinstance(error, AddressRefused):
-        return DeliveryError(str(error), kind=error.kind, final=True, theirs=False)
+        return DeliveryError(str(error), kind=error.kind, final=True, endpoint_at_fault=False)
     if isinstance(error, requests.exceptions.ProxyError):
-        return DeliveryError(f"the proxy does not let it through: {cause_of(error)}", kind="proxy_error", theirs=False)
+        return DeliveryError(
+            f"the proxy does not let it through: {cause_of(error)}", kind="proxy_error", endpoint_at_fault=False
+        )
     if isinstance(error, DeadlineExceeded | requests.Timeout):
         return DeliveryError(f"the receiver did not answer in time: {cause_of(error)}", kind="timeout")
     if isinstance(error, requests.exceptions.SSLError):
         return DeliveryError(f"TLS with the receiver failed: {cause_of(error)}", kind="tls_error")
     if isinstance(error, requests.exceptions.InvalidURL):
-        return DeliveryError(f"the URL cannot be used: {error}", kind="invalid_url", final=True, theirs=False)
+        return DeliveryError(
+            f"the URL cannot be used: {error}", kind="invalid_url", final=True, endpoint_at_fault=False
+        )
     kind = "dns_error" if isinstance(error, NotResolved) else "connection_error"
     return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind=kind)

@@ -16,7 +16,7 @@ from config.secrets import SigningKey, VerifyingKey
 TOLERANCE_S = 300
 """How far a time stamp may be off before a receiver should refuse it; the reference libraries use five minutes."""
 
-MOST_TOKENS = 64
+MAX_TOKENS = 64
 """Of one header that are tried, so that a stranger's header costs little."""
 
 
@@ -53,7 +53,7 @@ def verify(keys: Iterable[VerifyingKey], headers: Mapping[str, str], body: bytes
         webhook_id, stamp, given = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
         timestamp = int(stamp)
         message = _message(webhook_id, timestamp, body)
-        tokens = [token.encode() for token in given.split(" ")[:MOST_TOKENS]]
+        tokens = [token.encode() for token in given.split(" ")[:MAX_TOKENS]]
     except (KeyError, ValueError):
         raise SignatureError("a webhook header is missing or malformed") from None
     if stamp != str(timestamp):  # what was signed is one spelling of the time

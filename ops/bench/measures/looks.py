@@ -66,7 +66,7 @@ def _design(stage: Stage, name: str) -> Numbers:
     made = PEERS[name]
     if not issubclass(made, OnCelery):
         raise TypeError(f"{name} cannot be given jobs in flight")
-    off = {"PHOTOGPT_SWEEP": "false", "PHOTOGPT_SCHEDULE": "fixed"}
+    off = {"PHOTOGPT_LIST_POLLING": "false", "PHOTOGPT_SCHEDULE": "fixed"}
     peer = made(stage, interval=INTERVAL_S, **off)
     with ExitStack() as ended:
         ended.callback(peer.stop)

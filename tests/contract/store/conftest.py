@@ -15,15 +15,15 @@ from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
-from worker.domain.job import Ending, Job, JobState, Kind, rfc3339
+from worker.domain.job import Job, JobResult, JobState, Kind, rfc3339
 from worker.store import deliveries, keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
-from worker.store.deliveries import Attempted, Report
-from worker.store.endpoints import OPENS_AFTER, Go, Later, Never, Wait
+from worker.store.deliveries import AttemptRecorded, AttemptReport
+from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, Rejected, SlotWait
 from worker.store.keys import Lane
-from worker.store.lanes import Claim, Wake
-from worker.store.records import Accepted
+from worker.store.lanes import Claim, Tick
+from worker.store.records import JobAccepted
 
 PERMANENT = [
     re.compile(re.sub(r"<\w+>", r"\\w+", row.split("`")[1]) + r"\Z")
@@ -62,12 +62,12 @@ class Line:
         now = round(self.store.clock(), 3)
         return make_job(kind, **{"id": f"job-{self.made}", "created_at": now, "deadline_at": now + 3600} | changes)
 
-    def accept(self, job: Job, *, digest: str = "digest", continuation: str = '{"task":"t"}') -> list[Wake]:
+    def accept(self, job: Job, *, digest: str = "digest", continuation: str = '{"task":"t"}') -> list[Tick]:
         """Accept it, which must succeed."""
         answer = self.store.jobs.accept(job, digest=digest, continuation=continuation)
-        assert isinstance(answer, Accepted)
-        self.remember(answer.wakes)
-        return answer.wakes
+        assert isinstance(answer, JobAccepted)
+        self.remember(answer.ticks)
+        return answer.ticks
 
     def accepted(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
         """Return a job that was accepted."""
@@ -78,10 +78,10 @@ class Line:
     def submitted(self, kind: Kind = Kind.IMAGE, generation: str | None = "g-1", **changes: Any) -> Job:
         """Return a job that PhotoGPT took, to be looked at at once."""
         job = self.accepted(kind, **changes)
-        assert self.store.jobs.intend(job)
-        wakes = self.store.jobs.submitted(job, Submitted(generation), look_after=0)
-        assert wakes is not None
-        self.remember(wakes)
+        assert self.store.jobs.record_intent(job)
+        ticks = self.store.jobs.submitted(job, Submitted(generation), poll_after=0)
+        assert ticks is not None
+        self.remember(ticks)
         return self.read(job)
 
     def read(self, job: Job) -> Job:
@@ -90,9 +90,9 @@ class Line:
         assert found is not None
         return found
 
-    def remember(self, wakes: list[Wake]) -> None:
+    def remember(self, ticks: list[Tick]) -> None:
         """Keep the tokens that go out."""
-        self.tokens |= {found.lane: found.token for found in wakes}
+        self.tokens |= {found.lane: found.token for found in ticks}
 
     def token(self, lane: Lane) -> str:
         """Return the token that the next tick of a lane has to carry."""
@@ -144,8 +144,8 @@ def line(store: Store, client: redis.Redis) -> Line:
 
 URL = "https://shop.example/hooks?order=7"
 ENDPOINT = endpoint_of(URL)
-FAILED = Report(went="failed", took_s=0.05, fault="http_5xx")
-TAKEN = Report(went="ok", took_s=0.05)
+FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx")
+TAKEN = AttemptReport(result="ok", duration_s=0.05)
 
 
 class Hooks:
@@ -160,7 +160,7 @@ class Hooks:
     def made(self, url: str = URL) -> Delivery:
         """Return the webhook of a fresh job."""
         job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
-        ended = Ending(state=JobState.FAILED)
+        ended = JobResult(state=JobState.FAILED)
         assert self.line.store.jobs.finish(job, ended) is not None
         (shown,) = self.store.deliveries.of_job(job.id)
         return self.read(shown["id"])
@@ -169,23 +169,27 @@ class Hooks:
         """Return a webhook as the next claim hands it out."""
         return deliveries.decode(self.client.hmget(keys.delivery(delivery_id), deliveries.FIELDS))
 
-    def enter(self, delivery: Delivery, *, chance: float = 0.5) -> Go | Wait | Later | Never | None:
+    def acquire_slot(
+        self, delivery: Delivery, *, random_fraction: float = 0.5
+    ) -> Admitted | SlotWait | Deferred | Rejected | None:
         """Ask the gate."""
-        return self.store.endpoints.enter(self.read(delivery.id), chance=chance)
+        return self.store.endpoints.acquire_slot(self.read(delivery.id), random_fraction=random_fraction)
 
-    def attempted(self, delivery: Delivery, report: Report = TAKEN, state: str = "", after: float = 5) -> Attempted:
+    def record_attempt(
+        self, delivery: Delivery, report: AttemptReport = TAKEN, state: str = "", after: float = 5
+    ) -> AttemptRecorded:
         """Report an attempt."""
         delivery = self.read(delivery.id)
-        state = state or ("delivered" if report.went in {"ok", "slow"} else "pending")
+        state = state or ("delivered" if report.result in {"ok", "slow"} else "pending")
         attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": report.trigger}
-        return self.store.deliveries.attempted(delivery, attempt, state=state, again_after=after, report=report)
+        return self.store.deliveries.record_attempt(delivery, attempt, state=state, retry_in_s=after, report=report)
 
-    def fail(self, times: int, report: Report = FAILED, url: str = URL) -> None:
+    def fail(self, times: int, report: AttemptReport = FAILED, url: str = URL) -> None:
         """Let webhooks fail, one after the other."""
         for _ in range(times):
             delivery = self.made(url)
-            assert isinstance(self.enter(delivery), Go)
-            self.attempted(delivery, report)
+            assert isinstance(self.acquire_slot(delivery), Admitted)
+            self.record_attempt(delivery, report)
 
     def break_it(self) -> None:
         """Let the endpoint fail until nothing is sent any more."""

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 from worker.domain.job import JobState, Kind
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.records import KeyConflict, Known
+from worker.store.records import JobKnown, KeyConflict
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -48,17 +48,17 @@ def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
     job = line.job()
     stream = keys.events(job.id)
 
-    def somebody_reads() -> bool:
+    def has_reader() -> bool:
         return any(each["cmd"] == "xread" and "b" in each["flags"] for each in line.client.client_list())
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(line.client.xread, {stream: "0-0"}, block=20_000)
-        wait_until(somebody_reads, "somebody waits")
+        wait_until(has_reader, "somebody waits")
         line.accept(job)
         ((_, [(entry, told)]),) = waiting.result()
         assert told["type"] == "job.queued"
         waiting = pool.submit(line.client.xread, {stream: entry}, block=20_000)
-        wait_until(somebody_reads, "they wait again")
+        wait_until(has_reader, "they wait again")
         assert line.store.jobs.finish(job, success()) is not None
         ((_, [(_, told)]),) = waiting.result()
     assert told["type"] == "job.succeeded"
@@ -66,8 +66,8 @@ def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
 
 def test_the_first_job_wakes_the_lane_and_the_second_rides_along(line: Line) -> None:
     """One message is on its way for both."""
-    (wake,) = line.accept(line.job())
-    assert (wake.lane, wake.token) == (Lane.TRIGGERS, line.token(Lane.TRIGGERS))
+    (parse_tick,) = line.accept(line.job())
+    assert (parse_tick.lane, parse_tick.token) == (Lane.TRIGGERS, line.token(Lane.TRIGGERS))
     assert line.accept(line.job()) == []
 
 
@@ -76,7 +76,7 @@ def test_the_same_id_again_changes_nothing(line: Line) -> None:
     job = line.accepted()
     other = line.job(id=job.id, request={"modelID": "other"}, webhook_url="https://shop.example/2")
     answer = line.store.jobs.accept(other, digest="another", continuation="{}")
-    assert answer == Known("digest")
+    assert answer == JobKnown("digest")
     assert line.read(job) == job
     assert line.events(job) == ["job.queued"]
     assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
@@ -85,7 +85,7 @@ def test_the_same_id_again_changes_nothing(line: Line) -> None:
 def test_a_repeat_of_the_same_call_is_known(line: Line) -> None:
     """redis-py repeats a command whose answer was lost."""
     job = line.accepted(webhook_url="https://shop.example", webhook_events=("job.queued",))
-    assert line.store.jobs.accept(job, digest="digest", continuation="{}") == Known("digest")
+    assert line.store.jobs.accept(job, digest="digest", continuation="{}") == JobKnown("digest")
     assert line.client.zcard(keys.lane(Lane.DELIVERIES)) == 1
 
 
@@ -93,15 +93,15 @@ def test_the_same_key_and_body_follow(line: Line) -> None:
     """Two jobs, one generation."""
     owner = line.accepted(idempotency_key="order-7")
     follower = line.accepted(idempotency_key="order-7")
-    assert line.read(follower).follows == owner.id
-    assert line.read(owner).follows is None
-    assert line.client.smembers(keys.followers(owner.id)) == {follower.id}
+    assert line.read(follower).duplicate_of == owner.id
+    assert line.read(owner).duplicate_of is None
+    assert line.client.smembers(keys.duplicates(owner.id)) == {follower.id}
 
 
 def test_a_third_follows_the_first(line: Line) -> None:
     """Not the second: there is one generation, and one owner."""
     owner, _, third = (line.accepted(idempotency_key="order-7") for _ in range(3))
-    assert line.read(third).follows == owner.id
+    assert line.read(third).duplicate_of == owner.id
 
 
 def test_the_same_key_with_another_body_is_refused(line: Line) -> None:
@@ -117,7 +117,7 @@ def test_the_same_key_with_another_body_is_refused(line: Line) -> None:
 def test_jobs_without_a_key_have_nothing_in_common(line: Line) -> None:
     """An absent key is no key."""
     first, second = line.accepted(), line.accepted()
-    assert (line.read(first).follows, line.read(second).follows) == (None, None)
+    assert (line.read(first).duplicate_of, line.read(second).duplicate_of) == (None, None)
 
 
 def test_lifetimes(line: Line) -> None:
@@ -131,8 +131,8 @@ def test_lifetimes(line: Line) -> None:
 def test_a_webhook_for_the_beginning_is_parked(line: Line) -> None:
     """Where the producer asked for it."""
     job = line.job(webhook_url="https://shop.example/hooks", webhook_events=("job.queued",))
-    wakes = line.accept(job)
-    assert {wake.lane for wake in wakes} == {Lane.TRIGGERS, Lane.DELIVERIES}
+    ticks = line.accept(job)
+    assert {parse_tick.lane for parse_tick in ticks} == {Lane.TRIGGERS, Lane.DELIVERIES}
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert (delivery["type"], delivery["state"], delivery["attempts"]) == ("job.queued", "pending", [])
     body = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.contract.store.conftest import Line
-from worker.domain.decision import Again, Submitted
-from worker.domain.job import Ending, Job, JobState, Kind
+from worker.domain.decision import Reschedule, Submitted
+from worker.domain.job import Job, JobResult, JobState, Kind
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import Caps
 from worker.store.records import Finished
 
-FULL = Again(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", give_back=True, forget_intent=True)
+FULL = Reschedule(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", requeue=True, clear_intent=True)
 
 
 def capped(line: Line, **caps: Any) -> Line:
@@ -38,13 +38,13 @@ def admitted(line: Line) -> list[str]:
 def refuse(line: Line, jobs: list[Job]) -> None:
     """PhotoGPT takes none of them."""
     for job in jobs:
-        line.store.jobs.intend(job)
-    line.store.jobs.give_back([(job, FULL) for job in jobs])
+        line.store.jobs.record_intent(job)
+    line.store.jobs.requeue([(job, FULL) for job in jobs])
 
 
 def finish(line: Line, job: Job) -> Finished:
     """End a job."""
-    finished = line.store.jobs.finish(job, Ending(state=JobState.SUCCEEDED))
+    finished = line.store.jobs.finish(job, JobResult(state=JobState.SUCCEEDED))
     assert finished is not None
     return finished
 
@@ -76,11 +76,11 @@ def test_an_end_makes_room(line: Line) -> None:
     first, second = line.accepted(), line.accepted()
     admitted(line)
     line.claimed(Lane.TRIGGERS)
-    line.store.jobs.intend(first)
-    line.store.jobs.submitted(first, Submitted("g-1"), look_after=5)
+    line.store.jobs.record_intent(first)
+    line.store.jobs.submitted(first, Submitted("g-1"), poll_after=5)
     assert admitted(line) == []
     finished = finish(line, line.read(first))
-    assert Lane.TRIGGERS in {wake.lane for wake in finished.wakes}
+    assert Lane.TRIGGERS in {parse_tick.lane for parse_tick in finished.ticks}
     assert admitted(line) == [second.id]
 
 
@@ -135,8 +135,8 @@ def test_what_was_refused_goes_back_and_teaches_the_cap(line: Line) -> None:
     jobs = [line.accepted() for _ in range(5)]
     line.claimed(Lane.TRIGGERS)
     for number, job in enumerate(jobs[:2]):
-        line.store.jobs.intend(job)
-        line.store.jobs.submitted(job, Submitted(f"g-{number}"), look_after=5)
+        line.store.jobs.record_intent(job)
+        line.store.jobs.submitted(job, Submitted(f"g-{number}"), poll_after=5)
     refuse(line, jobs[2:])
     assert line.store.jobs.intents_since(0) == []
     assert [line.store.jobs.position(job.id) for job in jobs[2:]] == [0, 1, 2]
@@ -170,13 +170,13 @@ def test_a_cap_outlasts_its_pause(line: Line, cap: int) -> None:
     assert float(str(line.client.hget(loop, "cap_at"))) == pytest.approx(over, abs=0.001)
 
 
-@pytest.mark.parametrize("back", ["give_back", "pause_lane"])
+@pytest.mark.parametrize("back", ["requeue", "pause_lane"])
 def test_no_pause_is_longer_than_a_minute(line: Line, back: str) -> None:
     """Deadlines pass in a lane that stands still, and nobody sees it; PhotoGPT may ask for an hour."""
     job = line.accepted()
-    line.store.jobs.intend(job)
-    again = replace(FULL, after=3600, give_back=back == "give_back", pause_lane=back == "pause_lane")
-    put_back = line.store.jobs.give_back if again.give_back else partial(line.store.jobs.postpone, Lane.TRIGGERS)
+    line.store.jobs.record_intent(job)
+    again = replace(FULL, after=3600, requeue=back == "requeue", pause_lane=back == "pause_lane")
+    put_back = line.store.jobs.requeue if again.requeue else partial(line.store.jobs.reschedule, Lane.TRIGGERS)
     put_back([(job, again)])
     paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
     assert 55 < paused - line.store.clock() <= 61
@@ -198,9 +198,9 @@ def test_a_stale_view_gives_nothing_back(line: Line) -> None:
     """A job that moved on meanwhile stays where it is."""
     job = line.accepted()
     line.claimed(Lane.TRIGGERS)
-    line.store.jobs.intend(job)
-    line.store.jobs.submitted(job, Submitted("g-1"), look_after=5)
-    line.store.jobs.give_back([(replace(job), FULL)])
+    line.store.jobs.record_intent(job)
+    line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
+    line.store.jobs.requeue([(replace(job), FULL)])
     assert line.store.jobs.position(job.id) is None
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
@@ -210,7 +210,7 @@ def test_the_watch_sees_a_queue(line: Line) -> None:
     capped(line, active=1)
     line.accepted()
     line.client.hset(keys.loop(Lane.TRIGGERS), "armed", str(line.store.clock() - 60))
-    assert [wake.lane for wake in line.store.lanes.watch()] == [Lane.TRIGGERS]
+    assert [parse_tick.lane for parse_tick in line.store.lanes.ensure_ticks()] == [Lane.TRIGGERS]
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0, 8), (3, 3), (100, 8)])

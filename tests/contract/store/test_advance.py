@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.store.conftest import Line
 from tests.unit.factories import success
-from worker.domain.decision import Again, Submitted
+from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
 from worker.domain.reason import Reason
 from worker.store import keys
@@ -21,9 +21,9 @@ URL = "https://shop.example/hooks"
 def test_a_taken_job_waits_to_be_looked_at(line: Line, kind: Kind, lane: Lane) -> None:
     """Generations in one lane, models in another."""
     job = line.accepted(kind)
-    assert line.store.jobs.intend(job)
-    wakes = line.store.jobs.submitted(job, Submitted(None if kind is Kind.TRAINING else "g-1"), look_after=5)
-    assert [wake.lane for wake in wakes or []] == [lane]
+    assert line.store.jobs.record_intent(job)
+    ticks = line.store.jobs.submitted(job, Submitted(None if kind is Kind.TRAINING else "g-1"), poll_after=5)
+    assert [parse_tick.lane for parse_tick in ticks or []] == [lane]
     assert line.lanes_of(job.id) == {lane}
     assert 4 < line.due_in(lane, job.id) <= 5
     seen = line.read(job)
@@ -35,9 +35,9 @@ def test_a_taken_job_waits_to_be_looked_at(line: Line, kind: Kind, lane: Lane) -
 def test_a_repeated_yes_changes_nothing(line: Line) -> None:
     """One event, one timer, one generation."""
     job = line.accepted(webhook_url=URL, webhook_events=("job.submitted",))
-    assert line.store.jobs.intend(job)
+    assert line.store.jobs.record_intent(job)
     for _ in range(3):
-        line.store.jobs.submitted(job, Submitted("g-1"), look_after=5)
+        line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
     assert line.events(job) == ["job.queued", "job.submitted"]
     assert len(line.store.deliveries.of_job(job.id)) == 1
     assert line.lanes_of(job.id) == {Lane.JOBS}
@@ -46,7 +46,7 @@ def test_a_repeated_yes_changes_nothing(line: Line) -> None:
 def test_a_second_generation_does_not_replace_the_first(line: Line) -> None:
     """Yet it is remembered as ours: it exists."""
     job = line.submitted(generation="g-1")
-    assert line.store.jobs.submitted(job, Submitted("g-2"), look_after=5) is None
+    assert line.store.jobs.submitted(job, Submitted("g-2"), poll_after=5) is None
     assert line.read(job).generation_id == "g-1"
     assert line.store.jobs.unknown_generations(["g-1", "g-2"]) == []
 
@@ -55,8 +55,8 @@ def test_running_is_told_once(line: Line) -> None:
     """And counts the look that saw it."""
     job = line.submitted(webhook_url=URL, webhook_events=("job.running",))
     line.claimed(Lane.JOBS)
-    assert line.store.jobs.running(job, look_after=5) is not None
-    assert line.store.jobs.running(job, look_after=5) is None
+    assert line.store.jobs.running(job, poll_after=5) is not None
+    assert line.store.jobs.running(job, poll_after=5) is None
     assert line.read(job).state is JobState.RUNNING
     assert line.events(job) == ["job.queued", "job.submitted", "job.running"]
     assert [found["type"] for found in line.store.deliveries.of_job(job.id)] == ["job.running"]
@@ -65,7 +65,7 @@ def test_running_is_told_once(line: Line) -> None:
 def test_a_job_runs_only_after_it_was_taken(line: Line) -> None:
     """No state is left out."""
     job = line.accepted()
-    assert line.store.jobs.running(job, look_after=5) is None
+    assert line.store.jobs.running(job, poll_after=5) is None
     assert line.read(job).state is JobState.QUEUED
     assert line.lanes_of(job.id) == {Lane.TRIGGERS}
 
@@ -78,11 +78,13 @@ def test_an_end_is_never_left(line: Line, state: JobState) -> None:
     job = line.submitted()
     line.store.jobs.finish(job, success(state=state, images=()))
     before = line.client.hgetall(keys.job(job.id))
-    assert line.store.jobs.submitted(job, Submitted("g-9"), look_after=1) is None
-    assert line.store.jobs.running(job, look_after=1) is None
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=1, reason=Reason.UNAVAILABLE, error="x", looked=True))])
-    assert line.store.jobs.finish(job, success(), looked=True) is None
-    assert not line.store.jobs.intend(job)
+    assert line.store.jobs.submitted(job, Submitted("g-9"), poll_after=1) is None
+    assert line.store.jobs.running(job, poll_after=1) is None
+    line.store.jobs.reschedule(
+        Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="x", polled=True))]
+    )
+    assert line.store.jobs.finish(job, success(), polled=True) is None
+    assert not line.store.jobs.record_intent(job)
     assert line.client.hgetall(keys.job(job.id)) == before
     assert line.lanes_of(job.id) == {Lane.RESULTS}
 
@@ -90,8 +92,8 @@ def test_an_end_is_never_left(line: Line, state: JobState) -> None:
 def test_an_unknown_job_is_not_made(line: Line) -> None:
     """Its record ended while PhotoGPT was asked."""
     job = line.job()
-    assert line.store.jobs.submitted(job, Submitted("g-1"), look_after=1) is None
-    assert line.store.jobs.running(job, look_after=1) is None
+    assert line.store.jobs.submitted(job, Submitted("g-1"), poll_after=1) is None
+    assert line.store.jobs.running(job, poll_after=1) is None
     assert line.store.jobs.finish(job, success()) is None
     assert line.store.jobs.get(job.id) is None
 
@@ -100,12 +102,12 @@ def test_a_postponed_job_comes_back_when_it_said(line: Line) -> None:
     """And tells what is in its way, until it is not."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    in_the_way = Again(after=9, reason=Reason.UNAVAILABLE, error="PhotoGPT says 503", looked=True)
-    line.store.jobs.postpone(Lane.JOBS, [(job, in_the_way)])
+    in_the_way = Reschedule(after=9, reason=Reason.UNAVAILABLE, error="PhotoGPT says 503", polled=True)
+    line.store.jobs.reschedule(Lane.JOBS, [(job, in_the_way)])
     seen = line.read(job)
     assert (seen.reason, seen.error, seen.polls) == (Reason.UNAVAILABLE, "PhotoGPT says 503", 1)
     assert 8 < line.due_in(Lane.JOBS, job.id) <= 9
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=9, looked=True))])
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=9, polled=True))])
     assert (line.read(job).reason, line.read(job).error, line.read(job).polls) == (None, None, 2)
 
 
@@ -113,17 +115,17 @@ def test_many_are_postponed_at_once_each_for_itself(line: Line) -> None:
     """One script for a whole tick, one message for the soonest."""
     jobs = [line.submitted(generation=f"g-{number}") for number in range(3)]
     line.claimed(Lane.JOBS)
-    wakes = line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=5 + n)) for n, job in enumerate(jobs)])
+    ticks = line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=5 + n)) for n, job in enumerate(jobs)])
     assert [round(line.due_in(Lane.JOBS, job.id)) for job in jobs] == [5, 6, 7]
-    assert len(wakes) == 1
-    assert 4 < wakes[0].delay <= 5
-    assert line.store.jobs.postpone(Lane.JOBS, []) == []
+    assert len(ticks) == 1
+    assert 4 < ticks[0].delay <= 5
+    assert line.store.jobs.reschedule(Lane.JOBS, []) == []
 
 
 def test_a_job_that_left_its_lane_is_not_put_back(line: Line) -> None:
     """It was triggered by somebody else meanwhile."""
     job = line.submitted()
-    assert line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=1, forget_intent=True))]) == []
+    assert line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))]) == []
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
 
@@ -140,7 +142,7 @@ def test_any_text_of_photogpts_can_be_stored(line: Line, text: str) -> None:
     """JSON can spell what UTF-8 cannot; a job must not become unable to end over it."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=1, reason=Reason.UNAVAILABLE, error=text))])
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error=text))])
     failed = success(state=JobState.FAILED, images=({"id": text},), error=text)
     assert line.store.jobs.finish(job, failed) is not None
     assert line.read(job).state is JobState.FAILED

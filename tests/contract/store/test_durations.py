@@ -8,7 +8,7 @@ from tests.contract.store.conftest import Line
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import JobState
-from worker.domain.schedule import bin_of
+from worker.domain.poll_schedule import bin_of
 from worker.store import keys
 from worker.store.durations import LIFE_S
 
@@ -16,22 +16,22 @@ FAMILY = "image:nanobanana"
 NAME = keys.durations(FAMILY)
 
 
-def end(line: Line, took_s: float | None, *, state: JobState = JobState.SUCCEEDED) -> None:
+def end(line: Line, duration_s: float | None, *, state: JobState = JobState.SUCCEEDED) -> None:
     """Let a job end."""
     job = line.submitted(generation=f"g-{line.made}")
-    assert line.store.jobs.finish(job, success(state=state), looked=True, took_s=took_s) is not None
+    assert line.store.jobs.finish(job, success(state=state), polled=True, duration_s=duration_s) is not None
 
 
 def test_durations_add_up(line: Line) -> None:
     """By bin; the first one says since when."""
     before = line.store.clock()
-    for took_s in (20.0, 20.0, 5.0, 0.0):
-        end(line, took_s)
+    for duration_s in (20.0, 20.0, 5.0, 0.0):
+        end(line, duration_s)
     history, since = line.store.schedules.history(FAMILY)
     assert history == {bin_of(20): 2, bin_of(5): 1, bin_of(0): 1}
     assert since == pytest.approx(before, abs=5)
     assert line.client.hget(NAME, "total") == "4"
-    assert line.store.schedules.families() == [FAMILY]
+    assert line.store.schedules.duration_groups() == [FAMILY]
     assert LIFE_S - 10 < line.ttl(NAME) <= LIFE_S
 
 
@@ -59,8 +59,8 @@ def test_a_schedule_is_learned(line: Line) -> None:
     line.client.expire(NAME, 100)
     schedule = line.store.schedules.of(line.job())
     assert schedule.learned_from == 500
-    assert 0 < schedule.early_s < 30 < schedule.patient_s < 45
-    assert line.store.schedules.early_s == schedule.early_s
+    assert 0 < schedule.min_duration_s < 30 < schedule.p95_duration_s < 45
+    assert line.store.schedules.min_duration_s == schedule.min_duration_s
 
 
 def test_ours_are_kept_while_one_is_in_doubt(line: Line) -> None:
@@ -78,10 +78,10 @@ def test_ours_are_kept_while_one_is_in_doubt(line: Line) -> None:
 def test_a_generation_of_a_job_that_has_ended_is_known(line: Line) -> None:
     """It exists, and is not under way for us: nobody brings it forward."""
     job = line.accepted()
-    assert line.store.jobs.intend(job)
+    assert line.store.jobs.record_intent(job)
     seen = line.read(job)
     assert line.store.jobs.finish(seen, success(state=JobState.CANCELED)) is not None
-    assert line.store.jobs.submitted(seen, Submitted("g-late"), look_after=5) is None
-    assert line.client.hlen(keys.FLYING) == 0
+    assert line.store.jobs.submitted(seen, Submitted("g-late"), poll_after=5) is None
+    assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
     assert line.store.jobs.unknown_generations(["g-late"]) == []
     assert line.read(job).generation_id == "g-late"

@@ -10,9 +10,9 @@ import pytest
 
 from tests.contract.store.conftest import Line
 from tests.unit.factories import success
-from worker.domain.decision import Again, Submitted
+from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import SCHEDULE_S, Delivery
-from worker.domain.job import TERMINAL, Ending, Job, JobState, Kind
+from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind
 from worker.domain.reason import Reason
 from worker.store import codec, deliveries, keys
 from worker.store.deliveries import decode
@@ -22,7 +22,7 @@ from worker.store.records import Finished
 URL = "https://shop.example/hooks"
 
 
-def finish(line: Line, job: Job, ending: Ending | None = None, **options: Any) -> Finished:
+def finish(line: Line, job: Job, ending: JobResult | None = None, **options: Any) -> Finished:
     """End a job, which must succeed."""
     finished = line.store.jobs.finish(job, ending or success(), **options)
     assert finished is not None
@@ -45,7 +45,7 @@ def test_an_end_is_whole(line: Line, kind: Kind, state: JobState) -> None:
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
     assert finished.continuation == '{"task":"t"}'
-    assert {wake.lane for wake in finished.wakes} == {Lane.RESULTS, Lane.DELIVERIES}
+    assert {parse_tick.lane for parse_tick in finished.ticks} == {Lane.RESULTS, Lane.DELIVERIES}
 
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
@@ -53,7 +53,7 @@ def test_a_job_can_end_wherever_it_is(line: Line, stage: str) -> None:
     """It then waits for nothing but its result."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
-        line.store.jobs.running(job, look_after=5)
+        line.store.jobs.running(job, poll_after=5)
     finish(line, line.read(job))
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert 5 < line.due_in(Lane.RESULTS, job.id) <= 10
@@ -64,8 +64,8 @@ def test_a_second_end_is_none(line: Line) -> None:
     job = line.submitted(webhook_url=URL)
     finish(line, job)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
-    other = Ending(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="late", model_id="other")
-    assert line.store.jobs.finish(job, other, looked=True) is None
+    other = JobResult(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="late", model_id="other")
+    assert line.store.jobs.finish(job, other, polled=True) is None
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
 
 
@@ -85,8 +85,8 @@ def test_of_many_ends_at_once_one_counts(line: Line) -> None:
 def test_the_last_look_is_counted(line: Line) -> None:
     """In the record and in what is published."""
     job = line.submitted()
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=0, looked=True))])
-    finished = finish(line, line.read(job), looked=True)
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, polled=True))])
+    finished = finish(line, line.read(job), polled=True)
     assert finished.outcome["polls"] == 2
     assert line.read(job).polls == 2
 
@@ -94,7 +94,7 @@ def test_the_last_look_is_counted(line: Line) -> None:
 def test_what_was_in_the_way_is_no_longer_told(line: Line) -> None:
     """A success has no reason."""
     job = line.submitted()
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
     finished = finish(line, line.read(job))
     assert (finished.outcome["reason"], finished.outcome["error"]) == (None, None)
     assert line.store.jobs.outcome(job.id) == finished.outcome
@@ -103,18 +103,20 @@ def test_what_was_in_the_way_is_no_longer_told(line: Line) -> None:
 def test_what_is_published_is_what_is_stored_even_from_an_old_view(line: Line) -> None:
     """A cancel read the job before PhotoGPT took it; the webhook must not deny the generation that the record has."""
     old = line.accepted()
-    assert line.store.jobs.intend(old)
-    line.store.jobs.submitted(old, Submitted("g-1"), look_after=5)
-    finished = line.store.jobs.finish(old, Ending(state=JobState.CANCELED, reason=Reason.CANCELED))
+    assert line.store.jobs.record_intent(old)
+    line.store.jobs.submitted(old, Submitted("g-1"), poll_after=5)
+    finished = line.store.jobs.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     assert finished is None or finished.outcome == line.store.jobs.outcome(old.id)
 
 
 def test_an_end_that_overlooks_the_question_is_refused(line: Line) -> None:
     """A cancel was decided before PhotoGPT was asked: that nothing is charged is no longer true."""
     old = line.accepted()
-    assert line.store.jobs.intend(old)
-    assert line.store.jobs.finish(old, Ending(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
-    assert line.store.jobs.finish(line.read(old), Ending(state=JobState.CANCELED, reason=Reason.CANCELED)) is not None
+    assert line.store.jobs.record_intent(old)
+    assert line.store.jobs.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
+    assert (
+        line.store.jobs.finish(line.read(old), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is not None
+    )
 
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
@@ -123,13 +125,13 @@ def test_a_record_that_cannot_be_read_can_be_ended(line: Line, stage: str, damag
     """Whatever state it is in, so that it does not come back for ever."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
-        line.store.jobs.running(job, look_after=0)
+        line.store.jobs.running(job, poll_after=0)
     line.client.hset(keys.job(job.id), mapping=damage)
     found = line.claim(Lane.TRIGGERS if stage == "queued" else Lane.JOBS)
     assert found is not None
     (record,) = found.records
     saved = codec.salvage(record, at=line.store.clock())
-    broken = Ending(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error="cannot be read")
+    broken = JobResult(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error="cannot be read")
     assert line.store.jobs.finish(saved, broken) is not None
     assert line.lanes_of(job.id) == {Lane.RESULTS}
 
@@ -145,12 +147,12 @@ def test_faults_of_a_vanished_job_are_not_counted(line: Line) -> None:
 def test_followers_are_woken(line: Line) -> None:
     """They end as their owner does, at once."""
     owner = line.accepted(idempotency_key="order-7")
-    followers = [line.accepted(idempotency_key="order-7") for _ in range(2)]
+    duplicates = [line.accepted(idempotency_key="order-7") for _ in range(2)]
     line.claimed(Lane.TRIGGERS)
     finished = finish(line, owner)
-    assert all(line.due_in(Lane.TRIGGERS, job.id) <= 1 for job in followers)
-    assert Lane.TRIGGERS in {wake.lane for wake in finished.wakes}
-    assert {job.id for job in line.claimed(Lane.TRIGGERS)} == {job.id for job in followers}
+    assert all(line.due_in(Lane.TRIGGERS, job.id) <= 1 for job in duplicates)
+    assert Lane.TRIGGERS in {parse_tick.lane for parse_tick in finished.ticks}
+    assert {job.id for job in line.claimed(Lane.TRIGGERS)} == {job.id for job in duplicates}
 
 
 def test_followers_that_ended_are_left_alone(line: Line) -> None:
@@ -167,7 +169,7 @@ def test_from_the_end_on_the_retention_counts(line: Line) -> None:
     job = line.submitted(webhook_url=URL, idempotency_key="order-7", deadline_at=line.store.clock() + 80_000)
     line.accepted(idempotency_key="order-7")
     finish(line, job)
-    for name in (keys.job(job.id), keys.events(job.id), keys.followers(job.id)):
+    for name in (keys.job(job.id), keys.events(job.id), keys.duplicates(job.id)):
         assert 4990 < line.ttl(name) <= 5000, name
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert line.ttl(keys.deliveries(job.id)) == line.ttl(keys.delivery(delivery["id"]))
@@ -197,8 +199,8 @@ def test_a_fault_while_its_result_is_sent_does_not_change_an_ended_job(line: Lin
     finished = finish(line, job)
     line.make_due(Lane.RESULTS, job.id)
     (claimed,) = line.claimed(Lane.RESULTS)
-    again = Again(after=30, reason=Reason.INTERNAL_ERROR, error="handling raised TimeoutError")
-    line.store.jobs.postpone(Lane.RESULTS, [(claimed, again)])
+    again = Reschedule(after=30, reason=Reason.INTERNAL_ERROR, error="handling raised TimeoutError")
+    line.store.jobs.reschedule(Lane.RESULTS, [(claimed, again)])
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.store.jobs.outcome(job.id) == finished.outcome
 
@@ -221,8 +223,8 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
 def test_a_taken_webhook_is_done(line: Line) -> None:
     """Its attempt stays readable, its lane is empty."""
     delivery = delivery_of(line)
-    done = line.store.deliveries.attempted(delivery, {"number": 1, "status": 204}, state="delivered")
-    assert (done.wakes, done.disabled) == ([], None)
+    done = line.store.deliveries.record_attempt(delivery, {"number": 1, "status": 204}, state="delivered")
+    assert (done.ticks, done.disabled) == ([], None)
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], shown["attempts"]) == ("delivered", [{"number": 1, "status": 204}])
     assert (shown["url"], "body" in shown) == (URL, False)
@@ -232,11 +234,11 @@ def test_a_taken_webhook_is_done(line: Line) -> None:
 def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
     """A dead receiver delays no living one."""
     delivery = delivery_of(line)
-    (wake,) = line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5).wakes
-    assert wake.lane is Lane.REDELIVERIES
+    (parse_tick,) = line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5).ticks
+    assert parse_tick.lane is Lane.REDELIVERIES
     assert line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
     assert 4 < line.due_in(Lane.REDELIVERIES, delivery.id) <= 5
-    line.store.deliveries.attempted(delivery, {"number": 2}, state="dead")
+    line.store.deliveries.record_attempt(delivery, {"number": 2}, state="dead")
     assert line.lanes_of(delivery.id) == set()
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], [attempt["number"] for attempt in shown["attempts"]]) == ("dead", [1, 2])
@@ -246,8 +248,8 @@ def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
 def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
     """Two workers sent it, and the slower one failed."""
     delivery = delivery_of(line)
-    line.store.deliveries.attempted(delivery, {"number": 1}, state=end)
-    assert line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5).wakes == []
+    line.store.deliveries.record_attempt(delivery, {"number": 1}, state=end)
+    assert line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5).ticks == []
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], len(shown["attempts"])) == (end, 1)
     assert line.lanes_of(delivery.id) == set()
@@ -257,7 +259,7 @@ def test_a_vanished_delivery_is_not_brought_back(line: Line) -> None:
     """Its TTL ended while the receiver was asked."""
     delivery = delivery_of(line)
     line.client.delete(keys.delivery(delivery.id))
-    line.store.deliveries.attempted(delivery, {"number": 1}, state="pending", again_after=5)
+    line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
     assert line.client.exists(keys.delivery(delivery.id)) == 0
     assert line.lanes_of(delivery.id) == set()
     assert line.store.deliveries.of_job(delivery.job_id) == []
@@ -268,5 +270,5 @@ def test_a_webhook_outlives_its_schedule(line: Line, attempts: int) -> None:
     """However short the records' retention: else later attempts vanish without a word."""
     delivery = delivery_of(line)
     for number in range(attempts):
-        line.store.deliveries.attempted(delivery, {"number": number + 1}, state="pending", again_after=5)
+        line.store.deliveries.record_attempt(delivery, {"number": number + 1}, state="pending", retry_in_s=5)
     assert line.ttl(keys.delivery(delivery.id)) > sum(SCHEDULE_S)

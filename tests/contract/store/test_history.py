@@ -9,22 +9,22 @@ import pytest
 from tests.contract.store.conftest import ENDPOINT, FAILED, TAKEN, URL, Gated, Hooks
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
-from worker.pipeline.recover import recover, recover_since, resend
+from worker.steps.redeliver import recover, recover_since, resend
 from worker.store import keys
-from worker.store.deliveries import MOST_ATTEMPTS, Report
-from worker.store.endpoints import Go, Later
+from worker.store.deliveries import MAX_ATTEMPTS, AttemptReport
+from worker.store.endpoints import Admitted, Deferred
 from worker.store.keys import Lane
-from worker.store.lanes import Wake
+from worker.store.lanes import Tick
 
-BY_HAND_TAKEN = Report(went="ok", took_s=0.05, trigger="manual")
-BY_HAND_FAILED = Report(went="failed", took_s=0.05, fault="http_5xx", trigger="manual")
+BY_HAND_TAKEN = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
+BY_HAND_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")
 
 
 def dead(hooks: Hooks, url: str = URL) -> str:
     """Return a webhook that was given up."""
     delivery = hooks.made(url)
-    hooks.enter(delivery)
-    hooks.attempted(delivery, FAILED, "dead")
+    hooks.acquire_slot(delivery)
+    hooks.record_attempt(delivery, FAILED, "dead")
     return delivery.id
 
 
@@ -33,11 +33,11 @@ def ids(found: list[dict[str, Any]]) -> set[str]:
     return {shown["id"] for shown in found}
 
 
-def again(hooks: Hooks, delivery_id: str) -> list[Wake]:
+def again(hooks: Hooks, delivery_id: str) -> list[Tick]:
     """Ask for one again; return what has to be sent."""
-    wakes: list[Wake] = []
-    resend(hooks.store, wakes.extend, delivery_id)
-    return wakes
+    ticks: list[Tick] = []
+    resend(hooks.store, ticks.extend, delivery_id)
+    return ticks
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -46,10 +46,10 @@ def again(hooks: Hooks, delivery_id: str) -> list[Wake]:
 def test_webhooks_are_listed_by_state_endpoint_job_and_time(hooks: Hooks) -> None:
     """Each with its attempts."""
     taken, failing, fresh = hooks.made(), hooks.made(), hooks.made("https://other.example/")
-    hooks.enter(taken)
-    hooks.attempted(taken)
-    hooks.enter(failing)
-    hooks.attempted(failing, FAILED)
+    hooks.acquire_slot(taken)
+    hooks.record_attempt(taken)
+    hooks.acquire_slot(failing)
+    hooks.record_attempt(failing, FAILED)
     given_up = dead(hooks)
     listed = hooks.store.deliveries.listed
     assert ids(listed()) == {taken.id, failing.id, fresh.id, given_up}
@@ -73,7 +73,7 @@ def test_one_is_shown_with_its_body_and_its_next_attempt(hooks: Hooks) -> None:
     assert shown is not None
     assert shown["body"]["type"] == "job.failed"
     assert shown["next_attempt_at"] is not None
-    hooks.attempted(delivery)
+    hooks.record_attempt(delivery)
     assert (hooks.store.deliveries.get(delivery.id) or {})["next_attempt_at"] is None
     assert hooks.store.deliveries.get("msg_unknown") is None
 
@@ -85,8 +85,8 @@ def test_history_cannot_fill_redis(gated: Gated) -> None:
     ended = []
     for number in range(6):
         delivery = hooks.made()
-        hooks.enter(delivery)
-        hooks.attempted(delivery, FAILED if number % 2 else TAKEN, "dead" if number % 2 else "delivered")
+        hooks.acquire_slot(delivery)
+        hooks.record_attempt(delivery, FAILED if number % 2 else TAKEN, "dead" if number % 2 else "delivered")
         ended.append(delivery.id)
     kept = [name for name in ended if hooks.client.exists(keys.delivery(name))]
     assert kept == ended[3:]
@@ -105,11 +105,11 @@ def test_lists_forget_what_has_expired(hooks: Hooks) -> None:
 def test_attempts_by_hand_without_end_are_not_all_kept(hooks: Hooks) -> None:
     """The last ones are."""
     name = dead(hooks)
-    for _ in range(MOST_ATTEMPTS + 3):
-        hooks.attempted(hooks.read(name), BY_HAND_FAILED, "dead")
+    for _ in range(MAX_ATTEMPTS + 3):
+        hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "dead")
     (shown,) = hooks.store.deliveries.listed(state="dead")
     numbers = [attempt["number"] for attempt in shown["attempts"]]
-    assert numbers == list(range(5, MOST_ATTEMPTS + 5))
+    assert numbers == list(range(5, MAX_ATTEMPTS + 5))
 
 
 # -- once more --------------------------------------------------------------------------------------------------------
@@ -118,11 +118,11 @@ def test_attempts_by_hand_without_end_are_not_all_kept(hooks: Hooks) -> None:
 def test_a_dead_letter_is_sent_once_more(hooks: Hooks) -> None:
     """Under its own id, in the other lane; taken, it is delivered."""
     name = dead(hooks)
-    (wake,) = again(hooks, name)
-    assert wake.lane is Lane.REDELIVERIES
+    (parse_tick,) = again(hooks, name)
+    assert parse_tick.lane is Lane.REDELIVERIES
     assert hooks.line.lanes_of(name) == {Lane.REDELIVERIES}
-    assert hooks.enter(hooks.read(name)) == Go("manual")
-    hooks.attempted(hooks.read(name), BY_HAND_TAKEN)
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    hooks.record_attempt(hooks.read(name), BY_HAND_TAKEN)
     assert hooks.read(name).state == "delivered"
     assert hooks.line.lanes_of(name) == set()
     assert ids(hooks.store.deliveries.listed(state="dead")) == set()
@@ -133,8 +133,8 @@ def test_a_dead_letter_that_fails_again_stays_dead(hooks: Hooks) -> None:
     name = dead(hooks)
     for count in (1, 2):
         again(hooks, name)
-        assert isinstance(hooks.enter(hooks.read(name)), Go)
-        hooks.attempted(hooks.read(name), BY_HAND_FAILED, "pending")
+        assert isinstance(hooks.acquire_slot(hooks.read(name)), Admitted)
+        hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "pending")
         found = hooks.read(name)
         assert (found.state, found.manual, found.steps) == ("dead", count, 1)
         assert hooks.line.lanes_of(name) == set()
@@ -143,22 +143,22 @@ def test_a_dead_letter_that_fails_again_stays_dead(hooks: Hooks) -> None:
 def test_a_delivered_one_can_be_sent_again_and_stays_delivered(hooks: Hooks) -> None:
     """The receiver lost it; should it fail, it was taken once all the same."""
     delivery = hooks.made()
-    hooks.attempted(delivery)
+    hooks.record_attempt(delivery)
     again(hooks, delivery.id)
-    assert isinstance(hooks.enter(delivery), Go)
-    hooks.attempted(delivery, BY_HAND_FAILED, "dead")
+    assert isinstance(hooks.acquire_slot(delivery), Admitted)
+    hooks.record_attempt(delivery, BY_HAND_FAILED, "dead")
     assert hooks.read(delivery.id).state == "delivered"
 
 
 def test_a_pending_one_is_brought_forward_and_keeps_its_schedule(hooks: Hooks) -> None:
     """The attempt by hand uses up no step."""
     delivery = hooks.made()
-    hooks.enter(delivery)
-    hooks.attempted(delivery, FAILED, after=3600)
+    hooks.acquire_slot(delivery)
+    hooks.record_attempt(delivery, FAILED, after=3600)
     again(hooks, delivery.id)
     assert hooks.due_in(delivery) < 1
-    assert hooks.enter(delivery) == Go("manual")
-    hooks.attempted(delivery, BY_HAND_FAILED, after=60)
+    assert hooks.acquire_slot(delivery) == Admitted("manual")
+    hooks.record_attempt(delivery, BY_HAND_FAILED, after=60)
     found = hooks.read(delivery.id)
     assert (found.state, found.attempts, found.steps) == ("pending", 2, 1)
     assert 50 < hooks.due_in(delivery) <= 61
@@ -167,7 +167,7 @@ def test_a_pending_one_is_brought_forward_and_keeps_its_schedule(hooks: Hooks) -
 def test_one_that_is_under_way_is_left_alone(hooks: Hooks) -> None:
     """It is being sent; the lease of its claim stands."""
     delivery = hooks.made()
-    hooks.enter(delivery)
+    hooks.acquire_slot(delivery)
     assert resend(hooks.store, lambda _: None, delivery.id)["answer"] == "in_flight"
     assert hooks.line.lanes_of(delivery.id) == {Lane.DELIVERIES}
 
@@ -176,9 +176,9 @@ def test_a_wish_between_claim_and_gate_is_kept(hooks: Hooks) -> None:
     """The scheduled attempt gave up meanwhile; the wish is seen to afterwards."""
     delivery = hooks.made()
     again(hooks, delivery.id)
-    hooks.attempted(delivery, FAILED, "dead")
+    hooks.record_attempt(delivery, FAILED, "dead")
     assert hooks.line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
-    assert hooks.enter(delivery) == Go("manual")
+    assert hooks.acquire_slot(delivery) == Admitted("manual")
 
 
 def test_a_worker_that_dies_with_a_resend_loses_nothing(hooks: Hooks) -> None:
@@ -186,7 +186,7 @@ def test_a_worker_that_dies_with_a_resend_loses_nothing(hooks: Hooks) -> None:
     name = dead(hooks)
     again(hooks, name)
     for _ in range(2):
-        assert hooks.enter(hooks.read(name)) == Go("manual")
+        assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
 
 
 def test_a_broken_endpoint_is_asked_if_somebody_wants_it(hooks: Hooks) -> None:
@@ -194,8 +194,8 @@ def test_a_broken_endpoint_is_asked_if_somebody_wants_it(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.break_it()
     again(hooks, name)
-    assert hooks.enter(hooks.read(name)) == Go("manual")
-    hooks.attempted(hooks.read(name), BY_HAND_TAKEN)
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    hooks.record_attempt(hooks.read(name), BY_HAND_TAKEN)
     assert hooks.shown["state"] == "healthy"
 
 
@@ -211,8 +211,8 @@ def recovered(hooks: Hooks, **options: Any) -> dict[str, Any]:
 def test_recover_sends_what_was_given_up_and_what_waits(hooks: Hooks) -> None:
     """Not what was taken, and not what was never tried; spread over time."""
     taken, failing, fresh = hooks.made(), hooks.made(), hooks.made()
-    hooks.attempted(taken)
-    hooks.attempted(failing, FAILED, after=3600)
+    hooks.record_attempt(taken)
+    hooks.record_attempt(failing, FAILED, after=3600)
     given_up = [dead(hooks) for _ in range(2)]
     answer = recovered(hooks, per_s=0.5)
     assert (answer["resent"], answer["more"], answer["takes_s"]) == (3, False, 6)
@@ -238,8 +238,8 @@ def test_recover_opens_the_gate_of_a_broken_endpoint(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.break_it()
     recovered(hooks)
-    assert hooks.enter(hooks.read(name)) == Go("manual")
-    hooks.attempted(hooks.read(name), BY_HAND_FAILED, "dead")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "dead")
     assert hooks.shown["state"] == "broken"
 
 
@@ -247,10 +247,10 @@ def test_recover_sends_what_a_broken_endpoint_kept_waiting(hooks: Hooks) -> None
     """It was never tried; nobody wants to wait for ten minutes after the receiver is back."""
     hooks.break_it()
     kept = hooks.made()
-    hooks.enter(kept)
+    hooks.acquire_slot(kept)
     recovered(hooks, per_s=1000)
     assert hooks.due_in(kept) < 2
-    assert isinstance(hooks.enter(kept), Go)
+    assert isinstance(hooks.acquire_slot(kept), Admitted)
 
 
 def test_recover_waits_its_turn(gated: Gated) -> None:
@@ -259,13 +259,13 @@ def test_recover_waits_its_turn(gated: Gated) -> None:
     names = [dead(hooks) for _ in range(2)]
     hooks.client.hdel(keys.endpoint(ENDPOINT.id), "tat")
     recovered(hooks)
-    assert [type(hooks.enter(hooks.read(name))) for name in names] == [Go, Later]
+    assert [type(hooks.acquire_slot(hooks.read(name))) for name in names] == [Admitted, Deferred]
 
 
 def test_recover_leaves_disabled_endpoints_out(hooks: Hooks) -> None:
     """And says how many."""
     dead(hooks)
-    hooks.attempted(hooks.made(), Report(went="failed", disable="gone"), "dead")
+    hooks.record_attempt(hooks.made(), AttemptReport(result="failed", disable="gone"), "dead")
     answer = recovered(hooks)
     assert (answer["resent"], answer["disabled"]) == (0, 2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.store.conftest import Line
 from tests.waiting import wait_until
-from worker.domain.decision import Again
+from worker.domain.decision import Reschedule
 from worker.store import keys
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
@@ -64,9 +64,9 @@ def test_a_full_claim_wakes_the_next_tick_at_once(line: Line) -> None:
         line.accepted()
     claim = line.claim(Lane.TRIGGERS, limit=2)
     assert claim is not None
-    (wake,) = claim.wakes
-    assert wake.delay == 0
-    assert line.claimed(Lane.TRIGGERS, token=wake.token)[0].id == "job-3"
+    (parse_tick,) = claim.ticks
+    assert parse_tick.delay == 0
+    assert line.claimed(Lane.TRIGGERS, token=parse_tick.token)[0].id == "job-3"
 
 
 def test_an_empty_lane_sleeps(line: Line) -> None:
@@ -74,7 +74,7 @@ def test_an_empty_lane_sleeps(line: Line) -> None:
     line.accepted()
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
-    assert claim.wakes == []
+    assert claim.ticks == []
 
 
 def test_a_vanished_record_leaves_its_lane(line: Line) -> None:
@@ -90,7 +90,7 @@ def test_a_vanished_record_is_not_brought_back(line: Line) -> None:
     job = line.submitted()
     line.claimed(Lane.JOBS)
     line.client.delete(keys.job(job.id))
-    line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=1, looked=True, error="x"))])
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, polled=True, error="x"))])
     assert line.client.exists(keys.job(job.id)) == 0
 
 
@@ -98,12 +98,12 @@ def test_a_paused_lane_hands_out_nothing(line: Line) -> None:
     """PhotoGPT asked for a pause; the message comes back when it is over."""
     job, other = line.accepted(), line.accepted()
     line.claimed(Lane.TRIGGERS, limit=1)
-    line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=4, pause_lane=True))])
+    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=4, pause_lane=True))])
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
     assert claim.records == []
-    (wake,) = claim.wakes
-    assert 3 < wake.delay <= 4
+    (parse_tick,) = claim.ticks
+    assert 3 < parse_tick.delay <= 4
     assert line.due_in(Lane.TRIGGERS, other.id) < 0
 
 
@@ -111,7 +111,7 @@ def test_a_shorter_pause_does_not_shorten_a_longer_one(line: Line) -> None:
     """Another tick of the same lane met a milder answer a moment later."""
     job = line.accepted()
     for seconds in (60, 1):
-        line.store.jobs.postpone(Lane.TRIGGERS, [(job, Again(after=seconds, pause_lane=True))])
+        line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=seconds, pause_lane=True))])
     paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
     assert paused - line.store.clock() > 50
 
@@ -120,31 +120,31 @@ def test_a_pause_concerns_its_lane_only(line: Line) -> None:
     """Looking goes on while triggering rests."""
     seen = line.submitted()
     waiting = line.accepted()
-    line.store.jobs.postpone(Lane.TRIGGERS, [(waiting, Again(after=60, pause_lane=True))])
+    line.store.jobs.reschedule(Lane.TRIGGERS, [(waiting, Reschedule(after=60, pause_lane=True))])
     assert [job.id for job in line.claimed(Lane.JOBS)] == [seen.id]
 
 
 def test_a_message_on_its_way_is_not_sent_twice(line: Line) -> None:
     """The watch asks every second; most of the time nothing is missing."""
     line.accepted()
-    assert line.store.lanes.watch() == []
+    assert line.store.lanes.ensure_ticks() == []
 
 
 def test_a_lost_message_is_sent_again(line: Line) -> None:
     """Once, and with the same token, so that the first may still come."""
     (first,) = line.accept(line.job())
     line.client.hset(keys.loop(Lane.TRIGGERS), "armed", line.store.clock() - GRACE_S - 0.5)
-    (again,) = line.store.lanes.watch()
+    (again,) = line.store.lanes.ensure_ticks()
     assert (again.lane, again.token) == (first.lane, first.token)
-    assert line.store.lanes.watch() == []
+    assert line.store.lanes.ensure_ticks() == []
 
 
 def test_a_loop_that_was_forgotten_is_started(line: Line) -> None:
     """Redis lost the hash, or never had it: members alone are enough."""
     job = line.accepted()
     line.client.delete(keys.loop(Lane.TRIGGERS))
-    (wake,) = line.store.lanes.watch()
-    assert line.claimed(Lane.TRIGGERS, token=wake.token) == [job]
+    (parse_tick,) = line.store.lanes.ensure_ticks()
+    assert line.claimed(Lane.TRIGGERS, token=parse_tick.token) == [job]
 
 
 def test_a_claimant_that_died_is_noticed(line: Line) -> None:
@@ -152,9 +152,9 @@ def test_a_claimant_that_died_is_noticed(line: Line) -> None:
     job = line.accepted()
     line.claimed(Lane.TRIGGERS, lease=4)
     line.client.hset(keys.loop(Lane.TRIGGERS), "ticked", line.store.clock() - 60)
-    (wake,) = line.store.lanes.watch()
-    assert wake.lane is Lane.TRIGGERS
-    assert 3 < wake.delay <= 4
+    (parse_tick,) = line.store.lanes.ensure_ticks()
+    assert parse_tick.lane is Lane.TRIGGERS
+    assert 3 < parse_tick.delay <= 4
     assert line.due_in(Lane.TRIGGERS, job.id) > 3
 
 
@@ -162,23 +162,23 @@ def test_members_far_away_need_no_message(line: Line) -> None:
     """No message may wait longer than a fraction of the visibility timeout; the watch sees to them in time."""
     job = line.submitted()
     line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 3600})
-    assert line.store.lanes.watch([Lane.JOBS]) == []
+    assert line.store.lanes.ensure_ticks([Lane.JOBS]) == []
 
 
 def test_no_message_waits_long(line: Line) -> None:
     """Whatever is due when."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    (wake,) = line.store.jobs.postpone(Lane.JOBS, [(job, Again(after=3000))])
-    assert wake.delay <= 8.0
-    claim = line.claim(Lane.JOBS, token=wake.token)
+    (parse_tick,) = line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=3000))])
+    assert parse_tick.delay <= 8.0
+    claim = line.claim(Lane.JOBS, token=parse_tick.token)
     assert claim is not None
     assert claim.records == []
 
 
 def test_empty_lanes_are_quiet(line: Line) -> None:
     """Nothing is sent for nothing."""
-    assert line.store.lanes.watch() == []
+    assert line.store.lanes.ensure_ticks() == []
     assert line.store.lanes.sizes() == dict.fromkeys(Lane, 0)
 
 
@@ -193,7 +193,7 @@ def test_sooner_work_gets_a_sooner_message(line: Line) -> None:
     """A message that is on its way for later is overtaken, under the same token."""
     late, soon = line.submitted(), line.submitted(generation="g-2")
     line.claimed(Lane.JOBS)
-    (first,) = line.store.jobs.postpone(Lane.JOBS, [(late, Again(after=7))])
-    (second,) = line.store.jobs.postpone(Lane.JOBS, [(soon, Again(after=1))])
+    (first,) = line.store.jobs.reschedule(Lane.JOBS, [(late, Reschedule(after=7))])
+    (second,) = line.store.jobs.reschedule(Lane.JOBS, [(soon, Reschedule(after=1))])
     assert second.token == first.token
     assert second.delay < 2 < first.delay

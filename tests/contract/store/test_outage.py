@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
 from worker.cli.embedded import EmbeddedValkey
-from worker.store.connection import Store, refuses
+from worker.store.connection import Store, is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Lanes
 from worker.store.scripts import Scripts
@@ -30,10 +30,10 @@ def test_a_restart_between_loading_a_script_and_running_it(client: redis.Redis, 
     del client  # empty
     with Restarting.from_url(valkey.url, decode_responses=True) as restarting:
         restarting.script_flush()
-        scripts = Scripts(restarting, longest_countdown_s=1)
+        scripts = Scripts(restarting, max_countdown_s=1)
         with pytest.raises(NoScriptError) as raised:
-            scripts.watch(keys=["photogpt:lane:{jobs}", "photogpt:lane:{jobs}:loop"], args=[1])
-    assert refuses(raised.value)
+            scripts.ensure_tick(keys=["photogpt:lane:{jobs}", "photogpt:lane:{jobs}:loop"], args=[1])
+    assert is_unavailable(raised.value)
 
 
 def test_what_cannot_be_sent_is_no_outage(store: Store) -> None:
@@ -41,7 +41,7 @@ def test_what_cannot_be_sent_is_no_outage(store: Store) -> None:
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
         lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease=1, prefix="", fields=["id"])  # type: ignore[arg-type]
-    assert not refuses(raised.value)
+    assert not is_unavailable(raised.value)
 
 
 def test_a_key_of_another_type_is_no_outage(client: redis.Redis) -> None:
@@ -49,7 +49,7 @@ def test_a_key_of_another_type_is_no_outage(client: redis.Redis) -> None:
     client.set("photogpt:a", "text")
     with pytest.raises(ResponseError) as raised:
         client.hget("photogpt:a", "field")
-    assert not refuses(raised.value)
+    assert not is_unavailable(raised.value)
     client.delete("photogpt:a")
 
 
@@ -57,10 +57,10 @@ def test_proving_that_it_takes_writes(client: redis.Redis, store: Store) -> None
     """A replica answers what only reads; the proof is refused, and leaves nothing that stays."""
     client.replicaof("127.0.0.1", "1")
     try:
-        assert store.lanes.watch() == []
+        assert store.lanes.ensure_ticks() == []
         with pytest.raises(ResponseError) as raised:
             store.prove_writes()
-        assert refuses(raised.value)
+        assert is_unavailable(raised.value)
     finally:
         client.replicaof("no", "one")
     store.prove_writes()

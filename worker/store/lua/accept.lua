@@ -30,12 +30,12 @@ for i = 16, last do fields[#fields + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], 'digest', ARGV[2], unpack(fields))
 if owner then
   redis.call('HSET', KEYS[1], 'follows', owner)
-  redis.call('SADD', ARGV[10] .. owner .. '}:followers', id)
-  redis.call('EXPIRE', ARGV[10] .. owner .. '}:followers', ttl)
+  redis.call('SADD', ARGV[10] .. owner .. '}:duplicates', id)
+  redis.call('EXPIRE', ARGV[10] .. owner .. '}:duplicates', ttl)
 end
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('EXPIRE', KEYS[2], ttl)
-local other = park_deliveries(13, last + 1, KEYS[8], KEYS[9], ARGV[7], KEYS[7], id, at, ttl)
+local other = schedule_deliveries(13, last + 1, KEYS[8], KEYS[9], ARGV[7], KEYS[7], id, at, ttl)
 local due = at
 if ARGV[14] == '1' and not owner then
   if tonumber(ARGV[13]) > 0 or redis.call('HEXISTS', KEYS[5], 'cap') == 1 or redis.call('ZCARD', KEYS[10]) > 0 then

@@ -1,5 +1,5 @@
 -- Let queued jobs be triggered, as many as the cap on active generations has room for. The cap is the lower of the
--- setting and of what PhotoGPT was seen to take (give_back.lua); quiet time raises the latter.
+-- setting and of what PhotoGPT was seen to take (requeue.lua); quiet time raises the latter.
 --
 -- KEYS  1 queue  2 triggers  3 triggers' loop  4 active  5 tenants  6 jobs
 -- ARGV  1 most active generations, 0 for no cap of ours  2 how many to admit at most

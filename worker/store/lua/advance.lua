@@ -30,8 +30,8 @@ local fields, last = {}, 16 + tonumber(ARGV[16])
 for i = 17, last do fields[#fields + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], unpack(fields))
 if ARGV[8] ~= '' and string.sub(ARGV[8], 1, 6) ~= 'model:' then
-  redis.call('HSET', KEYS[1], 'flown_at', seconds(at))
-  redis.call('HDEL', KEYS[1], 'shown_at', 'shown_again_at')  -- what a list said of an earlier one
+  redis.call('HSET', KEYS[1], 'accepted_at', seconds(at))
+  redis.call('HDEL', KEYS[1], 'listed_ended_at', 'listed_ended_retry_at')  -- what a list said of an earlier one
   redis.call('HSET', KEYS[12], ARGV[8], ARGV[1])
   redis.call('ZREM', KEYS[13], ARGV[1])  -- the lane that it enters counts it from now on
 end
@@ -40,5 +40,5 @@ announce(KEYS[2], KEYS[3], ARGV[6], ARGV[1],
   {type = ARGV[9], sequence = ARGV[10], timestamp = ARGV[11], data = ARGV[12]})
 tell(KEYS[14], ARGV[13], ARGV[14], ARGV[15])
 if KEYS[4] ~= KEYS[5] then redis.call('ZREM', KEYS[4], ARGV[1]) end
-local other = park_deliveries(15, last + 1, KEYS[10], KEYS[11], ARGV[5], KEYS[9], ARGV[1], at, ARGV[7])
+local other = schedule_deliveries(15, last + 1, KEYS[10], KEYS[11], ARGV[5], KEYS[9], ARGV[1], at, ARGV[7])
 return {1, park(KEYS[5], KEYS[6], ARGV[4], ARGV[1], at, tonumber(ARGV[3])), other}

@@ -31,7 +31,7 @@ announce(KEYS[2], KEYS[3], ARGV[4], id, {type = ARGV[10], sequence = ARGV[11], t
 for _, key in ipairs({KEYS[1], KEYS[2], KEYS[12], KEYS[13]}) do redis.call('EXPIRE', key, ttl) end
 for _, key in ipairs({KEYS[4], KEYS[6], KEYS[7], KEYS[15], KEYS[16]}) do redis.call('ZREM', key, id) end
 if ARGV[15] == '1' then redis.call('ZREM', KEYS[14], id) end
-landed(KEYS[19], KEYS[20], ARGV[22], ARGV[20] == '' or redis.call('HGET', KEYS[1], 'took_s'), at)
+landed(KEYS[19], KEYS[20], ARGV[22], ARGV[20] == '' or redis.call('HGET', KEYS[1], 'duration_s'), at)
 learn(KEYS[18], ARGV[20], at, ARGV[21])
 local triggers = redis.call('ZCARD', KEYS[16]) > 0 and arm(KEYS[5], at, at, ARGV[5])  -- there may be room now
 for _, follower in ipairs(redis.call('SMEMBERS', KEYS[13])) do
@@ -39,7 +39,7 @@ for _, follower in ipairs(redis.call('SMEMBERS', KEYS[13])) do
     triggers = arm(KEYS[5], at, at, ARGV[5]) or triggers
   end
 end
-local deliveries = park_deliveries(21, last + 1, KEYS[10], KEYS[11], ARGV[7], KEYS[12], id, at, ARGV[14])
+local deliveries = schedule_deliveries(21, last + 1, KEYS[10], KEYS[11], ARGV[7], KEYS[12], id, at, ARGV[14])
 if ARGV[17] == '1' then
   tell(KEYS[17], ARGV[18], ARGV[19], ARGV[19])
   redis.call('HSET', KEYS[1], 'published_at', ARGV[12])

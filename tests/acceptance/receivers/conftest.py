@@ -1,0 +1,79 @@
+"""The examples, each started by the command that their README gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.running import WEBHOOK_SECRET
+from tests.waiting import wait_until
+from worker.cli.processes import Child, free_port, listens
+
+EXAMPLES = Path(__file__).parents[3] / "ops" / "receivers"
+README = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+COMMANDS: dict[str, str] = dict(re.findall(r"```sh\n# (\w+)[^\n]*\n([^\n]+)\n```", README))
+NEXT_SECRET = "whsec_bmV4dC1zZWNyZXQtbmV4dC1zZWNyZXQtbmV4dC0="
+OUR_FAULT = ("ETARGET", "EJSONPARSE", "ERESOLVE")
+"""What npm says if the package.json is wrong; everything else is the registry's or the network's."""
+
+
+@dataclass
+class Example:
+    """A receiver that runs."""
+
+    url: str
+    log: Path
+
+    def handled(self) -> list[str]:
+        """Return the lines that it printed for events, one each."""
+        return [line for line in self.log.read_text().splitlines() if line.startswith(("job.", "model."))]
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    """One example after the other; it knows two secrets, as in a rotation."""
+    name: str = request.param
+    folder = tmp_path_factory.mktemp(name) / "receivers"
+    shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "*.db"))
+    command = f"exec {COMMANDS[name]}"
+    if name == "express":
+        install(folder / "express")
+        command = "cd express && exec node receiver.js"  # npm install is done, and npm start runs this
+    port = free_port()
+    env = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "WEBHOOK_SECRETS": f"{NEXT_SECRET},{WEBHOOK_SECRET}",
+        "PORT": str(port),
+    }
+    log = folder / "log"
+    child = Child(name, ["sh", "-c", f"cd '{folder}' && {command}"], env=env, log=log)
+    try:
+        wait_until(lambda: listens(port) or child.ended is not None, f"{name} listens; its log is {log}", within=40)
+        assert child.ended is None, log.read_text()
+        yield Example(f"http://127.0.0.1:{port}/webhooks", log)
+    finally:
+        child.stop()
+    assert "Traceback" not in log.read_text(), "nothing that a stranger sends breaks it"
+
+
+def install(folder: Path) -> None:
+    """Let npm install what the example names, or skip the test where that cannot be."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed")
+    command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0", "--loglevel=error"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm's registry does not answer within a minute")
+    if done.returncode:
+        assert not any(word in done.stderr for word in OUR_FAULT), done.stderr
+        pytest.skip(f"npm cannot install: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")

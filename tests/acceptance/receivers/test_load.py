@@ -1,0 +1,22 @@
+"""The webhook load of `make bench-webhooks`, in small: its books add up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).parents[3] / "ops" / "bench" / "receivers.py"
+
+
+def test_the_books_add_up() -> None:
+    """Everything stored is counted, came or late, with and without bad receivers; how long it took is not judged."""
+    argv = ["--no-idle", "--good", "20", "--rate", "20", "--seconds", "1", "--settle", "30"]
+    done = subprocess.run([sys.executable, BENCH, *argv], capture_output=True, text=True, timeout=100, check=True)
+    table, _, books = done.stdout.partition("{")
+    good, both = json.loads("{" + books)["runs"]
+    assert (good["name"], good["events"], good["late"]) == ("good", 20, 0)
+    assert (both["name"], both["events"]) == ("all", 20)
+    assert 0 <= both["late"] <= 20
+    assert table.count("\n| ") == 2

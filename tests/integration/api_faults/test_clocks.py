@@ -1,0 +1,94 @@
+"""PhotoGPT's clock is not Redis': what was created is found all the same, and nobody pays twice for the difference."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import create_autospec
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from config.settings import Settings
+from tests.unit.factories import make_job
+from worker.domain.decision import Decision, Reschedule, Submitted
+from worker.domain.job import epoch, rfc3339
+from worker.services import TaskPublisher, open_services
+from worker.steps.reconcile import reconcile
+
+MADE = "g-1"
+ALLOWED_S = 5.0  # by the settings
+
+
+@contextmanager
+def elsewhere(ahead_s: float, date: str | None = None) -> Iterator[str]:
+    """A PhotoGPT with one generation, created just now by its own clock; `date` is what its answers say instead."""
+    made = time.time() + ahead_s
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            asked = {name: epoch(values[0]) for name, values in parse_qs(url.query).items()}
+            shown = {"jobId": MADE, "status": "running", "createdAt": rfc3339(made)}
+            listed = [shown] if asked and asked["start"] <= made <= asked["end"] else []
+            body = json.dumps({"status": "OK", "result": shown if url.path.endswith(MADE) else {"jobs": listed}})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            del timestamp
+            return formatdate(time.time() + ahead_s, usegmt=True) if date is None else date
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def reconciled(settings: Settings, base_url: str) -> Decision:
+    """Return what follows from a lost answer, once the settling time has passed twice."""
+    told = settings.model_copy(update={"base_url": base_url, "clock_skew_s": ALLOWED_S})
+    services = open_services(told, create_autospec(TaskPublisher, instance=True))
+    at = services.store.clock()
+    asked = make_job(created_at=at, deadline_at=at + 600)
+    services.store.jobs.accept(asked, digest="d", continuation="{}")
+    assert services.store.jobs.record_intent(asked)
+    job = services.store.jobs.get(asked.id)
+    assert job is not None
+    decision = reconcile(services, job, at + 2 * settings.uncertain_settle_s + 1)
+    services.close()
+    return decision
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("ahead_s", [-4000.0, -100.0, 0.0, 100.0, 4000.0])
+def test_a_clock_that_is_far_off(settings: Settings, ahead_s: float) -> None:
+    """Far beyond what the settings allow: the Date of its answers tells."""
+    with elsewhere(ahead_s) as url:
+        assert reconciled(settings, url) == Submitted(MADE)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_clock_that_nobody_tells(settings: Settings) -> None:
+    """The limit: without a Date, what lies beyond the settings' skew is taken for never created."""
+    with elsewhere(100.0, date="") as url:
+        decision = reconciled(settings, url)
+    assert isinstance(decision, Reschedule)
+    assert decision.clear_intent
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("date", ["yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_date_that_cannot_be_true(settings: Settings, date: str) -> None:
+    """It widens the window by a day at most, and breaks nothing."""
+    with elsewhere(0.0, date=date) as url:
+        assert reconciled(settings, url) == Submitted(MADE)

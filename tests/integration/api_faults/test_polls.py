@@ -1,0 +1,143 @@
+"""Looking at what runs: nothing that PhotoGPT says wrong ends a job that is paid for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from celery import Celery
+
+from config.settings import Settings
+from tests.conftest import image, paid
+from tests.contract.peers import Peer
+from tests.integration.api_faults.conftest import Faults, ended
+from tests.running import WorkerProcess
+from tests.unit.factories import CREATED, make_job
+from tests.waiting import wait_until
+from worker.domain.decision import Decision, Finish, Reschedule
+from worker.domain.job import Job, JobState
+from worker.domain.reason import Reason
+from worker.sandbox.remote import SandboxProcess
+from worker.services import TaskPublisher, open_services
+from worker.steps.poll import poll
+
+POLLS = {
+    "429 with seconds": {"status": 429, "retry_after": 1},
+    "429 with a date": {"status": 429, "retry_after_date": 1},
+    "429 alone": {"status": 429},
+    "400": {"status": 400},
+    "500": {"status": 500},
+    "503 with seconds": {"status": 503, "retry_after": 1},
+    "dropped": {"drop": True},
+    "dropped after": {"drop_after": True},
+    "half a body": {"reset_half_body": True},
+    "403 as a proxy's page": {"html": 403},
+    "502 as a proxy's page": {"html": 502},
+    "200 as a proxy's page": {"html": 200},
+    "no JSON": {"garbage": True},
+    "NOK under 200": {"nok_200": True, "message": "Insufficient credits."},
+    "no such job": {"not_found": True},
+    "50 MB": {"huge": 50_000_000},
+    "a byte a second": {"drip": 1},
+    "an unknown status": {"unknown_status": "Marinating"},
+    "upper case": {"odd_case": "upper"},
+    "title case": {"odd_case": "title"},
+}
+TIMES = {"upper case": None, "title case": None, "a byte a second": 1}
+"""How often, where it is not twice; None is always."""
+
+
+@pytest.mark.usefixtures("worker")
+def test_looks(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Looking goes on until there is an end to see, whatever the looks before it brought."""
+    results = {}
+    for name in POLLS:
+        request = image(duration_s=3) | {"prompt": name}
+        results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
+    wait_until(lambda: paid(sandbox) == len(POLLS), "all are triggered")
+    for generation in sandbox.control.generations():
+        name = generation["prompt"]
+        faults("getJobStatus", POLLS[name], count=TIMES.get(name, 2), id=generation["jobId"])
+
+    assert {name: ended(result) for name, result in results.items()} == dict.fromkeys(POLLS, "succeeded")
+    assert [rule["action"] for rule in sandbox.control.live_faults() if not rule["fired"]] == []
+    assert paid(sandbox) == len(POLLS)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_model_is_told_oddly(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Odd case, unknown statuses and faults while a model is trained: looked at until it is ready."""
+    sandbox.control.model("model_x", status="new", duration_s=1)
+    for action in ({"status": 500}, {"unknown_status": "Simmering"}, {"html": 200}):
+        faults("getModel", action, after=1)
+    faults("getModel", {"odd_case": "upper"}, count=None)
+
+    result = producer.send_task("photogpt.train_model", kwargs={"request": {"modelID": "model_x"}})
+
+    assert ended(result) == "succeeded"
+    assert sandbox.control.state()["trainings"]["model_x"] == 1
+
+
+def looks(settings: Settings, job: Job, age_s: float, *answers: tuple[int, dict[str, Any]]) -> list[Decision]:
+    """Look at a job of some age once for each answer, and note what stands in the way as the ledger does."""
+    left = [(status, json.dumps(body).encode()) for status, body in answers]
+    decisions: list[Decision] = []
+    with Peer(lambda conversation: conversation.answer(*left.pop(0))) as peer:
+        told = settings.model_copy(update={"base_url": peer.url})
+        services = open_services(told, create_autospec(TaskPublisher, instance=True))
+        while left:
+            decisions.append(poll(services, job, job.created_at + age_s))
+            reason = decisions[-1].reason if isinstance(decisions[-1], Reschedule) else None
+            job = replace(job, reason=reason)
+        services.close()
+    return decisions
+
+
+GONE = 404, {"status": "NOK", "message": "no such job"}
+THERE = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "running"}}
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    ("age_s", "answers", "ends"),
+    [
+        (61, [GONE, GONE], [False, True]),
+        (61, [GONE, THERE, GONE], [False, False, False]),
+        (59, [GONE, GONE, GONE], [False, False, False]),
+    ],
+    ids=["twice in a row", "once and again", "young"],
+)
+def test_a_generation_that_is_gone(settings: Settings, age_s: float, answers: list[Any], ends: list[bool]) -> None:
+    """It was paid for: what one answer says is not believed, and none soon after the trigger."""
+    job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
+    decisions = looks(settings, job, age_s, *answers)
+    assert [isinstance(decision, Finish) for decision in decisions] == ends
+    told = [decision.ending.reason for decision in decisions if isinstance(decision, Finish)]
+    assert told == [Reason.NOT_FOUND] * sum(ends)
+
+
+@pytest.mark.usefixtures("client")
+def test_a_failure_in_a_million_words(settings: Settings) -> None:
+    """It goes into the record, the result, webhooks and the log: what says why is at its beginning."""
+    failed = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "failed", "error": "too dark " * 100_000}}
+    job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
+    (decision,) = looks(settings, job, 9, failed)
+    assert isinstance(decision, Finish)
+    said = decision.ending.error or ""
+    assert said.startswith("PhotoGPT could not do it: too dark too dark")
+    assert len(said) < 2100
+
+
+def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:
+    """A status that no page names is looked at until the job's deadline, and is told once in the log."""
+    before = len(worker.text())
+    request = image(duration_s=0.2, end="Evaporated")
+
+    said = ended(producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3}))
+
+    assert said.startswith("deadline_exceeded: ")
+    assert "may still run and be charged" in said
+    assert worker.text()[before:].count("says 'evaporated'") == 1

@@ -1,0 +1,45 @@
+"""A call that takes long, in a real worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.conftest import image, paid
+from tests.integration.api_faults.conftest import Faults
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+
+def send(producer: Celery, **sandbox: Any) -> Any:
+    """Enqueue an image."""
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image(**sandbox)})
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_slow_look_holds_up_nobody(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """The others of its lane end while its answer never comes; when it does, so does its end."""
+    slow = send(producer, duration_s=1.5)
+    (made,) = wait_until(sandbox.control.generations, "it is triggered")
+    faults("getJobStatus", {"latency": 8}, count=None, id=made["jobId"])  # longer than a call may take
+    outcomes = [result.get(timeout=40) for result in [send(producer, duration_s=0.2) for _ in range(12)]]
+    assert {outcome["state"] for outcome in outcomes} == {"succeeded"}
+    assert not slow.ready()
+    sandbox.control.clear()
+    assert slow.get(timeout=40)["state"] == "succeeded"
+    assert paid(sandbox) == 13
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_quiet_line_leaves_nothing_behind(producer: Celery, client: redis.Redis, broker_url: str) -> None:
+    """All messages are crossed out soon after the last one, though nothing else comes."""
+    if not broker_url.startswith("redis"):
+        pytest.skip("another broker keeps its own books")
+    for result in [send(producer, duration_s=0.2) for _ in range(8)]:
+        result.get(timeout=40)
+    wait_until(
+        lambda: not client.hlen("unacked") and not client.zcard("unacked_index"), "nothing is noted as under way"
+    )

@@ -1,0 +1,153 @@
+"""Asking PhotoGPT to start: whatever comes instead of an answer, one generation and one outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from tests.conftest import image, paid
+from tests.integration.api_faults.conftest import Faults, Record, ended
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+REFUSED_FOR_NOW: dict[str, dict[str, Any]] = {
+    "429 with seconds": {"status": 429, "retry_after": 1},
+    "429 with a date": {"status": 429, "retry_after_date": 1},
+    "429 with nonsense": {"status": 429, "retry_after": "soon"},
+    "429 alone": {"status": 429},
+    "409": {"status": 409},
+    "403 as a proxy's page": {"html": 403},
+}
+"""Nothing was created, for certain; asked again."""
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "refused: This style was retired.": {"nok_200": True, "message": "This style was retired."},
+    "insufficient_credits: Insufficient credits.": {"nok_200": True, "message": "Insufficient credits."},
+    "insufficient_credits: PhotoGPT says 402: Pay first.": {"status": 402, "message": "Pay first."},
+    "invalid_request: PhotoGPT says 400: No such ratio.": {"status": 400, "message": "No such ratio."},
+    "not_found: PhotoGPT says 404: No such model.": {"status": 404, "message": "No such model."},
+}
+"""No for good; the key is what the producer is told."""
+
+LOST_BEFORE: dict[str, dict[str, Any]] = {
+    "503": {"status": 503},
+    "dropped before": {"drop": True},
+    "502 as a proxy's page": {"html": 502},
+    "200 as a proxy's page": {"html": 200},
+}
+"""Nothing was created, but that is not certain until the list has been read."""
+
+LOST_AFTER: dict[str, dict[str, Any]] = {
+    "503 after": {"status_after": 503},
+    "dropped after": {"drop_after": True},
+    "half a body": {"reset_half_body": True},
+    "created late": {"latency_before": 5.3, "drop_after": True},
+    "50 MB": {"huge": 50_000_000},
+    "a byte a second": {"drip": 1},
+    "no JSON": {"garbage": True},
+    "no jobId": {"missing_job_id": True},
+}
+"""It was created, and the answer says nothing of it."""
+
+
+def send(producer: Celery, **sandbox: Any) -> Any:
+    """Enqueue an image."""
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image(duration_s=0.2, **sandbox)})
+
+
+def send_each(producer: Celery, faults: Faults, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Enqueue an image for each row, whose trigger goes wrong once in that row's way; return how each ended."""
+    results = {}
+    for name, action in table.items():
+        faults("triggerImageGenerationJob", action, contains=f"row {name}.")
+        request = image(duration_s=0.2) | {"prompt": f"row {name}."}
+        results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
+    return {name: ended(result) for name, result in results.items()}
+
+
+def test_a_no_for_now(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """What PhotoGPT refuses for now is asked again until it is taken."""
+    told = send_each(producer, faults, REFUSED_FOR_NOW)
+
+    assert told == dict.fromkeys(REFUSED_FOR_NOW, "succeeded")
+    assert paid(sandbox) == len(REFUSED_FOR_NOW)
+
+
+def test_a_no_for_good(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A definite no ends the job in PhotoGPT's own words, whatever the code it came under."""
+    told = send_each(producer, faults, REFUSED)
+
+    assert told == {said: said for said in REFUSED}
+    assert paid(sandbox) == 0
+
+
+@pytest.mark.parametrize("action", LOST_BEFORE.values(), ids=LOST_BEFORE)
+def test_nothing_was_created(producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]) -> None:
+    """A lost answer of a trigger that did nothing: PhotoGPT's list shows nothing, and it is asked again."""
+    faults("triggerImageGenerationJob", action)
+
+    assert ended(send(producer)) == "succeeded"
+    assert paid(sandbox) == 1
+    assert sandbox.control.state()["requests"]["listJobs"] >= 2
+
+
+@pytest.mark.parametrize("action", LOST_AFTER.values(), ids=LOST_AFTER)
+def test_it_was_created(producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]) -> None:
+    """A lost answer of a trigger that worked: its generation is found and adopted, and nobody asks again."""
+    faults("triggerImageGenerationJob", action)
+
+    assert ended(send(producer)) == "succeeded"
+    assert paid(sandbox) == 1
+    assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1
+
+
+def test_a_burst_of_faults(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A gateway that fails three times in a row, in three ways, costs time and nothing else."""
+    for action in ({"status": 500}, {"html": 502}, {"status": 504}):
+        faults("triggerImageGenerationJob", action)
+
+    assert ended(send(producer)) == "succeeded"
+    assert paid(sandbox) == 1
+
+
+def test_doubt_ends_at_the_deadline(
+    producer: Celery, sandbox: SandboxProcess, faults: Faults, outcome_of: Record
+) -> None:
+    """Where PhotoGPT's list does not come either, the job's deadline ends the doubt, and says that it may cost."""
+    faults("triggerImageGenerationJob", {"drop_after": True})
+    faults("listJobs", {"status": 500}, count=None)
+
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image(), "deadline_s": 2.5})
+
+    assert "deadline_exceeded: the deadline of job" in (said := ended(result))
+    assert "its answer was lost, so that something may run there and be charged" in said
+    assert outcome_of(result.id)["retryable"] == "false"
+    assert paid(sandbox) == 1
+
+
+def test_training_lost_after(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A training whose trigger worked but was not answered is told by the model's status: trained once."""
+    sandbox.control.model("model_x", status="new", duration_s=4)
+    faults("triggerModelTraining", {"drop_after": True})
+
+    result = producer.send_task("photogpt.train_model", kwargs={"request": {"modelID": "model_x"}})
+
+    assert ended(result) == "succeeded"
+    assert sandbox.control.state()["trainings"]["model_x"] == 1
+    assert sandbox.control.state()["requests"]["triggerModelTraining"] == 1
+
+
+def test_training_lost_before(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A training whose trigger did not get through leaves the model as it was: asked again, trained once."""
+    sandbox.control.model("model_x", status="ready", duration_s=1)
+    faults("triggerModelTraining", {"drop": True})
+
+    result = producer.send_task("photogpt.train_model", kwargs={"request": {"modelID": "model_x"}})
+
+    assert ended(result) == "succeeded"
+    assert sandbox.control.state()["trainings"]["model_x"] == 1
+    wait_until(lambda: sandbox.control.state()["requests"]["triggerModelTraining"] == 2, "it was asked twice")

@@ -1,0 +1,61 @@
+"""A job in doubt beside one that gets its answer at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from unittest.mock import create_autospec
+
+import pytest
+import redis
+
+from config.settings import Settings
+from tests.conftest import image
+from tests.unit.factories import make_job
+from worker.domain.decision import Reschedule, Submitted
+from worker.domain.job import Job, Kind
+from worker.sandbox.remote import SandboxProcess
+from worker.services import Services, TaskPublisher, open_services
+from worker.steps.reconcile import reconcile
+from worker.store import keys
+
+
+@pytest.fixture
+def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Services]:
+    """The clients of a worker, on an empty ledger."""
+    del client, sandbox
+    opened = open_services(settings, create_autospec(TaskPublisher, instance=True))
+    yield opened
+    opened.close()
+
+
+def asked(services: Services, job_id: str) -> Job:
+    """Return a job that PhotoGPT was asked to start."""
+    at = services.store.clock()
+    job = make_job(Kind.IMAGE, id=job_id, created_at=at, deadline_at=at + 600, request=image(duration_s=60))
+    services.store.jobs.accept(job, digest="d", continuation="{}")
+    assert services.store.jobs.record_intent(job)
+    found = services.store.jobs.get(job_id)
+    assert found is not None
+    return found
+
+
+def test_an_answer_that_came_in_between(services: Services, client: redis.Redis) -> None:
+    """Who is read as in doubt, and a moment later has its answer, is no rival: one looks again."""
+    lost, answered = asked(services, "lost"), asked(services, "answered")
+    for job in (lost, answered):
+        taken = Submitted(services.photogpt.trigger(job.kind, job.request))
+        if job is answered:
+            services.store.jobs.submitted(job, taken, poll_after=60)
+    assert lost.intent_at is not None
+    at = lost.intent_at + services.settings.uncertain_settle_s
+    client.zadd(keys.INTENTS, {"answered": at})  # as it was when the list of those in doubt was read
+
+    first = reconcile(services, lost, at)
+    client.zrem(keys.INTENTS, "answered")
+    second = reconcile(services, lost, at)
+
+    assert first == Reschedule(after=1.0)
+    assert isinstance(second, Submitted)
+    generations = {generation["jobId"] for generation in services.photogpt.generations_between(at - 60, at + 60)}
+    known = {services.store.jobs.get("answered").generation_id}  # type: ignore[union-attr]
+    assert {second.generation_id} == generations - known

@@ -1,0 +1,1 @@
+"""Celery canvas: chain, group, chord, link and link_error with our tasks."""

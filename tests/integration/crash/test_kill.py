@@ -1,0 +1,174 @@
+"""What died comes back by itself: loops, workers, messages, Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from config.settings import Settings
+from tests.conftest import image, paid
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.cli.embedded import EmbeddedValkey
+from worker.domain.decision import Submitted
+from worker.domain.job import Job, Kind
+from worker.sandbox.remote import SandboxProcess
+from worker.store.connection import open_store
+from worker.store.keys import Lane
+
+
+def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[Any]:
+    """Enqueue some images."""
+    kwargs = {"request": image(**sandbox)}
+    return [producer.send_task("photogpt.generate_image", kwargs=kwargs) for _ in range(count)]
+
+
+def test_a_lost_poll_message_costs_seconds(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
+) -> None:
+    """When the loop's message is gone for good, a worker notices and looking goes on."""
+    [result] = enqueue(producer, 1, duration_s=2)
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+
+    client.hincrby("photogpt:lane:{jobs}:loop", "token", 1000)  # no message that was ever sent carries it
+    client.delete("photogpt.polls")
+
+    assert result.get(timeout=20)["state"] == "succeeded"
+
+
+def test_the_broker_forgets_everything(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
+) -> None:
+    """Jobs live in the ledger: with every message deleted, they still end."""
+    results = enqueue(producer, 5, duration_s=1.5)
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs are parked")
+
+    for key in client.scan_iter():
+        if not str(key).startswith(("photogpt:", "_kombu")):
+            client.delete(key)
+
+    for result in results:
+        assert result.get(timeout=30)["state"] == "succeeded"
+    assert paid(sandbox) == 5
+
+
+def test_killed_worker(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
+) -> None:
+    """After kill -9 with jobs in flight: another worker goes on, nothing is triggered twice."""
+    results = enqueue(producer, 10, duration_s=2)
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
+
+    own_worker.child.kill()
+    own_worker.start()
+
+    for result in results:
+        assert result.get(timeout=40)["state"] == "succeeded"
+    assert paid(sandbox) == 10
+
+
+def test_killed_while_photogpt_was_asked(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
+) -> None:
+    """A worker that dies between POST and answer leaves an open intent; the generation is found and adopted."""
+    sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"latency": 2}, "count": 1}])
+    [result] = enqueue(producer, 1)
+    wait_until(lambda: client.zcard("photogpt:intents"), "PhotoGPT is being asked")
+    wait_until(lambda: sandbox.control.state()["requests"].get("triggerImageGenerationJob"), "the POST has arrived")
+
+    own_worker.child.kill()
+    own_worker.start()
+
+    assert result.get(timeout=90)["state"] == "succeeded"
+    assert paid(sandbox) == 1
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A Valkey of one's own, to be killed."""
+    server = EmbeddedValkey(tmp_path / "fragile")
+    yield server
+    server.stop()
+
+
+def test_redis_dies_and_comes_back(
+    fragile: EmbeddedValkey, environment: dict[str, str], sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """Redis killed with jobs in flight: the worker process stays, and goes on when Redis is back."""
+    running = WorkerProcess(environment | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
+    producer = Celery(broker=fragile.url, backend=fragile.url, set_as_current=False)
+    pid = running.child.pid
+    jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
+    with redis.Redis.from_url(fragile.url) as client:
+        wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs are parked")
+        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the file is written")
+    before = time.monotonic()
+    wait_until(lambda: time.monotonic() - before > 1.1, "appendfsync everysec has come round")
+
+    fragile.child.kill()
+    wait_until(lambda: "does not answer" in running.text() or "broke" in running.text(), "the worker has noticed")
+    fragile.start()
+
+    with redis.Redis.from_url(fragile.url, decode_responses=True) as client:
+        for job_id in jobs:
+            key = f"photogpt:job:{{{job_id}}}"
+            wait_until(lambda key=key: client.hget(key, "published_at"), "the job has ended", within=60)  # type: ignore[misc]
+            assert client.hget(key, "state") == "succeeded"
+    assert running.child.ended is None
+    assert running.child.pid == pid
+    assert paid(sandbox) == 5
+    running.child.stop()
+    producer.close()
+
+
+def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
+    client: redis.Redis, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Jobs in flight are records in Redis: ten thousand of them weigh nothing in a worker, before and after a kill."""
+    store = open_store(settings)
+    at = store.clock()
+    empty = Job(id="", kind=Kind.IMAGE, request=image(), created_at=at, deadline_at=at + 3600)
+    running = WorkerProcess(environment, tmp_path / "worker.log").ready()
+    idle = _resident(running)
+    for number in range(10_000):
+        job = replace(empty, id=f"parked-{number}")
+        store.jobs.accept(replace(job, duplicate_of=None), digest="", continuation="{}")
+        client.zrem("photogpt:lane:{triggers}", job.id)
+        store.jobs.submitted(job, Submitted(f"job_{number}"), poll_after=900)
+
+    worker_with = _resident(running)
+    running.child.kill()
+    running.start()
+    running.ready()
+
+    assert store.lanes.sizes()[Lane.JOBS] == 10_000
+    assert worker_with - idle < 20_000_000
+    assert _resident(running) - idle < 20_000_000
+    running.child.stop()
+    store.close()
+
+
+def _resident(running: WorkerProcess) -> int:
+    """Return the bytes of memory that a worker holds (Linux)."""
+    pages = int(Path(f"/proc/{running.child.pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
+def test_poison(producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess) -> None:
+    """A record that cannot be read ends as `internal_error` after a few tries, and holds up nobody."""
+    [bad] = enqueue(producer, 1, duration_s=60)
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+
+    client.hset(f"photogpt:job:{{{bad.id}}}", "deadline_at", "never")
+    [good] = enqueue(producer, 1)
+
+    assert good.get(timeout=20)["state"] == "succeeded"
+    with pytest.raises(Exception, match=r"internal_error: handling job .* raised ValueError"):
+        bad.get(timeout=60)

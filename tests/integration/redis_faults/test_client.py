@@ -1,0 +1,91 @@
+"""Our client while Redis dies under it: what was not acknowledged is submitted again, and is one job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.settings import load_settings
+from tests.conftest import image
+from tests.integration.redis_faults.conftest import patient
+from tests.integration.redis_faults.servers import Server
+from tests.waiting import wait_until
+from worker.client import Client, Unacknowledged
+from worker.store import keys
+
+BURST = 400
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A Redis that keeps what it acknowledged."""
+    running = Server(tmp_path / "server")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def ours(server: Server) -> Iterator[Client]:
+    """A client that asks once and does not wait long."""
+    with Client(settings=load_settings(redis_url=server.url)) as client:
+        client.store.client.set_retry(Retry(NoBackoff(), 0))
+        client.store.client.connection_pool.connection_kwargs |= {"socket_timeout": 1}
+        yield client
+
+
+def written(server: Server) -> set[str]:
+    """Return the ids of all jobs in the ledger."""
+    with patient(server.url) as client:
+        return {str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.JOB}*", _type="hash", count=1000)}
+
+
+def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
+    """The job was written down, and its producer does not know: told which, it submits it again, and it is one job."""
+    ours.submit("image", image())
+
+    server.capture_continuation()
+    try:
+        with pytest.raises(Unacknowledged, match=r"submit it again with job_id=") as raised:
+            ours.submit("image", image())
+    finally:
+        server.thaw()
+    wait_until(lambda: raised.value.job_id in written(server), "Redis has read what it was sent")
+
+    assert ours.submit("image", image(), job_id=raised.value.job_id).id == raised.value.job_id
+    assert len(written(server)) == 2
+
+
+def test_killed_in_a_burst(server: Server, ours: Client) -> None:
+    """Of a burst in which Redis is killed every job is there once, and none that nobody has a receipt for."""
+    under_way, refused = threading.Event(), []
+
+    def insist(number: int) -> str:
+        if number == BURST // 4:
+            under_way.set()
+        job_id = None
+        while True:
+            try:
+                return ours.submit("image", image() | {"prompt": f"picture {number}"}, job_id=job_id).id
+            except Unacknowledged as error:
+                job_id = error.job_id
+                refused.append(job_id)
+            except redis.RedisError:  # before it was asked
+                continue
+
+    with ThreadPoolExecutor(8) as pool:
+        submitting = [pool.submit(insist, number) for number in range(BURST)]
+        assert under_way.wait(30)
+        server.kill()
+        server.start()
+        receipts = [one.result(timeout=30) for one in submitting]
+
+    assert refused  # it was killed in the burst
+    assert len(set(receipts)) == BURST
+    assert written(server) == set(receipts)

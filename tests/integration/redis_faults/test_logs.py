@@ -1,0 +1,36 @@
+"""What other libraries log of an outage, with tracebacks and again every second, is told in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+LOGS = """
+import logging, warnings
+from celery import signals
+from celery.exceptions import BackendStoreError
+from redis.exceptions import OutOfMemoryError, ResponseError
+import worker.queue.app
+signals.setup_logging.send(None)
+for logger in ("kombu.transport.redis", "celery.worker.consumer", "some.library"):
+    for error in (OutOfMemoryError("no room"), ResponseError("WRONGTYPE")):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger(logger).warning("it failed", exc_info=True)
+logging.captureWarnings(True)
+for error in (OutOfMemoryError("no room"), BackendStoreError("not stored")):
+    error.__cause__ = OutOfMemoryError("no room")
+    try:
+        raise error
+    except Exception:
+        warnings.warn(RuntimeWarning(f"Exception raised outside body: {error!r} Traceback"))
+"""
+
+
+def test_an_outage_is_one_line_whoever_logs_it() -> None:
+    """That Redis refuses is known; a fault of ours keeps its traceback."""
+    ran = subprocess.run([sys.executable, "-c", LOGS], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stderr.count("redis.unavailable") == 1, ran.stderr
+    assert ran.stderr.count("Traceback") == 3, ran.stderr
+    assert "OutOfMemoryError" not in ran.stderr

@@ -1,0 +1,97 @@
+"""Ledger, results and messages over TLS, with an authority of one's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from config.settings import Settings, SettingsError, load_settings
+from tests.integration.redis_faults.conftest import Line
+from tests.integration.redis_faults.servers import Server, certificates, tls_binary
+from worker.sandbox.remote import SandboxProcess
+from worker.store.connection import connect
+
+pytestmark = pytest.mark.skipif(
+    tls_binary() is None, reason="no redis-server with TLS: apt-get install --no-install-recommends redis-server"
+)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with certificates."""
+    return certificates(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Debian's Redis, that speaks TLS only."""
+    running = Server(
+        tmp_path_factory.mktemp("tls"),
+        binary=tls_binary(),
+        tls_port="yes",
+        tls_cert_file=str(authority / "server.pem"),
+        tls_key_file=str(authority / "server.key"),
+        tls_ca_cert_file=str(authority / "ca.pem"),
+        tls_auth_clients="no",
+    )
+    yield running
+    running.stop()
+
+
+def test_the_line_over_tls(
+    server: Server, authority: Path, open_line: Callable[..., Line], sandbox: SandboxProcess
+) -> None:
+    """A producer without our code, a worker and its ledger, all of them checking the certificate."""
+    producers = f"{server.url}?ssl_cert_reqs=required&ssl_ca_certs={authority / 'ca.pem'}"
+    line = open_line(server, producers=producers, REDIS_CA_FILE=str(authority / "ca.pem"))
+
+    ids = line.enqueue(3)
+
+    line.fine(ids)
+    assert "Traceback" not in line.log()
+
+
+def test_a_stranger_is_refused(server: Server, tmp_path: Path) -> None:
+    """A certificate that another authority signed: one sentence, from the client and from the command."""
+    other = certificates(tmp_path) / "ca.pem"
+    with (
+        connect(Settings(_env_file=None, redis_url=server.url, redis_ca_file=other)) as client,
+        pytest.raises(redis.ConnectionError, match="certificate verify failed"),
+    ):
+        client.ping()
+
+    environment = {"PHOTOGPT_REDIS_URL": server.url, "PHOTOGPT_REDIS_CA_FILE": str(other)}
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli.main", "jobs"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 1
+    assert "Redis does not answer at" in done.stderr
+    assert "certificate verify failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_file_the_systems_list_decides(server: Server) -> None:
+    """Nobody is trusted only because encryption is on."""
+    with (
+        connect(Settings(_env_file=None, redis_url=server.url)) as client,
+        pytest.raises(redis.ConnectionError, match="certificate verify failed"),
+    ):
+        client.ping()
+
+
+def test_a_file_that_is_no_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused at the start, by the variable's name."""
+    (tmp_path / "ca.pem").write_text("no certificate")
+    monkeypatch.setenv("PHOTOGPT_REDIS_CA_FILE", str(tmp_path / "ca.pem"))
+    with pytest.raises(SettingsError, match=r"PHOTOGPT_REDIS_CA_FILE: .*ca\.pem cannot be read as certificates"):
+        load_settings(redis_url="rediss://127.0.0.1/0")

@@ -1,0 +1,1 @@
+"""HTTP calls with a deadline, and the headers that both seams read."""

@@ -1,0 +1,1 @@
+"""Celery and kombu: the app, and what connects the service to the queue."""
