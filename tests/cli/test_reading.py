@@ -129,10 +129,10 @@ def test_watch_once(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_watch_follows(invoke: Invoke, environment: dict[str, str], tmp_path: Path) -> None:
+def test_watch_follows(invoke: Invoke, worker_env: dict[str, str], tmp_path: Path) -> None:
     """Without a terminal, `watch` prints a line for each event, until Ctrl-C."""
     invoke("submit", "image", "--request", SOON, "--id", "before", "--wait")
-    watching = Running(tmp_path / "watch.log", environment, "watch")
+    watching = Running(tmp_path / "watch.log", worker_env, "watch")
     try:
         wait_until(
             lambda: (
