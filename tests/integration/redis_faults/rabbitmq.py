@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port, listens
+from worker.cli.local.processes import Child, free_port, listens
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
@@ -68,11 +68,11 @@ class RabbitMQ:
         """Start the node, again after it was stopped or killed."""
         self.child = Child("rabbitmq", [str(SERVER)], env=self._environment, log=self._directory / "rabbitmq.log")
         wait_until(
-            lambda: listens(self.port) or self.child.ended is not None,
+            lambda: listens(self.port) or self.child.exit_code is not None,
             f"RabbitMQ takes connections; its log is {self._directory}/rabbitmq.log",
             within=START_S,
         )
-        assert self.child.ended is None, (self._directory / "rabbitmq.log").read_text()
+        assert self.child.exit_code is None, (self._directory / "rabbitmq.log").read_text()
 
     def new_vhost(self) -> str:
         """Make a virtual host: the same node, and no message of anybody else. Return its URL."""

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port
+from worker.cli.local.processes import Child, free_port
 
 
 def valkey_binary() -> str:
@@ -63,8 +63,8 @@ class Server:
     def start(self) -> None:
         """Start it, again after it was stopped or killed."""
         self.child = Child("redis", self._argv, log=self.directory / "server.log")
-        wait_until(lambda: self._answers() or self.child.ended is not None, f"{self.directory} answers")
-        assert self.child.ended is None, (self.directory / "server.log").read_text()
+        wait_until(lambda: self._answers() or self.child.exit_code is not None, f"{self.directory} answers")
+        assert self.child.exit_code is None, (self.directory / "server.log").read_text()
 
     def _answers(self) -> bool:
         with redis.Redis(
@@ -79,11 +79,11 @@ class Server:
 
     def capture_continuation(self) -> None:
         """Let it hang: connections stand, nothing is answered."""
-        self.child.tell(signal.SIGSTOP)
+        self.child.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.child.tell(signal.SIGCONT)
+        self.child.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as a crash would."""
