@@ -18,7 +18,8 @@ from tests.waiting import wait_until
 from worker.cli.main import cli
 from worker.cli.schema import SHAPES, schema_of
 from worker.cli.shapes import Outcome
-from worker.domain.job import Job, Kind, outcome
+from worker.domain.job import Job, Kind
+from worker.domain.outcome import outcome
 
 
 def check(shape: str, value: Any) -> None:
