@@ -24,7 +24,7 @@ from tests.reporting import (  # noqa: F401 - hooks of pytest
     pytest_terminal_summary,
 )
 from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -19,8 +19,8 @@ from tests.conftest import image_request
 from tests.parts import need_program
 from tests.running import WEBHOOK_SECRET, WorkerProcess
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import Child, free_port
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child, free_port
 from worker.sandbox.remote import SandboxProcess
 
 FLAGS = (

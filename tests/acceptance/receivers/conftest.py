@@ -16,7 +16,7 @@ import pytest
 from tests.parts import missing, need_program
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port, listens
+from worker.cli.local.processes import Child, free_port, listens
 
 EXAMPLES = Path(__file__).parents[3] / "ops" / "receivers"
 README = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -57,8 +57,8 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     log = folder / "log"
     child = Child(name, ["sh", "-c", f"cd '{folder}' && {command}"], env=env, log=log)
     try:
-        wait_until(lambda: listens(port) or child.ended is not None, f"{name} listens; its log is {log}", within=40)
-        assert child.ended is None, log.read_text()
+        wait_until(lambda: listens(port) or child.exit_code is not None, f"{name} listens; its log is {log}", within=40)
+        assert child.exit_code is None, log.read_text()
         yield Example(f"http://127.0.0.1:{port}/webhooks", log)
     finally:
         child.stop()

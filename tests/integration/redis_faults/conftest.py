@@ -53,7 +53,7 @@ class Line:
                 within=within,
             )
             assert self.client.hget(record, "state") == "succeeded", self.client.hgetall(record)
-        assert self.worker.child.ended is None
+        assert self.worker.child.exit_code is None
         assert self.worker.child.pid == self.pid
         assert paid_generations(self.sandbox) == len(ids)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.parts import need_program
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port, listens
+from worker.cli.local.processes import Child, free_port, listens
 
 START_S = 90.0
 
@@ -61,11 +61,11 @@ class RabbitMQ:
         """Start the node, also after it was stopped or killed."""
         self.child = Child("rabbitmq", [self._server], env=self._environment, log=self._directory / "rabbitmq.log")
         wait_until(
-            lambda: listens(self.port) or self.child.ended is not None,
+            lambda: listens(self.port) or self.child.exit_code is not None,
             f"RabbitMQ accepts connections; its log is {self._directory}/rabbitmq.log",
             within=START_S,
         )
-        assert self.child.ended is None, (self._directory / "rabbitmq.log").read_text()
+        assert self.child.exit_code is None, (self._directory / "rabbitmq.log").read_text()
 
     def new_vhost(self) -> str:
         """Make a virtual host, which shares no message with the others of the node, and return its URL."""

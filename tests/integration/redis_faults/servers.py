@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port
+from worker.cli.local.processes import Child, free_port
 
 
 def valkey_binary() -> str:
@@ -57,8 +57,8 @@ class Server:
     def start(self) -> None:
         """Start the server, also after it was stopped or killed."""
         self.child = Child("redis", self._argv, log=self.directory / "server.log")
-        wait_until(lambda: self._answers() or self.child.ended is not None, f"{self.directory} answers")
-        assert self.child.ended is None, (self.directory / "server.log").read_text()
+        wait_until(lambda: self._answers() or self.child.exit_code is not None, f"{self.directory} answers")
+        assert self.child.exit_code is None, (self.directory / "server.log").read_text()
 
     def _answers(self) -> bool:
         with redis.Redis(
@@ -73,11 +73,11 @@ class Server:
 
     def freeze(self) -> None:
         """Stop the process with SIGSTOP: connections stay open, nothing is answered."""
-        self.child.tell(signal.SIGSTOP)
+        self.child.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Continue the process after `freeze`."""
-        self.child.tell(signal.SIGCONT)
+        self.child.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash would."""

@@ -137,7 +137,7 @@ def test_broker_restarts(
     ids += enqueue(producer, 5)
 
     assert ended(client, ids) == ["succeeded"] * 15
-    assert running.child.ended is None
+    assert running.child.exit_code is None
     assert running.child.pid == pid
     assert paid_generations(sandbox) == 15
 
