@@ -1,4 +1,4 @@
-"""The README's own code, run as it is printed."""
+"""The README's code, run as it is printed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BLOCKS = {name: f"# {name}\n{code}" for name, code in re.findall(r"```\w+\n# (\S
 
 @pytest.fixture
 def shown(tmp_path: Path) -> Path:
-    """A folder with the README's code in files, away from the repository."""
+    """A folder outside the repository with the README's code in files."""
     for name, code in BLOCKS.items():
         (tmp_path / name).write_text(code)
     return tmp_path
@@ -47,13 +47,13 @@ def run(script: Path, **env: str) -> str:
 
 
 def test_every_block_is_run() -> None:
-    """No code stands in the README that no test runs."""
+    """Every block of code in the README is run by a test."""
     assert set(BLOCKS) == {"enqueue.py", "canvas.py", "client.py", "enqueue.sh", "receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
 def test_enqueue(shown: Path, worker_env: dict[str, str]) -> None:
-    """Ten lines of Celery get an image."""
+    """The README's enqueue.py gets an image with ten lines of Celery."""
     printed = run(shown / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
 
     assert printed.startswith("succeeded https://")
@@ -61,7 +61,7 @@ def test_enqueue(shown: Path, worker_env: dict[str, str]) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_canvas(shown: Path, worker_env: dict[str, str], sandbox: SandboxProcess) -> None:
-    """A chain of three needs no glue."""
+    """The README's canvas.py trains, generates and upscales in one chain."""
     sandbox.control.model("model_a", status="new", duration_s=0.5)
 
     printed = run(shown / "canvas.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], MODEL_ID="model_a")
@@ -71,13 +71,13 @@ def test_canvas(shown: Path, worker_env: dict[str, str], sandbox: SandboxProcess
 
 @pytest.mark.usefixtures("worker")
 def test_client(shown: Path, worker_env: dict[str, str]) -> None:
-    """Our own client gives a receipt, and waits."""
+    """The README's client.py submits a job and waits for its outcome."""
     assert run(shown / "client.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
 
 
 @contextmanager
 def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator[Child]:
-    """Keep a process while a test needs it."""
+    """Keep a process running while a test needs it."""
     child = Child("beside", argv, env=env, log=log)
     try:
         yield child
@@ -86,13 +86,13 @@ def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator[Child]:
 
 
 def answers(url: str, user: str = "") -> bool:
-    """Whether a server answers there."""
+    """Whether an HTTP server answers at a URL."""
     request = urllib.request.Request(url)
     request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
     try:
         urllib.request.urlopen(request, timeout=5).close()
     except urllib.error.HTTPError as error:
-        error.close()  # it answers, if only to say no
+        error.close()  # a refusal is an answer
     except OSError:
         return False
     return True
@@ -100,7 +100,7 @@ def answers(url: str, user: str = "") -> bool:
 
 @pytest.mark.usefixtures("worker")
 def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client: redis.Redis, tmp_path: Path) -> None:
-    """One curl enqueues, with Flower's login."""
+    """The README's enqueue.sh enqueues a job with curl through Flower and its login."""
     port = free_port()
     env = worker_env | {
         "PHOTOGPT_FLOWER_PORT": str(port),
@@ -123,7 +123,7 @@ def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client:
 def test_receive_and_follow(
     shown: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
 ) -> None:
-    """The receiver verifies what comes, and the follower sees the end."""
+    """The README's receive.py verifies a webhook, and its follow.py sees the end of the job."""
     port = free_port()
     log = tmp_path / "receiver.log"
     with running(
