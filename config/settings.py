@@ -79,13 +79,13 @@ class Settings(BaseSettings):
     base_url: HttpUrl = VENDOR_URL
     """URL of PhotoGPT's API."""
     api_connect_timeout_s: Seconds = 5
-    """Longest time to open a connection to PhotoGPT, seconds."""
+    """Maximum time to open a connection to PhotoGPT, seconds."""
     api_read_timeout_s: Seconds = 15
-    """Longest silence within one answer of PhotoGPT, seconds."""
+    """Maximum silence within one answer of PhotoGPT, seconds."""
     api_call_deadline_s: Seconds = 20
-    """Longest time for one whole call to PhotoGPT, seconds, even if bytes still arrive."""
+    """Maximum time for one whole call to PhotoGPT, seconds, even if bytes still arrive."""
     api_max_answer_bytes: int = Field(default=8_000_000, ge=10_000)
-    """Largest answer of PhotoGPT that is read, bytes; a larger one is treated as an error."""
+    """Maximum size of an answer of PhotoGPT, bytes; a larger one is treated as an error."""
 
     # -- Redis and the broker ---------------------------------------------------------------------------------
     redis_url: RedisUrl | None = None
@@ -117,13 +117,13 @@ class Settings(BaseSettings):
     poll_budget: float = Field(default=1, gt=0, le=20, allow_inf_nan=False)
     """Polls that a learned schedule may spend, as a multiple of what the fixed interval would spend."""
     job_poll_floor_s: Seconds = 1
-    """Learned schedule: shortest time between two polls of a generation, seconds."""
+    """Learned schedule: minimum time between two polls of a generation, seconds."""
     job_poll_ceiling_s: Seconds = 15
-    """Learned schedule: longest time between two polls of a generation, seconds."""
+    """Learned schedule: maximum time between two polls of a generation, seconds."""
     model_poll_floor_s: Seconds = 60
-    """Learned schedule: shortest time between two polls of a model in training, seconds."""
+    """Learned schedule: minimum time between two polls of a model in training, seconds."""
     model_poll_ceiling_s: Seconds = 900
-    """Learned schedule: longest time between two polls of a model in training, seconds."""
+    """Learned schedule: maximum time between two polls of a model in training, seconds."""
     list_polling: bool = True
     """Read pages of GET /jobs where that takes fewer requests than polling each generation."""
     job_deadline_s: Seconds = 3600
@@ -141,9 +141,9 @@ class Settings(BaseSettings):
 
     # -- limits over all workers ------------------------------------------------------------------------------
     max_active: int = Field(default=0, ge=0)
-    """Largest number of generations in progress at once; 0: no limit but the one learned from PhotoGPT's 429."""
+    """Maximum number of generations in progress at once; 0: no limit but the one learned from PhotoGPT's 429."""
     max_requests_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
-    """Largest number of triggers and polls per second; 0: no limit."""
+    """Maximum number of triggers and polls per second; 0: no limit."""
 
     # -- webhooks ---------------------------------------------------------------------------------------------
     webhook_url: HttpUrl | None = None
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     webhook_body: Literal["full", "thin"] = "full"
     """full: the whole outcome; thin: without images and videos."""
     webhook_max_bytes: int = Field(default=20_000, ge=1000)
-    """Largest body, bytes; a larger one is sent without images and videos and is marked truncated."""
+    """Maximum size of a body, bytes; a larger one is sent without images and videos and is marked truncated."""
     webhook_outcome_url: OutcomeUrl | None = None
     """Where a receiver can read the whole outcome if the body lacks it, such as https://api.example.com/jobs/{id}."""
     webhook_schemes: Schemes = ("https", "http")
@@ -167,21 +167,21 @@ class Settings(BaseSettings):
     webhook_proxy_url: ProxyUrl | None = None
     """HTTP proxy for webhooks. The proxy resolves host names, so the proxy must refuse private addresses."""
     webhook_connect_timeout_s: Seconds = 5
-    """Longest time to open a connection to a receiver, seconds."""
+    """Maximum time to open a connection to a receiver, seconds."""
     webhook_read_timeout_s: Seconds = 10
-    """Longest silence within one answer of a receiver, seconds."""
+    """Maximum silence within one answer of a receiver, seconds."""
     webhook_deadline_s: Seconds = 15
-    """Longest time for one whole attempt, seconds."""
+    """Maximum time for one whole attempt, seconds."""
     webhook_max_in_flight: int = Field(default=16, ge=1, le=1000)
-    """Largest number of attempts in flight to one endpoint, over all workers."""
+    """Maximum number of attempts in flight to one endpoint, over all workers."""
     webhook_max_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
-    """Largest number of attempts per second to one endpoint, over all workers; 0: no limit."""
+    """Maximum number of attempts per second to one endpoint, over all workers; 0: no limit."""
     webhook_disable_after_s: Seconds = 5 * 86_400
     """Disable an endpoint if it had no success for this long when a webhook is given up, seconds (432000: 5 days)."""
     webhook_history_max: int = Field(default=100_000, ge=100)
     """Ended webhooks that are kept for reading and resending; the oldest are deleted first."""
     metadata_max_bytes: int = Field(default=4096, ge=0)
-    """Largest metadata of a job, bytes of JSON."""
+    """Maximum size of a job's metadata, bytes of JSON."""
 
     # -- the worker process -----------------------------------------------------------------------------------
     concurrency: int = Field(default=16, ge=8, le=500)
@@ -253,7 +253,7 @@ class Settings(BaseSettings):
 
     @property
     def max_countdown_s(self) -> float:
-        """Longest countdown of a message, seconds: below the visibility timeout, so that none is delivered twice."""
+        """Maximum countdown of a message, seconds: below the visibility timeout, so that none is delivered twice."""
         return self.visibility_timeout_s * 0.4
 
     @classmethod
