@@ -13,6 +13,7 @@ from redis import RedisError
 
 from config.settings import Settings, SettingsError, load_settings
 from worker.store.connection import Store, open_store
+from worker.store.lanes import leave_to_lane_monitor
 
 UNUSABLE = 2
 """Exit code when the settings or the arguments cannot be used."""
@@ -49,7 +50,7 @@ def opened_store(settings: Settings) -> Iterator[Store]:
     Raises:
         Stopped: Redis cannot be reached, now or in the middle.
     """
-    store = open_store(settings)
+    store = open_store(settings, leave_to_lane_monitor)
     try:
         with explained(settings):
             store.ping()
