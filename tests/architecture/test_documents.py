@@ -22,8 +22,8 @@ PAGES = [
 README_LINES = 180
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 SOURCE = re.compile(r"`((?:worker|tests|ops|config)/[\w./-]+)(?::(\w[\w.]*))?(?:\(\))?`")
-COMMAND = re.compile(r"photogpt-worker((?: [^\s`)]+)+)")
-PLACEHOLDER = re.compile(r"[A-Z_]{2,}|.*….*|https?://.*")
+CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+COMMAND = re.compile(r"(?:^|\$ )photogpt-worker((?: [^\s)]+)+)", re.MULTILINE)
 
 
 def names(pages: list[Path]) -> list[str]:
@@ -100,7 +100,8 @@ def test_commands_exist(page: Path) -> None:
 
 def commands(text: str) -> Iterator[tuple[click.Command, list[str]]]:
     """Yield the commands of a text, each with the words behind it; fail for one that does not exist."""
-    for line in COMMAND.findall(text):
+    code = "\n".join(block or inline for block, inline in CODE.findall(text))
+    for line in COMMAND.findall(code):
         words = shlex.split(line.split(" #")[0].split("; ")[0], comments=True)
         command: click.Command = cli
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
