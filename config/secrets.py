@@ -53,7 +53,7 @@ def signing_key(text: str) -> SigningKey:
         raise ValueError(f"must hold 32 bytes, or 64 with the public key; this one holds {len(key)}")
     private = Ed25519PrivateKey.from_private_bytes(key[:SEED_BYTES])
     if key[SEED_BYTES:] not in {b"", private.public_key().public_bytes_raw()}:
-        raise ValueError("contains a public key that does not belong to its seed")
+        raise ValueError("holds a public key that does not belong to its seed")
     return private
 
 
