@@ -143,8 +143,8 @@ class Client:
 
     def send(self, ticks: Iterable[Tick]) -> None:
         """Send what a script said is missing."""
-        for parse_tick in ticks:
-            self._messages.parse_tick(parse_tick)
+        for tick in ticks:
+            self._messages.publish_tick(tick)
 
     def close(self) -> None:
         """Close every connection."""

@@ -23,7 +23,7 @@ from worker.webhooks.sender import WebhookSender
 class TaskPublisher(Protocol):
     """What the line asks of the queue. Nothing here may be relied upon: the ledger was written before."""
 
-    def parse_tick(self, parse_tick: Tick) -> None:
+    def publish_tick(self, tick: Tick) -> None:
         """Send a tick message. Loses it, with a line in the log, if the broker is away."""
 
     def resend_task(self, continuation: JsonObject) -> None:
@@ -64,8 +64,8 @@ class Services:
 
     def send(self, ticks: Iterable[Tick]) -> None:
         """Send what a script said is missing."""
-        for parse_tick in ticks:
-            self.publisher.parse_tick(parse_tick)
+        for tick in ticks:
+            self.publisher.publish_tick(tick)
 
     def close(self) -> None:
         """Finish calls under way and close every connection."""

@@ -111,9 +111,9 @@ class Load:
         finished = self._store.jobs.finish(job, ENDING, create="", digest="bench")
         if finished is None:
             raise SystemExit(f"the ledger refuses to end {job.id}")
-        for parse_tick in finished.ticks:
-            if parse_tick.lane is not Lane.RESULTS:  # no producer waits
-                self._messages.parse_tick(parse_tick)
+        for tick in finished.ticks:
+            if tick.lane is not Lane.RESULTS:  # no producer waits
+                self._messages.publish_tick(tick)
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_EVERY:
             self.forget_results()
