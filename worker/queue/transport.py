@@ -122,8 +122,8 @@ class RetryingQoS(kombu_redis.QoS):
             self._send_acks_at = time.monotonic() + RETRY_IN_S
 
 
-class _OneClient:
-    """Gives a channel one redis-py client for each connection pool.
+class _OneClient(kombu_redis.Channel):
+    """Uses one redis-py client for each connection pool.
 
     The clients for BRPOP and subscriptions hold connections of their own; kombu makes them as ever.
     """
@@ -133,16 +133,13 @@ class _OneClient:
     @contextlib.contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """Yield `client`, or the client of the channel's pool."""
-        yield client or self._client_of_pool()
-
-    def _client_of_pool(self) -> Any:
-        channel: Any = self
-        if self._shared is None or self._shared.connection_pool is not channel.pool:
-            self._shared = channel.Client(connection_pool=channel.pool)
-        return self._shared
+        if client is None and (self._shared is None or self._shared.connection_pool is not self.pool):
+            with super().conn_or_acquire() as made:
+                self._shared = made
+        yield client or self._shared
 
 
-class RedisChannel(_OneClient, kombu_redis.Channel):
+class RedisChannel(_OneClient):
     """Channel of a worker on `redis://` and `rediss://`."""
 
     QoS = RetryingQoS
