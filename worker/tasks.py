@@ -84,13 +84,13 @@ def cancel(job_id: Any = None) -> Outcome:
 @app.task(name="photogpt.resend_webhook", acks_late=True, throws=(WebhookError,))
 def resend_webhook(webhook_id: Any = None) -> JsonObject:
     """Send a webhook again, delivered or not."""
-    return resend(services().store, services().send, webhook_id)
+    return resend(services().store, webhook_id)
 
 
 @app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
 def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> JsonObject:
     """Send again the dead letters of the last `since_s` seconds and the deliveries that wait for a retry."""
-    return recover_since(services().store, services().send, since_s, endpoint, limit)
+    return recover_since(services().store, since_s, endpoint, limit)
 
 
 @app.task(name="photogpt.trigger", ignore_result=True, send_events=False)

@@ -30,11 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from config.settings import Settings, load_settings
-from worker.cli.assembly import new_webhook_secret
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import Child
-from worker.cli.producing import producer
+from config.secrets import new_webhook_secret
+from config.settings import load_settings
+from worker.cli.context import producer
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child
 from worker.domain.delivery import plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
@@ -42,6 +42,7 @@ from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 
 IDLE_RATE = 4.0
 IDLE_S = 25.0
@@ -88,11 +89,9 @@ class Endpoints:
 class Load:
     """Ends jobs, as a worker does that has noticed their end."""
 
-    def __init__(self, settings: Settings, store: Store, messages: CeleryPublisher) -> None:
-        """Use one ledger and one queue."""
-        self._settings = settings
+    def __init__(self, store: Store) -> None:
+        """Use one store."""
         self._store = store
-        self._messages = messages
         self._made = 0
         self._unforgotten: list[str] = []
 
@@ -108,12 +107,9 @@ class Load:
             created_at=started,
             deadline_at=started + 3600,
         )
-        finished = self._store.jobs.finish(job, ENDING, create="", digest="bench")
-        if finished is None:
-            raise SystemExit(f"the ledger refuses to end {job.id}")
-        for tick in finished.ticks:
-            if tick.lane is not Lane.RESULTS:  # no producer waits
-                self._messages.publish_tick(tick)
+        ended = outcome(job, ENDING, at=started)
+        if self._store.jobs.finish(job, ended, None, create="", digest="bench") is None:
+            raise SystemExit(f"the store refuses to end {job.id}")
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_EVERY:
             self.forget_results()
@@ -214,14 +210,21 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
         "PHOTOGPT_REDIS_URL": valkey.url,
         "PHOTOGPT_BASE_URL": "http://127.0.0.1:9/api",  # nobody is there, and nobody is asked
         "PHOTOGPT_API_KEY": "bench",
-        "PHOTOGPT_WEBHOOK_SECRETS": new_webhook_secret(),
+        "PHOTOGPT_WEBHOOK_SECRETS": new_webhook_secret("hmac"),
         "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
         "PHOTOGPT_LOG_LEVEL": "INFO",
     }
     os.environ.update(env)
     settings = load_settings()
-    store, app = open_store(settings), producer(settings)
-    load = Load(settings, store, CeleryPublisher(app))
+    app = producer(settings)
+    publisher = CeleryPublisher(app)
+
+    def publish_tick(tick: Tick) -> None:
+        if tick.lane is not Lane.RESULTS:  # no producer waits
+            publisher.publish_tick(tick)
+
+    store = open_store(settings, publish_tick)
+    load = Load(store)
     runs = [("idle", IDLE_RATE, IDLE_S, False)] if asked.idle else []
     runs += [("good", asked.rate, asked.seconds, False), ("all", asked.rate, asked.seconds, True)] * asked.rounds
     measured = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from celery.result import AsyncResult, GroupResult
 
 from config.celery import celery_options
 from config.settings import Settings
-from tests.unit.factories import make_job, success
-from worker.cli.embedded import EmbeddedValkey
+from tests.unit.factories import ended, make_job, success
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import JobResult, Outcome, as_error
@@ -63,10 +62,11 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
 
 def end(store: Store, publisher: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
     """End a job as a step does, and return its outcome."""
-    finished = store.jobs.finish(job, ending, tell=partial(publisher.result, job))
+    final = ended(job, ending, at=store.clock())
+    finished = store.jobs.finish(job, final, publisher.result(job, final))
     assert finished is not None
     assert finished.continuation is None
-    return finished.outcome
+    return final
 
 
 def stored_by_celery(app: Celery, outcome: Outcome, job: Job) -> Any:
@@ -88,7 +88,7 @@ def _names(kept: JsonObject) -> JsonObject:
 
 @pytest.mark.parametrize("kept", [{}, {"group_id": "a group"}, {"parent_id": "a parent"}], ids=str)
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_the_result_is_celerys_own(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
+def test_the_result_is_celerys(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
     """The stored result equals Celery's own in every key but the time and the id, and has the same TTL."""
     job = accepted(store, result=kept)
     outcome = end(store, CeleryPublisher(app), job, ending)
@@ -163,28 +163,28 @@ def test_an_ignored_result_is_not_stored(store: Store, app: Celery, client: Any)
     assert client.zcard(keys.lane(Lane.RESULTS)) == 0
 
 
-def progressed(store: Store, publisher: CeleryPublisher, job: Job) -> Any:
+def progressed(store: Store, publisher: CeleryPublisher, job: Job) -> bool:
     """Store that PhotoGPT accepted the job, with the result that shows it."""
     assert store.jobs.record_intent(job)
     told = publisher.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.submitted(job, Submitted("g-1"), poll_after=5, told=told)
+    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=told)
 
 
 def test_progress_is_a_custom_state(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """AsyncResult shows the states SUBMITTED and RUNNING, as `update_state` would set them."""
     publisher = CeleryPublisher(app)
     job = accepted(store)
-    assert progressed(store, publisher, job) is not None
+    assert progressed(store, publisher, job)
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
     assert (result.state, result.info["generation_id"]) == ("SUBMITTED", "g-1")
     assert not result.ready()
     now = store.jobs.get(job.id)
     assert now is not None
-    assert store.jobs.running(now, poll_after=5, told=publisher.progress(now, JobState.RUNNING, "g-1")) is not None
+    assert store.jobs.mark_running(now, poll_after=5, update=publisher.progress(now, JobState.RUNNING, "g-1"))
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
 
 
-def test_progress_reads_as_celerys_own(store: Store, app: Celery, producer: Celery, client: Any) -> None:
+def test_progress_reads_as_celerys(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """A waiting producer gets all of Celery's fields; the stored text is shorter and reads the same."""
     publisher = CeleryPublisher(app)
     job = accepted(store)
@@ -192,7 +192,7 @@ def test_progress_reads_as_celerys_own(store: Store, app: Celery, producer: Cele
         channel.subscribe(f"celery-task-meta-{job.id}")
         while channel.get_message(timeout=1) is not None:
             pass
-        assert progressed(store, publisher, job) is not None
+        assert progressed(store, publisher, job)
         received = next(got for _ in range(100) if (got := channel.get_message(timeout=0.1)))
     app.backend.store_result("celery", json.loads(received["data"])["result"], "SUBMITTED")
     expected = json.loads(client.get("celery-task-meta-celery"))
@@ -215,9 +215,10 @@ def test_progress_never_replaces_the_end(store: Store, app: Celery, client: Any)
     end(store, publisher, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
     told = publisher.progress(job, JobState.SUBMITTED, "g-1")
-    assert store.jobs.submitted(seen, Submitted("g-1"), poll_after=5, told=told) is None
-    assert store.jobs.running(seen, poll_after=5, told=publisher.progress(job, JobState.RUNNING, "g-1")) is None
-    assert store.jobs.finish(seen, success(), tell=partial(publisher.result, job)) is None
+    assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=told)
+    assert not store.jobs.mark_running(seen, poll_after=5, update=publisher.progress(job, JobState.RUNNING, "g-1"))
+    late = ended(seen, success(), at=store.clock())
+    assert store.jobs.finish(seen, late, publisher.result(job, late)) is None
     assert client.get(f"celery-task-meta-{job.id}") == before
 
 
@@ -225,7 +226,7 @@ def test_a_canvas_gets_its_result_from_celery(store: Store, app: Celery, client:
     """For a task in a canvas the script stores no result, and schedules the continuation."""
     del app
     job = accepted(store, result=None)
-    finished = store.jobs.finish(job, success())
+    finished = store.jobs.finish(job, ended(job, success(), at=store.clock()), None)
     assert finished is not None
     assert finished.continuation == "{}"
     assert client.keys("celery-task-meta-*") == []

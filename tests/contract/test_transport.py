@@ -12,7 +12,7 @@ import redis
 from kombu.transport import redis as kombu_redis
 
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.transport import (
     MAX_ACK_BATCH,
     BrokerConnection,
@@ -59,9 +59,9 @@ URLS = {
 def test_every_redis_url_uses_our_transport(url: str, transport: Any) -> None:
     """Connections to redis://, rediss:// and sentinel:// record unacked messages with our QoS."""
     connection = BrokerConnection(url, ssl={"ssl_cert_reqs": "required"} if "rediss" in url else False)
+    assert transport.Channel.QoS is RetryingQoS
     assert type(connection.transport) is transport
     assert type(connection.clone().transport) is transport
-    assert transport.Channel.QoS is RetryingQoS
 
 
 def test_the_next_sentinel_uses_our_transport() -> None:

@@ -53,10 +53,10 @@ class LaneMonitor:
             event("lane_monitor.failed", "the check failed; the next one runs in a second", exc_info=True)
 
     def _publish_missing_ticks(self) -> None:
-        services = self._services
-        services.send(services.store.lanes.ensure_ticks())
-        if services.settings.list_polling:
-            services.send(services.store.list_polls.ensure_scheduled())
+        store = self._services.store
+        store.lanes.ensure_ticks()
+        if self._services.settings.list_polling:
+            store.list_polls.ensure_scheduled()
 
     def _cancel_revoked(self) -> None:
         """Cancel the jobs whose tasks were revoked, in Flower for instance; Celery alone only drops their messages."""
