@@ -98,4 +98,4 @@ class CeleryPublisher:
             else:
                 dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")
         except SEND_ERRORS as unsent:
-            event("task_event.unsent", "cannot send a task event; Flower misses it", job=job.id, error=unsent)
+            event("flower.event_lost", "cannot send a task event to Flower", job=job.id, error=unsent)
