@@ -8,7 +8,7 @@
 
 A job sent with `send_task` is as safe as the broker that carries its message. This client stores the job first and
 sends a message second, so a lost message costs seconds: any worker finds the job. Invalid arguments raise here. Where
-Redis' answer is lost, the job may be stored or not: `Unacknowledged` has its id, and the job is submitted again with it.
+Redis' answer is lost, the job may be stored or not: `Unacknowledged` has its id, to submit it again.
 """
 
 from __future__ import annotations
