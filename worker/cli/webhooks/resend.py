@@ -32,7 +32,7 @@ def webhooks_resend(webhook_ids: tuple[str, ...]) -> None:
     with connected_client(read_settings()) as client:
         for webhook_id in webhook_ids:
             try:
-                done = resend(client.store, client.send, webhook_id)
+                done = resend(client.store, webhook_id)
             except WebhookError as error:
                 failures += 1
                 click.echo(str(error), err=True)
@@ -64,7 +64,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
         store = client.store
         endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
         since_s = store.clock() - since
-        done = recover(store, client.send, since=since_s, endpoint=endpoint_id, limit=limit, per_s=per_second)
+        done = recover(store, since=since_s, endpoint=endpoint_id, limit=limit, per_s=per_second)
     if as_json:
         click.echo(json.dumps(done))
         return
