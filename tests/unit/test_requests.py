@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.unit.factories import REQUESTS as MIN_IN_FLIGHT
 from worker.domain.job import Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
-from worker.domain.submission import Limits, parse_submission
+from worker.domain.submission import SubmissionLimits, parse_submission
 
 DESCRIPTION = Path(__file__).parents[1] / "sandbox" / "openapi.yaml"
 PATHS = {
@@ -42,7 +42,7 @@ def test_the_description_has_examples_of_every_kind() -> None:
 @pytest.mark.parametrize(("kind", "body"), documented_examples())
 def test_the_vendors_own_examples_pass_unchanged(kind: Kind, body: dict[str, Any]) -> None:
     """What stands in the documentation can be sent."""
-    assert parse_submission(kind, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+    assert parse_submission(kind, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_public_models_need_a_prompt(model: str) -> None:
 def test_as_many_references_as_a_model_takes(model: str, most: int) -> None:
     """The limit itself is allowed."""
     body = {"modelID": model, "prompt": "x", "referenceImageURLs": ["https://cdn.example/1.png"] * most}
-    assert parse_submission(Kind.IMAGE, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+    assert parse_submission(Kind.IMAGE, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_fields_that_no_page_names_pass_untouched(kind: Kind) -> None:
     """PhotoGPT adds fields faster than we release; what goes out is what came in."""
     body = MIN_IN_FLIGHT[kind] | {"newField": {"deep": [1, None, {"x": True}]}, "public": 1, "int": "x"}
-    assert parse_submission(kind, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+    assert parse_submission(kind, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body

@@ -12,16 +12,16 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import Kind
 from worker.domain.submission import (
     EVENT_TYPES,
-    LARGEST_REQUEST,
     MAX_DEADLINE_S,
     MAX_KEY,
-    Limits,
+    MAX_REQUEST,
     Submission,
+    SubmissionLimits,
     check_webhook_url,
     parse_submission,
 )
 
-LIMITS = Limits(metadata_max_bytes=4096)
+LIMITS = SubmissionLimits(metadata_max_bytes=4096)
 IMAGE = REQUESTS[Kind.IMAGE]
 NAN, INFINITE = float("nan"), float("inf")
 SURROGATE = "half a pair: \ud83d"
@@ -87,7 +87,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("not a number", {"request": IMAGE | {"strength": NAN}}, "request"),
     ("infinite", {"request": IMAGE | {"nested": [{"deep": INFINITE}]}}, "request"),
     ("half a surrogate pair", {"request": IMAGE | {"style": SURROGATE}}, "request"),
-    ("too long", {"request": IMAGE | {"more": "x" * LARGEST_REQUEST}}, "request"),
+    ("too long", {"request": IMAGE | {"more": "x" * MAX_REQUEST}}, "request"),
     ("unknown argument", {"request": IMAGE, "prompt": "a harbour"}, "prompt"),
     ("URL without a scheme", {"request": IMAGE, "webhook_url": "shop.example/hooks"}, "webhook_url"),
     ("URL as a number", {"request": IMAGE, "webhook_url": 5}, "webhook_url"),
@@ -298,7 +298,7 @@ TARGETS: list[tuple[str, dict[str, Any], bool]] = [
 def test_ports_and_schemes_are_those_of_the_settings(url: str, said: dict[str, Any], *, passes: bool) -> None:
     """Where a name leads is not known here; inside the allowed networks any port is open."""
     usual: dict[str, Any] = {"metadata_max_bytes": 0, "webhook_ports": (80, 443)}
-    limits = Limits(**usual | said)
+    limits = SubmissionLimits(**usual | said)
     if passes:
         assert parse_submission(Kind.IMAGE, [], {"request": IMAGE, "webhook_url": url}, limits).webhook_url == url
     else:
