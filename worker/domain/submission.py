@@ -26,7 +26,7 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 
-MAX_DEADLINE_S = 7 * 86_400  # the longest period that GET /jobs can list
+MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
 MAX_URL = 2048  # characters
 MAX_KEY = 255
 MAX_TENANT = 100
