@@ -17,7 +17,7 @@ from config.secrets import new_webhook_secret
 from config.settings import Settings, load_settings
 from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.local.demo_display import DemoDisplay, result_table
+from worker.cli.local.demo_display import DemoDisplay, print_results
 from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Plan, Run, enqueue, real_plans
 from worker.cli.local.log_files import last_lines
 from worker.cli.local.receiver import VerifyingReceiver
@@ -115,8 +115,9 @@ def _print_intro(stack: Stack, out: Console) -> None:
         durations = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
         text = (
             "PHOTOGPT_API_KEY is not set: the workers use a [bold]sandbox[/], a PhotoGPT on this machine that makes no "
-            f"real images.\nShort durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s "
-            "(by default 5 minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
+            "real images; the URLs of its outputs cannot be opened.\n"
+            f"Short durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s (by default 5 "
+            "minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
         )
     else:
         text = "PHOTOGPT_API_KEY is set: this run uses the [bold]real API[/] and spends credits."
@@ -140,7 +141,7 @@ def _run(stack: Stack, secret: str, out: Console, plans: tuple[Plan, ...], *, ke
             with DemoDisplay(out, runs, receiver, timed=sandboxed) as display:
                 _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
                 _wait_for_webhooks(runs, receiver, display)
-        out.print(result_table(runs, receiver))
+        print_results(out, runs, receiver)
         passed = _print_verdict(runs, receiver, stack, out)
         if keep:
             _keep(runs, stack, out)

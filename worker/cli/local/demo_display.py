@@ -87,20 +87,24 @@ class DemoDisplay:
         return ProgressBar(1, part, width=BAR_WIDTH, complete_style=colour)
 
 
-def result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:
-    """Return the table that the demo ends with."""
+def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) -> None:
+    """Print the table that the demo ends with, and below it the outputs, which are too long for a narrow table."""
+    out.print(_result_table(runs, receiver))
+    for run in runs:
+        out.print(f"  {run.plan.title:<24} {escape(run.output)}", soft_wrap=True)
+
+
+def _result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:
     table = Table(box=box.ROUNDED, title="Results", title_justify="left")
     for title in ("job", "state", "seconds", "polls", "webhooks"):
         table.add_column(title, justify="right" if title in {"seconds", "polls"} else "left", no_wrap=True)
-    table.add_column("output", overflow="fold")
     for run in runs:
         verified = sum(receiver.verified[job_id] for job_id in run.ids)
         webhooks = Text(
             f"{verified} of {len(run.ids)} ✓" if verified else "none",
             style="green" if verified == len(run.ids) else "red",
         )
-        row = (f"{run.elapsed_s:.1f}", str(run.polls), webhooks, escape(run.output))
-        table.add_row(run.plan.title, state(run.state), *row)
+        table.add_row(run.plan.title, state(run.state), f"{run.elapsed_s:.1f}", str(run.polls), webhooks)
     return table
 
 
