@@ -76,10 +76,8 @@ def start_monitored(tmp_path: Path) -> Iterator[Callable[[int], Monitored]]:
 def test_failover(
     start_monitored: Callable[[int], Monitored], open_line: Callable[..., Line], sandbox: SandboxProcess, sentinels: int
 ) -> None:
-    """After a failover every job that the replica had stored and every later one succeeds, in the same worker process.
-
-    Of three Sentinels the first of the URL dies with the primary.
-    """
+    """After a failover every job that the replica had stored and every later one succeeds in the same worker."""
+    # Of three Sentinels the first of the URL dies with the primary.
     monitored = start_monitored(sentinels)
     primary, replica = monitored.primary, monitored.replica
     settings = Settings(
