@@ -138,15 +138,15 @@ class LaneRunner:
         try:
             item = handler.record.decode(values)
             if services.stopping.is_set() and isinstance(item, Job):
-                return item, Reschedule(after=0, reason=item.reason, error=item.error)  # another worker polls it at once
+                return item, Reschedule(
+                    after=0, reason=item.reason, error=item.error
+                )  # another worker polls it at once
             decision = handler.step(services, item, services.store.clock())
             return apply(services, item, decision) if decision is not None else None
         except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
             return self._on_step_error(lane, values, error)
 
-    def _on_step_error(
-        self, lane: Lane, values: list[str | None], error: Exception
-    ) -> tuple[Job, Reschedule] | None:
+    def _on_step_error(self, lane: Lane, values: list[str | None], error: Exception) -> tuple[Job, Reschedule] | None:
         """Report an outage of Redis, which is no fault of the item; count every other error against its job."""
         if not (isinstance(error, RedisError) and is_unavailable(error)):
             event("step.failed", f"a step of the lane {lane} raised", exc_info=True, lane=lane.value, id=values[0])

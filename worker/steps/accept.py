@@ -54,9 +54,7 @@ def accept(services: Services, envelope: Envelope) -> Outcome | None:
                 f"idempotency_key: {submission.idempotency_key!r} belongs to job {owner}, which has another request; "
                 "use a new key for a new request"
             )
-            return _refuse(
-                services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, error_text, digest=submission.digest
-            )
+            return _refuse(services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, error_text, digest=submission.digest)
 
 
 def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:

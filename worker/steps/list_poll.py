@@ -276,9 +276,7 @@ def _measured(scan: ListScan, *, at: float, window_s: float, seconds: float) -> 
         suspended_s=round(wait_s),
         warn=True,
     )
-    return replace(
-        measured, suspensions=state.suspensions + 1, suspended_until=at + wait_s, confirmed=0, window_s=0.0
-    )
+    return replace(measured, suspensions=state.suspensions + 1, suspended_until=at + wait_s, confirmed=0, window_s=0.0)
 
 
 def _pause_after(error: ApiError, failures: int, interval_s: float) -> float:

@@ -60,9 +60,7 @@ def list_polled_by(services: Services, at: float) -> float:
 def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
     match seen.status:
         case "success":
-            result = JobResult(
-                state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id
-            )
+            result = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
         case "failed":
             result = _failed(job, seen.error, seen.model_id)
         case _:

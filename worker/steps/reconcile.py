@@ -38,7 +38,9 @@ from worker.services import Services
 from worker.telemetry.logs import event
 
 MIN_SETTLES = 2  # settling times before a list without a candidate counts
-MAX_SETTLES = 4  # settling times that a job waits for other unresolved jobs, or for the generation of an accepted trigger
+MAX_SETTLES = (
+    4  # settling times that a job waits for other unresolved jobs, or for the generation of an accepted trigger
+)
 MAX_RETRIGGER_S = 600.0  # before a trigger is sent once more
 MAX_SKEW_S = 86_400  # between two clocks; GET /jobs shows a week at most
 MAX_CACHED_MODELS = 10_000
@@ -70,7 +72,13 @@ def after_lost_answer(services: Services, job: Job, error: ApiError) -> Decision
     """Decide what follows a trigger without a clear answer."""
     policy = services.settings.uncertain_policy
     accepted = isinstance(error, MissingGenerationId)
-    event("trigger.unresolved", f"{error}; PHOTOGPT_UNCERTAIN_POLICY={policy} decides", job=job.id, policy=policy, warn=True)
+    event(
+        "trigger.unresolved",
+        f"{error}; PHOTOGPT_UNCERTAIN_POLICY={policy} decides",
+        job=job.id,
+        policy=policy,
+        warn=True,
+    )
     if policy == "fail":  # `reconcile` ends the job, since only a step that has claimed the intent may do so
         return Reschedule(after=0, reason=error.reason, error=str(error), accepted_without_id=accepted)
     if policy == "retry" and not accepted:
@@ -121,7 +129,9 @@ def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     job = intent.job
     listed, skew_s = _listed_generations(services, intent)
     # read before the known generations: a job that gets its answer in between still counts, or its generation is known
-    unresolved = [name for name in services.store.jobs.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id]
+    unresolved = [
+        name for name in services.store.jobs.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id
+    ]
     candidates = _candidates(services, intent, listed, skew_s)
     if not candidates:
         named = services.store.jobs.generations_between(intent.triggered_at, intent.now - intent.settle_s)
@@ -145,7 +155,9 @@ def _listed_generations(services: Services, intent: Intent) -> tuple[dict[str, f
     listed = _created_between(services, intent.triggered_at - allowed, intent.now + allowed)
     skew_s = _clock_skew(services, allowed)  # known only after an answer
     if skew_s > allowed:
-        message = f"PhotoGPT's clock and Redis' differ by more than PHOTOGPT_CLOCK_SKEW_S; {skew_s:.0f} s are allowed for"
+        message = (
+            f"PhotoGPT's clock and Redis' differ by more than PHOTOGPT_CLOCK_SKEW_S; {skew_s:.0f} s are allowed for"
+        )
         event("clock.skewed", message, skew_s=round(skew_s), warn=True)
         listed = _created_between(services, intent.triggered_at - skew_s, intent.now + skew_s)
     return listed, skew_s
@@ -162,9 +174,7 @@ def _clock_skew(services: Services, allowed: float) -> float:
     return allowed if offset <= allowed else allowed + min(math.ceil(offset), MAX_SKEW_S)
 
 
-def _candidates(
-    services: Services, intent: Intent, listed: dict[str, float | None], skew_s: float
-) -> list[str]:
+def _candidates(services: Services, intent: Intent, listed: dict[str, float | None], skew_s: float) -> list[str]:
     """Return the unknown generations that this job may have created."""
     latest = intent.triggered_at + MIN_SETTLES * intent.settle_s + skew_s
     in_time = [name for name, created in sorted(listed.items()) if created is None or created <= latest]
@@ -204,9 +214,7 @@ def _model_of(services: Services, generation_id: str) -> str | None:
     return model_id
 
 
-def _may_have_created(
-    services: Services, other_id: str, created: list[float | None], skew_s: float
-) -> bool | None:
+def _may_have_created(services: Services, other_id: str, created: list[float | None], skew_s: float) -> bool | None:
     """Return whether another unresolved job may have created a candidate; None if it is resolved by now."""
     try:
         other = services.store.jobs.get(other_id)
@@ -233,7 +241,12 @@ def _no_candidate(services: Services, intent: Intent, *, list_incomplete: bool =
     lost = services.store.jobs.count_lost(job.id)
     backoff = MIN_SETTLES * settle_s * (2 ** min(max(lost - 1, 0), 20) - 1)
     wait = min(MAX_RETRIGGER_S, backoff, max(0.0, job.deadline_at - intent.now))
-    event("trigger.retried", f"PhotoGPT created nothing: triggered again in {wait:.0f} s", job=job.id, retry_in_s=round(wait))
+    event(
+        "trigger.retried",
+        f"PhotoGPT created nothing: triggered again in {wait:.0f} s",
+        job=job.id,
+        retry_in_s=round(wait),
+    )
     return Reschedule(after=wait, clear_intent=True)
 
 

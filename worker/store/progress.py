@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.decision import Reschedule, Submitted
-from worker.domain.delivery import Bodies, Delivery, event_type, plan
+from worker.domain.delivery import BodyOptions, Delivery, event_type, plan
 from worker.domain.job import SEQUENCE, Job, JobState, Kind
 from worker.domain.outcome import outcome
 from worker.domain.times import rfc3339
@@ -45,7 +45,7 @@ class Progress(Records):
         retention: Retention,
         caps: Caps,
         clock: Callable[[], float],
-        bodies: Bodies,
+        bodies: BodyOptions,
     ) -> None:
         """Use one client; `clock` tells Redis' time in epoch seconds."""
         super().__init__(client)
@@ -169,7 +169,7 @@ class Progress(Records):
         if state is JobState.SUBMITTED:
             seen |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
             fields = fields | {"submitted_at": rfc3339(at)}
-        planned = plan(job, state, seen, at=at, bodies=self._bodies)
+        planned = plan(job, state, seen, at=at, body=self._bodies)
         old, new = lanes
         answer = self._scripts.advance(
             keys=[

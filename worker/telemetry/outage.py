@@ -14,7 +14,7 @@ REMIND_S = 60.0
 class Outage:
     """The state of one dependency as one caller sees it. Any thread may report, as often as it likes."""
 
-    def __init__(  # noqa: PLR0913 - two event names and two sentences
+    def __init__(
         self,
         began: EventName,
         ended: EventName,
