@@ -12,8 +12,8 @@ from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import Outcome
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import Store, open_store
-from worker.store.jobs import ResultUpdate
 from worker.store.lanes import Tick
+from worker.store.records import ResultUpdate
 from worker.webhooks.sender import WebhookSender
 
 

@@ -19,13 +19,12 @@ from redis import RedisError
 from worker.domain.errors import JobError, WebhookError, WorkerError
 from worker.domain.job import TASKS, JsonObject
 from worker.domain.outcome import Outcome
-from worker.lanes.runner import tick
-from worker.queue.app import app, redis_outage, services, settings
+from worker.queue.app import app, redis_outage, runner, services, settings
 from worker.queue.publisher import CONTINUED, capture_continuation, describe, result_of
-from worker.steps.accept import Envelope, submit
+from worker.steps.accept import Envelope, accept
 from worker.steps.cancel import cancel as cancel_job
-from worker.steps.publish import deliver_result
-from worker.steps.redeliver import MOST, recover_since, resend
+from worker.steps.publish import return_outcome
+from worker.steps.redeliver import MAX_DELIVERIES, recover_since, resend
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.telemetry.logs import event
@@ -92,37 +91,37 @@ def cancel(job_id: Any = None) -> Outcome:
 @app.task(name="photogpt.resend_webhook", acks_late=True, throws=(WebhookError,))
 def resend_webhook(webhook_id: Any = None) -> JsonObject:
     """Send a webhook once more, whatever became of it."""
-    return resend(services().store, services().send, webhook_id)
+    return resend(services().store, webhook_id)
 
 
 @app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
-def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> JsonObject:
+def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MAX_DELIVERIES) -> JsonObject:
     """Send once more what was given up in the last `since_s` seconds, and what failed and waits."""
-    return recover_since(services().store, services().send, since_s, endpoint, limit)
+    return recover_since(services().store, since_s, endpoint, limit)
 
 
 @app.task(name="photogpt.trigger", ignore_result=True, send_events=False)
 def trigger(lane: str, token: str) -> None:
     """Ask PhotoGPT to start what waits for it."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.poll", ignore_result=True, send_events=False)
 def poll(lane: str, token: str) -> None:
     """Look at what PhotoGPT works on."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.publish", ignore_result=True, send_events=False)
 def complete(lane: str, token: str) -> None:
     """See to results that should be stored by now, and are not."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.deliver", ignore_result=True, send_events=False)
 def deliver(lane: str, token: str) -> None:
     """Deliver webhooks."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 def _line(task: JobTask) -> Outcome:
@@ -136,7 +135,7 @@ def _line(task: JobTask) -> Outcome:
         raise Reject(error, requeue=True) from error
     if outcome is None:
         raise Ignore
-    return deliver_result(outcome)
+    return return_outcome(outcome)
 
 
 def _outcome(name: str, request: Any) -> Outcome | None:
@@ -151,7 +150,7 @@ def _outcome(name: str, request: Any) -> Outcome | None:
         args=list(request.args),
         kwargs=request.kwargs,
         continuation=capture_continuation(request, name, described) if result is None else "",
-        result=result,
+        result_meta=result,
         redelivered=bool((request.delivery_info or {}).get("redelivered")),
     )
-    return submit(services(), envelope)
+    return accept(services(), envelope)

@@ -18,6 +18,7 @@ from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.submission import Limits, new_job, parse_submission
 from worker.store.connection import Store, open_store
+from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import JobAccepted
 
 OLD_S = 3600.0  # they stand for jobs that have been under way for so long
@@ -42,13 +43,13 @@ def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: in
 
 def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int) -> set[str]:
     settings = load_settings(redis_url=redis_url, api_key="sandbox-key")
-    store, dice = open_store(settings), random.Random(seed)
+    store, dice = open_store(settings, leave_to_lane_monitor), random.Random(seed)
     submission = parse_submission(Kind.IMAGE, [], {"request": dict(REQUEST)}, Limits(metadata_max_bytes=4096))
     try:
         in_flight = set()
         for generation_id in generation_ids:
             job_id = f"in-flight-{generation_id}"
-            job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock(), result={})
+            job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock(), result_meta={})
             accepted = store.jobs.accept(job, digest=submission.digest)
             if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
                 in_flight.add(generation_id)
@@ -61,7 +62,7 @@ def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> b
     """Write down that PhotoGPT took the job and works on it; False if a worker has asked PhotoGPT for another one."""
     if store.jobs.record_intent(job) is None:
         return False
-    if store.jobs.submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=OLD_S) is None:
+    if not store.jobs.mark_submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=OLD_S):
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
-    return store.jobs.running(submitted, poll_after=poll_after) is not None
+    return store.jobs.mark_running(submitted, poll_after=poll_after)

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from config.secrets import new_webhook_secret
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import Child
@@ -42,6 +42,7 @@ from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 
 IDLE_RATE = 4.0
 IDLE_S = 25.0
@@ -88,11 +89,9 @@ class Endpoints:
 class Load:
     """Ends jobs, as a worker does that has noticed their end."""
 
-    def __init__(self, settings: Settings, store: Store, messages: CeleryPublisher) -> None:
-        """Use one ledger and one queue."""
-        self._settings = settings
+    def __init__(self, store: Store) -> None:
+        """Use one store."""
         self._store = store
-        self._messages = messages
         self._made = 0
         self._unforgotten: list[str] = []
 
@@ -108,12 +107,9 @@ class Load:
             created_at=started,
             deadline_at=started + 3600,
         )
-        finished = self._store.jobs.finish(job, ENDING, create="", digest="bench")
-        if finished is None:
-            raise SystemExit(f"the ledger refuses to end {job.id}")
-        for parse_tick in finished.ticks:
-            if parse_tick.lane is not Lane.RESULTS:  # no producer waits
-                self._messages.parse_tick(parse_tick)
+        ended = outcome(job, ENDING, at=started)
+        if self._store.jobs.finish(job, ended, None, create="", digest="bench") is None:
+            raise SystemExit(f"the store refuses to end {job.id}")
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_EVERY:
             self.forget_results()
@@ -220,8 +216,15 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
     }
     os.environ.update(env)
     settings = load_settings()
-    store, app = open_store(settings), producer(settings)
-    load = Load(settings, store, CeleryPublisher(app))
+    app = producer(settings)
+    publisher = CeleryPublisher(app)
+
+    def publish_tick(tick: Tick) -> None:
+        if tick.lane is not Lane.RESULTS:  # no producer waits
+            publisher.publish_tick(tick)
+
+    store = open_store(settings, publish_tick)
+    load = Load(store)
     runs = [("idle", IDLE_RATE, IDLE_S, False)] if asked.idle else []
     runs += [("good", asked.rate, asked.seconds, False), ("all", asked.rate, asked.seconds, True)] * asked.rounds
     measured = []

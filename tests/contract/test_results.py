@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from celery.result import AsyncResult, GroupResult
 
 from config.celery import celery_options
 from config.settings import Settings
-from tests.unit.factories import make_job, success
+from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
@@ -54,7 +53,7 @@ def app(store_settings: Settings) -> Iterator[Celery]:
 def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     """Return a job that was accepted, and whose result the script writes."""
     at = round(store.clock(), 3)
-    usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}}
+    usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result_meta": {}}
     job = make_job(**usual | changes)
     assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
     return job
@@ -62,17 +61,18 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
 
 def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
     """End it as the line does, and return its outcome."""
-    finished = store.jobs.finish(job, ending, tell=partial(messages.result, job))
+    final = ended(job, ending, at=store.clock())
+    finished = store.jobs.finish(job, final, messages.result(job, final))
     assert finished is not None
     assert finished.continuation is None
-    return finished.outcome
+    return final
 
 
 def celerys(app: Celery, outcome: Outcome, job: Job) -> Any:
     """Let Celery store the same outcome under another id, and return what stands there then."""
     error, name = as_error(outcome), job.id + "-celery"
     backend: Any = app.backend
-    request = Context({"id": name, **_names(job.result or {})}, called_directly=False)
+    request = Context({"id": name, **_names(job.result_meta or {})}, called_directly=False)
     if error is None:
         backend.mark_as_done(name, outcome, request=request)
     else:
@@ -89,7 +89,7 @@ def _names(kept: JsonObject) -> JsonObject:
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
     """Key by key and value by value, but for the time and the id; it ends when Celery's would."""
-    job = accepted(store, result=kept)
+    job = accepted(store, result_meta=kept)
     outcome = end(store, CeleryPublisher(app), job, ending)
     written = json.loads(client.get(f"celery-task-meta-{job.id}"))
     expected = json.loads(celerys(app, outcome, job))
@@ -139,12 +139,12 @@ def test_who_waits_is_woken(store: Store, app: Celery, client: Any) -> None:
 def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
     """Joins, and raises of the one that failed."""
     messages = CeleryPublisher(app)
-    jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
+    jobs = [accepted(store, f"job-{n}", result_meta={"group_id": "a group"}) for n in range(3)]
     parts = [producer.AsyncResult(job.id) for job in jobs]
     group = GroupResult("a group", parts, app=producer)
     outcomes = [end(store, messages, job, success()) for job in jobs]
     assert group.join(timeout=10) == outcomes
-    bad = accepted(store, "job-bad", result={"group_id": "a group"})
+    bad = accepted(store, "job-bad", result_meta={"group_id": "a group"})
     end(store, messages, bad, ENDINGS["failed"])
     with pytest.raises(Exception, match="generation_failed"):
         GroupResult("a group", [*parts, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
@@ -153,7 +153,7 @@ def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
 def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
     """`ignore_result`: nothing is written, neither on the way nor at the end, and nothing waits for it."""
     messages = CeleryPublisher(app)
-    job = accepted(store, result={"ignored": True})
+    job = accepted(store, result_meta={"ignored": True})
     progressed(store, messages, job)
     now = store.jobs.get(job.id)
     assert now is not None
@@ -162,24 +162,24 @@ def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
     assert client.zcard(keys.lane(Lane.RESULTS)) == 0
 
 
-def progressed(store: Store, messages: CeleryPublisher, job: Job) -> Any:
+def progressed(store: Store, messages: CeleryPublisher, job: Job) -> bool:
     """Let PhotoGPT take it, and tell."""
     assert store.jobs.record_intent(job)
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.submitted(job, Submitted("g-1"), poll_after=5, told=told)
+    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=told)
 
 
 def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """Custom states, as `update_state` would write them."""
     messages = CeleryPublisher(app)
     job = accepted(store)
-    assert progressed(store, messages, job) is not None
+    assert progressed(store, messages, job)
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
     assert (result.state, result.info["generation_id"]) == ("SUBMITTED", "g-1")
     assert not result.ready()
     now = store.jobs.get(job.id)
     assert now is not None
-    assert store.jobs.running(now, poll_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
+    assert store.jobs.mark_running(now, poll_after=5, update=messages.progress(now, JobState.RUNNING, "g-1"))
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
 
 
@@ -191,7 +191,7 @@ def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer
         listening.subscribe(f"celery-task-meta-{job.id}")
         while listening.get_message(timeout=1) is not None:
             pass
-        assert progressed(store, messages, job) is not None
+        assert progressed(store, messages, job)
         heard = next(got for _ in range(100) if (got := listening.get_message(timeout=0.1)))
     app.backend.store_result("celery", json.loads(heard["data"])["result"], "SUBMITTED")
     expected = json.loads(client.get("celery-task-meta-celery"))
@@ -214,17 +214,18 @@ def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:
     end(store, messages, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    assert store.jobs.submitted(seen, Submitted("g-1"), poll_after=5, told=told) is None
-    assert store.jobs.running(seen, poll_after=5, told=messages.progress(job, JobState.RUNNING, "g-1")) is None
-    assert store.jobs.finish(seen, success(), tell=partial(messages.result, job)) is None
+    assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=told)
+    assert not store.jobs.mark_running(seen, poll_after=5, update=messages.progress(job, JobState.RUNNING, "g-1"))
+    late = ended(seen, success(), at=store.clock())
+    assert store.jobs.finish(seen, late, messages.result(job, late)) is None
     assert client.get(f"celery-task-meta-{job.id}") == before
 
 
 def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
     """Where something hangs on it, Celery stores the result itself."""
     del app
-    job = accepted(store, result=None)
-    finished = store.jobs.finish(job, success())
+    job = accepted(store, result_meta=None)
+    finished = store.jobs.finish(job, ended(job, success(), at=store.clock()), None)
     assert finished is not None
     assert finished.continuation == "{}"
     assert client.keys("celery-task-meta-*") == []

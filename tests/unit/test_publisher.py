@@ -186,7 +186,7 @@ def test_a_producer_who_wants_no_result_gets_none() -> None:
 def test_a_bare_task_is_sent_again_from_what_its_job_tells(result: dict[str, Any], kept: dict[str, Any]) -> None:
     """Its name, its id, and what stands in its result."""
     own = {"task_id": "job-1", "root_id": "job-1"}
-    assert default_continuation(make_job(Kind.VIDEO, result=result)) == {
+    assert default_continuation(make_job(Kind.VIDEO, result_meta=result)) == {
         "task": "photogpt.generate_video",
         "options": own | kept,
     }

@@ -167,7 +167,13 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Li
 
 
 def new_job(  # noqa: PLR0913 - one sentence
-    job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float, result: JsonObject | None = None
+    job_id: str,
+    kind: Kind,
+    submission: Submission,
+    *,
+    settings: Settings,
+    at: float,
+    result_meta: JsonObject | None = None,
 ) -> Job:
     """Return the job that a submission becomes.
 
@@ -177,7 +183,7 @@ def new_job(  # noqa: PLR0913 - one sentence
         submission: as parsed.
         settings: what holds where the submission is silent.
         at: epoch seconds by Redis' clock; the deadline counts from here.
-        result: see `Job.result`.
+        result_meta: see `Job.result_meta`.
     """
     usual = settings.model_deadline_s if kind is Kind.TRAINING else settings.job_deadline_s
     return Job(
@@ -189,7 +195,7 @@ def new_job(  # noqa: PLR0913 - one sentence
         webhook_events=tuple(submission.webhook_events or ()),
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
-        result=result,
+        result_meta=result_meta,
         created_at=at,
         deadline_at=at + (submission.deadline_s or usual),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
 import sys
 import threading
@@ -20,6 +19,7 @@ from redis import RedisError
 from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
+from worker.lanes.runner import LaneRunner
 from worker.queue.publisher import CeleryPublisher, describe
 from worker.services import Services, open_services
 from worker.steps.cancel import cancel
@@ -30,7 +30,12 @@ from worker.telemetry.outage import Outage
 WATCH_S = 1.0
 BOUNCE_S = 2.0  # a message that the ledger could not take stays here for so long
 
-redis_outage = Outage("redis.unavailable", "Redis does not answer, or refuses")
+redis_outage = Outage(
+    "redis.unavailable",
+    "redis.recovered",
+    message="Redis is unavailable; messages go back to the broker until it is back",
+    recovered="Redis is back",
+)
 """What this process knows of it."""
 
 
@@ -68,9 +73,9 @@ class LaneMonitor(bootsteps.StartStopStep):
         seen: set[str] = set()
         while not self._stop.wait(WATCH_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             try:
-                services().send(services().store.lanes.ensure_ticks())
+                services().store.lanes.ensure_ticks()
                 if settings.list_polling:
-                    services().send(services().store.list_polls.ensure_scheduled())
+                    services().store.list_polls.ensure_scheduled()
                 _cancel_revoked(seen)
                 if redis_outage.active:
                     services().store.prove_writes()  # a replica, or a full server, answers what only reads
@@ -117,18 +122,29 @@ settings = load_settings()
 app = create_app(settings)
 publisher = CeleryPublisher(app, hide_prompts=settings.hide_prompts)
 
-_lock = threading.Lock()
-_opened: dict[int, Services] = {}
+_lock = threading.RLock()
+_services: Services | None = None
+_runner: LaneRunner | None = None
 
 
 def services() -> Services:
-    """Return the clients of this process, opened at the first call: after every fork."""
-    pid = os.getpid()
-    if pid not in _opened:
+    """Return the clients of this process, opened at the first call."""
+    global _services  # noqa: PLW0603 - one per process, as the app
+    if _services is None:
         with _lock:
-            if pid not in _opened:
-                _opened[pid] = open_services(settings, publisher)
-    return _opened[pid]
+            if _services is None:  # another thread may have opened them
+                _services = open_services(settings, publisher)
+    return _services
+
+
+def runner() -> LaneRunner:
+    """Return the lane runner of this process, made at the first call."""
+    global _runner  # noqa: PLW0603 - one per process, as the app
+    if _runner is None:
+        with _lock:
+            if _runner is None:
+                _runner = LaneRunner(services())
+    return _runner
 
 
 @signals.setup_logging.connect
@@ -170,12 +186,13 @@ def _revoked(request: Any = None, **_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _stopping(**_: Any) -> None:
     """Begin nothing any more. Runs inside the signal handler: a flag, no lock, no Redis."""
-    for opened in list(_opened.values()):
-        opened.stopping.set()
+    if _services:
+        _services.stopping.set()
 
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
-    opened = _opened.pop(os.getpid(), None)
-    if opened is not None:
-        opened.close()
+    if _runner:
+        _runner.close()
+    if _services:
+        _services.close()

@@ -119,7 +119,12 @@ class RetryingQoS(transport.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note one message."""
-        outage = Outage("message.unrecorded", "a message waits in this worker, for Redis takes no note of it")
+        outage = Outage(
+            "message.unrecorded",
+            "message.recorded",
+            message="cannot record a message as unacked; it stays in this worker until Redis accepts it",
+            recovered="the message is recorded as unacked",
+        )
         while True:
             try:
                 super().append(message, delivery_tag)
@@ -159,7 +164,12 @@ class ResilientConsumer(Consumer):
         logging.getLogger(Consumer.__module__).addFilter(_may_be_said)
         warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of an option that threads cannot use
         self.gone: tuple[type[BaseException], ...] = self.app.connection_for_read().connection_errors
-        self._outage = Outage("broker.unavailable", "the broker is away")
+        self._outage = Outage(
+            "broker.unavailable",
+            "broker.recovered",
+            message="the broker is unavailable; the worker connects again until it is back",
+            recovered="the broker is back",
+        )
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it stands. Celery's own pauses grow to 30 s: too long for what waits."""

@@ -74,17 +74,17 @@ class CeleryPublisher:
         #: Celery's event dispatcher in a worker that runs, for Flower; it changes with every connection.
         self.dispatcher: Callable[[], Any] = lambda: None
 
-    def parse_tick(self, parse_tick: Tick) -> None:
+    def publish_tick(self, tick: Tick) -> None:
         """Send a tick message."""
         try:
-            name = TICKS[parse_tick.lane]
-            args = (parse_tick.lane.value, parse_tick.token)
-            self._app.send_task(name, args, queue=ROUTES[name], countdown=parse_tick.delay or None, ignore_result=True)
+            name = TICKS[tick.lane]
+            args = (tick.lane.value, tick.token)
+            self._app.send_task(name, args, queue=ROUTES[name], countdown=tick.delay or None, ignore_result=True)
         except SEND_ERRORS as error:
             event(
                 "message.unsent",
                 f"the broker is away: {error}; a worker sends it again",
-                lane=parse_tick.lane,
+                lane=tick.lane,
                 warn=True,
             )
 
@@ -133,7 +133,7 @@ class CeleryPublisher:
             event("flower.event_lost", f"the broker is away: {lost}; Flower does not learn of it", job=job.id)
 
     def _told(self, job: Job, state: str, result: Any, *, ended: bool = False) -> ResultUpdate:
-        if job.result is not None and job.result.get("ignored"):
+        if job.result_meta is not None and job.result_meta.get("ignored"):
             return NO_UPDATE
         backend: Any = self._app.backend
         meta = {
@@ -143,7 +143,7 @@ class CeleryPublisher:
             "children": [],
             "date_done": datetime.now(UTC).isoformat() if ended else None,
             "task_id": job.id,
-            **(job.result or {}),
+            **(job.result_meta or {}),
         }
         return ResultUpdate(
             key=backend.get_key_for_task(job.id).decode(), ttl=int(backend.expires), text=str(backend.encode(meta))
@@ -186,7 +186,7 @@ def capture_continuation(request: Any, task: str, described: str) -> str:
 
 def default_continuation(job: Job) -> JsonObject:
     """Return the continuation of a job on whose task no canvas hangs; its record does not hold one."""
-    told = dict(job.result or {})
+    told = dict(job.result_meta or {})
     wanted = {"ignore_result": True} if told.pop("ignored", False) else {}
     return {"task": TASKS[job.kind], "options": {"task_id": job.id, "root_id": job.id, **told, **wanted}}
 

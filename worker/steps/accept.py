@@ -11,7 +11,7 @@ from worker.domain.reason import Reason
 from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
 from worker.services import Services
 from worker.store.codec import dumps
-from worker.store.jobs import JobAccepted, JobKnown, KeyConflict
+from worker.store.records import JobAccepted, JobKnown, KeyConflict
 from worker.telemetry.logs import event
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, parse_tick
+from worker.store.lanes import GAPS, Tick, TickPublisher
 
 if TYPE_CHECKING:
     import redis
@@ -31,8 +31,8 @@ class Entry(NamedTuple):
     """What a page says of one generation."""
 
     generation_id: str
-    #: `ended`, `put off`, `working` or `see`; see swept.lua.
-    says: str
+    #: `ended`, `waiting`, `running` or `ignored`; see apply_page.lua.
+    status: str
     #: Seconds, where it has ended and the list tells.
     duration_s: float | None = None
 
@@ -47,18 +47,17 @@ class PageResult:
     lag_s: float
     #: When our side first had the answer of the entry at `place`, epoch seconds.
     submitted_at: float | None
-    place: int
-    #: How many more may get a look of their own although the list shows them.
-    own: int
+    index: int
+    #: Jobs older than their p95 that are polled singly now, although the list shows them.
+    old_jobs: int
     #: Jobs that PhotoGPT works on, which the ledger does not know yet.
     running: list[str]
-    ticks: list[Tick]
 
 
 def decode(values: list[str | None]) -> ListPollState:
     """Return what is known of the list; the values stand in the order of `FIELDS`."""
     known = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-    whole = {"confirmed", "suspensions", "broken", "pages"}
+    whole = {"confirmed", "suspensions", "failures", "pages"}
     numbers: dict[str, Any] = {
         name: int(value) if name in whole else float(value) for name, value in known.items() if name != "id"
     }
@@ -68,22 +67,25 @@ def decode(values: list[str | None]) -> ListPollState:
 class ListPolls:
     """The ledger of sweeps. Every verb is one step, and safe to repeat."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, requests_per_s: float) -> None:
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, requests_per_s: float
+    ) -> None:
         """Use one client and its scripts; `requests_per_s` is the cap over all workers, 0 for none."""
         self._client = client
         self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
         self._requests_per_s = requests_per_s
         self._read_at = float("-inf")
         self._known: ListPollState | None = None
 
-    def ensure_scheduled(self) -> list[Tick]:
+    def ensure_scheduled(self) -> None:
         """Begin to ask whether a sweep is worth while, if enough is under way."""
         lane = Lane.LIST_POLLS
         answer = self._scripts.ensure_scheduled(
             keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME), keys.lane(Lane.JOBS)],
             args=[NAME, MIN_IN_FLIGHT, GAPS[lane]],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)
 
     def state(self) -> ListPollState | None:
         """Return what is known of the list, read a moment ago at most; None if nobody has ever swept."""
@@ -105,14 +107,14 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(keys=[keys.RATE], args=[self._requests_per_s]))
 
-    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, own: int = 1) -> PageResult:
+    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, old_jobs: int = 1) -> PageResult:
         """Take in one page.
 
         Args:
             entries: what it says.
             asked_at: when it was asked for, epoch seconds.
             defer_s: for how long what has not ended needs no look of its own.
-            own: how many of those that are older than most get one nevertheless.
+            old_jobs: how many jobs older than their p95 may be polled singly although they are listed.
         """
         lane = Lane.JOBS
         rows = [(name, says, "" if took is None else f"{took:.3f}") for name, says, took in entries]
@@ -124,30 +126,30 @@ class ListPolls:
                 f"{defer_s:.3f}",
                 GAPS[lane],
                 STALE_S,
-                own,
+                old_jobs,
                 len(rows),
                 *(text for row in rows for text in row),
             ],
         )
         arm, ours, forward, confirmed, lag, first, place, left, *running = answer
+        self._ticks.publish(lane, arm)
         return PageResult(
             ours=ours,
             forward=forward,
             confirmed=confirmed,
             lag_s=float(lag),
             submitted_at=float(first) if first else None,
-            place=place - 1,
-            own=int(left),
+            index=place - 1,
+            old_jobs=old_jobs - int(left),
             running=running,
-            ticks=parse_tick(lane, arm),
         )
 
     def mark_started(self, known: ListPollState, *, at: float) -> None:
         """Write down that a sweep goes on: single looks make way for it."""
-        told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "gap_s": known.gap_s}
+        told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "interval_s": known.interval_s}
         self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in told.items()})
 
-    def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> list[Tick]:
+    def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> None:
         """Write down what a sweep has learned; `retry_in_s` is in seconds, None until somebody stirs again."""
         lane = Lane.LIST_POLLS
         told = {name: value for name, value in asdict(learned).items() if value is not None and name != "at"}
@@ -156,4 +158,4 @@ class ListPolls:
             keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME)],
             args=[NAME, "" if retry_in_s is None else f"{retry_in_s:.3f}", GAPS[lane], len(pairs), *pairs],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)

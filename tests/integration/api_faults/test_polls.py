@@ -115,7 +115,7 @@ def test_a_generation_that_is_gone(settings: Settings, age_s: float, answers: li
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
     decisions = looks(settings, job, age_s, *answers)
     assert [isinstance(decision, Finish) for decision in decisions] == ends
-    told = [decision.ending.reason for decision in decisions if isinstance(decision, Finish)]
+    told = [decision.result.reason for decision in decisions if isinstance(decision, Finish)]
     assert told == [Reason.NOT_FOUND] * sum(ends)
 
 
@@ -126,7 +126,7 @@ def test_a_failure_in_a_million_words(settings: Settings) -> None:
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
     (decision,) = looks(settings, job, 9, failed)
     assert isinstance(decision, Finish)
-    said = decision.ending.error or ""
+    said = decision.result.error or ""
     assert said.startswith("PhotoGPT could not do it: too dark too dark")
     assert len(said) < 2100
 

@@ -16,7 +16,7 @@ from worker.cli.output import console
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, JsonObject, Kind
 from worker.domain.list_poll import ListPollState
-from worker.domain.poll_schedule import MIN_HISTORY, RIPE, Schedule
+from worker.domain.poll_schedule import MIN_HISTORY, MIN_OBSERVED, Schedule
 from worker.store.connection import Store
 from worker.store.keys import Lane
 from worker.store.list_poll import NAME
@@ -65,7 +65,7 @@ def _learned(store: Store, name: str) -> JsonObject:
         "durations": round(known, 1),
         "learned": found.learned_from > 0,
         "interval_s": found.interval_s,
-        "looks": round(found.looks, 2) or None,
+        "looks": round(found.polls, 2) or None,
         "delay_s": round(found.delay_s, 2) if found.learned_from else None,
         "polls_at_s": [round(age, 1) for age in islice(_ages(found), SHOWN)],
         "nearly_all_ended_by_s": round(found.p95_duration_s, 1),
@@ -140,10 +140,10 @@ def _why(store: Store, job: Job, due: float | None) -> str:
     if not found.learned_from:
         return (
             f"{head}: every {found.interval_s:g} s, for fewer than {MIN_HISTORY} durations are known, or not for "
-            f"{RIPE} times as long as most take"
+            f"{MIN_OBSERVED} times as long as most take"
         )
     return (
-        f"{head}: learned from {found.learned_from:g} durations, which call for {found.looks:.1f} looks and let "
+        f"{head}: learned from {found.learned_from:g} durations, which call for {found.polls:.1f} looks and let "
         f"{found.delay_s:.1f} s pass until an end is noticed"
     )
 

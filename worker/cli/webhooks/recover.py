@@ -9,13 +9,19 @@ import click
 from worker.cli.context import connected_client, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.replay import Span
-from worker.steps.redeliver import MOST, PER_S, recover
+from worker.steps.redeliver import MAX_DELIVERIES, PER_S, recover
 
 
 @click.command("recover", cls=HelpCommand)
 @click.option("--since", type=Span(), required=True, help="How long ago at most they were given up: 15m, 2h, 3d.")
 @click.option("--endpoint", help="Only those to an endpoint: its id, or a URL.")
-@click.option("--limit", default=MOST, type=click.IntRange(1, MOST), show_default=True, help="How many at most.")
+@click.option(
+    "--limit",
+    default=MAX_DELIVERIES,
+    type=click.IntRange(1, MAX_DELIVERIES),
+    show_default=True,
+    help="How many at most.",
+)
 @click.option("--per-second", default=PER_S, type=click.FloatRange(0.1, 1000), show_default=True, help="How fast.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second: float, *, as_json: bool) -> None:
@@ -33,7 +39,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
         store = client.store
         found = store.endpoints.find(endpoint).id if endpoint else None
         oldest = store.clock() - since
-        done = recover(store, client.send, since=oldest, endpoint=found, limit=limit, per_s=per_second)
+        done = recover(store, since=oldest, endpoint=found, limit=limit, per_s=per_second)
     if as_json:
         click.echo(json.dumps(done))
         return
