@@ -13,7 +13,7 @@ from tests.conftest import image_request, paid_generations
 from tests.integration.redis_faults.conftest import lasts, patient, read_only
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.integration.redis_faults.servers import Server
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
@@ -59,9 +59,8 @@ def client(ledger: Server) -> Iterator[redis.Redis]:
 @pytest.fixture
 def producer(node: RabbitMQ, ledger: Server, running: WorkerProcess, sandbox: SandboxProcess) -> Iterator[Celery]:
     """Somebody else's service."""
-    app = Celery("somebody-else", broker=node.url, backend=ledger.url, set_as_current=False)
-    yield app
-    app.close()
+    with celery_app(node.url, ledger.url) as app:
+        yield app
 
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[str]:

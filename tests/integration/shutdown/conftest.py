@@ -9,7 +9,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from worker.sandbox.remote import SandboxProcess
 
 
@@ -24,9 +24,8 @@ def client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
 def producer(isolated_env: dict[str, str]) -> Iterator[Celery]:
     """A bare Celery app on that database."""
     broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
-    app = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
-    yield app
-    app.close()
+    with celery_app(broker, ledger) as app:
+        yield app
 
 
 @pytest.fixture
