@@ -150,7 +150,7 @@ def _reconcile_generation(services: Services, intent: Intent) -> Decision:
 
 
 def _listed_generations(services: Services, intent: Intent) -> tuple[dict[str, float | None], float]:
-    """Return the listed generations with their times of creation, and the clock skew that was allowed for, in seconds."""
+    """Return the listed generations with their times of creation, and the clock skew allowed for, in seconds."""
     allowed = services.settings.clock_skew_s
     listed = _created_between(services, intent.triggered_at - allowed, intent.now + allowed)
     skew_s = _clock_skew(services, allowed)  # known only after an answer
@@ -228,7 +228,7 @@ def _may_have_created(services: Services, other_id: str, created: list[float | N
 
 
 def _no_candidate(services: Services, intent: Intent, *, list_incomplete: bool = False) -> Decision:
-    """Ask once more if it is early; else trigger again, unless PhotoGPT accepted the trigger or its list is incomplete."""
+    """Ask once more if it is early; else trigger again, unless PhotoGPT accepted it or its list is incomplete."""
     job, settle_s = intent.job, intent.settle_s
     if not intent.settled:
         return _wait(job, intent.triggered_at + MIN_SETTLES * settle_s - intent.now)

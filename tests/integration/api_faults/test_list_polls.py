@@ -225,13 +225,8 @@ def test_list_polling_saves_requests(sandbox: SandboxProcess, enqueue: Callable[
 def test_few_are_seen_often(
     sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: StartWorker
 ) -> None:
-<<<<<<< HEAD
-    """More often than at the interval, for less than single looks at the interval: those would be 48."""
-    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLED})
-=======
     """Few jobs are seen more often than at the interval, with fewer requests than 48 single polls."""
-    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLING})
->>>>>>> main
+    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLED})
     start(schedule="learned", job_poll_interval_s="2", job_poll_floor_s="0.5")
     assert_all_end_well(sandbox, enqueue(8, duration_s=11), [])
     counts = requests_of(sandbox)
@@ -297,24 +292,13 @@ def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, setting
     known = ListPollState(id=NAME, density=2.5, clock_offset_s=0.0)
     list_poll(services, known, services.store.clock())
     services.close()
-<<<<<<< HEAD
-    assert page_result(sandbox) == 0
+    assert pages_requested(sandbox) == 0
     assert client.hmget(keys.list_poll(NAME), ["density", "pages", "failures"]) == ["2.5", "0", "0"]
     assert client.zscore(keys.lane(Lane.LIST_POLLS), NAME) is not None  # it is asked again
 
 
 def seconds_passed(begin: str, end: str) -> float:
-    """Return how much time has passed by the sandbox' clock."""
-    found = seconds_between(begin, end)
-=======
-    assert pages_requested(sandbox) == 0
-    assert client.hmget(keys.list_poll(NAME), ["density", "pages", "broken"]) == ["2.5", "0", "0"]
-    assert client.zscore(keys.lane(Lane.LIST_POLLS), NAME) is not None  # it is asked again
-
-
-def seconds_between(begin: str, end: str) -> float:
     """Return the seconds between two times of the sandbox's clock."""
-    found = between(begin, end)
->>>>>>> main
+    found = seconds_between(begin, end)
     assert found is not None
     return found

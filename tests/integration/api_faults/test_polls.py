@@ -140,4 +140,4 @@ def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess,
 
     assert said.startswith("deadline_exceeded: ")
     assert "may go on and be charged" in said
-    assert worker.text()[before:].count("says 'evaporated'") == 1
+    assert worker.text()[before:].count("status 'evaporated'") == 1
