@@ -1,4 +1,4 @@
-"""What commands read from the ledger besides what the service itself reads."""
+"""What the command line reads from Redis beyond what the service itself reads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from worker.store.connection import Store
 from worker.store.keys import Lane
 
 BATCH = 500
-START = "0-0"
+STREAM_START = "0-0"
+JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JobEvent:
     """One event of a stream."""
 
-    #: Where to read on.
+    #: The stream's id of this event; the next read starts after it.
     entry: str
     job_id: str
     type: str
@@ -35,31 +36,33 @@ class Seen:
         return JobState(self.type.rpartition(".")[2])
 
 
-def events_of(store: Store, job_id: str) -> list[Seen]:
-    """Return all that happened to a job, oldest first."""
-    found: Any = store.client.xrange(keys.events(job_id))
-    return [_seen(entry, fields, job_id) for entry, fields in found]
+def job_events(store: Store, job_id: str) -> list[JobEvent]:
+    """Return every event of a job, oldest first."""
+    entries: Any = store.client.xrange(keys.events(job_id))
+    return [_job_event(entry, fields, job_id) for entry, fields in entries]
 
 
-def next_events(store: Store, job_id: str, *, after: str, block_s: float) -> list[Seen]:
-    """Wait up to `block_s` for what happens to a job after an entry. From 0-0 on, nothing can be missed."""
-    return [_seen(entry, fields, job_id) for entry, fields in _read(store, keys.events(job_id), after, block_s)]
+def wait_for_job_events(store: Store, job_id: str, *, after: str, block_s: float) -> list[JobEvent]:
+    """Return a job's events after an entry; wait up to `block_s` seconds for one. `STREAM_START` misses none."""
+    return [_job_event(entry, fields, job_id) for entry, fields in _read(store, keys.events(job_id), after, block_s)]
 
 
-def next_events_of_all(store: Store, *, after: str, block_s: float) -> list[Seen]:
-    """Wait up to `block_s` for what happens to any job after an entry. What happens to an endpoint is left out."""
+def wait_for_events(store: Store, *, after: str, block_s: float) -> list[JobEvent]:
+    """Return the events of all jobs after an entry; wait up to `block_s` seconds. Events of endpoints are left out."""
     read = _read(store, keys.EVENTS, after, block_s)
-    return [_seen(entry, fields, fields["job"]) for entry, fields in read if fields["sequence"] != "0"]
+    return [_job_event(entry, fields, fields["job"]) for entry, fields in read if fields["sequence"] != "0"]
 
 
-def last_entry(store: Store) -> str:
-    """Return the newest entry of the service-wide stream: where to follow it from now on."""
+def newest_entry(store: Store) -> str:
+    """Return the id of the newest event of all, after which a reader sees only new ones."""
     newest: Any = store.client.xrevrange(keys.EVENTS, count=1)
-    return str(newest[0][0]) if newest else START
+    return str(newest[0][0]) if newest else STREAM_START
 
 
-def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None) -> list[Outcome]:
-    """Return the outcomes, so far or final, of the jobs to which something happened last, newest first."""
+def recent_outcomes(
+    store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None
+) -> list[Outcome]:
+    """Return up to `limit` outcomes, final or not, of the jobs with the newest events first."""
     found: list[Outcome] = []
     for ids in _recent_ids(store):
         for outcome in outcomes(store, ids):
@@ -71,39 +74,39 @@ def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kin
 
 
 def outcomes(store: Store, ids: Iterable[str]) -> list[Outcome]:
-    """Return the outcomes of jobs in the given order, without those whose record is gone."""
+    """Return the outcomes of jobs in the given order, without jobs whose record has expired."""
     pipeline = store.client.pipeline(transaction=False)
     for job_id in ids:
         pipeline.hgetall(keys.job(job_id))
     return [decode_outcome(record) for record in pipeline.execute() if record]
 
 
-def record(store: Store, job_id: str) -> JsonObject | None:
-    """Return all that is known of a job, as `show` tells it; None if it is not known."""
-    fields: Any = store.client.hgetall(keys.job(job_id))
-    if not fields:
+def job_details(store: Store, job_id: str) -> JsonObject | None:
+    """Return everything that is stored about a job, as `show --json` prints it; None if there is no record."""
+    record: Any = store.client.hgetall(keys.job(job_id))
+    if not record:
         return None
-    kept = ("deadline_at", "attempts", "tenant", "idempotency_key", "follows", "webhook_url", "published_at")
+    copied = ("deadline_at", "tenant", "idempotency_key", "webhook_url", "published_at")
     return {
-        "outcome": decode_outcome(fields),
-        "request": json.loads(fields["request"]),
-        **{name: fields.get(name) for name in kept},
-        "attempts": int(fields.get("attempts", 0)),
-        "intent_open": "intent_at" in fields,
-        "waits_in": _waits_in(store, job_id),
+        "outcome": decode_outcome(record),
+        "request": json.loads(record["request"]),
+        **{name: record.get(name) for name in copied},
+        "duplicate_of": record.get("follows"),
+        "attempts": int(record.get("attempts", 0)),
+        "intent_open": "intent_at" in record,
+        "next_step": _next_step(store, job_id),
         "queue_position": store.jobs.position(job_id),
-        "events": [{"type": seen.type, "timestamp": seen.timestamp} for seen in events_of(store, job_id)],
+        "events": [{"type": event.type, "timestamp": event.timestamp} for event in job_events(store, job_id)],
         "deliveries": store.deliveries.of_job(job_id),
     }
 
 
-def _waits_in(store: Store, job_id: str) -> JsonObject | None:
-    """Name the lane in which a job waits, and the seconds until it is looked after."""
-    lanes = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
+def _next_step(store: Store, job_id: str) -> JsonObject | None:
+    """Return the lane in which a job waits, and the seconds until it is due."""
     pipeline = store.client.pipeline(transaction=False)
-    for lane in lanes:
+    for lane in JOB_LANES:
         pipeline.zscore(keys.lane(lane), job_id)
-    for lane, due in zip(lanes, pipeline.execute(), strict=True):
+    for lane, due in zip(JOB_LANES, pipeline.execute(), strict=True):
         if due is not None:
             return {"lane": lane.value, "due_in_s": round(max(0.0, due - store.clock()), 1)}
     return None
@@ -130,6 +133,6 @@ def _read(store: Store, stream: str, after: str, block_s: float) -> list[tuple[s
     return [entry for _, entries in answer or () for entry in entries]
 
 
-def _seen(entry: str, fields: dict[str, str], job_id: str) -> Seen:
+def _job_event(entry: str, fields: dict[str, str], job_id: str) -> JobEvent:
     data = json.loads(fields["data"]) if fields.get("data") else None
-    return Seen(entry=entry, job_id=job_id, type=fields["type"], timestamp=fields["timestamp"], data=data)
+    return JobEvent(entry=entry, job_id=job_id, type=fields["type"], timestamp=fields["timestamp"], data=data)

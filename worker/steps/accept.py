@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
-from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
+from worker.domain.submission import JobDefaults, SubmissionLimits, check_webhook_target, new_job, parse_submission
 from worker.services import Services
 from worker.store.codec import dumps
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
@@ -32,17 +33,35 @@ class Envelope:
     redelivered: bool = False
 
 
+def submission_limits(settings: Settings) -> SubmissionLimits:
+    """Return the operator's limits for submissions."""
+    return SubmissionLimits(
+        metadata_max_bytes=settings.metadata_max_bytes,
+        webhook_schemes=settings.webhook_schemes,
+        webhook_ports=settings.webhook_ports,
+        webhook_allow_networks=settings.webhook_allow_networks,
+    )
+
+
+def job_defaults(settings: Settings) -> JobDefaults:
+    """Return the operator's values for what a submission leaves out."""
+    return JobDefaults(
+        job_deadline_s=settings.job_deadline_s,
+        model_deadline_s=settings.model_deadline_s,
+        webhook_url=settings.webhook_url,
+    )
+
+
 def accept(services: Services, envelope: Envelope) -> Outcome | None:
     """Store a new job and return None, or return the outcome of a job that has ended already."""
     at = services.store.clock()
-    limits = limits_of(services.settings)
+    limits = submission_limits(services.settings)
     try:
         submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
     except SubmissionError as error:
         return _refuse(services, envelope, _invalid_job(services, envelope, at), Reason.INVALID_REQUEST, str(error))
-    job = new_job(
-        envelope.id, envelope.kind, submission, settings=services.settings, at=at, result_meta=envelope.result_meta
-    )
+    defaults = job_defaults(services.settings)
+    job = new_job(envelope.id, envelope.kind, submission, defaults=defaults, at=at, result_meta=envelope.result_meta)
     match services.store.jobs.accept(job, digest=submission.digest, continuation=envelope.continuation):
         case JobAccepted():
             event("job.accepted", "the job waits for its trigger", job=job.id, kind=job.kind)
@@ -77,7 +96,7 @@ def _is_webhook_target(services: Services, url: object) -> bool:
     if not isinstance(url, str):
         return False
     try:
-        check_webhook_target(url, limits_of(services.settings))
+        check_webhook_target(url, submission_limits(services.settings))
     except ValueError:
         return False
     return True
