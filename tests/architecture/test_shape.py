@@ -1,4 +1,4 @@
-"""Sizes, the key table, the heads of the scripts, and the version."""
+"""Sizes of files, the key table, the heads of the scripts, and the version."""
 
 from __future__ import annotations
 
@@ -15,32 +15,20 @@ from worker.store import keys, scripts
 from worker.store.keys import Lane
 
 MAX_LINES = 300
-MAX_FUNCTION_LINES = 60
 MAX_LUA_LINES = 60
 LUA = sorted((ROOT / "worker" / "store" / "lua").rglob("*.lua"))
 VERBS = [path for path in LUA if "-- Stands in front of" not in path.read_text(encoding="utf-8")]
 
 
 def test_modules_are_small() -> None:
-    """One can be read at one sitting."""
+    """No Python module has more than 300 lines."""
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
-def test_functions_are_small() -> None:
-    """Docstring included."""
-    lengths = {
-        f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
-
-
 @pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
 def test_scripts_are_small(path: Path) -> None:
-    """One verb each."""
+    """No Lua script has more than 60 lines."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LUA_LINES
 
 
@@ -77,7 +65,7 @@ def table() -> list[list[str]]:
 
 
 def test_every_key_stands_in_the_table() -> None:
-    """Those that functions make, and those with a fixed name."""
+    """The table in `keys.py` lists every key, those made by functions and those with a fixed name."""
     listed = {re.sub(r"<\w+>", "<>", row[0].strip("`")) for row in table()}
     made = set()
     for name, function in inspect.getmembers(keys, inspect.isfunction):
@@ -91,7 +79,7 @@ def test_every_key_stands_in_the_table() -> None:
 
 
 def test_every_row_says_when_the_key_ends() -> None:
-    """A time to live, or a written reason why there is none."""
+    """The key table gives for each key a time to live or a reason for having none."""
     for key, kind, ends, meaning in table():
         assert kind in {"hash", "set", "sorted set", "stream", "string"}, key
         assert len(ends) > 4, key
@@ -101,7 +89,7 @@ def test_every_row_says_when_the_key_ends() -> None:
 
 
 def test_keys_are_made_in_one_place() -> None:
-    """Nobody else spells one."""
+    """No module and no script but `keys.py` spells a Redis key."""
     spelled = {
         name_of(path)
         for path in SOURCES
@@ -114,7 +102,7 @@ def test_keys_are_made_in_one_place() -> None:
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    """What is released is described."""
+    """The changelog begins with the version of the package."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     found = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, flags=re.MULTILINE)
     assert found is not None
