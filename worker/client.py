@@ -122,7 +122,7 @@ class Client:
         kwargs = {"request": request, **options}
         submission = parse_submission(what, [], kwargs, self._limits)
         at = self.store.clock()
-        job = new_job(job_id or str(uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result={})
+        job = new_job(job_id or str(uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result_meta={})
         try:
             answer = self.store.jobs.accept(job, digest=submission.digest)
         except (redis.ConnectionError, redis.TimeoutError) as error:

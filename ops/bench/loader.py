@@ -50,7 +50,9 @@ def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int)
         in_flight = set()
         for generation_id in generation_ids:
             job_id = f"in-flight-{generation_id}"
-            job = new_job(job_id, Kind.IMAGE, submission, defaults=job_defaults(settings), at=store.clock(), result={})
+            job = new_job(
+                job_id, Kind.IMAGE, submission, defaults=job_defaults(settings), at=store.clock(), result_meta={}
+            )
             accepted = store.jobs.accept(job, digest=submission.digest)
             if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
                 in_flight.add(generation_id)

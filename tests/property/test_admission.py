@@ -98,7 +98,7 @@ class Admission(RuleBasedStateMachine):
         token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
         if token is None:
             return
-        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease=60, prefix=keys.JOB, fields=FIELDS)
+        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease_s=60, prefix=keys.JOB, fields=FIELDS)
         assert found is not None
         for record in found.records:
             job = decode(record)

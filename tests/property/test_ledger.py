@@ -161,7 +161,7 @@ class Ledger(RuleBasedStateMachine):
             self.views[claimant][job.id] = job
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Any:
-        return self.store.lanes.claim(lane, token, limit=limit, lease=30, prefix=keys.JOB, fields=FIELDS)
+        return self.store.lanes.claim(lane, token, limit=limit, lease_s=30, prefix=keys.JOB, fields=FIELDS)
 
     def _pick(self, random_fraction: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
         """Pick a job as some claimant saw it, which may be long ago; newer views are picked more often."""

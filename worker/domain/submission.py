@@ -182,7 +182,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     *,
     defaults: JobDefaults,
     at: float,
-    result: JsonObject | None = None,
+    result_meta: JsonObject | None = None,
 ) -> Job:
     """Make a queued job of a submission.
 
@@ -192,7 +192,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         submission: validated.
         defaults: for what the submission leaves out.
         at: time of acceptance, epoch seconds by Redis' clock; the deadline counts from here.
-        result: see `Job.result`.
+        result_meta: see `Job.result_meta`.
     """
     deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
     return Job(
@@ -204,7 +204,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         webhook_events=tuple(submission.webhook_events or ()),
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
-        result=result,
+        result_meta=result_meta,
         created_at=at,
         deadline_at=at + (submission.deadline_s or deadline_s),
     )

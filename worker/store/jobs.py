@@ -28,7 +28,7 @@ class Jobs(Progress):
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Write a new job down and park it to be triggered; `continuation` is '' where no canvas hangs on it."""
-        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, bodies=self._bodies)
+        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, body=self._bodies)
         fields = encode(job) | _canvas(continuation)
         ttl = int(job.deadline_at - job.created_at) + self._retention.record_s
         answer = self._scripts.accept(
@@ -101,7 +101,7 @@ class Jobs(Progress):
             digest: of the body of such a job.
         """
         state, finished_at = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
-        planned = plan(job, state, outcome, at=epoch(finished_at), bodies=self._bodies)
+        planned = plan(job, state, outcome, at=epoch(finished_at), body=self._bodies)
         fields = encode_outcome(outcome)
         if create is not None:
             fields = encode(job) | fields | _canvas(create) | {"digest": digest}

@@ -50,7 +50,7 @@ ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
 JOBS_BY_GENERATION = "photogpt:jobs_by_generation"
 ENDED = "photogpt:ended"
-SWEEP = "photogpt:list_poll:{"
+LIST_POLL = "photogpt:list_poll:{"
 ENDPOINTS = "photogpt:endpoints"
 DELIVERED = "photogpt:webhooks:delivered"
 DEAD = "photogpt:webhooks:dead"
@@ -121,7 +121,7 @@ def durations(duration_group: str) -> str:
 
 def list_poll(lane: str) -> str:
     """Name what is known of the list that shows a lane's members."""
-    return f"{SWEEP}{lane}}}"
+    return f"{LIST_POLL}{lane}}}"
 
 
 def lane(name: Lane) -> str:

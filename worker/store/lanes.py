@@ -110,27 +110,35 @@ class Lanes:
         return int(self._scripts.admit(keys=queue, args=[self._caps.active, most]))
 
     def claim(  # noqa: PLR0913 - one record of arguments for one script
-        self, lane: Lane, token: str, *, limit: int, lease: float, prefix: str, fields: Iterable[str]
+        self, lane: Lane, token: str, *, limit: int, lease_s: float, prefix: str, fields: Iterable[str]
     ) -> Claim | None:
-        """Take up to `limit` due members for `lease` seconds; None if the token was used before.
+        """Take up to `limit` due members for `lease_s` seconds; None if the token was used before.
 
         Args:
             lane: where.
             token: what the message carried.
             limit: how many members at most.
-            lease: seconds after which they come due again, unless somebody moved them.
+            lease_s: seconds after which they come due again, unless somebody moved them.
             prefix: of the keys of their records.
             fields: wanted of each record; the first must never be absent.
         """
         started = time.monotonic()
         answer = self._scripts.claim(
             keys=[keys.lane(lane), keys.loop(lane), keys.RATE],
-            args=[token, limit, lease, GAPS[lane], self._caps.requests_per_s if lane in ASKING else 0, prefix, *fields],
+            args=[
+                token,
+                limit,
+                lease_s,
+                GAPS[lane],
+                self._caps.requests_per_s if lane in ASKING else 0,
+                prefix,
+                *fields,
+            ],
         )
         if answer[0] == "stale":
             return None
         _, at, arm, *records = answer
-        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, arm), lease_ends=started + lease)
+        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, arm), lease_ends=started + lease_s)
 
     def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> None:
         """Publish the tick messages that are missing."""

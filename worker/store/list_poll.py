@@ -31,8 +31,8 @@ class Entry(NamedTuple):
     """What a page says of one generation."""
 
     generation_id: str
-    #: `ended`, `put off`, `working` or `see`; see swept.lua.
-    says: str
+    #: `ended`, `waiting`, `running` or `ignored`; see apply_page.lua.
+    status: str
     #: Seconds, where it has ended and the list tells.
     duration_s: float | None = None
 
@@ -47,9 +47,9 @@ class PageResult:
     lag_s: float
     #: When our side first had the answer of the entry at `place`, epoch seconds.
     submitted_at: float | None
-    place: int
-    #: How many more may get a look of their own although the list shows them.
-    own: int
+    index: int
+    #: Jobs older than their p95 that are polled singly now, although the list shows them.
+    old_jobs: int
     #: Jobs that PhotoGPT works on, which the ledger does not know yet.
     running: list[str]
 
@@ -57,7 +57,7 @@ class PageResult:
 def decode(values: list[str | None]) -> ListPollState:
     """Return what is known of the list; the values stand in the order of `FIELDS`."""
     known = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-    whole = {"confirmed", "suspensions", "broken", "pages"}
+    whole = {"confirmed", "suspensions", "failures", "pages"}
     numbers: dict[str, Any] = {
         name: int(value) if name in whole else float(value) for name, value in known.items() if name != "id"
     }
@@ -107,14 +107,14 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(keys=[keys.RATE], args=[self._requests_per_s]))
 
-    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, own: int = 1) -> PageResult:
+    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, old_jobs: int = 1) -> PageResult:
         """Take in one page.
 
         Args:
             entries: what it says.
             asked_at: when it was asked for, epoch seconds.
             defer_s: for how long what has not ended needs no look of its own.
-            own: how many of those that are older than most get one nevertheless.
+            old_jobs: how many jobs older than their p95 may be polled singly although they are listed.
         """
         lane = Lane.JOBS
         rows = [(name, says, "" if took is None else f"{took:.3f}") for name, says, took in entries]
@@ -126,7 +126,7 @@ class ListPolls:
                 f"{defer_s:.3f}",
                 GAPS[lane],
                 STALE_S,
-                own,
+                old_jobs,
                 len(rows),
                 *(text for row in rows for text in row),
             ],
@@ -139,14 +139,14 @@ class ListPolls:
             confirmed=confirmed,
             lag_s=float(lag),
             submitted_at=float(first) if first else None,
-            place=place - 1,
-            own=int(left),
+            index=place - 1,
+            old_jobs=old_jobs - int(left),
             running=running,
         )
 
     def mark_started(self, known: ListPollState, *, at: float) -> None:
         """Write down that a sweep goes on: single looks make way for it."""
-        told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "gap_s": known.gap_s}
+        told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "interval_s": known.interval_s}
         self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in told.items()})
 
     def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> None:

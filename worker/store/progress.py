@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.decision import Reschedule, Submitted
-from worker.domain.delivery import Bodies, Delivery, event_type, plan
+from worker.domain.delivery import BodyOptions, Delivery, event_type, plan
 from worker.domain.job import SEQUENCE, Job, JobState, Kind
 from worker.domain.outcome import outcome
 from worker.domain.times import rfc3339
@@ -45,7 +45,7 @@ class Progress(Records):
         retention: Retention,
         caps: Caps,
         clock: Callable[[], float],
-        bodies: Bodies,
+        bodies: BodyOptions,
         publish_tick: Callable[[Tick], None],
     ) -> None:
         """Use one client; `clock` returns Redis' time in epoch seconds."""
@@ -67,7 +67,7 @@ class Progress(Records):
         args = [job.id, uuid.uuid4().hex, model_fingerprint_before or ""]
         return self._scripts.record_intent(keys=[keys.job(job.id), keys.INTENTS], args=args) or None
 
-    def accepted_without_id(self, job: Job, intent: str) -> bool:
+    def record_acceptance(self, job: Job, intent: str) -> bool:
         """Write down that PhotoGPT said yes to an intent and named nothing; False if it is no longer the open one."""
         return bool(self._scripts.record_acceptance(keys=[keys.job(job.id)], args=[intent]))
 
@@ -171,7 +171,7 @@ class Progress(Records):
         if state is JobState.SUBMITTED:
             seen |= {"generation_id": fields.get("generation_id"), "submitted_at": rfc3339(at)}
             fields = fields | {"submitted_at": rfc3339(at)}
-        planned = plan(job, state, seen, at=at, bodies=self._bodies)
+        planned = plan(job, state, seen, at=at, body=self._bodies)
         old, new = lanes
         answer = self._scripts.advance(
             keys=[

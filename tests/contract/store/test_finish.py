@@ -212,7 +212,7 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
     finish(line, job)
     token = line.token(Lane.DELIVERIES)
     claim = line.store.lanes.claim(
-        Lane.DELIVERIES, token, limit=9, lease=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
+        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
     )
     assert claim is not None
     return decode(claim.records[-1])

@@ -45,7 +45,7 @@ def test_a_claim_hands_out_what_is_due(line: Line) -> None:
 def test_a_claim_is_a_lease(line: Line) -> None:
     """A worker that dies loses nothing: its claims come due again."""
     job = line.accepted()
-    assert line.claimed(Lane.TRIGGERS, lease=30) == [job]
+    assert line.claimed(Lane.TRIGGERS, lease_s=30) == [job]
     assert 25 < line.due_in(Lane.TRIGGERS, job.id) <= 30
     assert line.claimed(Lane.TRIGGERS) == []
     line.make_due(Lane.TRIGGERS, job.id)
@@ -55,7 +55,7 @@ def test_a_claim_is_a_lease(line: Line) -> None:
 def test_a_short_lease_ends_by_itself(line: Line) -> None:
     """By the server's clock."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=0.05)
+    line.claimed(Lane.TRIGGERS, lease_s=0.05)
     wait_until(lambda: line.claimed(Lane.TRIGGERS) == [job], "the lease ends", within=5)
 
 
@@ -71,7 +71,7 @@ def test_a_token_is_used_once(line: Line) -> None:
 def test_a_stranger_token_does_nothing(line: Line, token: str) -> None:
     """Nor does it use up the right one."""
     job = line.accepted()
-    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease=9, prefix=keys.JOB, fields=FIELDS)
+    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.JOB, fields=FIELDS)
     assert stranger is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 
@@ -170,7 +170,7 @@ def test_a_loop_that_was_forgotten_is_started(line: Line) -> None:
 def test_a_claimant_that_died_is_noticed(line: Line) -> None:
     """Nobody put its claims back; when the lease is nearly over a message is missing."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=4)
+    line.claimed(Lane.TRIGGERS, lease_s=4)
     line.client.hset(keys.loop(Lane.TRIGGERS), "ticked", line.store.clock() - 60)
     (tick,) = missing(line)
     assert tick.lane is Lane.TRIGGERS

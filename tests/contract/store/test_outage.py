@@ -40,7 +40,7 @@ def test_what_cannot_be_sent_is_no_outage(store: Store) -> None:
     """It would be tried again for ever."""
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
-        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease=1, prefix="", fields=["id"])  # type: ignore[arg-type]
+        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, prefix="", fields=["id"])  # type: ignore[arg-type]
     assert not is_unavailable(raised.value)
 
 

@@ -60,7 +60,7 @@ def test_a_yes_is_remembered_with_its_intent(line: Line) -> None:
     """PhotoGPT said yes and named nothing: whoever claims the job next knows, until PhotoGPT is asked afresh."""
     job = line.accepted()
     intent = line.store.jobs.record_intent(job)
-    assert line.store.jobs.accepted_without_id(job, intent or "")
+    assert line.store.jobs.record_acceptance(job, intent or "")
     assert line.read(job).accepted_without_id
     line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, intent=intent))])
     assert line.read(job).accepted_without_id
@@ -75,11 +75,11 @@ def test_a_late_yes_is_not_the_next_intents(line: Line) -> None:
     late = line.store.jobs.record_intent(job) or ""
     line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
     assert line.store.jobs.record_intent(job)
-    assert not line.store.jobs.accepted_without_id(job, late)
+    assert not line.store.jobs.record_acceptance(job, late)
     assert not line.read(job).accepted_without_id
     line.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     line.client.delete(keys.job(job.id))
-    assert not line.store.jobs.accepted_without_id(job, late)
+    assert not line.store.jobs.record_acceptance(job, late)
     assert not line.client.exists(keys.job(job.id))
 
 

@@ -16,7 +16,7 @@ from worker.cli.output import console
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, JsonObject, Kind
 from worker.domain.list_poll import ListPollState
-from worker.domain.poll_schedule import MIN_HISTORY, RIPE, Schedule
+from worker.domain.poll_schedule import MIN_HISTORY, MIN_OBSERVED, Schedule
 from worker.store.connection import Store
 from worker.store.keys import Lane
 
@@ -69,7 +69,7 @@ def _group(store: Store, name: str) -> JsonObject:
         "durations": round(durations, 1),
         "learned": learned,
         "interval_s": found.interval_s,
-        "expected_polls": round(found.looks, 2) or None,
+        "expected_polls": round(found.polls, 2) or None,
         "expected_delay_s": round(found.delay_s, 2) if learned else None,
         "polls_at_s": [round(age, 1) for age in islice(_poll_ages(found), SHOWN_POLLS)],
         "p95_duration_s": round(found.p95_duration_s, 1),
@@ -144,10 +144,10 @@ def _explain(store: Store, job: Job, due_in_s: float | None) -> str:
     if not found.learned_from:
         return (
             f"{start}: every {found.interval_s:g} s, because fewer than {MIN_HISTORY} durations are known, or the "
-            f"first one is more recent than {RIPE} times the usual duration"
+            f"first one is more recent than {MIN_OBSERVED} times the usual duration"
         )
     return (
-        f"{start}: learned from {found.learned_from:g} durations; {found.looks:.1f} polls are expected, and an end is "
+        f"{start}: learned from {found.learned_from:g} durations; {found.polls:.1f} polls are expected, and an end is "
         f"noticed after {found.delay_s:.1f} s on average"
     )
 

@@ -11,7 +11,7 @@ from worker.cli.context import FAILED, connected_client, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
 from worker.domain.errors import WebhookError
-from worker.steps.redeliver import MOST, PER_S, recover, resend
+from worker.steps.redeliver import MAX_DELIVERIES, PER_S, recover, resend
 
 
 @click.command("resend", cls=HelpCommand)
@@ -45,7 +45,9 @@ def webhooks_resend(webhook_ids: tuple[str, ...]) -> None:
 @click.command("recover", cls=HelpCommand)
 @click.option("--since", type=Duration(), required=True, help="Webhooks that failed within this time: 15m, 2h, 3d.")
 @click.option("--endpoint", help="Only webhooks to this endpoint: its id, or a URL.")
-@click.option("--limit", default=MOST, type=click.IntRange(1, MOST), show_default=True, help="Maximum number.")
+@click.option(
+    "--limit", default=MAX_DELIVERIES, type=click.IntRange(1, MAX_DELIVERIES), show_default=True, help="Maximum number."
+)
 @click.option("--per-second", default=PER_S, type=click.FloatRange(0.1, 1000), show_default=True, help="Rate.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second: float, *, as_json: bool) -> None:

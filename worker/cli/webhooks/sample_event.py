@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.delivery import FULL, Bodies, Delivery, plan
+from worker.domain.delivery import FULL, BodyOptions, Delivery, plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
@@ -23,7 +23,7 @@ REASONS = {
 }
 
 
-def sample_delivery(url: str, event: str, *, at: float, bodies: Bodies = FULL) -> Delivery:
+def sample_delivery(url: str, event: str, *, at: float, bodies: BodyOptions = FULL) -> Delivery:
     """Return a webhook as workers send it, with an id of its own.
 
     Args:
@@ -49,7 +49,7 @@ def sample_delivery(url: str, event: str, *, at: float, bodies: Bodies = FULL) -
         generation_id=None if training or state is JobState.QUEUED else "generation_test",
         polls=4 if state.terminal else 0,
     )
-    (delivery,) = plan(job, state, outcome(job, _result(state, training=training), at=at), at=at, bodies=bodies)
+    (delivery,) = plan(job, state, outcome(job, _result(state, training=training), at=at), at=at, body=bodies)
     return replace(delivery, id=f"msg_test_{number}")
 
 

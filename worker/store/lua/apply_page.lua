@@ -3,8 +3,7 @@
 -- KEYS  1 lane of jobs  2 its loop  3 generations under way  4 those that ended lately
 -- ARGV  1 prefix of the keys of jobs  2 when the page was asked for  3 seconds to put off  4 gap  5 seconds a list may lag
 --       6 how many may get a look of their own although the list shows them: see wait()
---       7 how many entries, then per entry: generation, what the list says: ended | put off | working (put off, and under
---       way in the list's own words) | see (nothing is done), seconds that it took or ''
+--       7 how many entries, then per entry: generation, what the list says: ended | waiting | running | ignored (nothing is done), seconds that it took or ''
 -- Returns {wake, how many are ours, how many were brought forward, confirmations, seconds by which the list lagged,
 --          when the first of ours was submitted or '', its place, how many `own` are left, id of a job that runs unknown…}
 local at, hold, own = now(), tonumber(ARGV[3]), tonumber(ARGV[6])
@@ -44,9 +43,9 @@ for i = 1, tonumber(ARGV[7]) do
     if first == '' then first, place = known[4] or '', i end
     if known[1] and says == 'ended' then
       bring(job, id, took)
-    elseif known[1] and says ~= 'see' then
+    elseif known[1] and says ~= 'ignored' then
       wait(job, id, known)
-      if says == 'working' and known[1] == 'submitted' then running[#running + 1] = id end
+      if says == 'running' and known[1] == 'submitted' then running[#running + 1] = id end
     end
   else
     local seen = tonumber(redis.call('ZSCORE', KEYS[4], generation) or 'inf')
