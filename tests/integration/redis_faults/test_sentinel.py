@@ -97,7 +97,8 @@ def test_failover(
     ids = line.enqueue(10, duration_s=3)
     line.wait_until_scheduled(10)
     # WAIT counts the writes of its own connection only: this one comes after all of the worker's.
-    assert client.pipeline(transaction=False).set("barrier", "1").wait(1, 5000).execute() == [True, 1]
+    barrier: Any = client.pipeline(transaction=False)
+    assert barrier.set("barrier", "1").wait(1, 5000).execute() == [True, 1]
 
     if sentinels > 1:
         monitored.sentinels[0].kill()
