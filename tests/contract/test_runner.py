@@ -40,7 +40,7 @@ def claimed(services: Services, count: int) -> list[list[str | None]]:
         assert isinstance(services.store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
     publish_tick: Any = services.publisher.publish_tick
     token = publish_tick.call_args_list[0].args[0].token
-    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease=60, prefix=keys.JOB, fields=FIELDS)
+    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.JOB, fields=FIELDS)
     assert claim is not None
     return claim.records
 

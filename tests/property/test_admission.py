@@ -75,7 +75,7 @@ class Admission(RuleBasedStateMachine):
     def time_passes(self) -> None:
         """The pause after a refusal is over, and a second more."""
         loop = keys.loop(Lane.TRIGGERS)
-        self.client.hdel(loop, "paused")
+        self.client.hdel(loop, "paused_until")
         if self.client.hexists(loop, "cap"):
             self.client.hset(loop, "cap_at", self.store.clock() - 1)
 
@@ -95,7 +95,7 @@ class Admission(RuleBasedStateMachine):
         token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
         if token is None:
             return
-        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease=60, prefix=keys.JOB, fields=FIELDS)
+        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease_s=60, prefix=keys.JOB, fields=FIELDS)
         assert found is not None
         for record in found.records:
             job = decode(record)
@@ -111,7 +111,7 @@ class Admission(RuleBasedStateMachine):
         if asked:
             assert self.store.jobs.record_intent(job)
         for _ in range(times):
-            self.store.jobs.requeue([(job, again)])
+            self.store.lanes.requeue([(job, again)])
         assert float(self.client.hget(keys.loop(Lane.TRIGGERS), "cap")) >= 1
         assert job.id in self._queue()
         assert not self.client.hexists(keys.job(job.id), "intent_at")

@@ -30,8 +30,7 @@ from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
-from worker.store.lanes import Tick
-from worker.store.progress import last_polled_at
+from worker.store.lanes import Tick, poll_lane
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 
 JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
@@ -62,7 +61,7 @@ class Modelled:
         """The one lane where it has to be."""
         if self.state in TERMINAL:
             return None if self.published else Lane.RESULTS
-        return Lane.TRIGGERS if self.state is JobState.QUEUED else last_polled_at(self.job)
+        return Lane.TRIGGERS if self.state is JobState.QUEUED else poll_lane(self.job)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -93,7 +92,7 @@ class Ledger(RuleBasedStateMachine):
                 assert self.store.jobs.mark_submitted(view, Submitted(known.generation), poll_after=5)
                 known.intended, known.state = False, JobState.SUBMITTED
             if stage >= 3:
-                self.claim((number + 1) % CLAIMANTS, {last_polled_at(view)}, 64)
+                self.claim((number + 1) % CLAIMANTS, {poll_lane(view)}, 64)
             if stage >= 4:
                 assert self.store.jobs.mark_running(view, poll_after=5)
                 known.state = JobState.RUNNING
@@ -139,7 +138,7 @@ class Ledger(RuleBasedStateMachine):
         for lane in sorted(lanes):
             for member in self.client.zrange(keys.lane(lane), 0, -1):
                 self.client.zadd(keys.lane(lane), {member: self.store.clock() - 1})
-            self.client.hdel(keys.loop(lane), "paused")
+            self.client.hdel(keys.loop(lane), "paused_until")
             self._claim_one(claimant, lane, limit)
 
     @rule(claimant=claimants, lane=st.sampled_from(JOB_LANES))
@@ -161,7 +160,7 @@ class Ledger(RuleBasedStateMachine):
             self.views[claimant][job.id] = job
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Any:
-        return self.store.lanes.claim(lane, token, limit=limit, lease=30, prefix=keys.JOB, fields=FIELDS)
+        return self.store.lanes.claim(lane, token, limit=limit, lease_s=30, prefix=keys.JOB, fields=FIELDS)
 
     def _pick(self, random_fraction: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
         """Pick a job as some claimant saw it, which may be long ago; newer views are picked more often."""
@@ -207,7 +206,7 @@ class Ledger(RuleBasedStateMachine):
             known.generation = known.generation or generation
             known.intended = False
         if generation is not None:
-            assert self.store.jobs.unknown_generations([generation, "stranger"]) == ["stranger"]
+            assert self.store.generations.unknown([generation, "stranger"]) == ["stranger"]
 
     @precondition(lambda self: self._pick(0, queued=False))
     @rule(random_fraction=chances, times=repeats)
@@ -239,7 +238,7 @@ class Ledger(RuleBasedStateMachine):
         """Put a job back into the lane where it was seen; doubts are settled where triggers wait only."""
         job = self._pick(random_fraction)
         assert job is not None
-        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else last_polled_at(job)
+        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else poll_lane(job)
         lane = Lane.RESULTS if job.state in TERMINAL else lane
         again = replace(
             again,
@@ -247,7 +246,7 @@ class Ledger(RuleBasedStateMachine):
             polled=again.polled and lane is not Lane.RESULTS,
         )
         for _ in range(times):
-            self.store.jobs.reschedule(lane, [(job, again)])
+            self.store.lanes.reschedule(lane, [(job, again)])
         known = self.jobs[job.id]
         if again.clear_intent and known.lane is lane:
             known.intended = False
@@ -286,7 +285,7 @@ class Ledger(RuleBasedStateMachine):
         """Handling an ended job raised; it is put back, and is what it was."""
         ended = [known.job for known in self.jobs.values() if known.lane is Lane.RESULTS]
         job = ended[random_fraction % len(ended)]
-        self.store.jobs.reschedule(
+        self.store.lanes.reschedule(
             Lane.RESULTS, [(job, Reschedule(after=1, reason=Reason.INTERNAL_ERROR, error="raised"))]
         )
 
@@ -296,7 +295,7 @@ class Ledger(RuleBasedStateMachine):
         if lose:
             for lane in Lane:
                 if self.client.exists(keys.loop(lane)):
-                    self.client.hset(keys.loop(lane), "armed", self.store.clock() - 10)
+                    self.client.hset(keys.loop(lane), "tick_due_at", self.store.clock() - 10)
         for tick in self._missing():
             assert tick.token == self.client.hget(keys.loop(tick.lane), "token")
             assert 0 <= tick.delay <= 8.0

@@ -110,7 +110,7 @@ def _hand_over(services: Services, lane: Lane, token: str, room: int) -> Claim |
     if lane is Lane.TRIGGERS:
         services.store.lanes.admit(2 * BURST)
     claim = services.store.lanes.claim(
-        lane, token, limit=room, lease=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
+        lane, token, limit=room, lease_s=longest + MARGIN_S, prefix=how.prefix, fields=how.fields
     )
     if claim is None:
         return None
@@ -127,8 +127,8 @@ def _put_back(services: Services, lane: Lane, waiting: list[tuple[Job, Reschedul
     """Write down what only comes back, all of it at once."""
     refused = [(job, again) for job, again in waiting if again.requeue]
     try:
-        services.store.jobs.requeue(refused)
-        services.store.jobs.reschedule(lane, [found for found in waiting if not found[1].requeue])
+        services.store.lanes.requeue(refused)
+        services.store.lanes.reschedule(lane, [found for found in waiting if not found[1].requeue])
     except RedisError as error:
         if is_unavailable(error):
             REDIS_OUTAGES[lane].report(error)
@@ -187,7 +187,7 @@ def apply(services: Services, job: Job, decision: Decision) -> tuple[Job, Resche
     """Write one decision down: at once what the world waits for, in a batch what only comes back."""
     match decision:
         case Reschedule(accepted_without_id=True, intent=str(intent)):
-            ours = retry_write(lambda: services.store.jobs.accepted_without_id(job, intent))
+            ours = retry_write(lambda: services.store.jobs.record_acceptance(job, intent))
             return (job, decision) if ours else None
         case Reschedule():
             return job, decision
@@ -279,7 +279,7 @@ LANE_HANDLERS: dict[Lane, LaneHandler] = {
     Lane.TRIGGERS: _jobs(trigger, _api_call),
     Lane.JOBS: _jobs(poll, _api_call),
     Lane.MODELS: _jobs(poll, _api_call),
-    Lane.LIST_POLLS: LaneHandler(keys.SWEEP, list_polls.FIELDS, list_polls.decode, list_poll, lambda _: MAX_S),
+    Lane.LIST_POLLS: LaneHandler(keys.LIST_POLL, list_polls.FIELDS, list_polls.decode, list_poll, lambda _: MAX_S),
     Lane.RESULTS: _jobs(_resume_again, lambda _: 10.0),
     Lane.DELIVERIES: _deliveries(),
     Lane.REDELIVERIES: _deliveries(),

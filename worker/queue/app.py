@@ -73,7 +73,7 @@ class LaneMonitor(bootsteps.StartStopStep):
                     services().store.list_polls.ensure_scheduled()
                 _cancel_revoked(seen)
                 if redis_outage.active:
-                    services().store.prove_writes()  # a replica, or a full server, answers what only reads
+                    services().store.check_writes()  # a replica, or a full server, answers what only reads
                     redis_outage.resolve()
             except RedisError as error:
                 redis_outage.report(error)

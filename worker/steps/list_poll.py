@@ -187,9 +187,9 @@ def apply_page(scan: ListScan, page: list[JsonObject], asked_at: float) -> None:
         with scan.lock:
             own = max(0, 1 + scan.entries // OWN - scan.own)
         page_result = scan.services.store.list_polls.apply_page(
-            entries, asked_at=asked_at, defer_s=scan.defer_s, own=own
+            entries, asked_at=asked_at, defer_s=scan.defer_s, old_jobs=own
         )
-        _note(scan, replace(page_result, own=own - page_result.own), chunk)
+        _note(scan, page_result, chunk)
         _mark_running(scan, page_result.running)
 
 
@@ -198,18 +198,18 @@ def _entry(scan: ListScan, shown: JsonObject) -> Entry:
     if status in {"success", "failed"}:
         return Entry(name, "ended", between(shown.get("createdAt"), shown.get("updatedAt")))
     if status not in UNFINISHED or is_control_sample(name, scan.sample_every):
-        return Entry(name, "see")
-    return Entry(name, "working" if status == "running" else "put off")
+        return Entry(name, "ignored")
+    return Entry(name, "running" if status == "running" else "waiting")
 
 
 def _note(scan: ListScan, page_result: PageResult, chunk: list[JsonObject]) -> None:
     with scan.lock:
         scan.confirmed += page_result.confirmed
-        scan.own += page_result.own
+        scan.own += page_result.old_jobs
         scan.lag_s = max(scan.lag_s, page_result.lag_s)
         if (
             page_result.submitted_at is None
-            or (created := parse_time(chunk[page_result.place].get("createdAt"))) is None
+            or (created := parse_time(chunk[page_result.index].get("createdAt"))) is None
         ):
             return
         offset = created - page_result.submitted_at

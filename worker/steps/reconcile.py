@@ -108,11 +108,11 @@ def _generation(services: Services, job: Job, asked: float, at: float) -> Decisi
     in_doubt = [name for name in services.store.jobs.intents_since(asked - 2 * skew) if name != job.id]
     latest = asked + SURE * settle_s + skew
     early_enough = [name for name, made in sorted(listed.items()) if made is None or made <= latest]
-    unknown = services.store.jobs.unknown_generations(early_enough)
+    unknown = services.store.generations.unknown(early_enough)
     patient = at < asked + PATIENCE * settle_s
     unknown = [name for name in unknown if is_candidate(services, job, name, patient=patient)]
     if not unknown:
-        named = services.store.jobs.generations_between(asked, at - settle_s)
+        named = services.store.generations.between(asked, at - settle_s)
         return _nothing(services, job, asked, at, list_incomplete=bool(named) and listed.keys().isdisjoint(named))
     made = [listed[candidate] for candidate in unknown]
     verdicts = {competing_intents(services, name, made, skew) for name in in_doubt}
@@ -205,7 +205,7 @@ def is_candidate(services: Services, job: Job, generation_id: str, *, patient: b
         return True
     if model_id is None or model_id == job.model_id:
         return True
-    return job.model_id is None and bool(services.store.jobs.unknown_generations([f"model:{model_id}"]))
+    return job.model_id is None and bool(services.store.generations.unknown([f"model:{model_id}"]))
 
 
 def _model_of(services: Services, generation_id: str) -> str | None:

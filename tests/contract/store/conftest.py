@@ -116,10 +116,10 @@ class Line:
         """Return the token that the next tick of a lane has to carry."""
         return str(self.client.hget(keys.loop(lane), "token"))
 
-    def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease: float = 30) -> Claim | None:
+    def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease_s: float = 30) -> Claim | None:
         """Claim as a tick does."""
         return self.store.lanes.claim(
-            lane, token or self.token(lane), limit=limit, lease=lease, prefix=keys.JOB, fields=FIELDS
+            lane, token or self.token(lane), limit=limit, lease_s=lease_s, prefix=keys.JOB, fields=FIELDS
         )
 
     def claimed(self, lane: Lane, **options: Any) -> list[Job]:

@@ -39,7 +39,7 @@ def refuse(line: Line, jobs: list[Job]) -> None:
     """PhotoGPT takes none of them."""
     for job in jobs:
         line.store.jobs.record_intent(job)
-    line.store.jobs.requeue([(job, FULL) for job in jobs])
+    line.store.lanes.requeue([(job, FULL) for job in jobs])
 
 
 def finish(line: Line, job: Job) -> Ended:
@@ -51,7 +51,7 @@ def finish(line: Line, job: Job) -> Ended:
 
 def unpause(line: Line) -> None:
     """Let the pause be over."""
-    line.client.hset(keys.loop(Lane.TRIGGERS), "paused", "0")
+    line.client.hset(keys.loop(Lane.TRIGGERS), "paused_until", "0")
 
 
 def test_without_a_cap_nothing_queues(line: Line) -> None:
@@ -163,7 +163,7 @@ def test_a_cap_outlasts_its_pause(line: Line, cap: int) -> None:
     """Ticks during a long pause take nothing off it: a thousand at once would take half an hour to come back."""
     refuse(line, [line.accepted()])
     loop, over = keys.loop(Lane.TRIGGERS), line.store.clock() + 55
-    line.client.hset(loop, mapping={"cap": cap, "cap_at": over, "paused": over})
+    line.client.hset(loop, mapping={"cap": cap, "cap_at": over, "paused_until": over})
     for _ in range(3):
         admitted(line)
     assert float(str(line.client.hget(loop, "cap"))) == cap
@@ -176,9 +176,9 @@ def test_no_pause_is_longer_than_a_minute(line: Line, back: str) -> None:
     job = line.accepted()
     line.store.jobs.record_intent(job)
     again = replace(FULL, after=3600, requeue=back == "requeue", pause_lane=back == "pause_lane")
-    put_back = line.store.jobs.requeue if again.requeue else partial(line.store.jobs.reschedule, Lane.TRIGGERS)
+    put_back = line.store.lanes.requeue if again.requeue else partial(line.store.lanes.reschedule, Lane.TRIGGERS)
     put_back([(job, again)])
-    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
+    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused_until")))
     assert 55 < paused - line.store.clock() <= 61
 
 
@@ -200,7 +200,7 @@ def test_a_stale_view_gives_nothing_back(line: Line) -> None:
     line.claimed(Lane.TRIGGERS)
     line.store.jobs.record_intent(job)
     line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
-    line.store.jobs.requeue([(replace(job), FULL)])
+    line.store.lanes.requeue([(replace(job), FULL)])
     assert line.store.jobs.position(job.id) is None
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
@@ -209,7 +209,7 @@ def test_the_watch_sees_a_queue(line: Line) -> None:
     """The message that would have admitted got lost."""
     capped(line, active=1)
     line.accepted()
-    line.client.hset(keys.loop(Lane.TRIGGERS), "armed", str(line.store.clock() - 60))
+    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", str(line.store.clock() - 60))
     line.published()
     line.store.lanes.ensure_ticks()
     assert [tick.lane for tick in line.published()] == [Lane.TRIGGERS]

@@ -49,7 +49,7 @@ def test_a_second_generation_does_not_replace_the_first(line: Line) -> None:
     job = line.submitted(generation="g-1")
     assert not line.store.jobs.mark_submitted(job, Submitted("g-2"), poll_after=5)
     assert line.read(job).generation_id == "g-1"
-    assert line.store.jobs.unknown_generations(["g-1", "g-2"]) == []
+    assert line.store.generations.unknown(["g-1", "g-2"]) == []
 
 
 def test_running_is_told_once(line: Line) -> None:
@@ -81,7 +81,7 @@ def test_an_end_is_never_left(line: Line, state: JobState) -> None:
     before = line.client.hgetall(keys.job(job.id))
     assert not line.store.jobs.mark_submitted(job, Submitted("g-9"), poll_after=1)
     assert not line.store.jobs.mark_running(job, poll_after=1)
-    line.store.jobs.reschedule(
+    line.store.lanes.reschedule(
         Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="x", polled=True))]
     )
     assert line.finish(job, success(), polled=True) is None
@@ -104,11 +104,11 @@ def test_a_postponed_job_comes_back_when_it_said(line: Line) -> None:
     job = line.submitted()
     line.claimed(Lane.JOBS)
     in_the_way = Reschedule(after=9, reason=Reason.UNAVAILABLE, error="PhotoGPT says 503", polled=True)
-    line.store.jobs.reschedule(Lane.JOBS, [(job, in_the_way)])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, in_the_way)])
     seen = line.read(job)
     assert (seen.reason, seen.error, seen.polls) == (Reason.UNAVAILABLE, "PhotoGPT says 503", 1)
     assert 8 < line.due_in(Lane.JOBS, job.id) <= 9
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=9, polled=True))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=9, polled=True))])
     assert (line.read(job).reason, line.read(job).error, line.read(job).polls) == (None, None, 2)
 
 
@@ -117,11 +117,11 @@ def test_many_are_postponed_at_once_each_for_itself(line: Line) -> None:
     jobs = [line.submitted(generation=f"g-{number}") for number in range(3)]
     line.claimed(Lane.JOBS)
     line.published()
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=5 + n)) for n, job in enumerate(jobs)])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=5 + n)) for n, job in enumerate(jobs)])
     assert [round(line.due_in(Lane.JOBS, job.id)) for job in jobs] == [5, 6, 7]
     (tick,) = line.published()
     assert 4 < tick.delay <= 5
-    line.store.jobs.reschedule(Lane.JOBS, [])
+    line.store.lanes.reschedule(Lane.JOBS, [])
     assert line.published() == []
 
 
@@ -129,7 +129,7 @@ def test_a_job_that_left_its_lane_is_not_put_back(line: Line) -> None:
     """It was triggered by somebody else meanwhile."""
     job = line.submitted()
     line.published()
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
     assert line.published() == []
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
@@ -147,7 +147,7 @@ def test_any_text_of_photogpts_can_be_stored(line: Line, text: str) -> None:
     """JSON can spell what UTF-8 cannot; a job must not become unable to end over it."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error=text))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error=text))])
     failed = success(state=JobState.FAILED, images=({"id": text},), error=text)
     assert line.finish(job, failed) is not None
     assert line.read(job).state is JobState.FAILED

@@ -10,7 +10,7 @@ from worker.domain.decision import Submitted
 from worker.domain.job import JobState
 from worker.domain.poll_schedule import bin_of
 from worker.store import keys
-from worker.store.durations import LIFE_S
+from worker.store.durations import RETENTION_S
 
 FAMILY = "image:nanobanana"
 NAME = keys.durations(FAMILY)
@@ -32,7 +32,7 @@ def test_durations_add_up(line: Line) -> None:
     assert since == pytest.approx(before, abs=5)
     assert line.client.hget(NAME, "total") == "4"
     assert line.store.schedules.duration_groups() == [FAMILY]
-    assert LIFE_S - 10 < line.ttl(NAME) <= LIFE_S
+    assert RETENTION_S - 10 < line.ttl(NAME) <= RETENTION_S
 
 
 def test_who_does_not_know_says_nothing(line: Line) -> None:
@@ -83,5 +83,5 @@ def test_a_generation_of_a_job_that_has_ended_is_known(line: Line) -> None:
     assert line.finish(seen, success(state=JobState.CANCELED)) is not None
     assert not line.store.jobs.mark_submitted(seen, Submitted("g-late"), poll_after=5)
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
-    assert line.store.jobs.unknown_generations(["g-late"]) == []
+    assert line.store.generations.unknown(["g-late"]) == []
     assert line.read(job).generation_id == "g-late"

@@ -77,7 +77,7 @@ def test_a_caller_may_wait_for_a_slot_that_is_about_to_be_free(hooks: Hooks) -> 
     assert isinstance(soon, SlotWait)
     assert 0 < soon.seconds <= 0.1
     assert hooks.line.lanes_of(waiting.id) == {Lane.DELIVERIES}
-    hooks.client.hset(keys.endpoint(ENDPOINT.id), "took", 3)
+    hooks.client.hset(keys.endpoint(ENDPOINT.id), "duration_s", 3)
     assert isinstance(hooks.store.endpoints.acquire_slot(late, random_fraction=0, waits_s=0.1), Deferred)
 
 
@@ -126,7 +126,7 @@ def test_no_answer_in_time_halves_the_cap(hooks: Hooks, report: AttemptReport) -
         hooks.record_attempt(delivery, report)
     assert hooks.shown["limit"] == 2
     for _ in range(3):
-        hooks.client.hset(keys.endpoint(ENDPOINT.id), "halved", 0)
+        hooks.client.hset(keys.endpoint(ENDPOINT.id), "halved_at", 0)
         hooks.record_attempt(hooks.made(), report)
     assert hooks.shown["limit"] == 1
 
@@ -167,7 +167,7 @@ def test_failures_in_a_row_close_the_gate(hooks: Hooks) -> None:
     for delivery, random_fraction in ((soon, 0), (late, 0.99)):
         answer = hooks.acquire_slot(delivery, random_fraction=random_fraction)
         assert isinstance(answer, Deferred)
-        assert answer.why == "breaker_open"
+        assert answer.why == "circuit_open"
     assert 7 < hooks.due_in(soon) <= 12.5
     assert hooks.due_in(late) > hooks.due_in(soon) + 8
     assert hooks.read(soon.id).attempts == 0
@@ -245,9 +245,9 @@ def test_a_schedule_ends_while_nothing_is_sent(hooks: Hooks) -> None:
         waited = hooks.read(delivery.id).skipped
         seen.append(waited)
         assert waited <= len(SCHEDULE_S)
-        first = float(hooks.client.hget(keys.delivery(delivery.id), "put_off"))
-        hooks.client.hset(keys.delivery(delivery.id), "put_off", first - SCHEDULE_S[-1] - 1)
-    assert answer == Rejected("schedule_over", "breaker_open")
+        first = float(hooks.client.hget(keys.delivery(delivery.id), "deferred_at"))
+        hooks.client.hset(keys.delivery(delivery.id), "deferred_at", first - SCHEDULE_S[-1] - 1)
+    assert answer == Rejected("schedule_over", "circuit_open")
     assert hooks.read(delivery.id).skipped == len(SCHEDULE_S) + 1
     assert hooks.read(delivery.id).attempts == 0
 
@@ -334,7 +334,7 @@ def test_endpoints_are_found_by_id_and_by_url(hooks: Hooks) -> None:
 
 def test_an_endpoint_is_remembered_for_longer_than_it_takes_to_disable_it() -> None:
     """However long that is."""
-    assert EndpointLimits(disable_after_s=90 * 86_400).life_s > 100 * 86_400
+    assert EndpointLimits(disable_after_s=90 * 86_400).retention_s > 100 * 86_400
 
 
 def test_a_healthy_endpoint_is_soon_forgotten(hooks: Hooks) -> None:

@@ -85,7 +85,7 @@ def test_of_many_ends_at_once_one_counts(line: Line) -> None:
 def test_the_last_look_is_counted(line: Line) -> None:
     """In the record and in what is published."""
     job = line.submitted()
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, polled=True))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=0, polled=True))])
     finished = finish(line, line.read(job), polled=True)
     assert finished.outcome["polls"] == 2
     assert line.read(job).polls == 2
@@ -94,7 +94,7 @@ def test_the_last_look_is_counted(line: Line) -> None:
 def test_what_was_in_the_way_is_no_longer_told(line: Line) -> None:
     """A success has no reason."""
     job = line.submitted()
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
     finished = finish(line, line.read(job))
     assert (finished.outcome["reason"], finished.outcome["error"]) == (None, None)
     assert line.store.jobs.outcome(job.id) == finished.outcome
@@ -198,7 +198,7 @@ def test_a_fault_while_its_result_is_sent_does_not_change_an_ended_job(line: Lin
     line.make_due(Lane.RESULTS, job.id)
     (claimed,) = line.claimed(Lane.RESULTS)
     again = Reschedule(after=30, reason=Reason.INTERNAL_ERROR, error="handling raised TimeoutError")
-    line.store.jobs.reschedule(Lane.RESULTS, [(claimed, again)])
+    line.store.lanes.reschedule(Lane.RESULTS, [(claimed, again)])
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.store.jobs.outcome(job.id) == finished.outcome
 
@@ -212,7 +212,7 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
     finish(line, job)
     token = line.token(Lane.DELIVERIES)
     claim = line.store.lanes.claim(
-        Lane.DELIVERIES, token, limit=9, lease=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
+        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
     )
     assert claim is not None
     return decode(claim.records[-1])

@@ -257,7 +257,7 @@ def test_recover_waits_its_turn(gated: Gated) -> None:
     """Thousands of them obey the rate as all do."""
     hooks = gated(webhook_max_per_s=1)
     names = [dead(hooks) for _ in range(2)]
-    hooks.client.hdel(keys.endpoint(ENDPOINT.id), "tat")
+    hooks.client.hdel(keys.endpoint(ENDPOINT.id), "next_slot_at")
     recovered(hooks)
     assert [type(hooks.acquire_slot(hooks.read(name))) for name in names] == [Admitted, Deferred]
 

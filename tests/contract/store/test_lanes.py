@@ -29,7 +29,7 @@ def missing(line: Line, lanes: Iterable[Lane] = Lane) -> list[Tick]:
 def reschedule(line: Line, waiting: list[tuple[Job, Reschedule]]) -> list[Tick]:
     """Put jobs back into the lane of jobs, and return the ticks that this publishes."""
     line.published()
-    line.store.jobs.reschedule(Lane.JOBS, waiting)
+    line.store.lanes.reschedule(Lane.JOBS, waiting)
     return line.published()
 
 
@@ -45,7 +45,7 @@ def test_a_claim_hands_out_what_is_due(line: Line) -> None:
 def test_a_claim_is_a_lease(line: Line) -> None:
     """A worker that dies loses nothing: its claims come due again."""
     job = line.accepted()
-    assert line.claimed(Lane.TRIGGERS, lease=30) == [job]
+    assert line.claimed(Lane.TRIGGERS, lease_s=30) == [job]
     assert 25 < line.due_in(Lane.TRIGGERS, job.id) <= 30
     assert line.claimed(Lane.TRIGGERS) == []
     line.make_due(Lane.TRIGGERS, job.id)
@@ -55,7 +55,7 @@ def test_a_claim_is_a_lease(line: Line) -> None:
 def test_a_short_lease_ends_by_itself(line: Line) -> None:
     """By the server's clock."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=0.05)
+    line.claimed(Lane.TRIGGERS, lease_s=0.05)
     wait_until(lambda: line.claimed(Lane.TRIGGERS) == [job], "the lease ends", within=5)
 
 
@@ -71,7 +71,7 @@ def test_a_token_is_used_once(line: Line) -> None:
 def test_a_stranger_token_does_nothing(line: Line, token: str) -> None:
     """Nor does it use up the right one."""
     job = line.accepted()
-    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease=9, prefix=keys.JOB, fields=FIELDS)
+    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.JOB, fields=FIELDS)
     assert stranger is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 
@@ -109,7 +109,7 @@ def test_a_vanished_record_is_not_brought_back(line: Line) -> None:
     job = line.submitted()
     line.claimed(Lane.JOBS)
     line.client.delete(keys.job(job.id))
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, polled=True, error="x"))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=1, polled=True, error="x"))])
     assert line.client.exists(keys.job(job.id)) == 0
 
 
@@ -117,7 +117,7 @@ def test_a_paused_lane_hands_out_nothing(line: Line) -> None:
     """PhotoGPT asked for a pause; the message comes back when it is over."""
     job, other = line.accepted(), line.accepted()
     line.claimed(Lane.TRIGGERS, limit=1)
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=4, pause_lane=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=4, pause_lane=True))])
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
     assert claim.records == []
@@ -131,8 +131,8 @@ def test_a_shorter_pause_does_not_shorten_a_longer_one(line: Line) -> None:
     """Another tick of the same lane met a milder answer a moment later."""
     job = line.accepted()
     for seconds in (60, 1):
-        line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=seconds, pause_lane=True))])
-    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
+        line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=seconds, pause_lane=True))])
+    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused_until")))
     assert paused - line.store.clock() > 50
 
 
@@ -140,7 +140,7 @@ def test_a_pause_concerns_its_lane_only(line: Line) -> None:
     """Looking goes on while triggering rests."""
     seen = line.submitted()
     waiting = line.accepted()
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(waiting, Reschedule(after=60, pause_lane=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(waiting, Reschedule(after=60, pause_lane=True))])
     assert [job.id for job in line.claimed(Lane.JOBS)] == [seen.id]
 
 
@@ -153,7 +153,7 @@ def test_a_message_on_its_way_is_not_sent_twice(line: Line) -> None:
 def test_a_lost_message_is_sent_again(line: Line) -> None:
     """Once, and with the same token, so that the first may still come."""
     (first,) = line.accept(line.job())
-    line.client.hset(keys.loop(Lane.TRIGGERS), "armed", line.store.clock() - GRACE_S - 0.5)
+    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", line.store.clock() - GRACE_S - 0.5)
     (again,) = missing(line)
     assert (again.lane, again.token) == (first.lane, first.token)
     assert missing(line) == []
@@ -170,8 +170,8 @@ def test_a_loop_that_was_forgotten_is_started(line: Line) -> None:
 def test_a_claimant_that_died_is_noticed(line: Line) -> None:
     """Nobody put its claims back; when the lease is nearly over a message is missing."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=4)
-    line.client.hset(keys.loop(Lane.TRIGGERS), "ticked", line.store.clock() - 60)
+    line.claimed(Lane.TRIGGERS, lease_s=4)
+    line.client.hset(keys.loop(Lane.TRIGGERS), "last_tick_at", line.store.clock() - 60)
     (tick,) = missing(line)
     assert tick.lane is Lane.TRIGGERS
     assert 3 < tick.delay <= 4

@@ -23,11 +23,13 @@ HOLD = 20.0
 
 
 def page_result(
-    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, defer_s: float = HOLD, own: int = 1
+    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, defer_s: float = HOLD, old_jobs: int = 1
 ) -> PageResult:
     """Take in one page."""
     at = line.store.clock() if asked_at is None else asked_at
-    return line.store.list_polls.apply_page([Entry(*each) for each in entries], asked_at=at, defer_s=defer_s, own=own)
+    return line.store.list_polls.apply_page(
+        [Entry(*each) for each in entries], asked_at=at, defer_s=defer_s, old_jobs=old_jobs
+    )
 
 
 def flying(
@@ -59,7 +61,7 @@ def test_an_end_without_times(line: Line) -> None:
     assert [claimed.id for claimed in line.claimed(Lane.JOBS)] == [job.id]
 
 
-@pytest.mark.parametrize("says", ["put off", "working"])
+@pytest.mark.parametrize("says", ["waiting", "running"])
 def test_what_has_not_ended_waits(line: Line, says: str) -> None:
     """For a while; a job that waits longer than that already is not brought forward."""
     short, long = flying(line), flying(line, "g-2", after=100)
@@ -68,20 +70,20 @@ def test_what_has_not_ended_waits(line: Line, says: str) -> None:
     assert (page.ours, page.forward, line.published()) == (2, 0, [])
     assert HOLD - 5 < line.due_in(Lane.JOBS, short.id) <= HOLD
     assert 90 < line.due_in(Lane.JOBS, long.id) <= 100
-    assert page.running == ([short.id, long.id] if says == "working" else [])
+    assert page.running == ([short.id, long.id] if says == "running" else [])
 
 
 def test_who_is_known_to_run_is_not_told_again(line: Line) -> None:
     """Its event has been written."""
     job = flying(line)
     line.store.jobs.mark_running(job, poll_after=5)
-    assert page_result(line, ("g-1", "working")).running == []
+    assert page_result(line, ("g-1", "running")).running == []
 
 
 def test_a_canary_is_left_alone(line: Line) -> None:
     """It counts as ours, and is looked at when it would have been."""
     job = flying(line)
-    assert page_result(line, ("g-1", "see")).ours == 1
+    assert page_result(line, ("g-1", "ignored")).ours == 1
     assert 0 < line.due_in(Lane.JOBS, job.id) <= 5
 
 
@@ -89,28 +91,28 @@ def test_who_is_old_is_looked_at_singly(line: Line) -> None:
     """Whatever the list says: at once, and then not before it is twice as old."""
     job = flying(line, p95_duration_s=-1)
     line.client.hset(keys.job(job.id), "accepted_at", line.store.clock() - 30)
-    assert page_result(line, ("g-1", "put off")).own == 0
+    assert page_result(line, ("g-1", "waiting")).old_jobs == 1
     assert line.due_in(Lane.JOBS, job.id) <= 0
     assert float(line.client.hget(keys.job(job.id), "must_poll_at")) - line.store.clock() == pytest.approx(30, abs=3)
-    page_result(line, ("g-1", "put off"))
+    page_result(line, ("g-1", "waiting"))
     assert line.due_in(Lane.JOBS, job.id) > HOLD - 5
 
 
 def test_only_a_few_of_the_old_ones(line: Line) -> None:
     """The others wait for their turn, so that a crowd that grows old together costs no look each."""
     jobs = [flying(line, f"g-{number}", p95_duration_s=-1) for number in range(5)]
-    page = [(f"g-{number}", "put off") for number in range(5)]
-    assert page_result(line, *page, own=2).own == 0
+    page = [(f"g-{number}", "waiting") for number in range(5)]
+    assert page_result(line, *page, old_jobs=2).old_jobs == 2
     assert [line.due_in(Lane.JOBS, job.id) <= 0 for job in jobs] == [True, True, False, False, False]
-    assert page_result(line, *page, own=0).own == 0
+    assert page_result(line, *page, old_jobs=0).old_jobs == 0
     assert line.due_in(Lane.JOBS, jobs[4].id) > HOLD - 5
 
 
 def test_who_is_looked_at_just_now_takes_no_turn(line: Line) -> None:
     """An old one under a lease is neither handed out twice nor counted."""
     job = flying(line, p95_duration_s=-1, after=0)
-    assert [each.id for each in line.claimed(Lane.JOBS, lease=60)] == [job.id]
-    assert page_result(line, ("g-1", "put off")).own == 1
+    assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
+    assert page_result(line, ("g-1", "waiting")).old_jobs == 0
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
@@ -141,19 +143,19 @@ def test_a_list_that_is_ahead(line: Line) -> None:
 def test_nobody_is_put_off_past_its_deadline(line: Line) -> None:
     """The last look falls on it, whatever a list says and however little is known of durations."""
     job = flying(line, deadline_at=round(line.store.clock(), 3) + 12)
-    page_result(line, ("g-1", "put off"), defer_s=300)
+    page_result(line, ("g-1", "waiting"), defer_s=300)
     assert 5 < line.due_in(Lane.JOBS, job.id) <= 12
 
 
 def test_a_leased_job(line: Line) -> None:
     """Who is looked at just now keeps the lease; it is not handed out twice for being put off."""
     job = flying(line, after=0)
-    assert [each.id for each in line.claimed(Lane.JOBS, lease=60)] == [job.id]
-    page_result(line, ("g-1", "put off"))
+    assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
+    page_result(line, ("g-1", "waiting"))
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
-@pytest.mark.parametrize("says", ["ended", "put off", "working", "see"])
+@pytest.mark.parametrize("says", ["ended", "waiting", "running", "ignored"])
 def test_somebody_elses(line: Line, says: str) -> None:
     """Changes nothing at all."""
     job = flying(line)
@@ -165,7 +167,7 @@ def test_somebody_elses(line: Line, says: str) -> None:
     assert line.read(job).duration_s is None
 
 
-@pytest.mark.parametrize("says", ["ended", "put off", "working"])
+@pytest.mark.parametrize("says", ["ended", "waiting", "running"])
 def test_a_record_that_is_gone(line: Line, says: str) -> None:
     """Nothing grows in its place."""
     job = flying(line)
@@ -180,14 +182,14 @@ def test_a_job_that_is_in_no_lane(line: Line) -> None:
     job = flying(line)
     line.client.zrem(keys.lane(Lane.JOBS), job.id)
     assert page_result(line, ("g-1", "ended", 3.0)).forward == 0
-    page_result(line, ("g-1", "put off"))
+    page_result(line, ("g-1", "waiting"))
     assert line.lanes_of(job.id) == set()
 
 
 def test_an_empty_page(line: Line) -> None:
     """Is one, too."""
     assert page_result(line) == PageResult(
-        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, own=1, running=[]
+        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, index=-1, old_jobs=0, running=[]
     )
 
 
@@ -195,8 +197,8 @@ def test_when_the_first_of_ours_was_submitted(line: Line) -> None:
     """From it follows how PhotoGPT's clock stands to ours."""
     flying(line)
     at = line.store.clock()
-    page = page_result(line, ("theirs", "see"), ("g-1", "see"))
-    assert page.place == 1
+    page = page_result(line, ("theirs", "ignored"), ("g-1", "ignored"))
+    assert page.index == 1
     assert page.submitted_at == pytest.approx(at, abs=5)
 
 
@@ -215,10 +217,10 @@ def test_a_list_that_agrees(line: Line) -> None:
     landed(line)
     assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 1
     assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 0
-    assert line.client.zcard(keys.ENDED) == 0
+    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
 
 
-@pytest.mark.parametrize("says", ["put off", "working", "see"])
+@pytest.mark.parametrize("says", ["waiting", "running", "ignored"])
 def test_a_list_that_lags(line: Line, says: str) -> None:
     """It shows as under way what had ended before the page was asked for; a little is forgiven."""
     at = landed(line)
@@ -232,7 +234,7 @@ def test_an_end_that_the_list_told_first_is_no_evidence(line: Line) -> None:
     job = flying(line)
     page_result(line, ("g-1", "ended", 4.0))
     assert line.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
-    assert line.client.zcard(keys.ENDED) == 0
+    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
 
 
@@ -242,15 +244,15 @@ def test_an_end_that_is_only_ours_is_no_evidence(line: Line, state: JobState) ->
     job = flying(line)
     assert line.finish(job, success(state=state)) is not None
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
-    assert page_result(line, ("g-1", "working"), asked_at=line.store.clock() + 30).lag_s == 0
+    assert page_result(line, ("g-1", "running"), asked_at=line.store.clock() + 30).lag_s == 0
 
 
 def test_evidence_grows_old(line: Line) -> None:
     """What ended long ago is forgotten, so that the set does not grow."""
     landed(line, "g-1")
-    line.client.zadd(keys.ENDED, {"g-1": line.store.clock() - 301})
+    line.client.zadd(keys.RECENTLY_ENDED, {"g-1": line.store.clock() - 301})
     landed(line, "g-2")
-    assert line.client.zrange(keys.ENDED, 0, -1) == ["g-2"]
+    assert line.client.zrange(keys.RECENTLY_ENDED, 0, -1) == ["g-2"]
 
 
 # -- when to sweep -----------------------------------------------------------------------------------------------------
@@ -290,7 +292,7 @@ def test_a_sweep_under_way_is_not_stirred(line: Line) -> None:
     crowd(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, tick.token, limit=1, lease=60, prefix=keys.SWEEP, fields=("id", "suspensions")
+        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.LIST_POLL, fields=("id", "suspensions")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]

@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.store import keys
 from worker.store.connection import Store, is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Lanes, Tick
@@ -32,7 +33,7 @@ def test_a_restart_between_loading_a_script_and_running_it(client: redis.Redis, 
         restarting.script_flush()
         scripts = Scripts(restarting, max_countdown_s=1)
         with pytest.raises(NoScriptError) as raised:
-            scripts.ensure_tick(keys=["photogpt:lane:{jobs}", "photogpt:lane:{jobs}:loop"], args=[1])
+            scripts.ensure_tick(lane=keys.lane(Lane.JOBS), loop=keys.loop(Lane.JOBS), queues=[], gap=1)
     assert is_unavailable(raised.value)
 
 
@@ -40,7 +41,7 @@ def test_what_cannot_be_sent_is_no_outage(store: Store) -> None:
     """It would be tried again for ever."""
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
-        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease=1, prefix="", fields=["id"])  # type: ignore[arg-type]
+        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, prefix="", fields=["id"])  # type: ignore[arg-type]
     assert not is_unavailable(raised.value)
 
 
@@ -60,9 +61,9 @@ def test_proving_that_it_takes_writes(client: redis.Redis, store: Store, ticks: 
         store.lanes.ensure_ticks()
         assert ticks == []
         with pytest.raises(ResponseError) as raised:
-            store.prove_writes()
+            store.check_writes()
         assert is_unavailable(raised.value)
     finally:
         client.replicaof("no", "one")
-    store.prove_writes()
+    store.check_writes()
     assert 0 < int(client.ttl("photogpt:probe")) <= 60

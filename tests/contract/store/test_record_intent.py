@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.contract.store.conftest import Line
@@ -28,11 +30,17 @@ def test_it_is_granted_once(line: Line) -> None:
 def test_a_repeat_of_the_same_call_is_granted(line: Line) -> None:
     """redis-py repeats a command whose answer was lost; that is nobody else."""
     job = line.accepted()
-    script = line.store.jobs._scripts.record_intent
-    answers = [script(keys=[keys.job(job.id), keys.INTENTS], args=[job.id, "me", ""]) for _ in range(3)]
+    script = partial(
+        line.store.jobs._scripts.record_intent,
+        job=keys.job(job.id),
+        intents=keys.INTENTS,
+        id=job.id,
+        model_fingerprint=None,
+    )
+    answers = [script(asked_by="me") for _ in range(3)]
     assert answers[0]
     assert len(set(answers)) == 1
-    assert not script(keys=[keys.job(job.id), keys.INTENTS], args=[job.id, "somebody else", ""])
+    assert not script(asked_by="another worker")
     assert line.read(job).attempts == 1
 
 
@@ -40,7 +48,7 @@ def test_it_is_granted_again_once_it_is_forgotten(line: Line) -> None:
     """PhotoGPT said no for certain: another attempt, counted."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
     assert line.store.jobs.intents_since(0) == []
     assert line.read(job).intent_at is None
     assert line.store.jobs.record_intent(job)
@@ -51,7 +59,7 @@ def test_it_is_kept_while_the_answer_is_open(line: Line) -> None:
     """A postponement alone does not settle it."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="lost"))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="lost"))])
     assert not line.store.jobs.record_intent(job)
     assert line.store.jobs.intents_since(0) == [job.id]
 
@@ -60,11 +68,11 @@ def test_a_yes_is_remembered_with_its_intent(line: Line) -> None:
     """PhotoGPT said yes and named nothing: whoever claims the job next knows, until PhotoGPT is asked afresh."""
     job = line.accepted()
     intent = line.store.jobs.record_intent(job)
-    assert line.store.jobs.accepted_without_id(job, intent or "")
+    assert line.store.jobs.record_acceptance(job, intent or "")
     assert line.read(job).accepted_without_id
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, intent=intent))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, intent=intent))])
     assert line.read(job).accepted_without_id
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, intent=intent, clear_intent=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, intent=intent, clear_intent=True))])
     assert line.store.jobs.record_intent(job)
     assert not line.read(job).accepted_without_id
 
@@ -73,13 +81,13 @@ def test_a_late_yes_is_not_the_next_intents(line: Line) -> None:
     """A worker that stood still says yes to an intent that was settled since: the open one knows nothing of it."""
     job = line.accepted()
     late = line.store.jobs.record_intent(job) or ""
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
     assert line.store.jobs.record_intent(job)
-    assert not line.store.jobs.accepted_without_id(job, late)
+    assert not line.store.jobs.record_acceptance(job, late)
     assert not line.read(job).accepted_without_id
     line.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     line.client.delete(keys.job(job.id))
-    assert not line.store.jobs.accepted_without_id(job, late)
+    assert not line.store.jobs.record_acceptance(job, late)
     assert not line.client.exists(keys.job(job.id))
 
 
@@ -114,7 +122,7 @@ def test_the_answer_settles_it(line: Line) -> None:
     assert line.store.jobs.record_intent(job)
     line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.store.jobs.intents_since(0) == []
-    assert line.store.jobs.unknown_generations(["g-0", "g-1", "g-2"]) == ["g-0", "g-2"]
+    assert line.store.generations.unknown(["g-0", "g-1", "g-2"]) == ["g-0", "g-2"]
     assert line.read(job).intent_at is None
 
 
@@ -126,7 +134,7 @@ def test_a_late_answer_settles_it_even_then(line: Line) -> None:
     assert line.store.jobs.intents_since(0) == [job.id]  # still being asked: its generation may appear
     assert not line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.store.jobs.intents_since(0) == []
-    assert line.store.jobs.unknown_generations(["g-1"]) == []
+    assert line.store.generations.unknown(["g-1"]) == []
     assert line.read(job).generation_id == "g-1"
     assert line.lanes_of(job.id) == {Lane.RESULTS}
 
@@ -160,14 +168,14 @@ def test_old_generations_leave(line: Line) -> None:
     """They can no longer be listed, so nobody has to know them."""
     line.client.zadd(keys.GENERATIONS, {"ancient": line.store.clock() - 30 * 86_400})
     line.submitted()
-    assert line.store.jobs.unknown_generations(["ancient", "g-1"]) == ["ancient"]
-    assert line.store.jobs.unknown_generations([]) == []
+    assert line.store.generations.unknown(["ancient", "g-1"]) == ["ancient"]
+    assert line.store.generations.unknown([]) == []
 
 
 def test_success_clears_the_way(line: Line) -> None:
     """What stood in the way is no longer told."""
     job = line.accepted()
-    line.store.jobs.reschedule(
+    line.store.lanes.reschedule(
         Lane.TRIGGERS, [(job, Reschedule(after=0, reason=Reason.RATE_LIMITED, error="slow down"))]
     )
     assert line.read(job).reason is Reason.RATE_LIMITED

@@ -28,7 +28,7 @@ def test_revoked_and_back(
     waiting = [producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}) for _ in "12"]
     wait_until(lambda: "Nothing is looked at until it is" in worker.text()[before:], "looks shout")
     wait_until(lambda: "Nothing is triggered until it is" in worker.text()[before:], "triggers shout")
-    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused"), "the lane pauses")
+    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused_until"), "the lane pauses")
     told = worker.text()[before:].count("api_key.rejected")
     assert not [result.id for result in running + waiting if result.ready()]
     sandbox.control.keys(add=[KEY])

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.status import Status
 
 from worker.cli.output import COLOURS, clock
-from worker.cli.queries import START, Seen, next_events
+from worker.cli.queries import next_events
+from worker.store.job_history import STREAM_START, JobEvent
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
@@ -42,7 +43,7 @@ class Progress:
         if self._status:
             self._status.stop()
 
-    def happened(self, seen: Seen) -> None:
+    def happened(self, seen: JobEvent) -> None:
         """Say what happened."""
         self._out.print(f"  {clock(seen.timestamp)}  [{COLOURS[seen.state]}]{seen.type}[/]", soft_wrap=True)
 
@@ -74,7 +75,7 @@ def follow(store: Store, job_id: str, progress: Progress, *, timeout_s: float | 
     Reads the job's stream from its very beginning, so that an end that came earlier is found as well.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    after = START
+    after = STREAM_START
     while True:
         for seen in next_events(store, job_id, after=after, block_s=BLOCK_S):
             after = seen.entry

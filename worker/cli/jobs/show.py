@@ -86,7 +86,7 @@ def _rows(found: JsonObject) -> list[tuple[str, object]]:
         ("metadata", json.dumps(outcome["metadata"], ensure_ascii=False) if outcome["metadata"] else ""),
         ("tenant", found["tenant"]),
         ("idempotency key", found["idempotency_key"]),
-        ("follows", found["follows"]),
+        ("duplicate_of", found["duplicate_of"]),
         ("created", clock(outcome["created_at"])),
         ("submitted", clock(outcome["submitted_at"])),
         ("finished", f"{clock(outcome['finished_at'])}, after {took:.1f} s" if took is not None else ""),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import click
 from kombu.exceptions import OperationalError
@@ -67,7 +66,7 @@ def _check(out: Console, settings: Settings, name: str, where: str, check: Calla
 def _redis(settings: Settings) -> str:
     store = open_store(settings, leave_to_lane_monitor)
     try:
-        info: Any = store.client.info()
+        info = store.server_info()
     except RedisError as error:
         raise Trouble(f"it does not answer ({error}); is it running, and is PHOTOGPT_REDIS_URL right?") from None
     finally:

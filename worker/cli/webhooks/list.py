@@ -14,7 +14,7 @@ from worker.cli.help import HelpCommand
 from worker.cli.jobs.replay import Span
 from worker.cli.output import clock, console, state
 from worker.domain.job import JsonObject
-from worker.store.history import STATES
+from worker.store.deliveries import STATES
 
 
 @click.command("list", cls=HelpCommand)
