@@ -96,7 +96,7 @@ def keywords_of(call: ast.Call) -> set[str]:
     return found
 
 
-ONLY_TYPES = dict.fromkeys(("Bodies", "Outcome"), object)
+ONLY_TYPES = dict.fromkeys(("Bodies", "Outcome", "ResultUpdate"), object)
 """What `state_change` imports for its annotations only."""
 
 

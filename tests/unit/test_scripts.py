@@ -80,7 +80,7 @@ def test_a_malformed_head_is_refused(head: str, problem: str) -> None:
 def test_names_do_not_hide_functions(client: MagicMock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that hides a Lua function is refused when the store opens, and the error names the file."""
     monkeypatch.setattr("worker.store.scripts._read", lambda _: "-- KEYS job\n-- ARGV now\n")
-    with pytest.raises(ValueError, match="count.lua: now hides"):
+    with pytest.raises(ValueError, match=r"count\.lua: now hides"):
         Script(client, "count", "local function now() return 1 end\n")
 
 
@@ -94,7 +94,7 @@ def test_names_do_not_hide_functions(client: MagicMock, monkeypatch: pytest.Monk
 )
 def test_a_call_with_wrong_names_is_refused(scripts: Scripts, arguments: dict[str, str], problem: str) -> None:
     """A call that misses a name or has a spare one raises before anything is sent."""
-    with pytest.raises(TypeError, match=rf"count.lua: .*{problem}"):
+    with pytest.raises(TypeError, match=rf"count\.lua: .*{problem}"):
         scripts.count(**arguments)
 
 

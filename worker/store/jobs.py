@@ -5,19 +5,22 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.durations import duration_group
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
-from worker.domain.poll_schedule import bin_of
 from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
-from worker.store.durations import RETENTION_S as DURATIONS_RETENTION_S
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
-from worker.store.state_change import event_arguments, webhook_arguments
+from worker.store.state_change import (
+    duration_arguments,
+    event_arguments,
+    result_arguments,
+    trigger_arguments,
+    webhook_arguments,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,14 +88,10 @@ class Jobs:
         answer = self._scripts.accept(
             **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
             **webhook_arguments(job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
-            triggers=keys.lane(Lane.TRIGGERS),
-            triggers_loop=keys.loop(Lane.TRIGGERS),
-            triggers_gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
+            **trigger_arguments(),
             idempotency=keys.idempotency(job.idempotency_key or ""),
             idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
-            queue=keys.QUEUE,
             tenants=keys.TENANTS,
-            active=keys.ACTIVE,
             digest=digest,
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
             job_prefix=keys.JOB,
@@ -208,9 +207,7 @@ class Jobs:
             state=state,
             generation=generation_id,
             model=job.model_id if state is JobState.SUBMITTED and generation_id is None else None,
-            result=update.key or keys.job(job.id),
-            result_ttl=update.ttl,
-            result_text=update.text,
+            **result_arguments(job, update),
             result_kept=update.kept,
             fields=pairs(fields),
         )
@@ -245,16 +242,16 @@ class Jobs:
             digest: of the body of such a job.
         """
         state, timestamp = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
-        fields, result = encode_outcome(outcome), update or NO_UPDATE
+        fields = encode_outcome(outcome)
         if create is not None:
             fields = encode(job, create) | fields | {"digest": digest}
         answer = self._scripts.finish(
             **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
             **webhook_arguments(job, state, outcome, timestamp=timestamp, bodies=self._bodies),
+            **trigger_arguments(),
+            **result_arguments(job, update or NO_UPDATE),
+            **duration_arguments(job, duration_s),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
-            triggers=keys.lane(Lane.TRIGGERS),
-            triggers_loop=keys.loop(Lane.TRIGGERS),
-            triggers_gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
             jobs=keys.lane(Lane.JOBS),
             models=keys.lane(Lane.MODELS),
             results=keys.lane(Lane.RESULTS),
@@ -263,8 +260,6 @@ class Jobs:
             head_start=RESULT_HEAD_START_S,
             duplicates=keys.duplicates(job.id),
             intents=keys.INTENTS,
-            active=keys.ACTIVE,
-            queue=keys.QUEUE,
             jobs_by_generation=keys.JOBS_BY_GENERATION,
             recently_ended=keys.RECENTLY_ENDED,
             seen_state=job.state if create is None else None,
@@ -274,12 +269,6 @@ class Jobs:
             outcome_known=outcome_known or job.state is not JobState.QUEUED,
             saw_intent=job.intent_at is not None,
             stores_result=update is not None,
-            result=result.key or keys.job(job.id),
-            result_ttl=result.ttl,
-            result_text=result.text,
-            durations=keys.durations(duration_group(job)),
-            duration_bin=bin_of(duration_s) if duration_s is not None else None,
-            durations_ttl=DURATIONS_RETENTION_S,
             generation=job.generation_id,
             fields=pairs(fields),
         )

@@ -24,7 +24,7 @@
 | `photogpt:delivery:{<id>}` | hash | webhook schedule + retention | one webhook with its attempts |
 | `photogpt:endpoint:{<id>}` | hash | a day after an attempt; a month while it fails | the health of an endpoint |
 | `photogpt:endpoint:{<id>}:in_flight` | sorted set | with its last lease | webhooks being sent, by lease end |
-| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with its webhooks; trimmed by number | ids of its webhooks, by time |
+| `photogpt:endpoint:{<id>}:deliveries` | sorted set | with its webhooks; trimmed | ids of its webhooks, by time |
 | `photogpt:endpoints` | sorted set | never; trimmed by age | endpoints, by last attempt |
 | `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | accepted webhooks, by time |
 | `photogpt:webhooks:dead` | sorted set | never; trimmed by number and age | dead letters, by time |
