@@ -75,12 +75,12 @@ def _where(numbers: dict[str, Any]) -> str:
     )
 
 
-def insert(readme: Path, text: str) -> bool:
+def insert(page: Path, text: str) -> bool:
     """Put the table between its markers; False if they are not there."""
-    whole = readme.read_text(encoding="utf-8")
+    whole = page.read_text(encoding="utf-8")
     if BEGIN not in whole or END not in whole:
         return False
     before, _, rest = whole.partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
     return True

@@ -57,7 +57,7 @@ def test_what_was_measured_is_written_down_and_can_be_rendered_again(
     """Raw numbers come back as they were; the table has a cell for each design; plots are XML."""
     plan, runs = measured
     text = report.raw(plan, machine.describe(), runs, argv=["--quick"], began="2026-01-01T00:00:00+00:00")
-    table = write(text, tmp_path, readme=False)
+    table = write(text, tmp_path, page=False)
     written = json.loads((tmp_path / "numbers.json").read_text())
     assert [Run(**each) for each in written["runs"]] == runs
     assert written["machine"]["cores"] >= 1
@@ -96,13 +96,13 @@ def test_a_run_that_comes_to_no_end_is_told(tmp_path: Path) -> None:
 
 def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
     """And nowhere else."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    assert report.insert(readme, "new\n")
-    assert readme.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
-    readme.write_text("no markers")
-    assert not report.insert(readme, "new\n")
-    assert readme.read_text() == "no markers"
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    assert report.insert(page, "new\n")
+    assert page.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+    page.write_text("no markers")
+    assert not report.insert(page, "new\n")
+    assert page.read_text() == "no markers"
 
 
 def test_a_fixed_interval_is_what_it_is() -> None:

@@ -11,10 +11,10 @@ from rich.status import Status
 
 from worker.cli.output import COLOURS, clock
 from worker.cli.queries import next_events
-from worker.store.job_history import STREAM_START, JobEvent
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
+from worker.store.job_history import STREAM_START, JobEvent
 
 BLOCK_S = 0.25
 PATIENCE_S = 3.0
