@@ -101,7 +101,7 @@ class ListPolls:
         self._ticks.publish(Lane.LIST_POLLS, tick)
 
     def state(self) -> ListPollState | None:
-        """Return the state of the list poll, at most a second old; None before the first one."""
+        """Return the state of the list poll, no older than a second; None before the first one."""
         now = time.monotonic()
         if now - self._read_at > STATE_CACHE_S:
             values = self._client.hmget(keys.list_poll(NAME), list(FIELDS))

@@ -13,16 +13,16 @@ redis.call('HSET', loop, 'tick_due_at', 0, 'last_tick_at', seconds(at))
 local answer = {'claimed', seconds(at), false}
 if paused_until <= at then
   -- after a pause fewer are claimed (reschedule.lua halves the burst), and more with every claim
-  local most = max_claimed
-  local burst = tonumber(redis.call('HGET', loop, 'burst') or most)
-  if burst < most then redis.call('HSET', loop, 'burst', math.min(most, burst + math.max(1, math.floor(burst / 4)))) end
-  most = math.min(most, burst)
-  local tokens = most
+  local limit = max_claimed
+  local burst = tonumber(redis.call('HGET', loop, 'burst') or limit)
+  if burst < limit then redis.call('HSET', loop, 'burst', math.min(limit, burst + math.max(1, math.floor(burst / 4)))) end
+  limit = math.min(limit, burst)
+  local tokens = limit
   if rate > 0 then  -- one request per member
     tokens = rate_tokens(rate_bucket, at, rate)
-    most = math.min(most, math.floor(math.max(tokens, 0)))
+    limit = math.min(limit, math.floor(math.max(tokens, 0)))
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', lane, '-inf', at, 'LIMIT', 0, most)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', lane, '-inf', at, 'LIMIT', 0, limit)) do
     local record = redis.call('HMGET', record_prefix .. member .. '}', unpack(fields))
     if record[1] then
       redis.call('ZADD', lane, seconds(at + lease), member)

@@ -2,8 +2,8 @@
 
 -- Return how many requests may be sent now, at `rate` requests a second.
 local function rate_tokens(bucket, at, rate)
-  local stored, most = redis.call('HMGET', bucket, 'tokens', 'at'), math.max(rate, 1)
-  return math.min(most, (tonumber(stored[1]) or most) + (at - (tonumber(stored[2]) or at)) * rate)
+  local stored, capacity = redis.call('HMGET', bucket, 'tokens', 'at'), math.max(rate, 1)
+  return math.min(capacity, (tonumber(stored[1]) or capacity) + (at - (tonumber(stored[2]) or at)) * rate)
 end
 
 local function store_rate_tokens(bucket, at, tokens)
