@@ -13,7 +13,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -38,7 +37,11 @@ repeats = st.integers(min_value=1, max_value=2)
 
 
 class Admission(RuleBasedStateMachine):
-    """Producers of several tenants, a cap of ours, and a PhotoGPT that refuses when it likes."""
+    """Producers of several tenants, a cap of ours, and a PhotoGPT that refuses at random.
+
+    Which jobs can be claimed depends on the server's clock (the pause after a refusal lasts a second). So no rule has a
+    precondition: on a slow machine the same steps would meet other rules, which Hypothesis reports as flaky.
+    """
 
     stores: ClassVar[dict[int, Store]]
     client: ClassVar[Any]
@@ -102,10 +105,11 @@ class Admission(RuleBasedStateMachine):
             assert job.id not in self._queue(), "it waits for room"
             self.claimed[job.id] = job
 
-    @precondition(lambda self: self.claimed)
     @rule(random_fraction=chances, times=repeats, asked=st.booleans())
     def refuse(self, random_fraction: int, times: int, *, asked: bool) -> None:
         """PhotoGPT has enough for now (429); the worker writes that down, perhaps twice."""
+        if not self.claimed:
+            return
         job = self._pick(random_fraction)
         again = Reschedule(after=1, reason=Reason.RATE_LIMITED, error="enough", clear_intent=True, requeue=True)
         if asked:
@@ -117,31 +121,35 @@ class Admission(RuleBasedStateMachine):
         assert not self.client.hexists(keys.job(job.id), "intent_at")
         del self.claimed[job.id]
 
-    @precondition(lambda self: self.claimed)
     @rule(random_fraction=chances, times=repeats)
     def finish(self, random_fraction: int, times: int) -> None:
         """A generation ends, and there is room again."""
+        if not self.claimed:
+            return
         job = self._pick(random_fraction)
         for _ in range(times):
             self._finish(job, outcome_known=True)
         self.ended.add(job.id)
         del self.claimed[job.id]
 
-    @precondition(lambda self: set(self.tenant) - self.ended)
     @rule(random_fraction=chances)
     def cancel(self, random_fraction: int) -> None:
         """Somebody gives up a job, waiting or not."""
-        name = sorted(set(self.tenant) - self.ended)[random_fraction % len(set(self.tenant) - self.ended)]
+        open_jobs = sorted(set(self.tenant) - self.ended)
+        if not open_jobs:
+            return
+        name = open_jobs[random_fraction % len(open_jobs)]
         job = self.store.jobs.get(name)
         assert job is not None
         assert self._finish(job, outcome_known=True) is not None
         self.ended.add(name)
         self.claimed.pop(name, None)
 
-    @precondition(lambda self: self.claimed)
     @rule(random_fraction=chances, times=repeats)
     def take(self, random_fraction: int, times: int) -> None:
         """PhotoGPT takes it: from now on it is looked at."""
+        if not self.claimed:
+            return
         job = self._pick(random_fraction)
         assert self.store.jobs.record_intent(job)
         for _ in range(times):
@@ -212,5 +220,5 @@ def test_everybody_gets_in_at_last(admission: type[Admission]) -> None:
     health = list(HealthCheck)
     run_state_machine_as_test(
         admission,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=health),
+        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=health),
     )

@@ -56,7 +56,7 @@ def _revoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
     """Return a monitor that does not run, and what it knows of an outage."""
-    outage = Outage("redis.unavailable", "Redis is unavailable")
+    outage = Outage("redis.unavailable", "redis.recovered", message="Redis is unavailable", recovered="Redis is back")
     watched: Any = services
     return LaneMonitor(watched, outage), outage
 

@@ -23,7 +23,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.domain.delivery import Bodies
+from worker.domain.delivery import BodyOptions
 from worker.domain.poll_schedule import Limits
 from worker.store import keys
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
@@ -152,9 +152,9 @@ class Store:
         return info
 
 
-def bodies_of(settings: Settings) -> Bodies:
+def bodies_of(settings: Settings) -> BodyOptions:
     """Return how webhook bodies are written, by the settings."""
-    return Bodies(
+    return BodyOptions(
         thin=settings.webhook_body == "thin",
         max_bytes=settings.webhook_max_bytes,
         outcome_url=settings.webhook_outcome_url,

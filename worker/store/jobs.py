@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import redis
 
     from worker.domain.decision import Submitted
-    from worker.domain.delivery import Bodies
+    from worker.domain.delivery import BodyOptions
     from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
@@ -48,7 +48,7 @@ class Jobs:
         retention: Retention,
         caps: Caps,
         clock: Callable[[], float],
-        bodies: Bodies,
+        bodies: BodyOptions,
     ) -> None:
         """Use one client; `clock` returns Redis' time in epoch seconds."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once

@@ -158,7 +158,7 @@ class ListPolls:
 
     def mark_started(self, planned: ListPollState, *, at: float) -> None:
         """Store that a list poll has started, so that new jobs wait for it instead of a single poll."""
-        shown = {"at": at, "window_s": planned.window_s, "seconds": planned.seconds, "gap_s": planned.gap_s}
+        shown = {"at": at, "window_s": planned.window_s, "seconds": planned.seconds, "interval_s": planned.interval_s}
         self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in shown.items()})
 
     def reschedule(self, measured: ListPollState, *, retry_in_s: float | None) -> None:

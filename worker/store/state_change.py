@@ -15,7 +15,7 @@ from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S
 
 if TYPE_CHECKING:
-    from worker.domain.delivery import Bodies
+    from worker.domain.delivery import BodyOptions
     from worker.domain.outcome import Outcome
     from worker.store.records import ResultUpdate
 
@@ -85,10 +85,10 @@ def event_arguments(job: Job, state: JobState, *, timestamp: str, stream_length:
 
 
 def webhook_arguments(
-    job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: Bodies
+    job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: BodyOptions
 ) -> WebhookArguments:
     """Return the arguments for the webhooks of that event."""
-    planned = plan(job, state, outcome, at=epoch(timestamp), bodies=bodies)
+    planned = plan(job, state, outcome, at=epoch(timestamp), body=bodies)
     return {
         "job_deliveries": keys.deliveries(job.id),
         "deliveries": keys.lane(Lane.DELIVERIES),

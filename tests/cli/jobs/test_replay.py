@@ -1,4 +1,4 @@
-"""`replay`: what did not succeed, enqueued afresh."""
+"""`photogpt-worker replay`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.cli.conftest import Invoke
-from tests.cli.test_reading import SOON, state_of
+from tests.cli.jobs.test_jobs import SOON, state_of
 from tests.conftest import paid_generations
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -22,12 +22,12 @@ BROKEN = '{"prompt": "x", "sandbox": {"duration_s": 0.2, "end": "failed"}}'
 
 
 def run(invoke: Invoke, job_id: str, body: str = SOON, *argv: str) -> None:
-    """Run a job to its end."""
+    """Run a job until it ends."""
     invoke("submit", "image", "--request", body, "--id", job_id, "--wait", *argv)
 
 
 def lost_answer(invoke: Invoke, sandbox: SandboxProcess, job_id: str) -> None:
-    """Let a job end while it is not known whether PhotoGPT has started it."""
+    """Run a job until it ends without an answer to its trigger."""
     sandbox.control.faults(
         [
             {"match": "trigger*", "count": 1, "action": {"drop_after": True}},
@@ -39,7 +39,7 @@ def lost_answer(invoke: Invoke, sandbox: SandboxProcess, job_id: str) -> None:
 
 
 def test_one_job(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """A failed job comes back as a new one, with its request, metadata and webhook settings."""
+    """`replay` of a failed job enqueues a new job with the same request, metadata and webhook settings."""
     sandbox.control.faults([REFUSED])
     extra = ("--metadata", '{"order": 7}', "--webhook-url", "http://127.0.0.1:9/hook", "--event", "job.failed")
     run(invoke, "old", SOON, *extra)
@@ -48,7 +48,7 @@ def test_one_job(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -
 
     assert done.exit_code == 0
     [new] = done.stdout.split()
-    assert "old (failed: invalid_request) is enqueued afresh as" in done.stderr
+    assert "old (failed: invalid_request) is enqueued again as" in done.stderr
     wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
     before: Any = client.hgetall(keys.job("old"))
     after: Any = client.hgetall(keys.job(new))
@@ -59,7 +59,7 @@ def test_one_job(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -
 
 
 def test_only_once(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """A job that was replayed is not replayed again, and the refusal names the new one."""
+    """A second `replay` of a job is refused and names the job of the first replay."""
     sandbox.control.faults([REFUSED])
     run(invoke, "old")
     [new] = invoke("replay", "old").stdout.split()
@@ -67,13 +67,13 @@ def test_only_once(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess)
     again = invoke("replay", "old")
 
     assert again.exit_code == 1
-    assert f"it was replayed already, as {new}" in again.stderr
+    assert f"it was replayed before, as {new}" in again.stderr
     wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
     assert paid_generations(sandbox) == 1
 
 
-def test_a_replay_that_was_cut_off(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """A command that died before the new job was written is made good by the next one, under the same new id."""
+def test_an_interrupted_replay(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """`replay` after an interrupted one enqueues the new job under the id that was chosen before."""
     sandbox.control.faults([REFUSED])
     run(invoke, "old")
     client.hset(keys.job("old"), "replayed_as", "chosen-before")
@@ -81,18 +81,21 @@ def test_a_replay_that_was_cut_off(invoke: Invoke, client: redis.Redis, sandbox:
     assert invoke("replay", "old").stdout.split() == ["chosen-before"]
 
 
-def test_what_may_be_paid_for(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """A job with a generation, or whose trigger had no known answer, needs `--even-if-paid`."""
+def test_jobs_that_may_be_charged(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
+    """`replay` of a job that PhotoGPT may have charged for needs --even-if-paid."""
     run(invoke, "tried", BROKEN)
-    lost_answer(invoke, sandbox, "in-doubt")
+    lost_answer(invoke, sandbox, "unresolved")
 
-    refused = invoke("replay", "tried", "in-doubt")
-    forced = invoke("replay", "in-doubt", "--even-if-paid")
+    refused = invoke("replay", "tried", "unresolved")
+    forced = invoke("replay", "unresolved", "--even-if-paid")
 
     assert refused.exit_code == 1
     assert not refused.stdout
     assert "tried: not replayed: PhotoGPT may have charged for its generation job_" in refused.stderr
-    assert "in-doubt: not replayed: PhotoGPT was asked and its answer was lost" in refused.stderr
+    assert (
+        "unresolved: not replayed: PhotoGPT may have charged for it: the answer to its trigger was lost"
+        in refused.stderr
+    )
     assert forced.exit_code == 0
     [new] = forced.stdout.split()
     wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
@@ -100,7 +103,7 @@ def test_what_may_be_paid_for(invoke: Invoke, client: redis.Redis, sandbox: Sand
 
 
 def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """All that failed lately is replayed after a question, which `--yes` answers; the rest is left alone."""
+    """`replay --state` enqueues the failed jobs again after a question, and leaves the other jobs alone."""
     sandbox.control.faults([REFUSED | {"count": 2}])
     run(invoke, "first")
     run(invoke, "second")
@@ -111,7 +114,7 @@ def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) 
     done = invoke("replay", "--state", "failed", "--since", "15m", "--yes")
 
     assert asked.exit_code == 1
-    assert "Enqueue 2 jobs afresh?" in asked.stderr
+    assert "Enqueue 2 jobs again?" in asked.stderr
     assert not asked.stdout
     assert done.exit_code == 0
     assert len(done.stdout.split()) == 2
@@ -122,7 +125,7 @@ def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) 
 
 
 def test_since(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """What ended before the given time is not touched."""
+    """`replay --state --since` leaves out jobs that ended before the given time."""
     sandbox.control.faults([REFUSED])
     run(invoke, "old")
     client.hset(keys.job("old"), "finished_at", "2026-01-01T00:00:00.000Z")
@@ -131,28 +134,28 @@ def test_since(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> 
 
 
 def test_refusals(invoke: Invoke, client: redis.Redis) -> None:
-    """What is not known, has not ended or has succeeded is refused; so are arguments that say nothing or too much."""
+    """`replay` refuses jobs that are unknown, unfinished or successful, and contradictory arguments."""
     run(invoke, "fine")
     invoke("submit", "image", "--request", '{"prompt": "x", "sandbox": {"end": "never"}}', "--id", "runs")
 
-    said = invoke("replay", "fine", "runs", "nobody")
+    result = invoke("replay", "fine", "runs", "unknown-job")
 
-    assert said.exit_code == 1
-    assert "fine: not replayed: it succeeded" in said.stderr
-    assert "runs: not replayed: it has not ended: " in said.stderr
-    assert "nobody: not replayed: there is no such job" in said.stderr
+    assert result.exit_code == 1
+    assert "fine: not replayed: it succeeded" in result.stderr
+    assert "runs: not replayed: it has not ended: " in result.stderr
+    assert "unknown-job: not replayed: there is no such job" in result.stderr
     assert invoke("replay").exit_code == 2
     assert invoke("replay", "fine", "--state", "failed").exit_code == 2
     assert "'yesterday' is no time" in invoke("replay", "--state", "failed", "--since", "yesterday").stderr
 
 
-def test_a_submission_that_never_was_one(invoke: Invoke, client: redis.Redis) -> None:
-    """A job that was refused for its arguments has nothing to enqueue afresh, and stays as it is."""
+def test_an_invalid_request(invoke: Invoke, client: redis.Redis) -> None:
+    """`replay` refuses a job with an invalid request and leaves its record unchanged."""
     fields: Any = {"id": "bad", "kind": "image", "state": "failed", "reason": "invalid_request", "request": "{}"}
     client.hset(keys.job("bad"), mapping=fields)
 
-    said = invoke("replay", "bad")
+    result = invoke("replay", "bad")
 
-    assert said.exit_code == 1
-    assert "bad: not replayed: request" in said.stderr
+    assert result.exit_code == 1
+    assert "bad: not replayed: request" in result.stderr
     assert not client.hexists(keys.job("bad"), "replayed_as")

@@ -18,9 +18,10 @@ from worker.store import keys
 
 SOON = '{"sandbox": {"duration_s": 0.5}}'
 
-pytestmark = pytest.mark.usefixtures("worker")
+needs_worker = pytest.mark.usefixtures("worker")
 
 
+@needs_worker
 @pytest.mark.parametrize(
     ("argv", "printed"),
     [
@@ -31,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("worker")
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_waiting_prints_what_came_out(argv: list[str], printed: str, invoke: Invoke, sandbox: SandboxProcess) -> None:
-    """`--wait` shows the events on standard error and the outputs alone on standard output, for every kind."""
+def test_waiting_prints_the_outputs(argv: list[str], printed: str, invoke: Invoke, sandbox: SandboxProcess) -> None:
+    """`submit --wait` prints events on standard error and only the outputs on standard output, for every kind."""
     sandbox.control.model("mine", duration_s=0.5)
     result = invoke("submit", *argv, "--wait")
     assert result.exit_code == 0, result.output
@@ -42,15 +43,17 @@ def test_waiting_prints_what_came_out(argv: list[str], printed: str, invoke: Inv
     assert ".succeeded" in result.stderr
 
 
+@needs_worker
 def test_one_real_process(worker_env: dict[str, str]) -> None:
-    """The real process behaves as the command in this one does."""
+    """`submit --wait --json` in a process of its own prints the outcome of the job."""
     ended = run(worker_env, "submit", "image", "--prompt", "a harbour", "--request", SOON, "--wait", "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["state"] == "succeeded"
 
 
+@needs_worker
 def test_a_failure_is_exit_code_1(invoke: Invoke) -> None:
-    """A job that fails is told with its reason, and ends with exit code 1."""
+    """`submit --wait` of a job that fails prints its reason and ends with exit code 1."""
     body = '{"prompt": "x", "sandbox": {"duration_s": 0.3, "error": "it was too dark"}}'
     result = invoke("submit", "image", "--request", body, "--wait")
     assert result.exit_code == 1
@@ -58,30 +61,34 @@ def test_a_failure_is_exit_code_1(invoke: Invoke) -> None:
     assert "it was too dark" in result.stderr
 
 
+@needs_worker
 def test_a_deadline_is_exit_code_1(invoke: Invoke) -> None:
-    """A job whose deadline passes ends as expired."""
+    """`submit --wait` of a job whose deadline passes prints the state expired and ends with exit code 1."""
     body = '{"prompt": "x", "sandbox": {"end": "never"}}'
     result = invoke("submit", "image", "--request", body, "--deadline", "1", "--wait", "--json")
     assert (result.exit_code, json.loads(result.stdout)["state"]) == (1, "expired")
 
 
+@needs_worker
 def test_a_passed_timeout_is_exit_code_3(invoke: Invoke) -> None:
-    """Whoever waits no longer is told how to find the job, which goes on."""
+    """`submit --wait --timeout` ends with exit code 3 and prints how to find the job later."""
     body = '{"prompt": "x", "sandbox": {"end": "never"}}'
     result = invoke("submit", "image", "--request", body, "--wait", "--timeout", "0.5", "--id", "endless")
     assert result.exit_code == 3
     assert "photogpt-worker show endless" in result.stderr
 
 
+@needs_worker
 def test_without_waiting_the_id_is_printed_alone(invoke: Invoke, client: redis.Redis) -> None:
-    """Standard output is the id and nothing else, and the ledger has a job of that id."""
+    """`submit` without --wait prints only the id of the job, whose record is in Redis."""
     job_id = invoke("submit", "image", "--prompt", "x", "--request", SOON).stdout.strip()
     assert client.exists(keys.job(job_id))
     assert json.loads(invoke("submit", "image", "--prompt", "x", "--id", "mine", "--json").stdout) == {"id": "mine"}
 
 
-def test_everything_a_producer_can_say(invoke: Invoke, receiver: Receiver, tmp_path: Path) -> None:
-    """Metadata, webhook, events, idempotency key and a request from a file all arrive."""
+@needs_worker
+def test_every_option_reaches_the_job(invoke: Invoke, receiver: Receiver, tmp_path: Path) -> None:
+    """`submit` passes metadata, webhook, events, idempotency key and a request from a file to the job."""
     body = tmp_path / "request.json"
     body.write_text('{"prompt": "x", "sandbox": {"duration_s": 0.3}}')
     argv = ["--request", f"@{body}", "--metadata", '{"order": 7}', "--webhook-url", receiver.url]
@@ -96,18 +103,20 @@ def test_everything_a_producer_can_say(invoke: Invoke, receiver: Receiver, tmp_p
     )
 
 
+@needs_worker
 def test_a_known_idempotency_key_with_another_request_is_exit_code_2(invoke: Invoke) -> None:
-    """What the ledger refuses is told like any other wrong argument."""
+    """`submit` with a used idempotency key and another request ends with exit code 2."""
     assert invoke("submit", "image", "--prompt", "x", "--idempotency-key", "k").exit_code == 0
     result = invoke("submit", "image", "--prompt", "y", "--idempotency-key", "k")
     assert (result.exit_code, "idempotency_key" in result.stderr) == (2, True)
 
 
-def test_what_stays_in_the_queue_is_explained(
+@needs_worker
+def test_a_job_that_stays_queued_is_explained(
     invoke: Invoke, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that stays in the queue is told to do so, with what stands in its way."""
-    monkeypatch.setattr(progress, "PATIENCE_S", 0.5)
+    """`submit --wait` prints why a job is still queued after a few seconds."""
+    monkeypatch.setattr(progress, "HINT_AFTER_S", 0.5)
     sandbox.control.keys(revoke=["sandbox-key"])
     try:
         result = invoke("submit", "image", "--prompt", "x", "--wait", "--timeout", "1")
@@ -117,7 +126,35 @@ def test_what_stays_in_the_queue_is_explained(
     assert "still queued: PhotoGPT does not accept the API key" in result.stderr
 
 
+@needs_worker
 def test_a_request_from_standard_input(invoke: Invoke) -> None:
-    """`--request -` reads standard input."""
+    """`submit --request -` reads the request from standard input."""
     body = '{"prompt": "x", "sandbox": {"duration_s": 0.3}}'
     assert invoke("submit", "image", "--request", "-", "--wait", input=body).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["image"], "request.prompt"),
+        (["upscale"], "request.imageID"),
+        (["training"], "request.modelID"),
+        (["image", "--prompt", "x", "--deadline", "-1"], "deadline_s"),
+        (["image", "--prompt", "x", "--event", "job.dancing"], "webhook_events"),
+        (["image", "--prompt", "x", "--webhook-url", "ftp://there"], "webhook_url"),
+        (["image", "--prompt", "x", "--image", "i"], "--image means nothing for image"),
+        (["upscale", "--image", "i", "--prompt", "x"], "--prompt means nothing for upscale"),
+        (["training", "--model", "m", "--count", "2"], "--count means nothing for training"),
+        (["image", "--request", "{"], "is not JSON"),
+        (["image", "--request", "[]"], "must be a JSON object"),
+        (["image", "--request", "@/nowhere"], "cannot read /nowhere"),
+        (["dance"], "'dance' is not one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_invalid_arguments_are_exit_code_2(argv: list[str], named: str, invoke: Invoke, client: redis.Redis) -> None:
+    """`submit` refuses an invalid argument by name with exit code 2 and writes nothing to Redis."""
+    result = invoke("submit", *argv)
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert client.keys("*") == []

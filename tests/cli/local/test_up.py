@@ -1,4 +1,4 @@
-"""`photogpt-worker up`: everything on one machine, and nothing of it left behind."""
+"""`photogpt-worker up`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Running, gone, run
+from tests.cli.commands import Running, has_ended, run
 from tests.waiting import wait_until
 from worker.cli.local.processes import free_port
 
@@ -21,7 +21,7 @@ ENDS = "Ctrl-C ends everything."
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """What `up` is told in a test."""
+    """Environment variables of `up` in a test."""
     return {
         "PHOTOGPT_DATA_DIR": str(tmp_path / "data"),
         "PHOTOGPT_FLOWER_PORT": str(free_port()),
@@ -42,64 +42,62 @@ def up(env: dict[str, str], tmp_path: Path) -> Iterator[Running]:
 def start(env: dict[str, str], log: Path) -> Running:
     """Start `up` on free ports and wait until it is ready."""
     running = Running(log, env, "up", "--redis-port", "0", "--sandbox-port", "0")
-    running.says(ENDS)
+    running.wait_for_output(ENDS)
     return running
 
 
-def producing(up: Running) -> dict[str, str]:
-    """Return the variable that `up` tells producers to set."""
+def producer_env(up: Running) -> dict[str, str]:
+    """Return the variable that `up` prints for producers."""
     line = next(line for line in up.text().splitlines() if line.startswith("export "))
     name, _, url = line.removeprefix("export ").partition("=")
     return {name: url.strip()}
 
 
 def process(up: Running, words: str) -> int:
-    """Return the child of `up` whose command line holds some words."""
+    """Return the child of `up` whose command line contains some words."""
     return next(pid for pid, command in up.children().items() if words in command)
 
 
-def test_it_says_what_runs_and_restarts_what_dies(up: Running) -> None:
-    """The table is printed, secrets stay out of command lines, and a killed worker's job is finished."""
+def test_a_killed_worker_restarts(up: Running) -> None:
+    """`up` prints what runs without secrets in command lines, and restarts a killed worker, which finishes its job."""
     text = up.text()
     assert all(word in text for word in ("sandbox", "embedded Valkey", "Flower", "whsec_", "worker-1", "send_task"))
     password = text.partition("password ")[2].split()[0]
     commands = up.children()
     assert len(commands) == 4
     assert not any(password in command or "whsec_" in command for command in commands.values())
-    job_id = run(producing(up), "submit", "image", "--request", SOON).stdout.strip()
+    job_id = run(producer_env(up), "submit", "image", "--request", SOON).stdout.strip()
     os.kill(process(up, "worker.cli.main worker"), signal.SIGKILL)
-    assert "was killed by SIGKILL; it restarts" in up.says("worker-1 runs again")
+    assert "was killed by SIGKILL; it restarts" in up.wait_for_output("worker-1 runs again")
     wait_until(lambda: state(up, job_id) == "succeeded", "the job is finished")
 
 
-def test_ctrl_c_leaves_nothing_and_a_new_start_knows_everything(
-    up: Running, env: dict[str, str], tmp_path: Path
-) -> None:
-    """After SIGINT no child is left, and jobs under way go on when `up` starts again on the same data."""
-    job_id = run(producing(up), "submit", "image", "--request", SOON).stdout.strip()
+def test_ctrl_c_and_a_new_start(up: Running, env: dict[str, str], tmp_path: Path) -> None:
+    """`up` leaves no process after Ctrl-C, and a new `up` on the same data finishes the jobs."""
+    job_id = run(producer_env(up), "submit", "image", "--request", SOON).stdout.strip()
     children = up.children()
-    assert up.signalled(signal.SIGINT) == 0
-    assert all(gone(pid) for pid in children)
+    assert up.end_with(signal.SIGINT) == 0
+    assert all(has_ended(pid) for pid in children)
     again = start(env, tmp_path / "again.log")
     try:
         wait_until(lambda: state(again, job_id) == "succeeded", "the job is finished")
     finally:
-        assert again.signalled(signal.SIGTERM) == 0
+        assert again.end_with(signal.SIGTERM) == 0
 
 
-def test_kill_9_leaves_nothing(up: Running) -> None:
-    """Even when `up` itself is killed in the midst of work, all its children end."""
-    run(producing(up), "submit", "image", "--request", NEVER)
+def test_sigkill(up: Running) -> None:
+    """No child of `up` survives a SIGKILL of `up`."""
+    run(producer_env(up), "submit", "image", "--request", NEVER)
     children = up.children()
     up.child.kill()
-    wait_until(lambda: all(gone(pid) for pid in children), f"all of {children} have ended")
+    wait_until(lambda: all(has_ended(pid) for pid in children), f"all of {children} have ended")
 
 
-def test_one_s_own_redis_key_and_no_flower(worker_env: dict[str, str], env: dict[str, str], tmp_path: Path) -> None:
-    """With Redis and a key of one's own, nothing but workers is started, and no sandbox is claimed."""
+def test_your_own_redis_and_key(worker_env: dict[str, str], env: dict[str, str], tmp_path: Path) -> None:
+    """`up` with your own Redis and API key starts workers only, without a sandbox."""
     running = Running(tmp_path / "log", worker_env | env, "up", "--no-flower", "--workers", "2")
     try:
-        text = running.says(ENDS)
+        text = running.wait_for_output(ENDS)
         assert "costs credits" in text
         assert "Webhook secret" not in text
         assert len(running.children()) == 2
@@ -108,6 +106,6 @@ def test_one_s_own_redis_key_and_no_flower(worker_env: dict[str, str], env: dict
 
 
 def state(up: Running, job_id: str) -> object:
-    """Return how a job is, as `show` tells it."""
-    shown = run(producing(up), "show", job_id, "--json")
+    """Return the state of a job as `show` prints it."""
+    shown = run(producer_env(up), "show", job_id, "--json")
     return json.loads(shown.stdout)["outcome"]["state"] if shown.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""`jobs`, `show`, `watch` and `cancel`."""
+"""`photogpt-worker jobs`, `show`, `watch` and `cancel`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SOON = '{"prompt": "x", "sandbox": {"duration_s": 0.3}}'
 
 
 def state_of(client: redis.Redis, job_id: str) -> str | None:
-    """Return the state that the ledger has."""
+    """Return the state of a job's record."""
     found: Any = client.hget(keys.job(job_id), "state")
     return str(found) if found else None
 
 
 @pytest.mark.usefixtures("worker")
 def test_jobs_lists_and_filters(invoke: Invoke) -> None:
-    """`jobs` shows each job once, newest first, and only what was asked for."""
+    """`jobs` lists each job once, newest first, and filters by kind, state and number."""
     assert invoke("submit", "image", "--request", SOON, "--id", "first", "--wait").exit_code == 0
     assert invoke("submit", "upscale", "--image", "i", "--request", SOON, "--id", "second", "--wait").exit_code == 0
     listed = [json.loads(line)["id"] for line in invoke("jobs", "--json").stdout.splitlines()]
@@ -42,7 +42,7 @@ def test_jobs_lists_and_filters(invoke: Invoke) -> None:
 
 
 def test_no_job_yet(invoke: Invoke, client: redis.Redis) -> None:
-    """An empty ledger is told as such, with a hint at what to do."""
+    """`jobs` without any job in Redis prints how to submit one."""
     assert "submit" in invoke("jobs").stderr
 
 
@@ -50,7 +50,7 @@ def test_no_job_yet(invoke: Invoke, client: redis.Redis) -> None:
 def test_older_batches_of_the_stream_are_read(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch, client: redis.Redis
 ) -> None:
-    """The list goes on beyond one batch of events."""
+    """`jobs` reads older batches of the event stream until every job is listed."""
     for name in ("one", "two"):
         assert invoke("submit", "image", "--request", SOON, "--id", name, "--wait").exit_code == 0
     monkeypatch.setattr(job_history, "BATCH", 2)
@@ -59,8 +59,8 @@ def test_older_batches_of_the_stream_are_read(
 
 
 @pytest.mark.usefixtures("worker")
-def test_show_tells_everything(invoke: Invoke) -> None:
-    """`show` tells outcome, request, events with times, and webhooks with their attempts."""
+def test_show_prints_everything(invoke: Invoke) -> None:
+    """`show` prints the outcome, the request, the events and the webhooks with their attempts."""
     refused = f"http://127.0.0.1:{free_port()}/hook"
     argv = ["--request", SOON, "--id", "shown", "--webhook-url", refused, "--metadata", '{"order": 7}', "--wait"]
     assert invoke("submit", "image", *argv).exit_code == 0
@@ -72,25 +72,25 @@ def test_show_tells_everything(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_show_tells_what_stands_in_the_way(invoke: Invoke, client: redis.Redis) -> None:
-    """`show` of a job under way tells what happens next, and when it gives up."""
+def test_show_of_an_unfinished_job(invoke: Invoke, client: redis.Redis) -> None:
+    """`show` of an unfinished job prints its next step and its deadline."""
     invoke("submit", "image", "--request", NEVER, "--id", "waits")
     wait_until(lambda: state_of(client, "waits") == "submitted", "it is submitted")
     text = invoke("show", "waits").stdout
-    assert "PhotoGPT is looked at" in text
+    assert "poll of the generation in" in text
     assert "deadline" in text
 
 
 def test_show_of_an_unknown_job(invoke: Invoke, client: redis.Redis) -> None:
-    """A job that nobody knows is exit code 1 and a sentence."""
-    result = invoke("show", "nobody")
+    """`show` of an unknown job prints one sentence and ends with exit code 1."""
+    result = invoke("show", "unknown-job")
     assert result.exit_code == 1
-    assert "there is no job nobody" in result.stderr
+    assert "there is no job unknown-job" in result.stderr
 
 
 @pytest.mark.usefixtures("worker")
-def test_cancel_explains_the_money(invoke: Invoke, client: redis.Redis) -> None:
-    """A triggered job is canceled, and the answer says that it is charged all the same."""
+def test_cancel_of_a_triggered_job(invoke: Invoke, client: redis.Redis) -> None:
+    """`cancel` of a triggered job prints that PhotoGPT charges for it."""
     invoke("submit", "image", "--request", NEVER, "--id", "endless")
     wait_until(lambda: state_of(client, "endless") == "submitted", "it is submitted")
     result = invoke("cancel", "endless")
@@ -99,28 +99,28 @@ def test_cancel_explains_the_money(invoke: Invoke, client: redis.Redis) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_cancel_of_what_has_ended(invoke: Invoke) -> None:
-    """A job that has ended stays as it is, and the exit code says so."""
+def test_cancel_of_an_ended_job(invoke: Invoke) -> None:
+    """`cancel` of a job that has ended changes nothing and ends with exit code 1."""
     invoke("submit", "image", "--request", SOON, "--id", "done", "--wait")
     result = invoke("cancel", "done")
     assert result.exit_code == 1
-    assert "had ended already: succeeded" in result.stderr
+    assert "had ended before as succeeded" in result.stderr
 
 
 @pytest.mark.usefixtures("worker")
 def test_cancel_without_a_worker(invoke: Invoke, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no worker answers, that is said; so is that nobody knows the job."""
+    """`cancel` ends with exit code 1 if no worker answers or the job is unknown."""
     invoke("submit", "image", "--request", NEVER, "--id", "alone")
     monkeypatch.setenv("PHOTOGPT_BROKER_URL", valkey.url.replace("/0", "/5"))  # where no worker listens
     result = invoke("cancel", "alone", "--timeout", "0.3")
     assert result.exit_code == 1
     assert "no worker answered" in result.stderr
-    assert "no job nobody" in invoke("cancel", "nobody").stderr
+    assert "no job unknown-job" in invoke("cancel", "unknown-job").stderr
 
 
 @pytest.mark.usefixtures("worker")
 def test_watch_once(invoke: Invoke) -> None:
-    """`watch --once` prints the jobs and how many wait in each lane."""
+    """`watch --once` prints the jobs and the number of waiting entries of each lane."""
     invoke("submit", "image", "--request", SOON, "--id", "seen", "--wait")
     text = invoke("watch", "--once").stdout
     assert "seen" in text
@@ -128,8 +128,8 @@ def test_watch_once(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_watch_follows(invoke: Invoke, worker_env: dict[str, str], tmp_path: Path) -> None:
-    """Without a terminal, `watch` prints a line for each event, until Ctrl-C."""
+def test_watch_prints_new_events(invoke: Invoke, worker_env: dict[str, str], tmp_path: Path) -> None:
+    """`watch` without a terminal prints one line for each new event until Ctrl-C."""
     invoke("submit", "image", "--request", SOON, "--id", "before", "--wait")
     watching = Running(tmp_path / "watch.log", worker_env, "watch")
     try:
@@ -141,7 +141,7 @@ def test_watch_follows(invoke: Invoke, worker_env: dict[str, str], tmp_path: Pat
             "an event is printed",
         )
         assert "before" not in watching.text()
-        assert watching.signalled(signal.SIGINT) == 0
+        assert watching.end_with(signal.SIGINT) == 0
     finally:
         watching.child.stop()
 

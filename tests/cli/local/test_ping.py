@@ -10,8 +10,8 @@ from worker.cli.local.processes import free_port
 from worker.sandbox.remote import SandboxProcess
 
 
-def test_all_is_well(invoke: Invoke) -> None:
-    """With Redis and the API there, every line is a tick."""
+def test_everything_answers(invoke: Invoke) -> None:
+    """`ping` prints a tick for Redis and for the API when both answer."""
     result = invoke("ping")
     assert result.exit_code == 0
     assert "Valkey" in result.stdout
@@ -20,7 +20,7 @@ def test_all_is_well(invoke: Invoke) -> None:
 
 
 def test_a_wrong_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that PhotoGPT does not accept is said to be just that, and is not printed."""
+    """`ping` says that PhotoGPT does not accept the API key, without printing the key."""
     monkeypatch.setenv("PHOTOGPT_API_KEY", "wrong-key")
     result = invoke("ping")
     assert result.exit_code == 1
@@ -29,13 +29,13 @@ def test_a_wrong_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is not set is named."""
+    """`ping` names PHOTOGPT_API_KEY if it is not set."""
     monkeypatch.delenv("PHOTOGPT_API_KEY")
     assert "PHOTOGPT_API_KEY is not set" in invoke("ping").stdout
 
 
-def test_nothing_there(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every check is made even if the first fails, each with the variable to look at."""
+def test_nothing_answers(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ping` runs every check even if the first one fails, and names the variable of each."""
     port = free_port()
     monkeypatch.setenv("PHOTOGPT_REDIS_URL", f"redis://:pw@127.0.0.1:{port}/0")
     monkeypatch.setenv("PHOTOGPT_BROKER_URL", f"redis://:pw@127.0.0.1:{port}/1")
@@ -50,15 +50,15 @@ def test_nothing_there(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ":pw@" not in result.stdout
 
 
-def test_a_broker_of_its_own(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, client: redis.Redis) -> None:
-    """A broker apart from the ledger is checked as well."""
+def test_another_broker(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, client: redis.Redis) -> None:
+    """`ping` checks a broker that is another server than Redis."""
     kwargs = client.connection_pool.connection_kwargs
     monkeypatch.setenv("PHOTOGPT_BROKER_URL", f"redis://127.0.0.1:{kwargs['port']}/1")
     assert "broker" in invoke("ping").stdout
 
 
-def test_a_redis_that_may_forget(invoke: Invoke, client: redis.Redis) -> None:
-    """A Redis that may evict keys is refused in words."""
+def test_a_redis_that_evicts_keys(invoke: Invoke, client: redis.Redis) -> None:
+    """`ping` refuses a Redis whose maxmemory-policy can evict keys."""
     client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         assert "maxmemory-policy is allkeys-lru" in invoke("ping").stdout
@@ -66,7 +66,7 @@ def test_a_redis_that_may_forget(invoke: Invoke, client: redis.Redis) -> None:
         client.config_set("maxmemory-policy", "noeviction")
 
 
-def test_the_sandbox_is_asked_once(invoke: Invoke, sandbox: SandboxProcess) -> None:
-    """A ping triggers nothing."""
+def test_no_generation_is_triggered(invoke: Invoke, sandbox: SandboxProcess) -> None:
+    """`ping` triggers no generation."""
     invoke("ping")
     assert sandbox.control.generations() == []

@@ -1,4 +1,4 @@
-"""`photogpt-worker schema`: the schemas describe what the service really writes."""
+"""`photogpt-worker schema`."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ from tests.cli.conftest import Invoke
 from tests.conftest import image_request
 from tests.running import Receiver
 from tests.waiting import wait_until
-from worker.cli.jobs.schema import SHAPES, schema_of
+from worker.cli.jobs.schema import SCHEMAS, json_schema
 from worker.cli.jobs.schemas import Outcome
 from worker.cli.main import cli
 from worker.domain.job import Job, Kind
 from worker.domain.outcome import outcome
 
 
-def check(shape: str, value: Any) -> None:
+def check(name: str, value: Any) -> None:
     """Validate a value against a schema."""
-    Draft202012Validator(schema_of(shape)).validate(value)
+    Draft202012Validator(json_schema(name)).validate(value)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_schema_is_one(shape: str) -> None:
-    """Each schema printed is a valid JSON Schema."""
-    result = CliRunner().invoke(cli, ["schema", shape])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_is_valid(name: str) -> None:
+    """`schema NAME` prints a valid JSON Schema for every name."""
+    result = CliRunner().invoke(cli, ["schema", name])
     Draft202012Validator.check_schema(json.loads(result.stdout))
 
 
-def test_all_at_once() -> None:
-    """Without a name, all schemas are printed by name."""
-    assert json.loads(CliRunner().invoke(cli, ["schema"]).stdout).keys() == SHAPES.keys()
+def test_all_schemas() -> None:
+    """`schema` without a name prints every schema by name."""
+    assert json.loads(CliRunner().invoke(cli, ["schema"]).stdout).keys() == SCHEMAS.keys()
 
 
-def test_the_outcome_s_fields_are_those_of_the_domain() -> None:
-    """The model of the outcome names exactly the fields that the domain writes."""
+def test_fields_of_the_outcome() -> None:
+    """The schema of the outcome has exactly the fields that the service writes."""
     job = Job(id="j", kind=Kind.IMAGE, request={}, created_at=0, deadline_at=1)
     assert set(Outcome.model_fields) == set(outcome(job))
 
 
 @pytest.mark.usefixtures("worker")
-def test_real_outcomes_and_webhooks_fit(invoke: Invoke, producer: Celery, receiver: Receiver) -> None:
-    """What workers answer, store and send validates: success, failure, and jobs under way."""
+def test_real_outcomes_and_webhooks(invoke: Invoke, producer: Celery, receiver: Receiver) -> None:
+    """Real outcomes and webhooks of every state validate against their schemas."""
     events = [f"job.{state}" for state in ("queued", "submitted", "running", "succeeded", "failed")]
-    told = {"webhook_url": receiver.url, "webhook_events": events, "metadata": {"order": 7}}
-    check("submission", {"request": image_request(), **told})
+    options = {"webhook_url": receiver.url, "webhook_events": events, "metadata": {"order": 7}}
+    check("submission", {"request": image_request(), **options})
     check("request-image", image_request())
-    slow = {"request": image_request(duration_s=2), **told}  # long enough to be seen running
+    slow = {"request": image_request(duration_s=2), **options}  # long enough to be seen running
     check("outcome", producer.send_task("photogpt.generate_image", kwargs=slow).get(timeout=30))
-    failing = producer.send_task("photogpt.generate_image", kwargs={"request": image_request(error="too dark"), **told})
+    failing = producer.send_task(
+        "photogpt.generate_image", kwargs={"request": image_request(error="too dark"), **options}
+    )
     failing.get(timeout=30, propagate=False)
     check("outcome", json.loads(invoke("show", str(failing.id), "--json").stdout)["outcome"])
     wait_until(lambda: {received.json["type"] for received in receiver.requests} == set(events), "all events arrive")
@@ -62,8 +64,8 @@ def test_real_outcomes_and_webhooks_fit(invoke: Invoke, producer: Celery, receiv
         check("webhook", received.json)
 
 
-def test_what_is_no_outcome_does_not_fit() -> None:
-    """The schema is strict: a field too many or too few is refused."""
+def test_invalid_outcomes() -> None:
+    """An outcome with a missing or an additional field does not validate."""
     job = outcome(Job(id="j", kind=Kind.IMAGE, request={}, created_at=0, deadline_at=1))
     check("outcome", job)
     for wrong in (job | {"more": 1}, {name: value for name, value in job.items() if name != "polls"}):
@@ -72,8 +74,8 @@ def test_what_is_no_outcome_does_not_fit() -> None:
 
 
 @pytest.mark.parametrize("body", [{"modelID": "nanobanana"}, {"prompt": "x"}, {"modelID": "mine", "width": 0}])
-def test_what_is_no_image_request_does_not_fit(body: dict[str, Any]) -> None:
-    """A public model needs a prompt, every request a model, and sizes are positive."""
+def test_invalid_image_requests(body: dict[str, Any]) -> None:
+    """An image request without model, without prompt for a public model, or with size 0 does not validate."""
     check("request-image", {"modelID": "mine"})
     with pytest.raises(ValidationError):
         check("request-image", body)

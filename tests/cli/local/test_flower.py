@@ -19,39 +19,39 @@ from worker.cli.main import cli
 PASSWORD = "correct horse"
 
 
-def test_no_secret_stands_on_the_command_line(settings: Settings) -> None:
-    """The password reaches Flower through the environment, which other users cannot read."""
+def test_the_command_line_has_no_secret(settings: Settings) -> None:
+    """Flower gets its password through the environment, not on the command line that other users can read."""
     assert PASSWORD not in " ".join(flower_argv(settings))
     assert PASSWORD in flower_environment(settings, PASSWORD)["FLOWER_BASIC_AUTH"]
 
 
-def test_the_cookie_secret_outlives_a_restart(settings: Settings) -> None:
-    """The same password gives the same cookie secret, another password another one."""
+def test_the_cookie_secret_depends_on_the_password(settings: Settings) -> None:
+    """The cookie secret is the same for the same password, and another one for another password."""
     first, again, other = (flower_environment(settings, word)["FLOWER_COOKIE_SECRET"] for word in ("a", "a", "b"))
     assert first == again != other
 
 
 @pytest.mark.parametrize("password", ["with,comma", "naïve"])
-def test_passwords_that_flower_cannot_check_are_refused(password: str, settings: Settings) -> None:
-    """Flower splits its logins at commas and compares ASCII: better a message than a login that never works."""
+def test_unusable_passwords(password: str, settings: Settings) -> None:
+    """A password with a comma or a non-ASCII character is refused, because no login with it could succeed."""
     with pytest.raises(CommandError, match="PHOTOGPT_FLOWER_PASSWORD"):
         flower_environment(settings, password)
 
 
 def test_the_unauthenticated_api_stays_off() -> None:
-    """Whatever the environment says, the API without a login is off."""
+    """Flower's API without a login is off even if there is no password."""
     assert flower_environment(load_settings(), None) == {"FLOWER_UNAUTHENTICATED_API": "false"}
 
 
-def test_it_does_not_start_without_a_password() -> None:
-    """Without a password it says what to set, and ends with exit code 2."""
+def test_a_missing_password() -> None:
+    """`flower` without a password names the variable and ends with exit code 2."""
     result = CliRunner().invoke(cli, ["flower"])
     assert result.exit_code == 2
     assert "PHOTOGPT_FLOWER_PASSWORD is not set" in result.stderr
 
 
-def test_it_asks_for_the_login(worker_env: dict[str, str], tmp_path: Path) -> None:
-    """The page opens with the login and not without; Flower takes the place of the command's process."""
+def test_the_login(worker_env: dict[str, str], tmp_path: Path) -> None:
+    """Flower refuses a page without the login, and runs in the process of the command."""
     port = free_port()
     env = worker_env | {"PHOTOGPT_FLOWER_PORT": str(port), "PHOTOGPT_FLOWER_PASSWORD": PASSWORD}
     running = Running(tmp_path / "log", env, "flower")

@@ -1,4 +1,4 @@
-"""What is wrong is one message and an exit code."""
+"""Invalid settings and missing servers: one message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.cli.context import masked
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 
-WRONG = {
+INVALID = {
     "PHOTOGPT_REDIS_URL": "http://nowhere",
     "PHOTOGPT_CONCURRENCY": "1",
     "PHOTOGPT_WEBHOOK_SECRETS": "whsec_c2hvcnQ=",
@@ -26,24 +26,24 @@ NEED_REDIS = (
 
 
 @pytest.mark.parametrize("name", ["worker", "up", "demo", "flower", "ping"])
-def test_wrong_settings_are_listed_all_at_once(name: str) -> None:
-    """A command that cannot use the environment names every wrong variable and ends with exit code 2."""
-    result = CliRunner().invoke(cli, [name], env=WRONG)
+def test_all_invalid_settings_are_named(name: str) -> None:
+    """A command with invalid settings names every invalid variable at once and ends with exit code 2."""
+    result = CliRunner().invoke(cli, [name], env=INVALID)
     assert result.exit_code == 2
-    assert all(variable in result.stderr for variable in WRONG)
+    assert all(variable in result.stderr for variable in INVALID)
     assert "c2hvcnQ" not in result.output
 
 
-def test_wrong_settings_show_no_traceback() -> None:
-    """The real process prints the message to standard error, and nothing else."""
-    ended = run(WRONG, "worker")
+def test_invalid_settings_cause_no_traceback() -> None:
+    """A process with invalid settings prints the message to standard error and nothing to standard output."""
+    ended = run(INVALID, "worker")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("Error: the settings cannot be used:")
 
 
 @pytest.mark.parametrize("argv", NEED_REDIS, ids=lambda argv: argv[0])
-def test_an_absent_redis_is_one_sentence(argv: list[str]) -> None:
-    """A command that cannot reach Redis says so without the password, and ends with exit code 1."""
+def test_a_missing_redis_is_one_sentence(argv: list[str]) -> None:
+    """A command that cannot reach Redis prints one sentence without the password and ends with exit code 1."""
     url = f"redis://:top-secret@127.0.0.1:{free_port()}/0"
     result = CliRunner().invoke(cli, argv, env={"PHOTOGPT_REDIS_URL": url})
     assert result.exit_code == 1
@@ -53,13 +53,13 @@ def test_an_absent_redis_is_one_sentence(argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "printed"),
     [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis://user:pw@host:1/2", "redis://user:…@host:1/2"),
         ("rediss://:p%40w@host", "rediss://:…@host"),
     ],
 )
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    """A URL is shown without its password."""
-    assert masked(url) == shown
+def test_passwords_are_masked(url: str, printed: str) -> None:
+    """A URL is printed without its password."""
+    assert masked(url) == printed

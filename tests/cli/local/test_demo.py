@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.cli.commands import Running, gone, run
+from tests.cli.commands import Running, has_ended, run
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 from worker.sandbox.remote import SandboxProcess
 
 
-def test_it_shows_everything(tmp_path: Path) -> None:
-    """Without a terminal: a line for each change, then the table with URLs and verified webhooks, and exit code 0."""
+def test_all_kinds(tmp_path: Path) -> None:
+    """`demo` without a terminal prints every change and a table with outputs, and leaves no files behind."""
     ended = run({"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(tmp_path)}, "demo")
     assert ended.returncode == 0, ended.stdout
-    assert "Durations shortened: image 3 s" in ended.stdout
+    assert "Short durations: image 3 s" in ended.stdout
     assert all(f"https://media.sandbox.invalid/{kind}_" in ended.stdout for kind in ("image", "video"))
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
@@ -26,15 +26,15 @@ def test_it_shows_everything(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_is_not_spent_without_a_yes() -> None:
-    """With an API key set, the demo asks for --yes and starts nothing."""
+def test_credits_need_a_yes() -> None:
+    """`demo` with PHOTOGPT_API_KEY set asks for --yes and starts nothing."""
     result = CliRunner().invoke(cli, ["demo"], env={"PHOTOGPT_API_KEY": "real"})
     assert result.exit_code == 2
     assert "--yes" in result.stderr
 
 
-def test_a_key_that_is_refused() -> None:
-    """An API that does not answer is told before anything is started."""
+def test_an_api_that_does_not_answer() -> None:
+    """`demo --yes` ends before it starts anything if PhotoGPT does not answer."""
     env = {"PHOTOGPT_API_KEY": "real", "PHOTOGPT_BASE_URL": f"http://127.0.0.1:{free_port()}/api"}
     result = CliRunner().invoke(cli, ["demo", "--yes"], env=env)
     assert result.exit_code == 1
@@ -43,7 +43,7 @@ def test_a_key_that_is_refused() -> None:
 
 @pytest.fixture
 def api(sandbox: SandboxProcess) -> dict[str, str]:
-    """What the demo is told to use a quick sandbox as if it were the real API."""
+    """Environment variables with which the demo uses a fast sandbox as if it were the real API."""
     sandbox.control.options(durations={"image": "0.3", "upscale": "0.3", "video": "0.3", "training": "0.3"})
     sandbox.control.model("mine")
     return {
@@ -56,21 +56,21 @@ def api(sandbox: SandboxProcess) -> dict[str, str]:
 
 
 def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
-    """With --yes and a model the real API does all four kinds; --keep lets everything run until Ctrl-C."""
+    """`demo --yes --model --keep` runs all four kinds with the real API and keeps running until Ctrl-C."""
     running = Running(tmp_path / "log", api, "demo", "--yes", "--model", "mine", "--keep")
     try:
-        text = running.says("Ctrl-C ends everything.")
+        text = running.wait_for_output("Ctrl-C ends everything.")
         children = running.children()
         assert "spends credits" in text
         assert "All 4 jobs succeeded" in text
-        assert running.signalled(signal.SIGINT) == 0
-        assert all(gone(pid) for pid in children)
+        assert running.end_with(signal.SIGINT) == 0
+        assert all(has_ended(pid) for pid in children)
     finally:
         running.child.stop()
 
 
-def test_a_failure_is_told(api: dict[str, str], sandbox: SandboxProcess) -> None:
-    """A job that fails is named, with the end of the worker's log, and the exit code is 1."""
+def test_a_job_that_fails(api: dict[str, str], sandbox: SandboxProcess) -> None:
+    """`demo` names a job that failed, prints the end of the worker's log, and ends with exit code 1."""
     sandbox.control.faults({"match": "triggerVideo*", "action": {"wish": {"error": "too dark"}}})
     ended = run(api, "demo", "--yes")
     assert ended.returncode == 1

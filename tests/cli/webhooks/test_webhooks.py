@@ -1,4 +1,4 @@
-"""`webhooks`: lists, once more, endpoints, keys."""
+"""`photogpt-worker webhooks`: list, show, resend, recover, endpoints, enable and keys."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from worker.domain.endpoint import endpoint_of
 
 ED25519 = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 
-ResultUpdate = Callable[..., str]
+MakeWebhook = Callable[..., str]
 
 
 @pytest.fixture
-def told(producer: Celery, invoke: Invoke, worker: Any) -> ResultUpdate:
-    """Make a webhook, wait until it is in a state, and return its id."""
+def make_webhook(producer: Celery, invoke: Invoke, worker: Any) -> MakeWebhook:
+    """Return a function that makes a webhook, waits until it is in a state, and returns its id."""
 
     def make(url: str, state: str) -> str:
         kwargs = {"request": {}, "webhook_url": url}
@@ -43,8 +43,8 @@ def told(producer: Celery, invoke: Invoke, worker: Any) -> ResultUpdate:
 
 
 @pytest.mark.parametrize("name", WEBHOOKS)
-def test_every_help_teaches(name: str) -> None:
-    """Each command's help says what it does, shows an example, and names the variables that matter."""
+def test_every_help_has_an_example(name: str) -> None:
+    """The help of every webhooks command has an example and names the environment variables that it reads."""
     result = CliRunner().invoke(cli, ["webhooks", name, "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
@@ -52,10 +52,10 @@ def test_every_help_teaches(name: str) -> None:
     assert "PHOTOGPT_" in result.output
 
 
-def test_list_and_show(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
-    """A table for people, JSON for programs; one of them with its answers and its body."""
+def test_list_and_show(invoke: Invoke, make_webhook: MakeWebhook, receiver: Receiver) -> None:
+    """`webhooks list` and `webhooks show` print webhooks as a table and as JSON, with attempts and bodies."""
     receiver.answers = lambda _: 410
-    name = told(receiver.url, "dead")
+    name = make_webhook(receiver.url, "dead")
     table = invoke("webhooks", "list", "--state", "dead", "--endpoint", receiver.url, "--since", "1h").stdout
     assert name in table
     assert "gone 410" in table
@@ -67,22 +67,22 @@ def test_list_and_show(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -
     assert invoke("webhooks", "show", "msg_unknown").exit_code == 1
 
 
-def test_resend(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
-    """A webhook that was taken comes once more; what is not known is said."""
-    name = told(receiver.url, "delivered")
+def test_resend(invoke: Invoke, make_webhook: MakeWebhook, receiver: Receiver) -> None:
+    """`webhooks resend` sends an accepted webhook again and refuses an unknown one."""
+    name = make_webhook(receiver.url, "delivered")
     done = invoke("webhooks", "resend", name)
     assert (done.exit_code, done.stdout) == (0, f"{name} will be sent at once\n")
     wait_until(lambda: len(receiver.requests) == 2, "it has come again")
-    wait_until(lambda: "by hand" in invoke("webhooks", "show", name).stdout, "the history says who asked")
+    wait_until(lambda: ", manual" in invoke("webhooks", "show", name).stdout, "the history shows the manual attempt")
     refused = invoke("webhooks", "resend", "msg_unknown")
     assert refused.exit_code == 1
     assert "there is no webhook msg_unknown" in refused.stderr
 
 
-def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
-    """As an operator does it, command by command."""
+def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, make_webhook: MakeWebhook, receiver: Receiver) -> None:
+    """`webhooks enable` and `webhooks recover` send what a disabled endpoint has missed."""
     receiver.answers = lambda _: 410
-    name = told(receiver.url, "dead")
+    name = make_webhook(receiver.url, "dead")
     receiver.answers = lambda _: 204
     assert "disabled" in invoke("webhooks", "endpoints", "--disabled").stdout
     left_out = invoke("webhooks", "recover", "--since", "1h")
@@ -100,27 +100,27 @@ def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, told: ResultUpda
     wait_until(lambda: len(receiver.requests) == 2, "it has come")
 
 
-def test_an_endpoint_that_nobody_knows(invoke: Invoke, client: Any) -> None:
-    """Enabling it is a mistake."""
-    assert invoke("webhooks", "enable", "https://nobody.example/").exit_code == 1
+def test_an_unknown_endpoint(invoke: Invoke, client: Any) -> None:
+    """`webhooks enable` of an unknown endpoint ends with exit code 1."""
+    assert invoke("webhooks", "enable", "https://unknown.example/").exit_code == 1
 
 
-def test_more_than_the_limit(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
-    """Recover says that it was not all."""
+def test_more_than_the_limit(invoke: Invoke, make_webhook: MakeWebhook, receiver: Receiver) -> None:
+    """`webhooks recover --limit` prints that there are more webhooks than the limit."""
     receiver.answers = lambda _: 500
     for _ in range(2):
-        told(receiver.url, "pending")
+        make_webhook(receiver.url, "pending")
     wait_until(lambda: len(receiver.requests) >= 2, "both were tried")
     recover = ("webhooks", "recover", "--since", "1h", "--limit", "1")
     wait_until(lambda: "there are more" in invoke(*recover).stderr, "both have failed")
 
 
 def test_keys_are_public(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Secrets are not printed."""
+    """`webhooks keys` prints the public keys and no secrets."""
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", f"{WEBHOOK_SECRET},{ED25519}")
     done = invoke("webhooks", "keys")
     assert done.stdout == "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=\n"
-    assert done.stderr == "1 shared secrets sign, too\n"
+    assert done.stderr == "webhooks are also signed with 1 shared secrets\n"
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", ED25519)
     assert invoke("webhooks", "keys").stderr == ""
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", "")
@@ -128,8 +128,8 @@ def test_keys_are_public(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519"])
-def test_a_fresh_key(invoke: Invoke, kind: str) -> None:
-    """Alone on standard output, ready for a file; its public key beside it."""
+def test_a_new_key(invoke: Invoke, kind: str) -> None:
+    """`webhooks keys --new` prints only the new key on standard output."""
     done = invoke("webhooks", "keys", "--new", kind)
     key = signing_key(done.stdout.strip())
     assert done.stderr == ("" if isinstance(key, bytes) else f"its public key: {public_key(key)}\n")
