@@ -206,8 +206,9 @@ def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: flo
         return rfc3339(float(record[name])) if name in record else None
 
     failures = int(record.get("failures", 0))
-    broken = float(record.get("open_until", 0)) > now or float(record.get("probe_until", 0)) > now
-    state = "disabled" if "disabled" in record else "broken" if broken else "failing" if failures else "healthy"
+    circuit_open = float(record.get("open_until", 0)) > now or float(record.get("probe_until", 0)) > now
+    state = "failing" if failures else "healthy"
+    state = "disabled" if "disabled" in record else "circuit_open" if circuit_open else state
     return {
         "id": endpoint_id,
         "url": record.get("url", ""),
@@ -216,7 +217,7 @@ def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: flo
         "fault": record.get("fault"),
         "failing_since": at("failing_since"),
         "last_success_at": at("succeeded_at"),
-        "paused_until": at("open_until") if state == "broken" else None,
+        "paused_until": at("open_until") if state == "circuit_open" else None,
         "in_flight": in_flight,
         "limit": int(float(record.get("limit", 4))),
         "usual_s": round(float(record["duration_s"]), 3) if "duration_s" in record else None,

@@ -37,7 +37,7 @@ PERMANENT = [
 
 @pytest.fixture
 def store_settings(valkey: Any) -> Settings:
-    """Retentions that differ, so that a test can tell them apart."""
+    """Settings whose retentions differ, so that a test can distinguish them."""
     return Settings(_env_file=None, redis_url=valkey.url, retention_s=5000, idempotency_ttl_s=700)
 
 
@@ -236,11 +236,11 @@ def hooks(line: Line) -> Hooks:
     return Hooks(line)
 
 
-Gated = Callable[..., Hooks]
+WithSettings = Callable[..., Hooks]
 
 
 @pytest.fixture
-def gated(line: Line, store: Store, store_settings: Settings) -> Iterator[Gated]:
+def with_settings(line: Line, store: Store, store_settings: Settings) -> Iterator[WithSettings]:
     """Return webhooks in a store with other settings."""
     opened: list[Store] = []
 

@@ -30,8 +30,8 @@ def test_accepting_appends_an_event(line: Line) -> None:
     """Accepting a job appends `job.queued` to the job's stream and to that of all jobs."""
     job = line.accepted()
     assert line.events(job) == ["job.queued"]
-    ((_, told),) = line.client.xrange(keys.EVENTS)
-    assert (told["job"], told["type"], told["sequence"]) == (job.id, "job.queued", "1")
+    ((_, event),) = line.client.xrange(keys.EVENTS)
+    assert (event["job"], event["type"], event["sequence"]) == (job.id, "job.queued", "1")
 
 
 def test_a_stream_takes_little_memory(line: Line) -> None:
@@ -53,15 +53,15 @@ def test_a_reader_that_waits_before_the_job_misses_nothing(line: Line) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(line.client.xread, {stream: "0-0"}, block=20_000)
-        wait_until(has_reader, "somebody waits")
+        wait_until(has_reader, "a reader waits")
         line.accept(job)
-        ((_, [(entry, told)]),) = waiting.result()
-        assert told["type"] == "job.queued"
+        ((_, [(entry, event)]),) = waiting.result()
+        assert event["type"] == "job.queued"
         waiting = pool.submit(line.client.xread, {stream: entry}, block=20_000)
-        wait_until(has_reader, "they wait again")
+        wait_until(has_reader, "the reader waits again")
         assert line.finish(job, success()) is not None
-        ((_, [(_, told)]),) = waiting.result()
-    assert told["type"] == "job.succeeded"
+        ((_, [(_, event)]),) = waiting.result()
+    assert event["type"] == "job.succeeded"
 
 
 def test_two_jobs_share_a_tick(line: Line) -> None:
@@ -92,10 +92,10 @@ def test_a_repeated_call_changes_nothing(line: Line) -> None:
 def test_the_same_key_and_body_make_a_duplicate(line: Line) -> None:
     """A job with the idempotency key and the body of another becomes its duplicate."""
     owner = line.accepted(idempotency_key="order-7")
-    follower = line.accepted(idempotency_key="order-7")
-    assert line.read(follower).duplicate_of == owner.id
+    duplicate = line.accepted(idempotency_key="order-7")
+    assert line.read(duplicate).duplicate_of == owner.id
     assert line.read(owner).duplicate_of is None
-    assert line.client.smembers(keys.duplicates(owner.id)) == {follower.id}
+    assert line.client.smembers(keys.duplicates(owner.id)) == {duplicate.id}
 
 
 def test_a_third_job_is_a_duplicate_of_the_first(line: Line) -> None:

@@ -21,7 +21,7 @@ FULL = Reschedule(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", re
 
 
 def capped(line: Line, **caps: Any) -> Line:
-    """Set caps for the rest of the test."""
+    """Set caps until the end of the test."""
     for part in (line.store.jobs, line.store.lanes):
         part._caps = Caps(**caps)
     return line

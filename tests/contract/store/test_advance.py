@@ -103,10 +103,10 @@ def test_a_rescheduled_job_is_due_after_its_delay(line: Line) -> None:
     """A rescheduled job is due after its delay, and stores the reason until the next poll without one."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    in_the_way = Reschedule(after=9, reason=Reason.UNAVAILABLE, error="PhotoGPT says 503", polled=True)
-    line.store.lanes.reschedule(Lane.JOBS, [(job, in_the_way)])
+    unavailable = Reschedule(after=9, reason=Reason.UNAVAILABLE, error="PhotoGPT answers 503", polled=True)
+    line.store.lanes.reschedule(Lane.JOBS, [(job, unavailable)])
     seen = line.read(job)
-    assert (seen.reason, seen.error, seen.polls) == (Reason.UNAVAILABLE, "PhotoGPT says 503", 1)
+    assert (seen.reason, seen.error, seen.polls) == (Reason.UNAVAILABLE, "PhotoGPT answers 503", 1)
     assert 8 < line.due_in(Lane.JOBS, job.id) <= 9
     line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=9, polled=True))])
     assert (line.read(job).reason, line.read(job).error, line.read(job).polls) == (None, None, 2)
@@ -138,8 +138,8 @@ def test_a_webhook_shows_the_record(line: Line) -> None:
     """The webhook of an intermediate state has the outcome that is stored."""
     job = line.submitted(webhook_url=URL, webhook_events=("job.submitted",), metadata={"order": 7})
     (delivery,) = line.store.deliveries.of_job(job.id)
-    told = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))
-    assert told["data"] == line.store.jobs.outcome(job.id)
+    body = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))
+    assert body["data"] == line.store.jobs.outcome(job.id)
 
 
 @pytest.mark.parametrize("text", ["half a pair: \ud83d", "nul: \x00", "\N{SNOWMAN}", "line\nbreak"])

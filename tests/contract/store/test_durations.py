@@ -67,10 +67,10 @@ def test_generations_are_kept_during_an_open_intent(line: Line) -> None:
     """Known generations expire by age, but not while an older intent is open."""
     now = line.store.clock()
     line.client.zadd(keys.GENERATIONS, {"old": now - 8000, "older": now - 12_000})
-    line.client.zadd(keys.INTENTS, {"in-doubt": now - 3600})
+    line.client.zadd(keys.INTENTS, {"unresolved": now - 3600})
     line.submitted(generation="g-1")
     assert line.client.zrange(keys.GENERATIONS, 0, -1) == ["old", "g-1"]
-    line.client.zrem(keys.INTENTS, "in-doubt")
+    line.client.zrem(keys.INTENTS, "unresolved")
     line.submitted(generation="g-2")
     assert line.client.zrange(keys.GENERATIONS, 0, -1) == ["g-1", "g-2"]
 

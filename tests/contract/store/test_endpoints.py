@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.contract.store.conftest import ENDPOINT, FAILED, URL, Gated, Hooks
+from tests.contract.store.conftest import ENDPOINT, FAILED, URL, Hooks, WithSettings
 from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
 from worker.store import keys
@@ -88,9 +88,9 @@ def test_slots_belong_to_one_endpoint(hooks: Hooks) -> None:
     assert isinstance(hooks.acquire_slot(hooks.made("https://shop.example/other")), Admitted)
 
 
-def test_the_slots_of_a_dead_worker_are_freed(gated: Gated) -> None:
+def test_the_slots_of_a_dead_worker_are_freed(with_settings: WithSettings) -> None:
     """The slots of a worker that died are free again when their leases end."""
-    hooks = gated(webhook_max_in_flight=1)
+    hooks = with_settings(webhook_max_in_flight=1)
     dead, other = hooks.made(), hooks.made()
     assert isinstance(hooks.acquire_slot(dead), Admitted)
     assert isinstance(hooks.acquire_slot(other), Deferred)
@@ -98,17 +98,17 @@ def test_the_slots_of_a_dead_worker_are_freed(gated: Gated) -> None:
     wait_until(lambda: isinstance(hooks.acquire_slot(other), Admitted), "the lease ends", within=5)
 
 
-def test_a_webhook_takes_one_slot(gated: Gated) -> None:
+def test_a_webhook_takes_one_slot(with_settings: WithSettings) -> None:
     """A webhook that two workers send takes one slot."""
-    hooks = gated(webhook_max_in_flight=1)
+    hooks = with_settings(webhook_max_in_flight=1)
     delivery = hooks.made()
     assert [type(hooks.acquire_slot(delivery)) for _ in range(2)] == [Admitted, Admitted]
     assert hooks.shown["in_flight"] == 1
 
 
-def test_quick_answers_raise_the_limit(gated: Gated) -> None:
+def test_quick_answers_raise_the_limit(with_settings: WithSettings) -> None:
     """Each quick answer raises the limit in flight by half, up to the setting."""
-    hooks = gated(webhook_max_in_flight=6)
+    hooks = with_settings(webhook_max_in_flight=6)
     for _ in range(8):
         delivery = hooks.made()
         hooks.acquire_slot(delivery)
@@ -134,9 +134,9 @@ def test_timeouts_halve_the_limit(hooks: Hooks, report: AttemptReport) -> None:
 # -- the rate ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_rate_spreads_attempts(gated: Gated) -> None:
+def test_the_rate_spreads_attempts(with_settings: WithSettings) -> None:
     """With a rate each webhook gets a time, and is admitted at that time without a second deferral."""
-    hooks = gated(webhook_max_per_s=2)
+    hooks = with_settings(webhook_max_per_s=2)
     waiting = [hooks.made() for _ in range(4)]
     answers = [hooks.acquire_slot(delivery) for delivery in waiting]
     assert [type(answer) for answer in answers] == [Admitted, Deferred, Deferred, Deferred]
@@ -147,9 +147,9 @@ def test_the_rate_spreads_attempts(gated: Gated) -> None:
     wait_until(lambda: isinstance(hooks.acquire_slot(waiting[1]), Admitted), "its turn comes", within=5)
 
 
-def test_the_rate_is_per_endpoint(gated: Gated) -> None:
+def test_the_rate_is_per_endpoint(with_settings: WithSettings) -> None:
     """The rate of one endpoint delays no other endpoint."""
-    hooks = gated(webhook_max_per_s=0.1)
+    hooks = with_settings(webhook_max_per_s=0.1)
     assert isinstance(hooks.acquire_slot(hooks.made()), Admitted)
     assert isinstance(hooks.acquire_slot(hooks.made("https://other.example/")), Admitted)
 
@@ -162,7 +162,7 @@ def test_failures_in_a_row_open_the_circuit(hooks: Hooks) -> None:
     hooks.fail(OPENS_AFTER - 1)
     assert isinstance(hooks.acquire_slot(hooks.made()), Admitted)
     hooks.fail(1)
-    assert hooks.shown["state"] == "broken"
+    assert hooks.shown["state"] == "circuit_open"
     soon, late = hooks.made(), hooks.made()
     for delivery, random_fraction in ((soon, 0), (late, 0.99)):
         answer = hooks.acquire_slot(delivery, random_fraction=random_fraction)
@@ -266,14 +266,14 @@ def test_a_short_deferral_uses_up_no_step(hooks: Hooks) -> None:
 
 
 def events(client: redis.Redis) -> list[dict[str, str]]:
-    """Return what everybody was told of endpoints."""
+    """Return the events of endpoints."""
     found: Any = client.xrange(keys.EVENTS)
     return [fields for _, fields in found if fields["type"].startswith("webhook.")]
 
 
-def test_an_endpoint_that_fails_for_days_is_disabled(gated: Gated) -> None:
+def test_an_endpoint_that_fails_for_days_is_disabled(with_settings: WithSettings) -> None:
     """An endpoint that has only failed for the configured time is disabled by the next dead letter, with one event."""
-    hooks = gated(webhook_disable_after_s=1000)
+    hooks = with_settings(webhook_disable_after_s=1000)
     hooks.fail(1)
     given_up = hooks.made()
     hooks.acquire_slot(given_up)
@@ -283,10 +283,10 @@ def test_an_endpoint_that_fails_for_days_is_disabled(gated: Gated) -> None:
     assert hooks.record_attempt(retried, FAILED).disabled is None
     assert hooks.record_attempt(last, FAILED, "dead").disabled == "failing"
     assert hooks.record_attempt(retried, FAILED, "dead").disabled is None
-    (told,) = events(hooks.client)
-    assert told["type"] == "webhook.endpoint_disabled"
-    assert json.loads(told["data"]) == {"endpoint": ENDPOINT.id, "url": ENDPOINT.url, "why": "failing"}
-    assert told["job"] == last.job_id
+    (event,) = events(hooks.client)
+    assert event["type"] == "webhook.endpoint_disabled"
+    assert json.loads(event["data"]) == {"endpoint": ENDPOINT.id, "url": ENDPOINT.url, "why": "failing"}
+    assert event["job"] == last.job_id
     assert (hooks.shown["state"], hooks.shown["disabled"]) == ("disabled", "failing")
 
 
@@ -296,9 +296,9 @@ def test_failures_are_kept_between_rare_webhooks(hooks: Hooks) -> None:
     assert hooks.line.ttl(keys.endpoint(ENDPOINT.id)) > 10 * 86_400
 
 
-def test_a_success_resets_the_days_of_failure(gated: Gated) -> None:
+def test_a_success_resets_the_days_of_failure(with_settings: WithSettings) -> None:
     """A success resets the time since when an endpoint fails."""
-    hooks = gated(webhook_disable_after_s=1000)
+    hooks = with_settings(webhook_disable_after_s=1000)
     hooks.fail(1)
     hooks.client.hset(keys.endpoint(ENDPOINT.id), "failing_since", hooks.store.clock() - 2000)
     hooks.record_attempt(hooks.made())
@@ -346,9 +346,9 @@ def test_a_healthy_endpoint_is_kept_for_a_day(hooks: Hooks) -> None:
     assert hooks.line.ttl(keys.endpoint(ENDPOINT.id)) <= 86_400
 
 
-def test_the_list_of_endpoints_is_bounded(gated: Gated) -> None:
+def test_the_list_of_endpoints_is_bounded(with_settings: WithSettings) -> None:
     """The list of endpoints has a maximum, and the oldest are removed."""
-    hooks = gated(webhook_history_max=3)
+    hooks = with_settings(webhook_history_max=3)
     for number in range(6):
         hooks.acquire_slot(hooks.made(f"https://shop.example/{number}"))
     assert [found["url"][-1] for found in hooks.store.endpoints.listed()] == ["5", "4", "3"]

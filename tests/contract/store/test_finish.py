@@ -37,11 +37,11 @@ def test_an_end_is_the_same_everywhere(line: Line, kind: Kind, state: JobState) 
     finished = finish(line, job, success(state=state, error=None if state is JobState.SUCCEEDED else "why"))
     noun = "model" if kind is Kind.TRAINING else "job"
     assert line.store.jobs.outcome(job.id) == finished.outcome
-    *_, (_, told) = line.client.xrange(keys.events(job.id))
-    assert (told["type"], told["sequence"]) == (f"{noun}.{state.value}", "4")
-    assert json.loads(told["data"]) == finished.outcome
-    *_, (_, everybody) = line.client.xrange(keys.EVENTS)
-    assert {name: everybody[name] for name in told} == told
+    *_, (_, event) = line.client.xrange(keys.events(job.id))
+    assert (event["type"], event["sequence"]) == (f"{noun}.{state.value}", "4")
+    assert json.loads(event["data"]) == finished.outcome
+    *_, (_, of_all) = line.client.xrange(keys.EVENTS)
+    assert {name: of_all[name] for name in event} == event
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
     assert finished.continuation == '{"task":"t"}'
@@ -110,7 +110,7 @@ def test_an_outdated_end_is_refused(line: Line) -> None:
 
 
 def test_an_end_that_misses_an_intent_is_refused(line: Line) -> None:
-    """An end that was decided before the trigger is refused, since it says that nothing is charged."""
+    """An end that was decided before the trigger is refused, since its error denies a charge."""
     old = line.accepted()
     assert line.store.jobs.record_intent(old)
     assert line.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
@@ -156,10 +156,10 @@ def test_duplicates_are_due_at_the_end(line: Line) -> None:
 def test_ended_duplicates_are_not_scheduled(line: Line) -> None:
     """A duplicate that has ended is not scheduled by the end of the first job."""
     owner = line.accepted(idempotency_key="order-7")
-    follower = line.accepted(idempotency_key="order-7")
-    finish(line, line.read(follower), success(state=JobState.CANCELED))
+    duplicate = line.accepted(idempotency_key="order-7")
+    finish(line, line.read(duplicate), success(state=JobState.CANCELED))
     finish(line, owner)
-    assert line.lanes_of(follower.id) == {Lane.RESULTS}
+    assert line.lanes_of(duplicate.id) == {Lane.RESULTS}
 
 
 def test_the_retention_starts_with_the_end(line: Line) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import ACCEPTED, ENDPOINT, FAILED, URL, Gated, Hooks
+from tests.contract.store.conftest import ACCEPTED, ENDPOINT, FAILED, URL, Hooks, WithSettings
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
 from worker.steps.redeliver import recover, recover_since, resend
@@ -78,9 +78,9 @@ def test_a_webhook_is_shown_with_its_body(hooks: Hooks) -> None:
     assert hooks.store.deliveries.get("msg_unknown") is None
 
 
-def test_the_history_is_bounded(gated: Gated) -> None:
+def test_the_history_is_bounded(with_settings: WithSettings) -> None:
     """Above the maximum the oldest webhooks that have ended are removed, and pending ones stay."""
-    hooks = gated(webhook_history_max=3)
+    hooks = with_settings(webhook_history_max=3)
     waiting = hooks.made()
     ended = []
     for number in range(6):
@@ -240,7 +240,7 @@ def test_recover_closes_the_circuit(hooks: Hooks) -> None:
     recovered(hooks)
     assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
     hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
-    assert hooks.shown["state"] == "broken"
+    assert hooks.shown["state"] == "circuit_open"
 
 
 def test_recover_resends_deferred_webhooks(hooks: Hooks) -> None:
@@ -253,9 +253,9 @@ def test_recover_resends_deferred_webhooks(hooks: Hooks) -> None:
     assert isinstance(hooks.acquire_slot(kept), Admitted)
 
 
-def test_recover_keeps_to_the_rate(gated: Gated) -> None:
+def test_recover_keeps_to_the_rate(with_settings: WithSettings) -> None:
     """Recovered webhooks keep to the rate of their endpoint."""
-    hooks = gated(webhook_max_per_s=1)
+    hooks = with_settings(webhook_max_per_s=1)
     names = [dead(hooks) for _ in range(2)]
     hooks.client.hdel(keys.endpoint(ENDPOINT.id), "next_slot_at")
     recovered(hooks)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import Gated, Line
+from tests.contract.store.conftest import Line, WithSettings
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
@@ -61,16 +61,16 @@ def test_a_listed_end_without_times(line: Line) -> None:
     assert [claimed.id for claimed in line.claimed(Lane.JOBS)] == [job.id]
 
 
-@pytest.mark.parametrize("says", ["waiting", "running"])
-def test_a_job_under_way_is_deferred(line: Line, says: str) -> None:
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_a_job_under_way_is_deferred(line: Line, status: str) -> None:
     """The single poll of a job under way is deferred, and a later one is not brought forward."""
     short, long = in_flight(line), in_flight(line, "g-2", after=100)
     line.published()
-    page = page_result(line, ("g-1", says), ("g-2", says))
+    page = page_result(line, ("g-1", status), ("g-2", status))
     assert (page.ours, page.forward, line.published()) == (2, 0, [])
     assert HOLD - 5 < line.due_in(Lane.JOBS, short.id) <= HOLD
     assert 90 < line.due_in(Lane.JOBS, long.id) <= 100
-    assert page.running == ([short.id, long.id] if says == "running" else [])
+    assert page.running == ([short.id, long.id] if status == "running" else [])
 
 
 def test_a_running_job_is_not_returned(line: Line) -> None:
@@ -128,16 +128,16 @@ def test_listed_ends_come_first(line: Line) -> None:
 def test_a_wrong_end_is_polled_ever_more_rarely(line: Line) -> None:
     """A job that the list wrongly shows as ended is brought forward ever more rarely."""
     job = in_flight(line)
-    name, looks, age = keys.job(job.id), 0, 0.0
+    name, polls, age = keys.job(job.id), 0, 0.0
     while age < 500:
         if page_result(line, ("g-1", "ended", 3.0), defer_s=2).forward:
-            looks += 1
-        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # looked at: it goes on
+            polls += 1
+        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # polled: it is still under way
         for field in ("listed_ended_at", "listed_ended_retry_at"):  # a second passes
             if line.client.hexists(name, field):
                 line.client.hincrbyfloat(name, field, -1)
         age += 1
-    assert 7 <= looks <= 12
+    assert 7 <= polls <= 12
 
 
 def test_no_job_is_deferred_past_its_deadline(line: Line) -> None:
@@ -155,24 +155,24 @@ def test_a_claimed_job_keeps_its_lease(line: Line) -> None:
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
-@pytest.mark.parametrize("says", ["ended", "waiting", "running", "ignored"])
-def test_generations_of_others_change_nothing(line: Line, says: str) -> None:
+@pytest.mark.parametrize("status", ["ended", "waiting", "running", "ignored"])
+def test_generations_of_others_change_nothing(line: Line, status: str) -> None:
     """Generations of other users change nothing."""
     job = in_flight(line)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
-    page = page_result(line, ("of-others", says, 3.0 if says == "ended" else None))
+    page = page_result(line, ("of-others", status, 3.0 if status == "ended" else None))
     assert (page.ours, page.forward, page.confirmed, page.lag_s, page.running) == (0, 0, 0, 0, [])
     assert page.submitted_at is None
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
     assert line.read(job).duration_s is None
 
 
-@pytest.mark.parametrize("says", ["ended", "waiting", "running"])
-def test_an_expired_record_is_not_created(line: Line, says: str) -> None:
+@pytest.mark.parametrize("status", ["ended", "waiting", "running"])
+def test_an_expired_record_is_not_created(line: Line, status: str) -> None:
     """A listed generation whose job has expired creates no record."""
     job = in_flight(line)
     line.client.delete(keys.job(job.id))
-    page = page_result(line, ("g-1", says, 3.0 if says == "ended" else None))
+    page = page_result(line, ("g-1", status, 3.0 if status == "ended" else None))
     assert page.running == []
     assert not line.client.exists(keys.job(job.id))
 
@@ -220,13 +220,13 @@ def test_a_confirmed_end_is_counted_once(line: Line) -> None:
     assert line.client.zcard(keys.RECENTLY_ENDED) == 0
 
 
-@pytest.mark.parametrize("says", ["waiting", "running", "ignored"])
-def test_the_lag_of_the_list_is_measured(line: Line, says: str) -> None:
+@pytest.mark.parametrize("status", ["waiting", "running", "ignored"])
+def test_the_lag_of_the_list_is_measured(line: Line, status: str) -> None:
     """The lag is measured if the list shows as under way what a single poll showed as ended, beyond a tolerance."""
     at = ended_by_single_poll(line)
-    assert page_result(line, ("g-1", says), asked_at=at + STALE_S / 2).lag_s == 0
-    assert page_result(line, ("g-1", says), asked_at=at - 60).lag_s == 0
-    assert page_result(line, ("g-1", says), asked_at=at + 7).lag_s == pytest.approx(7, abs=1)
+    assert page_result(line, ("g-1", status), asked_at=at + STALE_S / 2).lag_s == 0
+    assert page_result(line, ("g-1", status), asked_at=at - 60).lag_s == 0
+    assert page_result(line, ("g-1", status), asked_at=at + 7).lag_s == pytest.approx(7, abs=1)
 
 
 def test_an_end_that_the_list_showed_first_is_no_evidence(line: Line) -> None:
@@ -359,9 +359,9 @@ def test_without_a_rate_there_is_no_wait(line: Line) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 2.5, 4])
-def test_rate_tokens_run_out(gated: Gated, rate: float) -> None:
+def test_rate_tokens_run_out(with_settings: WithSettings, rate: float) -> None:
     """The tokens of one second can be taken at once, and then the wait is until the next one."""
-    line = gated(max_requests_per_s=rate).line
+    line = with_settings(max_requests_per_s=rate).line
     taken, wait = take_all(line.store.list_polls.take_rate_token)
     assert 1 <= taken <= max(1, math.floor(rate)) + 1 + 2 * rate  # the last: a busy machine
     assert 0 < wait <= 1 / rate
@@ -370,9 +370,9 @@ def test_rate_tokens_run_out(gated: Gated, rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 2])
-def test_list_polls_and_claims_share_one_rate(gated: Gated, rate: float) -> None:
+def test_list_polls_and_claims_share_one_rate(with_settings: WithSettings, rate: float) -> None:
     """List polls and claims share one rate."""
-    line = gated(max_requests_per_s=rate).line
+    line = with_settings(max_requests_per_s=rate).line
     job = line.submitted()
     take_all(line.store.list_polls.take_rate_token)
     assert line.claimed(Lane.JOBS) == []

@@ -143,7 +143,7 @@ def test_a_definite_refusal_clears_the_intent(line: Line) -> None:
     """A job that ends with a known outcome leaves no intent."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    refused = JobResult(state=JobState.FAILED, reason=Reason.INVALID_REQUEST, error="PhotoGPT says 400")
+    refused = JobResult(state=JobState.FAILED, reason=Reason.INVALID_REQUEST, error="PhotoGPT answers 400")
     line.finish(line.read(job), refused, outcome_known=True)
     assert line.store.jobs.intents_since(0) == []
 
@@ -152,7 +152,7 @@ def test_an_uncertain_end_keeps_the_intent(line: Line) -> None:
     """A job that ends with an unknown outcome leaves its intent, so that no other job adopts its generation."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    uncertain = JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="nobody knows")
+    uncertain = JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="the answer was lost")
     line.finish(line.read(job), uncertain)
     assert line.store.jobs.intents_since(0) == [job.id]
 

@@ -15,7 +15,9 @@ if paused_until <= at then
   -- after a pause fewer are claimed (reschedule.lua halves the burst), and more with every claim
   local limit = max_claimed
   local burst = tonumber(redis.call('HGET', loop, 'burst') or limit)
-  if burst < limit then redis.call('HSET', loop, 'burst', math.min(limit, burst + math.max(1, math.floor(burst / 4)))) end
+  if burst < limit then
+    redis.call('HSET', loop, 'burst', math.min(limit, burst + math.max(1, math.floor(burst / 4))))
+  end
   limit = math.min(limit, burst)
   local tokens = limit
   if rate > 0 then  -- one request per member
