@@ -67,6 +67,6 @@ def test_a_redis_that_evicts_keys(invoke: Invoke, client: redis.Redis) -> None:
 
 
 def test_no_generation_is_triggered(invoke: Invoke, sandbox: SandboxProcess) -> None:
-    """`ping` triggers no generation."""
+    """`ping` triggers no generation at PhotoGPT."""
     invoke("ping")
     assert sandbox.control.generations() == []

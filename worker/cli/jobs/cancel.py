@@ -21,7 +21,7 @@ TASK = "photogpt.cancel"
 def cancel(job_id: str, timeout: float) -> None:
     """Stop polling a job, and end it as canceled.
 
-    PhotoGPT has no cancel. If the job was triggered, its generation goes on at PhotoGPT and is charged; workers only
+    PhotoGPT has no cancel. If the job was triggered, its generation continues at PhotoGPT and is charged; workers only
     stop waiting for it. If the job was not triggered yet, it costs nothing. The answer says which of the two it was.
 
     Example:

@@ -47,7 +47,7 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
 
     Stores the job in Redis before it sends a message, so a lost message delays the job by seconds and loses nothing.
     Prints the job's id. With --wait, shows progress on standard error and prints the outputs (a URL a line, or the
-    model) on standard output. The job goes on when the command is interrupted.
+    model) on standard output. The job continues when the command is interrupted.
 
     Examples:
       photogpt-worker submit image --prompt "a quiet harbour" --wait
@@ -57,7 +57,7 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
       0    enqueued, or succeeded
       1    failed, expired or canceled; or Redis does not answer
       2    invalid arguments; nothing was enqueued
-      3    --timeout has passed; the job goes on
+      3    --timeout has passed; the job continues
 
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
@@ -77,14 +77,14 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
 
 
 def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
-    goes_on = f"the job goes on: photogpt-worker show {job_id}"
+    continues = f"the job continues: photogpt-worker show {job_id}"
     try:
         with Progress(console(stderr=True), job_id) as progress:
             outcome = wait_for_end(client.store, job_id, progress, timeout_s=timeout)
     except KeyboardInterrupt:
-        raise CommandError(f"stopped waiting; {goes_on}", INTERRUPTED) from None
+        raise CommandError(f"stopped waiting; {continues}", INTERRUPTED) from None
     if outcome is None:
-        raise CommandError(f"{timeout:g} s have passed; {goes_on}", TIMED_OUT)
+        raise CommandError(f"{timeout:g} s have passed; {continues}", TIMED_OUT)
     return outcome
 
 
