@@ -13,10 +13,9 @@ Redis' answer is lost, the job may be stored or not: `Unacknowledged` has its id
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import redis
 
@@ -27,11 +26,11 @@ from worker.domain.job import JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.domain.submission import JobDefaults, SubmissionLimits, new_job, parse_submission
 from worker.queue.publisher import CeleryPublisher
-from worker.store import keys
 from worker.store.connection import open_store
+from worker.store.job_history import STREAM_START
 from worker.store.records import JobKnown, KeyConflict
 
-BLOCK_MS = 2000  # below the client's socket timeout
+BLOCK_S = 2.0  # below the client's socket timeout
 
 
 class WaitTimeout(TimeoutError):
@@ -70,15 +69,13 @@ class SubmittedJob:
             WaitTimeout: `timeout` seconds have passed.
         """
         ends = time.monotonic() + timeout if timeout is not None else None
-        last = "0-0"
+        last = STREAM_START
         while ends is None or time.monotonic() < ends:
-            left = BLOCK_MS if ends is None else max(1, min(BLOCK_MS, int(1000 * (ends - time.monotonic()))))
-            answer: Any = self._client.store.client.xread({keys.events(self.id): last}, block=left)
-            for _, entries in answer or ():
-                for last, event in entries:  # noqa: B007 - the next read starts there
-                    if "data" in event:
-                        outcome: Outcome = json.loads(event["data"])
-                        return outcome
+            left = BLOCK_S if ends is None else min(BLOCK_S, ends - time.monotonic())
+            for event in self._client.store.job_history.wait_for_job_events(self.id, after=last, block_s=left):
+                last = event.entry
+                if event.data is not None:
+                    return cast("Outcome", event.data)
         raise WaitTimeout(f"job {self.id} has not ended within {timeout:g} s")
 
 

@@ -23,7 +23,7 @@ from worker.domain.backoff import jittered
 from worker.domain.list_poll import SETTLED, ListPollState, choose_window, list_interval, sample_every
 from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
 from worker.steps.poll import JITTER
-from worker.store.list_poll import DRAWN
+from worker.store.list_poll import SAMPLE_SIZE
 
 Law = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
@@ -112,7 +112,7 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     mean = sum(durations) / in_flight
     begun_per_s = in_flight / mean
     known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLED)
-    ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=DRAWN)]
+    ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=SAMPLE_SIZE)]
     far = choose_window(ages, in_flight, known) or 0.0
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes

@@ -6,18 +6,19 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from tests.architecture.test_layers import ROOT, SOURCES, name_of
 from worker import __version__
-from worker.store import keys, scripts
+from worker.store import keys, scripts, state_change
 from worker.store.keys import Lane
 
 MAX_LINES = 300
 MAX_LUA_LINES = 60
 LUA = sorted((ROOT / "worker" / "store" / "lua").rglob("*.lua"))
-VERBS = [path for path in LUA if "-- Stands in front of" not in path.read_text(encoding="utf-8")]
+VERBS = [path for path in LUA if path.parent.name == "lua"]
 
 
 def test_modules_are_small() -> None:
@@ -32,30 +33,73 @@ def test_scripts_are_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LUA_LINES
 
 
-@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.name)
-def test_a_script_tells_what_it_takes_and_returns(path: Path) -> None:
-    """In its head, before the first line of code."""
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_lua_names_its_keys_and_arguments(path: Path) -> None:
+    """No Lua file reads a key or an argument by its number, and only the loader's code reads KEYS and ARGV."""
+    code = "\n".join(line.partition("--")[0] for line in path.read_text(encoding="utf-8").splitlines())
+    assert not re.search(r"\b(KEYS|ARGV)\b", code)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_a_script_has_a_head(path: Path) -> None:
+    """The head of a script says what the script does, takes and returns, before the first line of code."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = "\n".join(lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))])
+    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))]
+    assert len(head[0]) > len("-- ")
     for word in ("-- KEYS ", "-- ARGV ", "-- Returns "):
-        assert word in head
+        assert any(line.startswith(word) for line in head), word
 
 
-@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.name)
-def test_a_script_uses_what_its_head_names(path: Path) -> None:
-    """No number of a key or argument beyond those that are listed."""
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_a_script_uses_every_name_of_its_head(path: Path) -> None:
+    """A key or an argument that the code of a script does not use is not in its head."""
     text = path.read_text(encoding="utf-8")
-    head = "\n".join(line for line in text.splitlines() if line.startswith("--"))
-    for what, listed in re.findall(r"-- (KEYS|ARGV) (.*?)(?=-- (?:KEYS|ARGV|Returns)|\Z)", head, flags=re.DOTALL):
-        numbers = [int(number) for number in re.findall(r"(?:^\s*|  |--\s+)(\d+)…? ", listed)]
-        used = [int(number) for number in re.findall(rf"{what}\[(\d+)\]", text)]
-        assert max(used, default=0) <= max(numbers), what
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    assert {name for name in scripts.read_head(text).names if not re.search(rf"\b{name}\b", code)} == set()
 
 
 def test_every_script_is_loaded() -> None:
-    """A file that nobody loads is no verb."""
-    loaded = set(re.findall(r'load\("(\w+)"', inspect.getsource(scripts)))
-    assert loaded == {path.stem for path in VERBS}
+    """Every script is loaded, under the name of its file."""
+    loaded = re.findall(r'self\.(\w+) = load\("(\w+)"\)', inspect.getsource(scripts))
+    assert {file for name, file in loaded if name == file} == {path.stem for path in VERBS}
+
+
+def test_every_library_is_used() -> None:
+    """Every file of Lua functions is used by a script; the prelude is used by all."""
+    used = {name for path in VERBS for name in scripts.read_head(path.read_text(encoding="utf-8")).uses}
+    assert used | {"prelude"} == {path.stem for path in LUA if path not in VERBS}
+
+
+def keywords_of(call: ast.Call) -> set[str]:
+    """Return the keywords of a call; `**name(…)` stands for the keys of the TypedDict that the function returns."""
+    found: set[str] = set()
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            found.add(keyword.arg)
+        else:
+            assert isinstance(keyword.value, ast.Call)
+            assert isinstance(keyword.value.func, ast.Name)
+            function = getattr(state_change, keyword.value.func.id)
+            found |= set(get_type_hints(get_type_hints(function, vars(state_change) | ONLY_TYPES)["return"]))
+    return found
+
+
+ONLY_TYPES = dict.fromkeys(("BodyOptions", "Outcome", "ResultUpdate"), object)
+"""What `state_change` imports for its annotations only."""
+
+
+def test_calls_name_what_the_heads_name() -> None:
+    """Every call of a script in the store names each key and argument of the script's head, and nothing else."""
+    called = set()
+    for path in sorted((ROOT / "worker" / "store").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self._scripts."):
+                verb = ast.unparse(node.func).removeprefix("self._scripts.")
+                (script,) = [each for each in VERBS if each.stem == verb]
+                head = scripts.read_head(script.read_text(encoding="utf-8"))
+                assert keywords_of(node) - {"client"} == head.names, verb
+                called.add(verb)
+    assert called == {path.stem for path in VERBS}
 
 
 def table() -> list[list[str]]:

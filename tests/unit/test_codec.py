@@ -81,7 +81,7 @@ def test_what_the_line_adds_is_read() -> None:
     """Fields that only scripts write."""
     added = {
         "state": "running",
-        "follows": "job-0",
+        "duplicate_of": "job-0",
         "submitted_at": "2027-01-15T08:00:01.000Z",
         "intent_at": "1800000000.250",
         "attempts": "2",

@@ -50,8 +50,8 @@ def reschedule(services: Services, lane: Lane, batch: list[tuple[Job, Reschedule
     """Write a batch of reschedules: back into the lane, or into the admission queue where PhotoGPT had no room."""
     requeued = [(job, decision) for job, decision in batch if decision.requeue]
     rescheduled = [(job, decision) for job, decision in batch if not decision.requeue]
-    services.store.jobs.requeue(requeued)
-    services.store.jobs.reschedule(lane, rescheduled)
+    services.store.lanes.requeue(requeued)
+    services.store.lanes.reschedule(lane, rescheduled)
 
 
 def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:

@@ -134,7 +134,7 @@ def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     ]
     candidates = _candidates(services, intent, listed, skew_s)
     if not candidates:
-        named = services.store.jobs.generations_between(intent.triggered_at, intent.now - intent.settle_s)
+        named = services.store.generations.between(intent.triggered_at, intent.now - intent.settle_s)
         incomplete = bool(named) and listed.keys().isdisjoint(named)
         return _no_candidate(services, intent, list_incomplete=incomplete)
     created = [listed[name] for name in candidates]
@@ -178,7 +178,7 @@ def _candidates(services: Services, intent: Intent, listed: dict[str, float | No
     """Return the unknown generations that this job may have created."""
     latest = intent.triggered_at + MIN_SETTLES * intent.settle_s + skew_s
     in_time = [name for name, created in sorted(listed.items()) if created is None or created <= latest]
-    unknown = services.store.jobs.unknown_generations(in_time)
+    unknown = services.store.generations.unknown(in_time)
     return [name for name in unknown if _is_candidate(services, intent, name)]
 
 
@@ -200,7 +200,7 @@ def _is_candidate(services: Services, intent: Intent, generation_id: str) -> boo
         return True
     if model_id is None or model_id == intent.job.model_id:
         return True
-    return intent.job.model_id is None and bool(services.store.jobs.unknown_generations([f"model:{model_id}"]))
+    return intent.job.model_id is None and bool(services.store.generations.unknown([f"model:{model_id}"]))
 
 
 def _model_of(services: Services, generation_id: str) -> str | None:

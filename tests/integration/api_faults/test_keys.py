@@ -30,7 +30,7 @@ def test_revoked_and_back(
     wait_until(
         lambda: "Triggers wait until it is accepted" in worker.text()[before:], "the log warns that triggering waits"
     )
-    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused"), "the trigger lane is paused")
+    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused_until"), "the trigger lane is paused")
     warnings = worker.text()[before:].count("api_key.rejected")
     assert not [result.id for result in running + waiting if result.ready()]
     sandbox.control.keys(add=[KEY])

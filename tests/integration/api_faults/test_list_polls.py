@@ -282,7 +282,7 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
 def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
     """While every job is too young to have ended, the list is not requested and nothing is learned from it."""
     services = open_services(settings, create_autospec(TaskPublisher, instance=True))
-    services.store.schedules._known["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
+    services.store.schedules._cache["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
     for number in range(MANY):
         at = services.store.clock()
         job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.status import Status
 
 from worker.cli.output import COLOURS, local_time
-from worker.cli.queries import STREAM_START, JobEvent, wait_for_job_events
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
+from worker.store.job_history import STREAM_START, JobEvent
 
 BLOCK_S = 0.25
 HINT_AFTER_S = 3.0
@@ -79,7 +79,7 @@ def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: fl
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     after = STREAM_START
     while True:
-        for event in wait_for_job_events(store, job_id, after=after, block_s=BLOCK_S):
+        for event in store.job_history.wait_for_job_events(job_id, after=after, block_s=BLOCK_S):
             after = event.entry
             progress.show_event(event)
             if event.state.terminal:

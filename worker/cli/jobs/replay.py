@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -20,7 +18,6 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
-from worker.store import keys
 from worker.store.connection import Store
 
 MAX_JOBS = 10_000
@@ -85,7 +82,7 @@ def _select(store: Store, selection: Selection) -> tuple[list[JsonObject], list[
     """Return the records that may be replayed, and the ids of the other jobs with the reason."""
     ready, refused = [], []
     for job_id in dict.fromkeys(selection.ids or _ended(store, selection)):
-        record: Any = store.client.hgetall(keys.job(job_id))
+        record = store.job_history.record(job_id)
         problem = _problem(store, record, even_if_paid=selection.even_if_paid)
         if problem is None:
             ready.append(record)
@@ -120,32 +117,23 @@ def _possible_charge(store: Store, record: JsonObject) -> str | None:
         return f"PhotoGPT may have charged for its generation {record['generation_id']}"
     if record.get("submitted_at"):
         return "PhotoGPT may have charged for its training"
-    intent: Any = store.client.zscore(keys.INTENTS, record["id"])
-    if record.get("reason") == Reason.TRIGGER_UNCERTAIN or intent is not None:
+    if record.get("reason") == Reason.TRIGGER_UNCERTAIN or store.job_history.has_unresolved_intent(record["id"]):
         return "PhotoGPT may have charged for it: the answer to its trigger was lost"
     return None
 
 
 def _enqueue(client: Client, record: JsonObject) -> bool:
     """Enqueue one job again and print its new id; False if its arguments are invalid."""
-    new_id = _new_id(client.store, record["id"])
+    new_id = client.store.job_history.choose_replay(record["id"])
     try:
         client.submit(record["kind"], json.loads(record["request"]), job_id=new_id, **_options(record))
     except SubmissionError as error:
-        client.store.client.hdel(keys.job(record["id"]), REPLAYED_AS)
+        client.store.job_history.withdraw_replay(record["id"])
         click.echo(f"{record['id']}: not replayed: {error}", err=True)
         return False
     click.echo(f"{record['id']} ({record['state']}: {record.get('reason')}) is enqueued again as", err=True)
     click.echo(new_id)
     return True
-
-
-def _new_id(store: Store, job_id: str) -> str:
-    """Return the id of the new job. It is the same one after an interrupted command, so one job is enqueued once."""
-    name = keys.job(job_id)
-    store.client.hsetnx(name, REPLAYED_AS, str(uuid.uuid4()))
-    chosen: Any = store.client.hget(name, REPLAYED_AS)
-    return str(chosen)
 
 
 def _options(record: JsonObject) -> JsonObject:

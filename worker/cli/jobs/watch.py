@@ -13,7 +13,7 @@ from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.jobs import details, jobs_table
 from worker.cli.output import console, local_time
-from worker.cli.queries import newest_entry, outcomes, recent_outcomes, wait_for_events
+from worker.cli.queries import recent_outcomes
 from worker.store.connection import Store
 
 REFRESH_S = 0.5
@@ -51,23 +51,23 @@ def watch(limit: int | None, *, once: bool) -> None:
 
 
 def _show_live(store: Store, out: Console, limit: int) -> None:
-    after = newest_entry(store)
+    after = store.job_history.newest_entry()
     with Live(console=out, auto_refresh=False, screen=False) as live:
         while True:
             live.update(_table(store, limit, out.width), refresh=True)
             started = time.monotonic()
-            for event in wait_for_events(store, after=after, block_s=REFRESH_S):
+            for event in store.job_history.wait_for_events(after=after, block_s=REFRESH_S):
                 after = event.entry
             elapsed = time.monotonic() - started
             time.sleep(max(0.0, REFRESH_S / 2 - elapsed))  # many events in a row cause one refresh
 
 
 def _print_events(store: Store) -> None:
-    after = newest_entry(store)
+    after = store.job_history.newest_entry()
     while True:
-        for event in wait_for_events(store, after=after, block_s=REFRESH_S):
+        for event in store.job_history.wait_for_events(after=after, block_s=REFRESH_S):
             after = event.entry
-            found = outcomes(store, [event.job_id])
+            found = store.job_history.outcomes([event.job_id])
             text = details(found[0]) if found and event.state.terminal else ""
             click.echo(f"{local_time(event.timestamp)}  {event.job_id}  {event.type:<16}  {text}".rstrip())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import click
 from kombu.exceptions import OperationalError
@@ -64,7 +63,7 @@ def _run(out: Console, settings: Settings, name: str, address: str, check: Calla
 def _check_redis(settings: Settings) -> str:
     store = open_store(settings, leave_to_lane_monitor)
     try:
-        info: Any = store.client.info()
+        info = store.server_info()
     except RedisError as error:
         raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_REDIS_URL is right") from None
     finally:

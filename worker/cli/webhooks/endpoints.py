@@ -17,7 +17,7 @@ from worker.domain.job import JsonObject
 
 COLUMNS = ("endpoint", "state", "in flight", "failures", "since", "reason", "URL")
 NUMBERS = {"in flight", "failures"}
-COLOURS = {"healthy": "green", "failing": "yellow", "broken": "red", "disabled": "bright_black"}
+COLOURS = {"healthy": "green", "failing": "yellow", "circuit_open": "red", "disabled": "bright_black"}
 
 
 @click.command("endpoints", cls=HelpCommand)
@@ -28,9 +28,9 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
     """List endpoints and their health, those with the newest attempts first.
 
     An endpoint is a webhook's URL without its query. healthy: the last attempt was accepted. failing: the last attempt
-    failed. broken: the circuit is open after five failures in a row, and nothing is sent for a while. disabled: the
-    receiver answered 410 or webhook-delivery: disable, or every attempt failed for PHOTOGPT_WEBHOOK_DISABLE_AFTER_S;
-    `webhooks enable` enables it again.
+    failed. circuit_open: nothing is sent for a while, after five failures in a row. disabled: the receiver answered
+    410 or webhook-delivery: disable, or every attempt failed for PHOTOGPT_WEBHOOK_DISABLE_AFTER_S; `webhooks enable`
+    enables it again.
 
     Example:
       photogpt-worker webhooks endpoints --disabled

@@ -16,7 +16,7 @@ from worker.cli.options import Duration
 from worker.cli.output import console, local_time
 from worker.cli.output import state as state_text
 from worker.domain.job import JsonObject
-from worker.store.history import STATES
+from worker.store.deliveries import STATES
 
 COLUMNS = ("webhook", "event", "state", "attempts", "last attempt", "result", "URL")
 
