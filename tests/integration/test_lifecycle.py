@@ -124,7 +124,7 @@ def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: San
         ({"request": image_request(), "webhook_url": "ftp://x"}, "webhook_url: must start with https://"),
         (
             {"request": image_request(), "metadata": {"a": "x" * 5000}},
-            "metadata: is 5008 bytes of JSON, 4096 are allowed",
+            "metadata: has 5008 bytes of JSON, 4096 are allowed",
         ),
         ({"request": image_request(), "deadline_s": 0}, "deadline_s: Input should be greater than 0"),
         ({"request": image_request(), "requst": 1}, "requst: is not an argument of this task"),
