@@ -123,7 +123,7 @@ def test_a_strategy_is_called_with_task_app_and_consumer() -> None:
     class OwnStrategy(Task[Any, Any]):
         Strategy = staticmethod(lambda *args: args)  # type: ignore[assignment]
 
-    task: Any = app.task(name="tests.task", base=OwnStrategy)(do_nothing)
+    task: Any = app.task(name="tests.task", base=OwnStrategy, shared=False)(do_nothing)
     assert task.start_strategy(app, "consumer") == (task, app, "consumer")
 
 
