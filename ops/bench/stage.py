@@ -40,7 +40,7 @@ class Stage:
             raise
         self.redis = redis.Redis.from_url(self._valkey.url)
         if self.plan.failing:
-            self.control.faults({"match": "trigger*", "action": {"wish": {"error": "the benchmark wants it to fail"}}})
+            self.control.faults({"match": "trigger*", "action": {"directive": {"error": "the benchmark wants it to fail"}}})
         return self
 
     def __exit__(

@@ -71,7 +71,7 @@ def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
 
 def test_a_failure_is_told(api: dict[str, str], sandbox: SandboxProcess) -> None:
     """A job that fails is named, with the end of the worker's log, and the exit code is 1."""
-    sandbox.control.faults({"match": "triggerVideo*", "action": {"wish": {"error": "too dark"}}})
+    sandbox.control.faults({"match": "triggerVideo*", "action": {"directive": {"error": "too dark"}}})
     ended = run(api, "demo", "--yes")
     assert ended.returncode == 1
     assert "Not succeeded: video" in ended.stdout

@@ -132,7 +132,7 @@ def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults)
         assert "was not triggered again, since that could pay twice" in said
         assert set(re.findall(r"job_\w+", said)) == made
     assert paid(sandbox) == 2
-    looks = sandbox.control.state()["looks"]
+    looks = sandbox.control.state()["polls"]
     assert all(looks[name] <= 2 for name in made)  # once, or once by each, and not once in every round
 
 
