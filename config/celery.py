@@ -33,8 +33,8 @@ ROUTES = {
 def celery_options(settings: Settings) -> dict[str, Any]:
     """Return the options of the app."""
     return {
-        "broker_url": settings.broker_address,
-        "result_backend": settings.redis_address,
+        "broker_url": settings.queue_url,
+        "result_backend": settings.store_url,
         "result_expires": settings.retention_s,
         "task_serializer": "json",
         "result_serializer": "json",
@@ -61,8 +61,8 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,  # an outage ends some time
         "broker_channel_error_retry": True,  # a Redis that refuses writes (READONLY, OOM) is an outage like any other
         "broker_heartbeat": 15,  # RabbitMQ: a connection that went silent is noticed; Redis has its health check
-        "broker_use_ssl": _tls(settings, settings.broker_address),
-        "redis_backend_use_ssl": _tls(settings, settings.redis_address),
+        "broker_use_ssl": _tls(settings, settings.queue_url),
+        "redis_backend_use_ssl": _tls(settings, settings.store_url),
         "broker_pool_limit": settings.concurrency,
         "broker_transport_options": _transport(settings),
         "redis_socket_timeout": 10,
@@ -71,7 +71,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": 15,
         "result_backend_transport_options": {
             "retry_policy": {"timeout": 5.0},
-            **_sentinel(settings, settings.redis_address),
+            **_sentinel(settings, settings.store_url),
         },
     }
 
@@ -90,10 +90,10 @@ def _sentinel(settings: Settings, url: str) -> dict[str, Any]:
 
 
 def _transport(settings: Settings) -> dict[str, Any]:
-    if urlsplit(settings.broker_address).scheme not in {"redis", "rediss", "sentinel"}:
+    if urlsplit(settings.queue_url).scheme not in {"redis", "rediss", "sentinel"}:
         return {}
     return {
-        **_sentinel(settings, settings.broker_address),
+        **_sentinel(settings, settings.queue_url),
         # Nothing waits longer than a fraction of this in a worker, so it can be short: what a killed worker held
         # comes back within it. The shortest one of all processes on a database counts.
         "visibility_timeout": settings.visibility_timeout_s,

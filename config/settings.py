@@ -220,7 +220,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _sentinels_know_a_name(self) -> Self:
-        schemes = {urlsplit(url).scheme for url in (self.redis_address, self.broker_address)}
+        schemes = {urlsplit(url).scheme for url in (self.store_url, self.queue_url)}
         if "sentinel" in schemes and not self.sentinel_master:
             raise ValueError(
                 "PHOTOGPT_SENTINEL_MASTER is missing: a sentinel:// URL needs the name of the primary (often mymaster)"
@@ -230,14 +230,14 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def redis_address(self) -> str:
-        """Where the ledger and the results are."""
+    def store_url(self) -> str:
+        """URL of the Redis that holds jobs and results."""
         return self.redis_url.get_secret_value() if self.redis_url else LOCAL_REDIS
 
     @property
-    def broker_address(self) -> str:
-        """Where the messages are: the broker."""
-        return self.broker_url.get_secret_value() if self.broker_url else self.redis_address
+    def queue_url(self) -> str:
+        """URL of the broker that carries Celery's messages: `broker_url`, otherwise `store_url`."""
+        return self.broker_url.get_secret_value() if self.broker_url else self.store_url
 
     @property
     def sentinel_options(self) -> dict[str, Any]:

@@ -79,18 +79,18 @@ def broker_url(valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> str:
 
 
 @pytest.fixture
-def apart(environment: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
+def isolated_env(worker_env: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
     """What a worker is told that shares neither ledger nor messages with the others of the session."""
     ledger = valkey.url.replace("/0", "/3")
     with redis.Redis.from_url(ledger) as client:
         client.flushdb()
-    return environment | {
+    return worker_env | {
         "PHOTOGPT_REDIS_URL": ledger,
-        "PHOTOGPT_BROKER_URL": rabbitmq.apart() if rabbitmq else ledger,
+        "PHOTOGPT_BROKER_URL": rabbitmq.new_vhost() if rabbitmq else ledger,
     }
 
 
-def told(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
+def make_worker_env(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
     """Return what a worker in a test is told: short waits, the sandbox, loopback receivers."""
     return {
         "PHOTOGPT_REDIS_URL": valkey.url,
@@ -108,24 +108,24 @@ def told(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def environment(valkey: EmbeddedValkey, broker_url: str, sandbox_process: SandboxProcess) -> dict[str, str]:
+def worker_env(valkey: EmbeddedValkey, broker_url: str, sandbox_process: SandboxProcess) -> dict[str, str]:
     """What a worker in a test is told."""
     elsewhere = {"PHOTOGPT_BROKER_URL": broker_url} if broker_url != valkey.url else {}
-    return elsewhere | told(valkey, sandbox_process)
+    return elsewhere | make_worker_env(valkey, sandbox_process)
 
 
 @pytest.fixture
-def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(worker_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings that such a worker has."""
-    for name, value in environment.items():
+    for name, value in worker_env.items():
         monkeypatch.setenv(name, value)
     return load_settings()
 
 
 @pytest.fixture(scope="session")
-def session_worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+def session_worker(worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker process that serves all tests which do it no harm."""
-    running = WorkerProcess(environment, tmp_path_factory.mktemp("worker") / "worker.log").ready()
+    running = WorkerProcess(worker_env, tmp_path_factory.mktemp("worker") / "worker.log").ready()
     yield running
     running.child.stop()
 
@@ -138,10 +138,10 @@ def worker(client: redis.Redis, sandbox: SandboxProcess, session_worker: WorkerP
 
 
 @pytest.fixture
-def own_worker(client: redis.Redis, environment: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
+def own_worker(client: redis.Redis, worker_env: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
     """A worker process on an empty Valkey, to be killed."""
     del client
-    running = WorkerProcess(environment, tmp_path / "worker.log").ready()
+    running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
     yield running
     running.child.stop()
 
@@ -162,12 +162,12 @@ def receiver() -> Iterator[Receiver]:
     running.close()
 
 
-def image(**sandbox: Any) -> dict[str, Any]:
+def image_request(**sandbox: Any) -> dict[str, Any]:
     """Return an image request; the arguments are the sandbox's own (`duration_s`, `end`, …)."""
     return {"modelID": "nanobanana", "prompt": "a quiet harbour", "sandbox": {"duration_s": 0.5, **sandbox}}
 
 
-def paid(sandbox: SandboxProcess) -> int:
+def paid_generations(sandbox: SandboxProcess) -> int:
     """Return how many generations were created, each of which would have cost credits."""
     created = sandbox.control.state(lists=False)["created"]
     return sum(count for kind, count in created.items() if kind != "training")

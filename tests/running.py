@@ -58,7 +58,7 @@ class WorkerProcess:
 
 
 @dataclass
-class Got:
+class ReceivedRequest:
     """One request that a receiver got."""
 
     headers: dict[str, str]
@@ -75,10 +75,10 @@ class Got:
 class Receiver:
     """An HTTP server on a loopback port that keeps what it gets and answers as told."""
 
-    answers: Callable[[Got], int] = lambda _: 204
+    answers: Callable[[ReceivedRequest], int] = lambda _: 204
     #: Of every answer.
     headers: dict[str, str] = field(default_factory=dict)
-    got: list[Got] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Start to listen."""
@@ -89,9 +89,11 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                got = Got({name.lower(): value for name, value in self.headers.items()}, body, time.time())
-                status = receiver.answers(got)
-                receiver.got.append(got)
+                received = ReceivedRequest(
+                    {name.lower(): value for name, value in self.headers.items()}, body, time.time()
+                )
+                status = receiver.answers(received)
+                receiver.requests.append(received)
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 for name, value in receiver.headers.items():

@@ -25,6 +25,7 @@ from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JsonObject, Kind
+from worker.domain.outcome import Outcome
 from worker.domain.submission import Limits, new_job, parse_submission
 from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
@@ -62,11 +63,11 @@ class SubmittedJob:
         self._client = client
         self.id = job_id
 
-    def outcome(self) -> JsonObject | None:
+    def outcome(self) -> Outcome | None:
         """Return the outcome so far, or None when the record is gone."""
         return self._client.store.jobs.outcome(self.id)
 
-    def wait(self, timeout: float | None = None) -> JsonObject:
+    def wait(self, timeout: float | None = None) -> Outcome:
         """Return the outcome once the job has ended, however it ended. A late call misses nothing.
 
         Raises:
@@ -80,7 +81,7 @@ class SubmittedJob:
             for _, entries in answer or ():
                 for last, event in entries:  # noqa: B007 - where the next read goes on
                     if "data" in event:
-                        outcome: JsonObject = json.loads(event["data"])
+                        outcome: Outcome = json.loads(event["data"])
                         return outcome
         raise WaitTimeout(f"job {self.id} has not ended within {timeout:g} s")
 

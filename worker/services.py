@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from config.settings import Settings
 from worker.domain.job import Job, JobState, JsonObject
+from worker.domain.outcome import Outcome
 from worker.lanes.pool import LanePool
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import Store, open_store
@@ -31,10 +32,10 @@ class TaskPublisher(Protocol):
     def progress(self, job: Job, state: JobState, generation_id: str | None) -> ResultUpdate:
         """Return what lets `AsyncResult.state` and `.info` tell how far a job is."""
 
-    def result(self, job: Job, outcome: JsonObject) -> ResultUpdate:
+    def result(self, job: Job, outcome: Outcome) -> ResultUpdate:
         """Return what lets `AsyncResult.get()` return the outcome, or raise."""
 
-    def ended(self, job: Job, outcome: JsonObject) -> None:
+    def ended(self, job: Job, outcome: Outcome) -> None:
         """Tell the queue's own watchers of a job whose result was written without a message."""
 
 

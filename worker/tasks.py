@@ -18,6 +18,7 @@ from redis import RedisError
 
 from worker.domain.errors import JobError, WebhookError, WorkerError
 from worker.domain.job import TASKS, JsonObject
+from worker.domain.outcome import Outcome
 from worker.lanes.runner import tick
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.publisher import CONTINUED, capture_continuation, describe, result_of
@@ -59,31 +60,31 @@ class JobTask(Task[Any, Any]):
 
 
 @app.task(name="photogpt.generate_image", bind=True, base=JobTask)
-def generate_image(self: JobTask, *_: Any, **__: Any) -> JsonObject:
+def generate_image(self: JobTask, *_: Any, **__: Any) -> Outcome:
     """Generate images. `request` is the body of POST /images/generation."""
     return _line(self)
 
 
 @app.task(name="photogpt.upscale_image", bind=True, base=JobTask)
-def upscale_image(self: JobTask, *_: Any, **__: Any) -> JsonObject:
+def upscale_image(self: JobTask, *_: Any, **__: Any) -> Outcome:
     """Make an image larger. `request` is the body of POST /images/upscaling."""
     return _line(self)
 
 
 @app.task(name="photogpt.generate_video", bind=True, base=JobTask)
-def generate_video(self: JobTask, *_: Any, **__: Any) -> JsonObject:
+def generate_video(self: JobTask, *_: Any, **__: Any) -> Outcome:
     """Generate videos. `request` is the body of POST /videos/generation."""
     return _line(self)
 
 
 @app.task(name="photogpt.train_model", bind=True, base=JobTask)
-def train_model(self: JobTask, *_: Any, **__: Any) -> JsonObject:
+def train_model(self: JobTask, *_: Any, **__: Any) -> Outcome:
     """Train a model. `request` is `{"modelID": …}`."""
     return _line(self)
 
 
 @app.task(name="photogpt.cancel", acks_late=True, reject_on_worker_lost=True, throws=(WorkerError,))
-def cancel(job_id: Any = None) -> JsonObject:
+def cancel(job_id: Any = None) -> Outcome:
     """Stop looking at a job. PhotoGPT has no cancel; the outcome says what that means for the money."""
     return cancel_job(services(), job_id)
 
@@ -124,7 +125,7 @@ def deliver(lane: str, token: str) -> None:
     tick(services(), Lane(lane), token)
 
 
-def _line(task: JobTask) -> JsonObject:
+def _line(task: JobTask) -> Outcome:
     """Write the job down and leave, or return its outcome if it has ended."""
     try:
         outcome = _outcome(task.name, task.request)
@@ -138,7 +139,7 @@ def _line(task: JobTask) -> JsonObject:
     return deliver_result(outcome)
 
 
-def _outcome(name: str, request: Any) -> JsonObject | None:
+def _outcome(name: str, request: Any) -> Outcome | None:
     """Return the outcome that a message is there for, or write its job down, which has none yet."""
     if request.get(CONTINUED):
         return services().store.jobs.outcome(str(request.id))

@@ -36,7 +36,8 @@ from worker.cli.embedded import EmbeddedValkey
 from worker.cli.processes import Child
 from worker.cli.producing import producer
 from worker.domain.delivery import plan
-from worker.domain.job import Job, JobResult, JobState, Kind, outcome
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store, open_store

@@ -17,7 +17,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
 from worker.cli.processes import Child, free_port
@@ -52,27 +52,27 @@ def test_every_block_is_run() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_enqueue(shown: Path, environment: dict[str, str]) -> None:
+def test_enqueue(shown: Path, worker_env: dict[str, str]) -> None:
     """Ten lines of Celery get an image."""
-    printed = run(shown / "enqueue.py", PHOTOGPT_REDIS_URL=environment["PHOTOGPT_REDIS_URL"])
+    printed = run(shown / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
 
     assert printed.startswith("succeeded https://")
 
 
 @pytest.mark.usefixtures("worker")
-def test_canvas(shown: Path, environment: dict[str, str], sandbox: SandboxProcess) -> None:
+def test_canvas(shown: Path, worker_env: dict[str, str], sandbox: SandboxProcess) -> None:
     """A chain of three needs no glue."""
     sandbox.control.model("model_a", status="new", duration_s=0.5)
 
-    printed = run(shown / "canvas.py", PHOTOGPT_REDIS_URL=environment["PHOTOGPT_REDIS_URL"], MODEL_ID="model_a")
+    printed = run(shown / "canvas.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], MODEL_ID="model_a")
 
     assert printed.startswith("https://")
 
 
 @pytest.mark.usefixtures("worker")
-def test_client(shown: Path, environment: dict[str, str]) -> None:
+def test_client(shown: Path, worker_env: dict[str, str]) -> None:
     """Our own client gives a receipt, and waits."""
-    assert run(shown / "client.py", PHOTOGPT_REDIS_URL=environment["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
+    assert run(shown / "client.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
 
 
 @contextmanager
@@ -99,10 +99,10 @@ def answers(url: str, user: str = "") -> bool:
 
 
 @pytest.mark.usefixtures("worker")
-def test_enqueue_through_flower(shown: Path, environment: dict[str, str], client: redis.Redis, tmp_path: Path) -> None:
+def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client: redis.Redis, tmp_path: Path) -> None:
     """One curl enqueues, with Flower's login."""
     port = free_port()
-    env = environment | {
+    env = worker_env | {
         "PHOTOGPT_FLOWER_PORT": str(port),
         "PHOTOGPT_FLOWER_USER": "ops",
         "PHOTOGPT_FLOWER_PASSWORD": "a password",
@@ -121,7 +121,7 @@ def test_enqueue_through_flower(shown: Path, environment: dict[str, str], client
 
 @pytest.mark.usefixtures("worker")
 def test_receive_and_follow(
-    shown: Path, environment: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
+    shown: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
 ) -> None:
     """The receiver verifies what comes, and the follower sees the end."""
     port = free_port()
@@ -130,10 +130,10 @@ def test_receive_and_follow(
         [sys.executable, str(shown / "receive.py")], {"WEBHOOK_SECRET": WEBHOOK_SECRET, "PORT": str(port)}, log
     ):
         wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "the receiver listens")
-        kwargs = {"request": image(), "webhook_url": f"http://127.0.0.1:{port}/"}
+        kwargs = {"request": image_request(), "webhook_url": f"http://127.0.0.1:{port}/"}
         producer.send_task("photogpt.generate_image", kwargs=kwargs, task_id="followed")
 
-        printed = run(shown / "follow.py", PHOTOGPT_REDIS_URL=environment["PHOTOGPT_REDIS_URL"], JOB_ID="followed")
+        printed = run(shown / "follow.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], JOB_ID="followed")
         wait_until(lambda: "job.succeeded followed succeeded" in log.read_text(), "the webhook is verified")
 
     assert printed.split()[-1] == "succeeded"

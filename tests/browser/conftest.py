@@ -17,7 +17,7 @@ import requests
 from celery import Celery
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET, WorkerProcess
 from tests.waiting import wait_until
 from worker.cli.embedded import EmbeddedValkey
@@ -162,12 +162,12 @@ def _enqueue(producer: Celery, sandbox: SandboxProcess) -> dict[str, str]:
     sandbox.control.model("a-model", duration_s=0.5)
     hook = f"http://hooks.example{HOOK_PATH}?{HOOK_QUERY}"
     asked: dict[str, dict[str, Any]] = {
-        "image": {"request": image(), "webhook_url": hook, "metadata": {"order": 1207}},
+        "image": {"request": image_request(), "webhook_url": hook, "metadata": {"order": 1207}},
         "upscale": {"request": {"imageID": "image_1207", "sandbox": {"duration_s": 0.5}}},
-        "video": {"request": image() | {"modelID": "veo-3.1"}},
+        "video": {"request": image_request() | {"modelID": "veo-3.1"}},
         "training": {"request": {"modelID": "a-model"}},
         "refused": {"request": {"modelID": "nanobanana"}},
-        "parked": {"request": image(duration_s=600)},
+        "parked": {"request": image_request(duration_s=600)},
     }
     sent = {name: producer.send_task(KINDS[name], kwargs=kwargs) for name, kwargs in asked.items()}
     for name, result in sent.items():

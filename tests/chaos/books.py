@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from tests.running import Got
+from tests.running import ReceivedRequest
 from worker.domain.job import JobState
 
 MUST_BE_NOUGHT = ("lost", "paid twice", "ended twice", "results missing", "webhooks missing", "webhook ids forked")
@@ -52,12 +52,12 @@ class Books:
             told = entry["modelID"] if entry["kind"] == "training" else entry["prompt"] or ""
             self.generations[told.removeprefix("for ").removeprefix("model-")] += 1
 
-    def read_webhooks(self, taken: list[Got]) -> None:
+    def read_webhooks(self, taken: list[ReceivedRequest]) -> None:
         """Read what the receiver took."""
-        for got in taken:
-            body = json.loads(got.body)
+        for received in taken:
+            body = json.loads(received.body)
             if JobState(body["type"].split(".")[1]).terminal:
-                self.webhooks[body["data"]["id"]].add(got.headers["webhook-id"])
+                self.webhooks[body["data"]["id"]].add(received.headers["webhook-id"])
 
     @property
     def ended(self) -> set[str]:

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from tests.chaos.books import MUST_BE_NOUGHT, Books
 from tests.chaos.designs import DESIGNS, Design
-from tests.running import WEBHOOK_SECRET, Got, Receiver, WorkerProcess
+from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver, WorkerProcess
 from worker.cli.embedded import EmbeddedValkey
 from worker.cli.processes import Child
 from worker.sandbox.remote import SandboxProcess
@@ -63,7 +63,7 @@ class Trouble:
     books: Books = field(default_factory=Books)
     done: Counter[str] = field(default_factory=Counter)
     back: list[float] = field(default_factory=list)
-    taken: list[Got] = field(default_factory=list)
+    taken: list[ReceivedRequest] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     leaving: list[Child] = field(default_factory=list)
     over: float = 0.0
@@ -106,13 +106,13 @@ class Trouble:
         for child in [*self.leaving, *(worker.child for worker in self.workers)]:
             child.kill()
 
-    def answer(self, got: Got) -> int:
+    def answer(self, received: ReceivedRequest) -> int:
         """Answer a webhook: some are refused at the first try."""
-        name = got.headers["webhook-id"]
+        name = received.headers["webhook-id"]
         if name not in self.refused and self.moods.random() < FIRST_TRIES_REFUSED:
             self.refused.add(name)
             return 500
-        self.taken.append(got)
+        self.taken.append(received)
         return 204
 
     def produce(self) -> None:

@@ -50,10 +50,10 @@ def test_it_does_not_start_without_a_password() -> None:
     assert "PHOTOGPT_FLOWER_PASSWORD is not set" in result.stderr
 
 
-def test_it_asks_for_the_login(environment: dict[str, str], tmp_path: Path) -> None:
+def test_it_asks_for_the_login(worker_env: dict[str, str], tmp_path: Path) -> None:
     """The page opens with the login and not without; Flower takes the place of the command's process."""
     port = free_port()
-    env = environment | {"PHOTOGPT_FLOWER_PORT": str(port), "PHOTOGPT_FLOWER_PASSWORD": PASSWORD}
+    env = worker_env | {"PHOTOGPT_FLOWER_PORT": str(port), "PHOTOGPT_FLOWER_PASSWORD": PASSWORD}
     running = Running(tmp_path / "log", env, "flower")
     try:
         wait_until(lambda: listens(port) or running.child.ended is not None, f"it listens: {running.text()}")

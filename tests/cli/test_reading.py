@@ -13,7 +13,7 @@ import redis
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
 from tests.waiting import wait_until
-from worker.cli import scan
+from worker.cli import reading
 from worker.cli.embedded import EmbeddedValkey
 from worker.cli.processes import free_port
 from worker.store import keys
@@ -54,7 +54,7 @@ def test_older_batches_of_the_stream_are_read(
     """The list goes on beyond one batch of events."""
     for name in ("one", "two"):
         assert invoke("submit", "image", "--request", SOON, "--id", name, "--wait").exit_code == 0
-    monkeypatch.setattr(scan, "BATCH", 2)
+    monkeypatch.setattr(reading, "BATCH", 2)
     listed = [json.loads(line)["id"] for line in invoke("jobs", "--json").stdout.splitlines()]
     assert listed == ["two", "one"]
 
@@ -129,10 +129,10 @@ def test_watch_once(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_watch_follows(invoke: Invoke, environment: dict[str, str], tmp_path: Path) -> None:
+def test_watch_follows(invoke: Invoke, worker_env: dict[str, str], tmp_path: Path) -> None:
     """Without a terminal, `watch` prints a line for each event, until Ctrl-C."""
     invoke("submit", "image", "--request", SOON, "--id", "before", "--wait")
-    watching = Running(tmp_path / "watch.log", environment, "watch")
+    watching = Running(tmp_path / "watch.log", worker_env, "watch")
     try:
         wait_until(
             lambda: (

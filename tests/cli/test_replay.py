@@ -10,7 +10,7 @@ import redis
 
 from tests.cli.conftest import Invoke
 from tests.cli.test_reading import SOON, state_of
-from tests.conftest import paid
+from tests.conftest import paid_generations
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
@@ -55,7 +55,7 @@ def test_one_job(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -
     same = ("kind", "request", "metadata", "webhook_url", "webhook_events")
     assert [after[name] for name in same] == [before[name] for name in same]
     assert before["state"] == "failed"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_only_once(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
@@ -69,7 +69,7 @@ def test_only_once(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess)
     assert again.exit_code == 1
     assert f"it was replayed already, as {new}" in again.stderr
     wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_a_replay_that_was_cut_off(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
@@ -96,7 +96,7 @@ def test_what_may_be_paid_for(invoke: Invoke, client: redis.Redis, sandbox: Sand
     assert forced.exit_code == 0
     [new] = forced.stdout.split()
     wait_until(lambda: state_of(client, new) == "succeeded", "the new job succeeds")
-    assert paid(sandbox) == 3
+    assert paid_generations(sandbox) == 3
 
 
 def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:

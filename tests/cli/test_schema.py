@@ -12,13 +12,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from tests.cli.conftest import Invoke
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import Receiver
 from tests.waiting import wait_until
 from worker.cli.main import cli
 from worker.cli.schema import SHAPES, schema_of
 from worker.cli.shapes import Outcome
-from worker.domain.job import Job, Kind, outcome
+from worker.domain.job import Job, Kind
+from worker.domain.outcome import outcome
 
 
 def check(shape: str, value: Any) -> None:
@@ -49,16 +50,16 @@ def test_real_outcomes_and_webhooks_fit(invoke: Invoke, producer: Celery, receiv
     """What workers answer, store and send validates: success, failure, and jobs under way."""
     events = [f"job.{state}" for state in ("queued", "submitted", "running", "succeeded", "failed")]
     told = {"webhook_url": receiver.url, "webhook_events": events, "metadata": {"order": 7}}
-    check("submission", {"request": image(), **told})
-    check("request-image", image())
-    slow = {"request": image(duration_s=2), **told}  # long enough to be seen running
+    check("submission", {"request": image_request(), **told})
+    check("request-image", image_request())
+    slow = {"request": image_request(duration_s=2), **told}  # long enough to be seen running
     check("outcome", producer.send_task("photogpt.generate_image", kwargs=slow).get(timeout=30))
-    failing = producer.send_task("photogpt.generate_image", kwargs={"request": image(error="too dark"), **told})
+    failing = producer.send_task("photogpt.generate_image", kwargs={"request": image_request(error="too dark"), **told})
     failing.get(timeout=30, propagate=False)
     check("outcome", json.loads(invoke("show", str(failing.id), "--json").stdout)["outcome"])
-    wait_until(lambda: {got.json["type"] for got in receiver.got} == set(events), "all events arrive")
-    for got in receiver.got:
-        check("webhook", got.json)
+    wait_until(lambda: {received.json["type"] for received in receiver.requests} == set(events), "all events arrive")
+    for received in receiver.requests:
+        check("webhook", received.json)
 
 
 def test_what_is_no_outcome_does_not_fit() -> None:

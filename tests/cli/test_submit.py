@@ -42,9 +42,9 @@ def test_waiting_prints_what_came_out(argv: list[str], printed: str, invoke: Inv
     assert ".succeeded" in result.stderr
 
 
-def test_one_real_process(environment: dict[str, str]) -> None:
+def test_one_real_process(worker_env: dict[str, str]) -> None:
     """The real process behaves as the command in this one does."""
-    ended = run(environment, "submit", "image", "--prompt", "a harbour", "--request", SOON, "--wait", "--json")
+    ended = run(worker_env, "submit", "image", "--prompt", "a harbour", "--request", SOON, "--wait", "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["state"] == "succeeded"
 
@@ -91,7 +91,7 @@ def test_everything_a_producer_can_say(invoke: Invoke, receiver: Receiver, tmp_p
     assert first["metadata"] == {"order": 7}
     assert first["generation_id"] == second["generation_id"]
     wait_until(
-        lambda: {"job.submitted", "job.succeeded"} <= {got.json["type"] for got in receiver.got},
+        lambda: {"job.submitted", "job.succeeded"} <= {received.json["type"] for received in receiver.requests},
         "both events arrive",
     )
 

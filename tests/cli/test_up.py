@@ -95,9 +95,9 @@ def test_kill_9_leaves_nothing(up: Running) -> None:
     wait_until(lambda: all(gone(pid) for pid in children), f"all of {children} have ended")
 
 
-def test_one_s_own_redis_key_and_no_flower(environment: dict[str, str], env: dict[str, str], tmp_path: Path) -> None:
+def test_one_s_own_redis_key_and_no_flower(worker_env: dict[str, str], env: dict[str, str], tmp_path: Path) -> None:
     """With Redis and a key of one's own, nothing but workers is started, and no sandbox is claimed."""
-    running = Running(tmp_path / "log", environment | env, "up", "--no-flower", "--workers", "2")
+    running = Running(tmp_path / "log", worker_env | env, "up", "--no-flower", "--workers", "2")
     try:
         text = running.says(ENDS)
         assert "costs credits" in text

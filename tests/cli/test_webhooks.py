@@ -72,7 +72,7 @@ def test_resend(invoke: Invoke, told: ResultUpdate, receiver: Receiver) -> None:
     name = told(receiver.url, "delivered")
     done = invoke("webhooks", "resend", name)
     assert (done.exit_code, done.stdout) == (0, f"{name} will be sent at once\n")
-    wait_until(lambda: len(receiver.got) == 2, "it has come again")
+    wait_until(lambda: len(receiver.requests) == 2, "it has come again")
     wait_until(lambda: "by hand" in invoke("webhooks", "show", name).stdout, "the history says who asked")
     refused = invoke("webhooks", "resend", "msg_unknown")
     assert refused.exit_code == 1
@@ -97,7 +97,7 @@ def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, told: ResultUpda
     assert json.loads(line)["state"] == "healthy"
     done = json.loads(invoke("webhooks", "recover", "--since", "1h", "--endpoint", receiver.url, "--json").stdout)
     assert (done["resent"], done["more"]) == (1, False)
-    wait_until(lambda: len(receiver.got) == 2, "it has come")
+    wait_until(lambda: len(receiver.requests) == 2, "it has come")
 
 
 def test_an_endpoint_that_nobody_knows(invoke: Invoke, client: Any) -> None:
@@ -110,7 +110,7 @@ def test_more_than_the_limit(invoke: Invoke, told: ResultUpdate, receiver: Recei
     receiver.answers = lambda _: 500
     for _ in range(2):
         told(receiver.url, "pending")
-    wait_until(lambda: len(receiver.got) >= 2, "both were tried")
+    wait_until(lambda: len(receiver.requests) >= 2, "both were tried")
     recover = ("webhooks", "recover", "--since", "1h", "--limit", "1")
     wait_until(lambda: "there are more" in invoke(*recover).stderr, "both have failed")
 

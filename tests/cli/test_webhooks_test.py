@@ -13,7 +13,7 @@ from config.secrets import decode_webhook_secret
 from tests.cli.conftest import Invoke
 from tests.contract.conftest import certificate
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
-from tests.running import WEBHOOK_SECRET, Got, Receiver
+from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver
 from worker.cli.processes import free_port
 from worker.cli.receiver import VerifyingReceiver
 from worker.cli.sample_event import sample_delivery
@@ -59,21 +59,21 @@ def test_a_receiver_that_believes_anything(invoke: Invoke, receiver: Receiver) -
     assert result.exit_code == 3
     assert "an event whose signature is one bit off is taken with 204" in result.output
     assert "an event that was signed an hour ago is taken with 204" in result.output
-    true, forged, old = receiver.got
+    true, forged, old = receiver.requests
     assert true.json["type"] == "model.expired"
-    assert len({got.headers["webhook-id"] for got in receiver.got}) == 3
+    assert len({received.headers["webhook-id"] for received in receiver.requests}) == 3
     assert differing_bits(forged) == 1
     assert int(true.headers["webhook-timestamp"]) - int(old.headers["webhook-timestamp"]) in range(3500, 3700)
 
 
-def differing_bits(got: Got) -> int:
+def differing_bits(received: ReceivedRequest) -> int:
     """Count the bits by which the signature that came differs from the true one."""
-    headers = got.headers
+    headers = received.headers
     true = sign(
         [decode_webhook_secret(WEBHOOK_SECRET)],
         webhook_id=headers["webhook-id"],
         timestamp=int(headers["webhook-timestamp"]),
-        body=got.body,
+        body=received.body,
     )
     one, other = (int.from_bytes(b64decode(text.removeprefix("v1,"))) for text in (true, headers["webhook-signature"]))
     return (one ^ other).bit_count()
@@ -82,7 +82,7 @@ def differing_bits(got: Got) -> int:
 def test_without_probe(invoke: Invoke, receiver: Receiver) -> None:
     """One event only."""
     assert invoke("webhooks", "test", receiver.url, "--no-probe").exit_code == 0
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1
 
 
 def test_forgeries_that_break_the_receiver(invoke: Invoke, receiver: Receiver) -> None:
@@ -107,7 +107,7 @@ def test_unsigned(invoke: Invoke, receiver: Receiver, monkeypatch: pytest.Monkey
     result = invoke("webhooks", "test", receiver.url)
     assert result.exit_code == 0
     assert "went out unsigned" in result.output
-    assert [got for got in receiver.got if "webhook-signature" in got.headers] == []
+    assert [received for received in receiver.requests if "webhook-signature" in received.headers] == []
     receiver.answers = lambda _: 401
     assert "went out unsigned" in invoke("webhooks", "test", receiver.url).output
 
@@ -133,7 +133,7 @@ def test_an_answer_that_is_no_yes(invoke: Invoke, receiver: Receiver, status: in
     assert result.exit_code == 1
     assert f"the receiver says {status}" in result.output
     assert words in result.output
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_thin(invoke: Invoke, receiver: Receiver, monkeypatch: pytest.MonkeyPatc
     """The test event is written as the workers would write it."""
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_BODY", "thin")
     invoke("webhooks", "test", receiver.url, "--no-probe")
-    assert "images" not in receiver.got[0].json["data"]
+    assert "images" not in receiver.requests[0].json["data"]
 
 
 def test_a_receiver_that_wants_nothing_more(invoke: Invoke) -> None:

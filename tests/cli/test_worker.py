@@ -7,14 +7,14 @@ from pathlib import Path
 from celery import Celery
 from click.testing import CliRunner
 
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import WorkerProcess
 from worker.cli.main import cli
 
 
 def test_one_worker_is_a_complete_service(worker: WorkerProcess, producer: Celery) -> None:
     """A job enqueued by a bare producer comes back as its outcome."""
-    outcome = producer.send_task("photogpt.generate_image", kwargs={"request": image()}).get(timeout=30)
+    outcome = producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}).get(timeout=30)
     assert outcome["state"] == "succeeded"
 
 
@@ -25,10 +25,10 @@ def test_sigterm_ends_a_worker_in_order(own_worker: WorkerProcess) -> None:
     assert "superuser" not in own_worker.text()
 
 
-def test_a_worker_takes_only_the_queues_it_was_told(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_worker_takes_only_the_queues_it_was_told(worker_env: dict[str, str], tmp_path: Path) -> None:
     """Queues may be called by their friendly names; Celery's own inspection lists them."""
-    url = environment["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
-    env = environment | {"PHOTOGPT_REDIS_URL": url}
+    url = worker_env["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
+    env = worker_env | {"PHOTOGPT_REDIS_URL": url}
     running = WorkerProcess(env, tmp_path / "log", "--queues", "looks,webhooks", "--name", "few@here").ready()
     try:
         with Celery(broker=url, set_as_current=False) as app:

@@ -17,8 +17,8 @@ from config.settings import Settings
 from tests.unit.factories import make_job, success
 from worker.cli.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
-from worker.domain.job import Job, JobResult, JobState, JsonObject
-from worker.domain.outcome import as_error
+from worker.domain.job import Job, JobState, JsonObject
+from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.domain.reason import Reason
 from worker.queue.publisher import CeleryPublisher, result_of
 from worker.store import keys
@@ -60,7 +60,7 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     return job
 
 
-def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> JsonObject:
+def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
     """End it as the line does, and return its outcome."""
     finished = store.jobs.finish(job, ending, tell=partial(messages.result, job))
     assert finished is not None
@@ -68,7 +68,7 @@ def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) ->
     return finished.outcome
 
 
-def celerys(app: Celery, outcome: JsonObject, job: Job) -> Any:
+def celerys(app: Celery, outcome: Outcome, job: Job) -> Any:
     """Let Celery store the same outcome under another id, and return what stands there then."""
     error, name = as_error(outcome), job.id + "-celery"
     backend: Any = app.backend

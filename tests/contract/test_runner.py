@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from config.settings import Settings
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.unit.factories import make_job
 from worker.cli.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule
@@ -37,7 +37,7 @@ def claimed(services: Services, count: int) -> list[list[str | None]]:
     token = ""
     for number in range(count):
         at = services.store.clock()
-        job = make_job(id=f"job-{number}", request=image(), created_at=at, deadline_at=at + 600)
+        job = make_job(id=f"job-{number}", request=image_request(), created_at=at, deadline_at=at + 600)
         answer = services.store.jobs.accept(job, digest="d", continuation="{}")
         assert isinstance(answer, JobAccepted)
         token = token or answer.ticks[0].token

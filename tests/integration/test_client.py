@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import pools
 
 from config.settings import Settings
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.running import WorkerProcess
 from worker.client import Client, SubmissionError, WaitTimeout
 from worker.sandbox.remote import SandboxProcess
@@ -25,7 +25,7 @@ def client_of_ours(client: redis.Redis, sandbox: SandboxProcess, settings: Setti
 
 def test_submit_and_wait(client_of_ours: Client, session_worker: WorkerProcess) -> None:
     """The outcome comes back, now and whenever it is asked for later."""
-    job = client_of_ours.submit("image", image(), metadata={"order": 7})
+    job = client_of_ours.submit("image", image_request(), metadata={"order": 7})
 
     outcome = job.wait(timeout=20)
 
@@ -37,7 +37,7 @@ def test_its_celery_result_is_stored_too(
     client_of_ours: Client, session_worker: WorkerProcess, producer: Celery
 ) -> None:
     """Whoever has the id can ask Celery."""
-    job = client_of_ours.submit("image", image())
+    job = client_of_ours.submit("image", image_request())
 
     assert producer.AsyncResult(job.id).get(timeout=20) == job.outcome()
 
@@ -47,12 +47,12 @@ def test_accepted_means_kept(
 ) -> None:
     """With every message lost on its way, a job that was accepted still runs."""
     client.hincrby("photogpt:lane:{triggers}:loop", "token", 100)
-    job = client_of_ours.submit("image", image())
+    job = client_of_ours.submit("image", image_request())
     client.delete("photogpt.triggers")
     client.hincrby("photogpt:lane:{triggers}:loop", "token", 100)
 
     assert job.wait(timeout=20)["state"] == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_bad_arguments_raise_at_once(client_of_ours: Client, client: redis.Redis) -> None:
@@ -67,21 +67,21 @@ def test_the_same_job_twice_is_one(
     client_of_ours: Client, session_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
     """A producer whose connection broke submits again under the same id."""
-    jobs = [client_of_ours.submit("image", image(), job_id="order-1") for _ in range(2)]
+    jobs = [client_of_ours.submit("image", image_request(), job_id="order-1") for _ in range(2)]
 
     assert [job.wait(timeout=20)["id"] for job in jobs] == ["order-1", "order-1"]
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
     with pytest.raises(SubmissionError, match=r"job_id: job order-1 exists, with another request"):
-        client_of_ours.submit("image", image(seed=3), job_id="order-1")
+        client_of_ours.submit("image", image_request(seed=3), job_id="order-1")
 
 
 def test_a_wait_ends(client_of_ours: Client) -> None:
     """A wait that is over says so, and the job goes on."""
-    job = client_of_ours.submit("image", image(duration_s=60))
+    job = client_of_ours.submit("image", image_request(duration_s=60))
 
     with pytest.raises(WaitTimeout, match=r"has not ended within 0.2 s"):
         job.wait(timeout=0.2)
-    assert (job.outcome() or {})["finished_at"] is None
+    assert dict(job.outcome() or {"finished_at": ""})["finished_at"] is None
 
 
 def test_beside_an_app_of_the_producers_own(settings: Settings, producer: Celery, worker: WorkerProcess) -> None:

@@ -15,7 +15,7 @@ from celery import Celery
 from standardwebhooks import Webhook
 
 from config.settings import Settings
-from tests.running import WEBHOOK_SECRET, Got, Receiver, WorkerProcess
+from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver, WorkerProcess
 from tests.waiting import wait_until
 from worker.domain.endpoint import endpoint_of
 from worker.store.connection import Store, open_store
@@ -91,7 +91,7 @@ def test_an_endpoint_that_is_gone_comes_back(
     (second,) = send(receiver.url)
     kept = ends(store, second, "dead")
     assert kept["attempts"][0]["fault"] == "endpoint_disabled"
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1
     (shown,) = store.endpoints.listed(disabled=True)
     assert (shown["url"], shown["disabled"]) == (receiver.url, "gone")
     stream: Any = client.xrange("photogpt:events")
@@ -103,7 +103,7 @@ def test_an_endpoint_that_is_gone_comes_back(
     assert asked.get(timeout=20)["resent"] == 2
     for job in (first, second):
         ends(store, job, "delivered")
-    assert {got.headers["webhook-id"] for got in receiver.got[1:]} == {
+    assert {received.headers["webhook-id"] for received in receiver.requests[1:]} == {
         webhook(store, job)["id"] for job in (first, second)
     }
 
@@ -126,14 +126,14 @@ def test_a_broken_endpoint_is_left_in_peace_and_delays_nobody(
         webhook(store, job)
     broken = endpoint_of(receiver.url).id
     wait_until(lambda: (store.endpoints.get(broken) or {}).get("state") == "broken", "it is broken")
-    before = len(receiver.got)
+    before = len(receiver.requests)
     jobs = send(receiver.url, 20) + send(neighbour.url, 20)
     for job in jobs[20:]:
         ends(store, job, "delivered")
     wait_until(lambda: store.lanes.sizes()[Lane.DELIVERIES] == 0, "all were seen to")
-    assert len(receiver.got) - before <= 4  # what was under way when it broke
+    assert len(receiver.requests) - before <= 4  # what was under way when it broke
     assert all(webhook(store, job)["attempts"] == [] for job in jobs[:20])
-    assert len(neighbour.got) == 20
+    assert len(neighbour.requests) == 20
 
 
 def test_one_more_by_request(send: Send, store: Store, producer: Celery, receiver: Receiver) -> None:
@@ -145,7 +145,7 @@ def test_one_more_by_request(send: Send, store: Store, producer: Celery, receive
         "answer": "parked",
     }
     wait_until(lambda: len(webhook(store, job)["attempts"]) == 2, "it was sent again")
-    first, second = receiver.got
+    first, second = receiver.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == name
     Webhook(WEBHOOK_SECRET).verify(second.body, second.headers)
@@ -169,15 +169,15 @@ def test_the_history_keeps_how_the_answer_began(send: Send, store: Store, receiv
     assert webhook(store, job)["state"] == "pending"
 
 
-def whole(receiver: Receiver) -> list[Got]:
+def whole(receiver: Receiver) -> list[ReceivedRequest]:
     """Return the requests that came to their end; a worker that is killed may leave half a body behind."""
-    return [got for got in receiver.got if len(got.body) == int(got.headers["content-length"])]
+    return [received for received in receiver.requests if len(received.body) == int(received.headers["content-length"])]
 
 
 @pytest.mark.usefixtures("client")
 def test_kills_in_the_middle_of_a_burst_lose_nothing(
     producer: Celery,
-    environment: dict[str, str],
+    worker_env: dict[str, str],
     store: Store,
     receiver: Receiver,
     tmp_path: Path,
@@ -185,29 +185,31 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
     """Every event arrives at least once, with its one id, none forged; slots of the dead worker come back."""
     accepted = threading.Event()
 
-    def answer(_: Got) -> int:
+    def answer(_: ReceivedRequest) -> int:
         accepted.wait(timeout=1)
         return 204
 
     receiver.answers = answer
-    told = environment | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "2"}
+    told = worker_env | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "2"}
     worker = WorkerProcess(told, tmp_path / "worker.log").ready()
     try:
         jobs = enqueue(producer, receiver.url, BURST)
         expected = {webhook(store, job)["id"] for job in jobs}  # Celery on Redis may lose a message with a worker
         accepted.set()
         for share in (1, 2):
-            wait_until(lambda part=share: len(receiver.got) >= part * BURST // 3, "a part has come")  # type: ignore[misc]
+            wait_until(lambda part=share: len(receiver.requests) >= part * BURST // 3, "a part has come")  # type: ignore[misc]
             worker.kill()
             worker.start()
             worker.ready()
-        wait_until(lambda: {got.headers["webhook-id"] for got in whole(receiver)} >= expected, "all come", within=60)
+        wait_until(
+            lambda: {received.headers["webhook-id"] for received in whole(receiver)} >= expected, "all come", within=60
+        )
     finally:
         worker.stop()
     bodies: dict[str, set[bytes]] = {}
-    for got in whole(receiver):
-        Webhook(WEBHOOK_SECRET).verify(got.body, got.headers)
-        bodies.setdefault(got.headers["webhook-id"], set()).add(got.body)
+    for received in whole(receiver):
+        Webhook(WEBHOOK_SECRET).verify(received.body, received.headers)
+        bodies.setdefault(received.headers["webhook-id"], set()).add(received.body)
     assert bodies.keys() == expected
     assert Counter(map(len, bodies.values())) == {1: BURST}
 
@@ -216,13 +218,13 @@ def test_more_events_than_slots(send: Send, store: Store, receiver: Receiver) ->
     """Never more under way than the cap; all arrive, and what had to wait has used up no attempt."""
     lock, under_way, most = threading.Lock(), set[str](), [0]
 
-    def answer(got: Got) -> int:
+    def answer(received: ReceivedRequest) -> int:
         with lock:
-            under_way.add(got.headers["webhook-id"])
+            under_way.add(received.headers["webhook-id"])
             most[0] = max(most[0], len(under_way))
         pause.wait(0.02)  # a receiver that works a little
         with lock:
-            under_way.discard(got.headers["webhook-id"])
+            under_way.discard(received.headers["webhook-id"])
         return 204
 
     pause = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -29,7 +29,7 @@ def send(producer: Celery, task: str, **kwargs: Any) -> Any:
 
 def test_image(producer: Celery, sandbox: SandboxProcess) -> None:
     """An image is triggered once, and its outcome is the result of the very task the producer sent."""
-    result = send(producer, "generate_image", request=image(), metadata={"order": 7})
+    result = send(producer, "generate_image", request=image_request(), metadata={"order": 7})
 
     outcome = result.get(timeout=20)
 
@@ -58,7 +58,7 @@ def test_video_keeps_its_records_whole(producer: Celery, sandbox: SandboxProcess
 
 def test_upscale(producer: Celery, sandbox: SandboxProcess) -> None:
     """An image that was generated can be made larger."""
-    first = send(producer, "generate_image", request=image()).get(timeout=20)
+    first = send(producer, "generate_image", request=image_request()).get(timeout=20)
 
     outcome = send(producer, "upscale_image", request={"imageID": first["images"][0]["id"]}).get(timeout=40)
 
@@ -91,7 +91,7 @@ def test_training_again_is_not_ended_by_the_old_ready(producer: Celery, sandbox:
 
 def test_states_on_the_way(producer: Celery, sandbox: SandboxProcess) -> None:
     """While PhotoGPT works, AsyncResult tells the state and the generation."""
-    result = send(producer, "generate_image", request=image(duration_s=3))
+    result = send(producer, "generate_image", request=image_request(duration_s=3))
 
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is shown as submitted")
     info = result.info
@@ -104,7 +104,7 @@ def test_states_on_the_way(producer: Celery, sandbox: SandboxProcess) -> None:
 
 def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: SandboxProcess) -> None:
     """A generation that fails raises in the producer, with PhotoGPT's own words."""
-    result = send(producer, "generate_image", request=image(end="failed", error="unsafe prompt"))
+    result = send(producer, "generate_image", request=image_request(end="failed", error="unsafe prompt"))
 
     with pytest.raises(Exception, match="generation_failed: PhotoGPT could not do it: unsafe prompt") as caught:
         result.get(timeout=20)
@@ -119,10 +119,13 @@ def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: San
         ({}, "request: is required"),
         ({"request": {"modelID": "nanobanana"}}, "request.prompt: is required"),
         ({"request": {"modelID": "nanobanana", "prompt": 7}}, "request.prompt: Input should be a valid string"),
-        ({"request": image(), "webhook_url": "ftp://x"}, "webhook_url: must start with https://"),
-        ({"request": image(), "metadata": {"a": "x" * 5000}}, "metadata: is 5008 bytes of JSON, 4096 are allowed"),
-        ({"request": image(), "deadline_s": 0}, "deadline_s: Input should be greater than 0"),
-        ({"request": image(), "requst": 1}, "requst: is not an argument of this task"),
+        ({"request": image_request(), "webhook_url": "ftp://x"}, "webhook_url: must start with https://"),
+        (
+            {"request": image_request(), "metadata": {"a": "x" * 5000}},
+            "metadata: is 5008 bytes of JSON, 4096 are allowed",
+        ),
+        ({"request": image_request(), "deadline_s": 0}, "deadline_s: Input should be greater than 0"),
+        ({"request": image_request(), "requst": 1}, "requst: is not an argument of this task"),
     ],
 )
 def test_bad_input_never_reaches_photogpt(
@@ -135,12 +138,12 @@ def test_bad_input_never_reaches_photogpt(
         result.get(timeout=20)
 
     assert client.hget(f"photogpt:job:{{{result.id}}}", "reason") == "invalid_request"
-    assert paid(sandbox) == 0
+    assert paid_generations(sandbox) == 0
 
 
 def test_deadline_while_running(producer: Celery, sandbox: SandboxProcess) -> None:
     """A deadline ends the wait, and the message says that PhotoGPT may go on."""
-    result = send(producer, "generate_image", request=image(duration_s=60), deadline_s=1.5)
+    result = send(producer, "generate_image", request=image_request(duration_s=60), deadline_s=1.5)
 
     with pytest.raises(Exception, match=r"deadline_exceeded: the deadline of job .* may still run and be charged"):
         result.get(timeout=20)
@@ -148,7 +151,7 @@ def test_deadline_while_running(producer: Celery, sandbox: SandboxProcess) -> No
 
 def test_cancel(producer: Celery, sandbox: SandboxProcess) -> None:
     """Cancel stops the looking, and says what it means for the money."""
-    result = send(producer, "generate_image", request=image(duration_s=60))
+    result = send(producer, "generate_image", request=image_request(duration_s=60))
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is submitted")
 
     outcome = producer.send_task("photogpt.cancel", kwargs={"job_id": result.id}).get(timeout=20)
@@ -168,39 +171,39 @@ def test_cancel_of_nothing(producer: Celery) -> None:
 def test_same_task_id_twice_triggers_once(producer: Celery, sandbox: SandboxProcess) -> None:
     """The producer's task id is the job: enqueued twice, it is paid once."""
     for _ in range(2):
-        result = producer.send_task("photogpt.generate_image", kwargs={"request": image()}, task_id="order-1")
+        result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, task_id="order-1")
 
     assert result.get(timeout=20)["id"] == "order-1"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_same_idempotency_key_shares_one_generation(producer: Celery, sandbox: SandboxProcess) -> None:
     """Two jobs with one key and one request: one generation, and both get the outcome."""
-    results = [send(producer, "generate_image", request=image(), idempotency_key="k") for _ in range(2)]
+    results = [send(producer, "generate_image", request=image_request(), idempotency_key="k") for _ in range(2)]
 
     outcomes = [result.get(timeout=20) for result in results]
 
     assert outcomes[0]["generation_id"] == outcomes[1]["generation_id"]
     assert [outcome["id"] for outcome in outcomes] == [result.id for result in results]
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_idempotency_key_with_another_request_is_refused(producer: Celery, sandbox: SandboxProcess) -> None:
     """A key stands for one request; another one is told which job has it."""
-    first = send(producer, "generate_image", request=image(), idempotency_key="k")
+    first = send(producer, "generate_image", request=image_request(), idempotency_key="k")
     first.get(timeout=20)
 
-    second = send(producer, "generate_image", request=image(seed=5), idempotency_key="k")
+    second = send(producer, "generate_image", request=image_request(seed=5), idempotency_key="k")
 
     with pytest.raises(Exception, match=f"idempotency_conflict: idempotency_key: 'k' belongs to job {first.id}"):
         second.get(timeout=20)
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_nothing_left_to_do(producer: Celery, client: redis.Redis, worker: WorkerProcess) -> None:
     """When all is done no lane holds anything, and the log holds no traceback."""
     before = len(worker.text())
-    send(producer, "generate_image", request=image()).get(timeout=20)
+    send(producer, "generate_image", request=image_request()).get(timeout=20)
 
     wait_until(
         lambda: not any(client.zcard(key) for key in client.scan_iter("photogpt:lane:{*}", _type="zset")), "idle"
@@ -213,16 +216,16 @@ def test_too_much_at_once(producer: Celery, sandbox: SandboxProcess) -> None:
     """Where PhotoGPT takes a few jobs at a time only, the others wait, and all succeed."""
     sandbox.control.options(max_active=3)
 
-    results = [send(producer, "generate_image", request=image(duration_s=0.3)) for _ in range(15)]
+    results = [send(producer, "generate_image", request=image_request(duration_s=0.3)) for _ in range(15)]
 
     assert [result.get(timeout=60)["state"] for result in results] == ["succeeded"] * 15
     assert sandbox.control.state()["answers"]["triggerImageGenerationJob"].get("429")
-    assert paid(sandbox) == 15
+    assert paid_generations(sandbox) == 15
 
 
 def test_revoking_in_celery_cancels(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
     """Revoke, as Flower's button does it, ends the job itself: nobody looks at it any more."""
-    result = send(producer, "generate_image", request=image(duration_s=60))
+    result = send(producer, "generate_image", request=image_request(duration_s=60))
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is submitted")
 
     result.revoke()
@@ -236,12 +239,12 @@ def test_revoking_in_celery_cancels(producer: Celery, sandbox: SandboxProcess, c
 def test_one_tenants_many_do_not_starve_anothers_one(producer: Celery, sandbox: SandboxProcess) -> None:
     """With room for two and thirty jobs of one tenant waiting, another's one does not wait for all of them."""
     sandbox.control.options(max_active=2)
-    many = [send(producer, "generate_image", request=image(duration_s=0.4), tenant="many") for _ in range(30)]
+    many = [send(producer, "generate_image", request=image_request(duration_s=0.4), tenant="many") for _ in range(30)]
     wait_until(lambda: sandbox.control.state(lists=False)["created"].get("image", 0) >= 4, "they have begun")
 
-    one = send(producer, "generate_image", request=image(duration_s=0.4), tenant="one")
+    one = send(producer, "generate_image", request=image_request(duration_s=0.4), tenant="one")
 
     assert one.get(timeout=60)["state"] == "succeeded"
     assert sum(result.ready() for result in many) < 25
     assert [result.get(timeout=90)["state"] for result in many] == ["succeeded"] * 30
-    assert paid(sandbox) == 31
+    assert paid_generations(sandbox) == 31

@@ -10,7 +10,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import WorkerProcess
 
 
@@ -29,7 +29,7 @@ class Harm:
 def test_messages_that_cannot_be_used(producer: Celery, worker: WorkerProcess, tmp_path: Path) -> None:
     """A task that does not exist, and a serializer that may run code: thrown away, and not quoted in the log."""
     began = len(worker.text())
-    request = image() | {"prompt": "a prompt not to be quoted"}
+    request = image_request() | {"prompt": "a prompt not to be quoted"}
     producer.conf.task_serializer = "pickle"  # else its own kombu does not send it
     kwargs = {"request": request, "metadata": {"harm": Harm(tmp_path / "harm")}}
     producer.send_task("photogpt.generate_image", kwargs=kwargs, serializer="pickle")
@@ -52,7 +52,7 @@ def test_a_record_that_is_none(producer: Celery, worker: WorkerProcess, client: 
     began = len(worker.text())
     client.set("photogpt:job:{overwritten}", "no hash")
 
-    result = producer.send_task("photogpt.generate_image", kwargs={"request": image()}, task_id="overwritten")
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, task_id="overwritten")
 
     with pytest.raises(Exception, match="WRONGTYPE"):
         result.get(timeout=30)

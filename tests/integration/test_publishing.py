@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 from standardwebhooks import Webhook
 
-from tests.conftest import image
-from tests.running import WEBHOOK_SECRET, Got, Receiver
+from tests.conftest import image_request
+from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("worker", "sandbox")
 
 def run(producer: Celery, **kwargs: Any) -> Any:
     """Run one image job and return its outcome."""
-    return producer.send_task("photogpt.generate_image", kwargs={"request": image(), **kwargs}).get(timeout=20)
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image_request(), **kwargs}).get(timeout=20)
 
 
 def deliveries(client: redis.Redis, job_id: str) -> Any:
@@ -72,21 +72,21 @@ def test_webhook_is_signed_and_says_what_the_result_says(producer: Celery, recei
     """The reference library verifies the webhook, and its data is the outcome."""
     outcome = run(producer, webhook_url=receiver.url)
 
-    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
 
-    body = Webhook(WEBHOOK_SECRET).verify(got.body, got.headers)
+    body = Webhook(WEBHOOK_SECRET).verify(received.body, received.headers)
     assert body["type"] == "job.succeeded"
     assert body["data"] == outcome
-    assert got.headers["webhook-id"].startswith("msg_")
+    assert received.headers["webhook-id"].startswith("msg_")
 
 
 def test_webhook_events_can_be_chosen(producer: Celery, receiver: Receiver) -> None:
     """A producer hears of those events that it asks for, and of no others."""
     run(producer, webhook_url=receiver.url, webhook_events=["job.queued", "job.submitted", "job.succeeded"])
 
-    wait_until(lambda: len(receiver.got) == 3, "three webhooks have come")
+    wait_until(lambda: len(receiver.requests) == 3, "three webhooks have come")
 
-    assert {got.json["type"] for got in receiver.got} == {"job.queued", "job.submitted", "job.succeeded"}
+    assert {received.json["type"] for received in receiver.requests} == {"job.queued", "job.submitted", "job.succeeded"}
 
 
 def test_training_speaks_of_models(producer: Celery, receiver: Receiver, sandbox: SandboxProcess) -> None:
@@ -95,24 +95,24 @@ def test_training_speaks_of_models(producer: Celery, receiver: Receiver, sandbox
     kwargs = {"request": {"modelID": "model_a"}, "webhook_url": receiver.url}
     producer.send_task("photogpt.train_model", kwargs=kwargs).get(timeout=20)
 
-    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
 
-    assert got.json["type"] == "model.succeeded"
+    assert received.json["type"] == "model.succeeded"
 
 
 def test_webhook_is_tried_again_with_the_same_id(producer: Celery, receiver: Receiver, client: redis.Redis) -> None:
     """A receiver that fails gets the same bytes under the same id again, and disturbs nothing meanwhile."""
     answers = iter([500, 204])
 
-    def answer(_: Got) -> int:
+    def answer(_: ReceivedRequest) -> int:
         return next(answers)
 
     receiver.answers = answer
     outcome = run(producer, webhook_url=receiver.url)
 
-    wait_until(lambda: len(receiver.got) == 2, "the second attempt has come", within=30)
+    wait_until(lambda: len(receiver.requests) == 2, "the second attempt has come", within=30)
 
-    first, second = receiver.got
+    first, second = receiver.requests
     [delivery] = deliveries(client, outcome["id"])
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == delivery
     assert first.body == second.body
@@ -128,10 +128,10 @@ def test_refused_job_tells_its_webhook(producer: Celery, receiver: Receiver) -> 
     with pytest.raises(Exception, match="invalid_request"):
         result.get(timeout=20)
 
-    [got] = wait_until(lambda: receiver.got, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
 
-    assert got.json["type"] == "job.failed"
-    assert got.json["data"]["reason"] == "invalid_request"
+    assert received.json["type"] == "job.failed"
+    assert received.json["data"]["reason"] == "invalid_request"
 
 
 def test_private_address_is_refused(producer: Celery, client: redis.Redis) -> None:
@@ -155,7 +155,7 @@ def test_celerys_events_tell_ends_without_a_message(producer: Celery) -> None:
         thread = threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True)
         thread.start()
         good, bad = (
-            producer.send_task("photogpt.generate_image", kwargs={"request": image(end=end)}).id
+            producer.send_task("photogpt.generate_image", kwargs={"request": image_request(end=end)}).id
             for end in ("success", "failed")
         )
         try:

@@ -23,7 +23,8 @@ from config.settings import Settings
 from tests.unit.factories import make_job
 from worker.cli.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
-from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind, outcome
+from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.codec import FIELDS, decode
@@ -53,7 +54,7 @@ class Modelled:
     granted: int = 0
     generation: str | None = None
     published: bool = False
-    final: dict[str, Any] | None = None
+    final: Outcome | None = None
 
     @property
     def lane(self) -> Lane | None:
@@ -335,7 +336,7 @@ class Ledger(RuleBasedStateMachine):
             assert len(ends) == (known.state in TERMINAL)
             assert len(set(types)) == len(types)
             if known.final is not None:
-                told = self.store.jobs.outcome(name) or {}
+                told: Any = self.store.jobs.outcome(name) or {}
                 late = {"generation_id": known.generation}  # a yes that came after a cancel is noted
                 assert told == known.final | late
             webhooks = [found["type"] for found in self.store.deliveries.of_job(name)]

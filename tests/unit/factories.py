@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.domain.job import Job, JobResult, JobState, Kind
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
 
 CREATED = 1_800_000_000.0
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.factories import CREATED, REQUESTS, make_job, success
-from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind, outcome
+from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import EVENT_TYPES
 from worker.store import deliveries, keys

@@ -11,7 +11,8 @@ import pytest
 from tests.unit.factories import CREATED, make_job, success
 from worker.cli.shapes import Webhook
 from worker.domain.delivery import SCHEDULE_S, Bodies, Delivery, event_type, plan
-from worker.domain.job import Job, JobState, Kind, outcome
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import outcome
 
 URL = "https://shop.example/hooks"
 

@@ -7,8 +7,10 @@ import time
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.domain.job import SEQUENCE, TASKS, TERMINAL, JobResult, JobState, Kind, epoch, outcome, rfc3339
+from worker.domain.job import SEQUENCE, TASKS, TERMINAL, JobState, Kind
+from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
+from worker.domain.times import epoch, rfc3339
 
 SHAPE = [
     "id",

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.domain.job import Kind, outcome
+from worker.domain.job import Kind
+from worker.domain.outcome import outcome
 from worker.queue.publisher import (
     CONTINUED,
     KEPT,

@@ -37,7 +37,7 @@ def test_nothing_has_to_be_said(say: Say) -> None:
     """Every variable has a default; without a URL, Redis is on this machine."""
     settings = say()
     assert settings.api_key is None
-    assert (settings.redis_address, settings.broker_address) == (LOCAL_REDIS, LOCAL_REDIS)
+    assert (settings.store_url, settings.queue_url) == (LOCAL_REDIS, LOCAL_REDIS)
 
 
 def test_the_contracts_defaults(say: Say) -> None:
@@ -128,8 +128,8 @@ def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
     for name, value in values.items():
         (tmp_path / name).write_text(value + "\n")
     settings = say(**{f"{name.upper()}_FILE": tmp_path / name for name in values})
-    assert settings.redis_address == "redis://elsewhere:6379/1"
-    assert settings.broker_address == "amqp://mq"
+    assert settings.store_url == "redis://elsewhere:6379/1"
+    assert settings.queue_url == "amqp://mq"
     assert [secret.get_secret_value() for secret in settings.webhook_secrets] == [WEBHOOK_SECRET] * 2
     assert settings.api_key is not None
     assert settings.api_key.get_secret_value() == "from-a-file"
@@ -165,12 +165,12 @@ def test_a_secret_that_cannot_be_used_is_not_quoted(say: Say, name: str, value: 
 @pytest.mark.parametrize("url", ["redis://:a;b@h:6379/0", "redis://:a%2Fb@[::1]:6379/0", "redis://h"])
 def test_odd_urls_that_are_right(say: Say, url: str) -> None:
     """They go through as they are."""
-    assert say(REDIS_URL=url).redis_address == url
+    assert say(REDIS_URL=url).store_url == url
 
 
 def test_several_brokers(say: Say) -> None:
     """Celery takes the next one if one is away."""
-    assert say(BROKER_URL="amqp://a:5672;amqp://b:5672").broker_address == "amqp://a:5672;amqp://b:5672"
+    assert say(BROKER_URL="amqp://a:5672;amqp://b:5672").queue_url == "amqp://a:5672;amqp://b:5672"
 
 
 def test_the_variable_itself_comes_before_its_file(say: Say, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(say: Say, tmp_path: Path, co
 def test_an_empty_variable_says_nothing(say: Say) -> None:
     """Compose files set variables to nothing all the time."""
     settings = say(API_KEY="", REDIS_URL="", JOB_POLL_INTERVAL_S="", WEBHOOK_SECRETS="")
-    assert (settings.api_key, settings.redis_address, settings.webhook_secrets) == (None, LOCAL_REDIS, ())
+    assert (settings.api_key, settings.store_url, settings.webhook_secrets) == (None, LOCAL_REDIS, ())
 
 
 def test_lists_are_comma_separated(say: Say) -> None:

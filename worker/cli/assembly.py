@@ -92,7 +92,7 @@ def assemble(settings: Settings, wanted: Wanted, machine: Machine) -> Assembly:
 
 def _redis(made: Assembly) -> None:
     if not made.wanted.embedded:
-        made.redis_url = masked(made.settings.redis_address)
+        made.redis_url = masked(made.settings.store_url)
         return
     port = free_port(made.wanted.redis_port)
     servers: list[EmbeddedValkey] = []

@@ -10,7 +10,8 @@ from celery.exceptions import TimeoutError as NoAnswer
 from worker.cli.opening import Stopped, explained, opened_store, read_settings
 from worker.cli.producing import producer
 from worker.cli.teaching import TeachingCommand
-from worker.domain.job import JobState, JsonObject
+from worker.domain.job import JobState
+from worker.domain.outcome import Outcome
 
 TASK = "photogpt.cancel"
 
@@ -47,7 +48,7 @@ def cancel(job_id: str, timeout: float) -> None:
     _tell(job_id, outcome)
 
 
-def _tell(job_id: str, outcome: JsonObject | None) -> None:
+def _tell(job_id: str, outcome: Outcome | None) -> None:
     if outcome is None:
         raise Stopped(f"the record of job {job_id} expired meanwhile")
     if outcome["state"] != JobState.CANCELED:

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery, chain
 
 from worker.domain.job import TASKS, JsonObject, Kind
+from worker.domain.outcome import Outcome
 from worker.store.connection import Store
 
 DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5}
@@ -71,7 +72,7 @@ class Line:
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     #: What the ledger said last, one for each step it knows of.
-    outcomes: list[JsonObject] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -82,7 +83,7 @@ class Line:
         return "succeeded" if len(self.outcomes) == len(self.ids) else "queued"
 
     @property
-    def current(self) -> JsonObject | None:
+    def current(self) -> Outcome | None:
         """The outcome so far of the last step that the ledger knows of."""
         return self.outcomes[-1] if self.outcomes else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -66,7 +66,7 @@ class Screen:
         return table
 
     def _row(self, line: Line) -> tuple[RenderableType, ...]:
-        current = line.current or {}
+        current: Any = line.current or {}
         step = f" {line.step}/{len(line.ids)}" if len(line.ids) > 1 and line.ended is None else ""
         shown = state(line.state).append(step, style="bright_black")
         last_polled_at = str(current.get("generation_id") or current.get("model_id") or "")
@@ -100,7 +100,7 @@ def final_table(lines: list[Line], receiver: VerifyingReceiver) -> Table:
 
 
 def _sentence(line: Line) -> str:
-    current = line.current or {}
+    current: Any = line.current or {}
     kind = f"{current['kind']} " if len(line.ids) > 1 else ""
     step = f" (step {line.step} of {len(line.ids)})" if len(line.ids) > 1 else ""
     told = current.get("generation_id") or current.get("model_id") or ""

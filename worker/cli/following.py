@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Self
+from typing import Self, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +11,8 @@ from rich.status import Status
 
 from worker.cli.reading import START, Seen, next_events
 from worker.cli.screen import COLOURS, clock
-from worker.domain.job import JobState, JsonObject
+from worker.domain.job import JobState
+from worker.domain.outcome import Outcome
 from worker.store.connection import Store
 
 BLOCK_S = 0.25
@@ -45,7 +46,7 @@ class Progress:
         """Say what happened."""
         self._out.print(f"  {clock(seen.timestamp)}  [{COLOURS[seen.state]}]{seen.type}[/]", soft_wrap=True)
 
-    def waiting(self, outcome: JsonObject | None) -> None:
+    def waiting(self, outcome: Outcome | None) -> None:
         """Show how things are between two events."""
         elapsed = time.monotonic() - self._started
         if outcome is None:
@@ -59,7 +60,7 @@ class Progress:
         if self._status:
             self._status.update(f"{told}  {elapsed:.1f} s")
 
-    def _hint(self, outcome: JsonObject, elapsed: float) -> None:
+    def _hint(self, outcome: Outcome, elapsed: float) -> None:
         if self._warned or elapsed < PATIENCE_S or outcome["state"] != JobState.QUEUED:
             return
         self._warned = True
@@ -67,7 +68,7 @@ class Progress:
         self._out.print(f"  [yellow]still queued: {why}[/]", soft_wrap=True)
 
 
-def follow(store: Store, job_id: str, progress: Progress, *, timeout_s: float | None) -> JsonObject | None:
+def follow(store: Store, job_id: str, progress: Progress, *, timeout_s: float | None) -> Outcome | None:
     """Return a job's outcome once it has ended, or None if `timeout_s` passed before.
 
     Reads the job's stream from its very beginning, so that an end that came earlier is found as well.
@@ -79,7 +80,7 @@ def follow(store: Store, job_id: str, progress: Progress, *, timeout_s: float | 
             after = seen.entry
             progress.happened(seen)
             if seen.state.terminal:
-                return seen.data or store.jobs.outcome(job_id)
+                return cast(Outcome, seen.data) if seen.data else store.jobs.outcome(job_id)
         if deadline is not None and time.monotonic() >= deadline:
             return None
         progress.waiting(store.jobs.outcome(job_id))

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.screen import clock, seconds_between, state
-from worker.domain.job import JsonObject, rfc3339
+from worker.domain.outcome import Outcome
+from worker.domain.times import rfc3339
 
 COLUMNS = {"job": 36, "kind": 8, "state": 9, "seconds": 7, "looks": 5}
 NUMBERS = {"seconds", "looks"}
@@ -18,7 +19,7 @@ WIDE = 110
 """Columns of the screen from which on there is room for more than that."""
 
 
-def jobs_table(outcomes: Iterable[JsonObject], *, now: float, width: int) -> Table:
+def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:
     """Return a table of jobs.
 
     Args:
@@ -37,7 +38,7 @@ def jobs_table(outcomes: Iterable[JsonObject], *, now: float, width: int) -> Tab
     return table
 
 
-def _row(outcome: JsonObject, now: float) -> tuple[RenderableType, ...]:
+def _row(outcome: Outcome, now: float) -> tuple[RenderableType, ...]:
     took = seconds_between(outcome["created_at"], outcome["finished_at"] or rfc3339(now))
     return (
         escape(outcome["id"]),
@@ -50,7 +51,7 @@ def _row(outcome: JsonObject, now: float) -> tuple[RenderableType, ...]:
     )
 
 
-def known(outcome: JsonObject) -> str:
+def known(outcome: Outcome) -> str:
     """Return the one thing most worth knowing of a job."""
     if outcome["reason"]:
         return f"{outcome['reason']}: {outcome['error'] or ''}"

@@ -68,9 +68,9 @@ def explained(settings: Settings) -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise Stopped(_sentence("Redis", settings.redis_address, error)) from None
+        raise Stopped(_sentence("Redis", settings.store_url, error)) from None
     except OperationalError as error:
-        raise Stopped(_sentence("the broker", settings.broker_address, error)) from None
+        raise Stopped(_sentence("the broker", settings.queue_url, error)) from None
 
 
 def masked(url: str) -> str:

@@ -40,9 +40,9 @@ def ping() -> None:
     Settings that matter: PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL, PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
     settings, out = read_settings(), console()
-    checks = [("Redis", masked(settings.redis_address), _redis)]
+    checks = [("Redis", masked(settings.store_url), _redis)]
     if settings.broker_url is not None:
-        checks.append(("broker", masked(settings.broker_address), _broker))
+        checks.append(("broker", masked(settings.queue_url), _broker))
     checks.append(("PhotoGPT", settings.base_url, _api))
     passed = [_check(out, settings, *check) for check in checks]
     if not settings.webhook_secrets:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.domain.job import JobState, JsonObject, Kind
+from worker.domain.outcome import Outcome
 from worker.store import keys
 from worker.store.codec import decode_outcome
 from worker.store.connection import Store
@@ -57,9 +58,9 @@ def last_entry(store: Store) -> str:
     return str(newest[0][0]) if newest else START
 
 
-def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None) -> list[JsonObject]:
+def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kind | None = None) -> list[Outcome]:
     """Return the outcomes, so far or final, of the jobs to which something happened last, newest first."""
-    found: list[JsonObject] = []
+    found: list[Outcome] = []
     for ids in _recent_ids(store):
         for outcome in outcomes(store, ids):
             if (state is None or outcome["state"] == state) and (kind is None or outcome["kind"] == kind):
@@ -69,7 +70,7 @@ def recent(store: Store, *, limit: int, state: JobState | None = None, kind: Kin
     return found
 
 
-def outcomes(store: Store, ids: Iterable[str]) -> list[JsonObject]:
+def outcomes(store: Store, ids: Iterable[str]) -> list[Outcome]:
     """Return the outcomes of jobs in the given order, without those whose record is gone."""
     pipeline = store.client.pipeline(transaction=False)
     for job_id in ids:

@@ -18,8 +18,9 @@ from worker.cli.submit import opened_client
 from worker.cli.teaching import TeachingCommand
 from worker.client import Client
 from worker.domain.errors import SubmissionError
-from worker.domain.job import JobState, JsonObject, epoch
+from worker.domain.job import JobState, JsonObject
 from worker.domain.reason import Reason
+from worker.domain.times import epoch
 from worker.store import keys
 from worker.store.connection import Store
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from worker.domain.delivery import FULL, Bodies, Delivery, plan
-from worker.domain.job import Job, JobResult, JobState, Kind, outcome
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
 from worker.webhooks.sender import WebhookSender
 

@@ -19,6 +19,7 @@ from worker.cli.teaching import TeachingCommand
 from worker.client import Client
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
+from worker.domain.outcome import Outcome
 
 TIMED_OUT = 3
 INTERRUPTED = 130
@@ -116,7 +117,7 @@ def _arguments(  # noqa: PLR0913 - the options of the command
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _tell(outcome: JsonObject, *, as_json: bool) -> None:
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
     """Print what came out, and end with the exit code that says it."""
     succeeded = outcome["state"] == JobState.SUCCEEDED
     if as_json:

@@ -116,7 +116,7 @@ def addresses(made: Assembly) -> Table:
     ours = f"embedded Valkey, data in {made.wanted.directory / 'valkey'}" if made.wanted.embedded else "yours"
     grid.add_row("Redis", f"{escape(made.redis_url)}  ({ours})")
     if settings.broker_url is not None:
-        grid.add_row("Broker", escape(masked(settings.broker_address)))
+        grid.add_row("Broker", escape(masked(settings.queue_url)))
     grid.add_row("PhotoGPT", f"{escape(made.base_url)}  ({'sandbox' if made.wanted.sandboxed else 'costs credits'})")
     if made.flower_url:
         shown = made.flower_password if made.new_flower_password else "PHOTOGPT_FLOWER_PASSWORD"
@@ -130,7 +130,7 @@ def addresses(made: Assembly) -> Table:
 
 
 def _snippet(made: Assembly) -> str:
-    broker = masked(made.settings.broker_address) if made.settings.broker_url else made.redis_url
+    broker = masked(made.settings.queue_url) if made.settings.broker_url else made.redis_url
     return SNIPPET.format(broker=broker, redis=made.redis_url)
 
 

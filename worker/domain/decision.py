@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.domain.job import JobResult
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 
 

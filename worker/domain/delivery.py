@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
-from worker.domain.job import SEQUENCE, Job, JobState, JsonObject, Kind, rfc3339
+from worker.domain.job import SEQUENCE, Job, JobState, JsonObject, Kind
+from worker.domain.times import rfc3339
 
 SCHEDULE_S = (5, 60, 300, 1800, 7200, 18_000, 18_000, 21_600, 21_600)
 """Seconds before the second attempt, the third, and so on: ten attempts over about a day."""
@@ -63,7 +66,7 @@ def event_type(job: Job, state: JobState) -> str:
     return f"{'model' if job.kind is Kind.TRAINING else 'job'}.{state.value}"
 
 
-def plan(job: Job, state: JobState, data: JsonObject, *, at: float, bodies: Bodies = FULL) -> list[Delivery]:
+def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, bodies: Bodies = FULL) -> list[Delivery]:
     """Return the webhooks that an event of this job calls for.
 
     Args:
@@ -90,7 +93,7 @@ def plan(job: Job, state: JobState, data: JsonObject, *, at: float, bodies: Bodi
     ]
 
 
-def _body(head: JsonObject, data: JsonObject, job_id: str, bodies: Bodies) -> str:
+def _body(head: JsonObject, data: Mapping[str, Any], job_id: str, bodies: Bodies) -> str:
     """Write a body, without the outputs if it shall be thin or would be too large; then it says where they are."""
     whole = _written(head | {"truncated": False, "outcome_url": None, "outcome_key": None, "data": data})
     too_large = len(whole.encode("utf-8", "replace")) > bodies.max_bytes

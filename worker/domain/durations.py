@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from worker.domain.job import Job, Kind, parse_time
+from worker.domain.job import Job, Kind
 from worker.domain.requests import REFERENCE_IMAGES
+from worker.domain.times import parse_time
 
 SLACK_S = 1.0  # by which a time that PhotoGPT tells may lie outside of what we saw ourselves
 

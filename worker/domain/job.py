@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -50,34 +49,6 @@ TASKS = {
     Kind.TRAINING: "photogpt.train_model",
 }
 """The Celery task of each kind: names that other services depend on."""
-
-
-def rfc3339(seconds: float) -> str:
-    """Return epoch seconds as UTC text with milliseconds, as PhotoGPT writes times."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def epoch(text: str) -> float:
-    """Return RFC 3339 text as epoch seconds. A time that names no zone is UTC, wherever this host stands.
-
-    Raises:
-        ValueError: the text is no time.
-    """
-    at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def parse_time(value: object) -> float | None:
-    """Return a time as PhotoGPT tells it, epoch seconds, or None if it cannot be read."""
-    try:
-        return epoch(str(value))
-    except ValueError:
-        return None
-
-
-def truncate(text: str, length: int) -> str:
-    """Return a text of at most so many characters; what is cut off leaves an ellipsis."""
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,50 +103,3 @@ class Job:
         """The model that the request names."""
         value = self.request.get("modelID")
         return value if isinstance(value, str) else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobResult:
-    """How a job ends: what a step decided, before it is stored."""
-
-    state: JobState
-    reason: Reason | None = None
-    #: One sentence for the reader: what happened, to which job, what follows.
-    error: str | None = None
-    images: tuple[JsonObject, ...] = ()
-    videos: tuple[JsonObject, ...] = ()
-    #: The model that PhotoGPT says the generation belongs to.
-    model_id: str | None = None
-    #: The generation, where the job itself did not trigger it.
-    generation_id: str | None = None
-
-
-def outcome(job: Job, ending: JobResult | None = None, *, at: float | None = None) -> JsonObject:
-    """Return the one shape that results, records and webhooks share.
-
-    Before the end it tells how far the job is; `ending` and `at` (epoch seconds) make it final.
-    """
-    reason = ending.reason if ending else job.reason
-    return {
-        "id": job.id,
-        "kind": job.kind.value,
-        "state": (ending.state if ending else job.state).value,
-        "reason": reason.value if reason else None,
-        "error": ending.error if ending else job.error,
-        "retryable": _retryable(job, reason) if reason else None,
-        "generation_id": (ending.generation_id if ending else None) or job.generation_id,
-        "model_id": (ending.model_id if ending else None) or job.model_id,
-        "images": list(ending.images) if ending else [],
-        "videos": list(ending.videos) if ending else [],
-        "metadata": job.metadata,
-        "created_at": rfc3339(job.created_at),
-        "submitted_at": rfc3339(job.submitted_at) if job.submitted_at else None,
-        "finished_at": rfc3339(at) if ending and at else None,
-        "polls": job.polls,
-    }
-
-
-def _retryable(job: Job, reason: Reason) -> bool:
-    if reason is Reason.DEADLINE_EXCEEDED:  # nothing was paid for unless PhotoGPT may have been asked
-        return job.generation_id is None and job.intent_at is None and job.submitted_at is None
-    return reason.retryable

@@ -1,18 +1,95 @@
-"""How an outcome reaches a producer as the result of its Celery task: itself, or as an exception."""
+"""The outcome of a job: one shape for the Celery result, the record in Redis and the webhooks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
 from worker.domain.errors import JobCanceled, JobError, JobExpired, JobFailed
-from worker.domain.job import JobState, JsonObject
+from worker.domain.job import Job, JobState, JsonObject
+from worker.domain.reason import Reason
+from worker.domain.times import rfc3339
 
 ERRORS: dict[JobState, type[JobError]] = {
     JobState.FAILED: JobFailed,
     JobState.EXPIRED: JobExpired,
     JobState.CANCELED: JobCanceled,
 }
+"""The exception that a producer gets for each state other than `succeeded`."""
 
 
-def as_error(outcome: JsonObject) -> JobError | None:
-    """Return the exception that tells of a job that did not succeed; its message starts with the reason."""
-    kind = ERRORS.get(JobState(outcome["state"]))
-    return kind(f"{outcome['reason']}: {outcome['error']}") if kind else None
+class Outcome(TypedDict):
+    """How far a job is, or how it ended. Times are RFC 3339 text in UTC."""
+
+    id: str
+    kind: str
+    state: str
+    reason: str | None
+    error: str | None
+    retryable: bool | None
+    generation_id: str | None
+    model_id: str | None
+    images: list[JsonObject]
+    videos: list[JsonObject]
+    metadata: JsonObject | None
+    created_at: str
+    submitted_at: str | None
+    finished_at: str | None
+    polls: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobResult:
+    """How a job ends, as a step decided it, before it is stored."""
+
+    state: JobState
+    reason: Reason | None = None
+    #: One sentence for people: what happened, to which job, what to do.
+    error: str | None = None
+    images: tuple[JsonObject, ...] = ()
+    videos: tuple[JsonObject, ...] = ()
+    #: The model that PhotoGPT names for the generation.
+    model_id: str | None = None
+    #: Set where another job triggered the generation.
+    generation_id: str | None = None
+
+
+def outcome(job: Job, result: JobResult | None = None, *, at: float | None = None) -> Outcome:
+    """Return the outcome of a job: how far it is, or with `result` how it ended.
+
+    Args:
+        job: as it was read.
+        result: how the job ends; None while it goes on.
+        at: epoch seconds of the end.
+    """
+    reason = result.reason if result else job.reason
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "state": (result.state if result else job.state).value,
+        "reason": reason.value if reason else None,
+        "error": result.error if result else job.error,
+        "retryable": _retryable(job, reason) if reason else None,
+        "generation_id": (result.generation_id if result else None) or job.generation_id,
+        "model_id": (result.model_id if result else None) or job.model_id,
+        "images": list(result.images) if result else [],
+        "videos": list(result.videos) if result else [],
+        "metadata": job.metadata,
+        "created_at": rfc3339(job.created_at),
+        "submitted_at": rfc3339(job.submitted_at) if job.submitted_at else None,
+        "finished_at": rfc3339(at) if result and at else None,
+        "polls": job.polls,
+    }
+
+
+def as_error(outcome: Mapping[str, Any]) -> JobError | None:
+    """Return the exception for a job that did not succeed, or None. Its message starts with the reason."""
+    error = ERRORS.get(JobState(outcome["state"]))
+    return error(f"{outcome['reason']}: {outcome['error']}") if error else None
+
+
+def _retryable(job: Job, reason: Reason) -> bool:
+    if reason is Reason.DEADLINE_EXCEEDED:  # a retry is safe only if PhotoGPT was never asked
+        return job.generation_id is None and job.intent_at is None and job.submitted_at is None
+    return reason.retryable

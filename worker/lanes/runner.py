@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from redis import RedisError
 
 from worker.domain.decision import Decision, Finish, Reschedule, Running, Submitted
-from worker.domain.job import Job, JobResult, JobState
+from worker.domain.job import Job, JobState
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.deliver import deliver

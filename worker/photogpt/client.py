@@ -17,8 +17,9 @@ import requests
 from worker import __version__
 from worker.domain.durations import between
 from worker.domain.errors import MissingGenerationId, Refused, Unavailable
-from worker.domain.job import JsonObject, Kind, rfc3339
+from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
+from worker.domain.times import rfc3339
 from worker.http.deadline import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_bounded
 from worker.photogpt.answers import not_reached, read_answer
 

@@ -12,8 +12,10 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import RESULTS, ROUTES
-from worker.domain.job import TASKS, Job, JobState, JsonObject, epoch, truncate
-from worker.domain.outcome import as_error
+from worker.domain.job import TASKS, Job, JobState, JsonObject
+from worker.domain.outcome import Outcome, as_error
+from worker.domain.text import truncate
+from worker.domain.times import epoch
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
@@ -106,20 +108,20 @@ class CeleryPublisher:
         status = state.value.upper()
         return replace(self._told(job, status, info), kept=dumps({"status": status, "result": info}))
 
-    def result(self, job: Job, outcome: JsonObject) -> ResultUpdate:
+    def result(self, job: Job, outcome: Outcome) -> ResultUpdate:
         """Return what Celery's backend shall hold of a job that has ended, as Celery's own tracer would store it."""
         error = as_error(outcome)
         if error is None:
             return self._told(job, SUCCESS, outcome, ended=True)
         return self._told(job, FAILURE, self._app.backend.prepare_exception(error), ended=True)
 
-    def ended(self, job: Job, outcome: JsonObject) -> None:
+    def ended(self, job: Job, outcome: Outcome) -> None:
         """Tell Flower that the task has ended whose result was stored without a message."""
         dispatcher = self.dispatcher()
         if dispatcher is None:
             return
         error = as_error(outcome)
-        runtime = epoch(outcome["finished_at"]) - job.created_at
+        runtime = epoch(outcome["finished_at"] or outcome["created_at"]) - job.created_at
         try:
             if error is None:
                 told = _shown("", outcome, hide_prompts=True) if self._hide_prompts else outcome

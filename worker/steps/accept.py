@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobResult, JobState, JsonObject, Kind
+from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.outcome import JobResult, Outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
 from worker.services import Services
@@ -30,7 +31,7 @@ class Envelope:
     redelivered: bool = False
 
 
-def submit(services: Services, envelope: Envelope) -> JsonObject | None:
+def submit(services: Services, envelope: Envelope) -> Outcome | None:
     """Write a job down and return None, or return the outcome if there is nothing to wait for."""
     at = services.store.clock()
     limits = limits_of(services.settings)
@@ -82,7 +83,7 @@ def _usable(services: Services, url: object) -> bool:
 
 def _refuse(  # noqa: PLR0913 - one sentence
     services: Services, envelope: Envelope, job: Job, reason: Reason, problem: str, *, digest: str = ""
-) -> JsonObject | None:
+) -> Outcome | None:
     """End a job that never became one. PhotoGPT is not asked."""
     ending = JobResult(state=JobState.FAILED, reason=reason, error=problem)
     finished = services.store.jobs.finish(job, ending, create=envelope.continuation, digest=digest)
@@ -93,7 +94,7 @@ def _refuse(  # noqa: PLR0913 - one sentence
     return finished.outcome
 
 
-def _repeat(services: Services, envelope: Envelope, *, same: bool) -> JsonObject | None:
+def _repeat(services: Services, envelope: Envelope, *, same: bool) -> Outcome | None:
     """Answer a second message with an id that is known: the job it names goes on as it is, or has ended."""
     if not same:
         event("job.duplicate", "enqueued again with another request; the first one stands", job=envelope.id, warn=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobResult, JobState, JsonObject
+from worker.domain.job import Job, JobState
+from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.publish import complete
 
 
-def cancel(services: Services, job_id: object, *, revoked: bool = False) -> JsonObject:
+def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outcome:
     """End a job as `canceled`, unless it has ended, and return its outcome.
 
     Args:
@@ -28,7 +29,7 @@ def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Json
             raise SubmissionError(field="job_id", problem=problem)
         ending = JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error=_what_it_means(job))
         if job.state.terminal or complete(services, job, ending, by_message=revoked):
-            return services.store.jobs.outcome(job.id) or {}
+            return services.store.jobs.outcome(job.id) or outcome(job, ending)
 
 
 def _what_it_means(job: Job) -> str:

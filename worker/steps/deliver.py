@@ -8,7 +8,8 @@ from worker.domain.backoff import jittered
 from worker.domain.delivery import SCHEDULE_S, Delivery
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import DeliveryError
-from worker.domain.job import JsonObject, rfc3339
+from worker.domain.job import JsonObject
+from worker.domain.times import rfc3339
 from worker.services import Services
 from worker.store.deliveries import AttemptRecorded, AttemptReport
 from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait

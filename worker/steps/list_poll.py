@@ -12,7 +12,7 @@ from threading import Lock
 
 from worker.domain.durations import between
 from worker.domain.errors import ApiError, Unauthorized
-from worker.domain.job import JobState, JsonObject, parse_time
+from worker.domain.job import JobState, JsonObject
 from worker.domain.list_poll import (
     MIN_IN_FLIGHT,
     OWN,
@@ -23,6 +23,7 @@ from worker.domain.list_poll import (
     sample_every,
     suspend_s,
 )
+from worker.domain.times import parse_time
 from worker.services import Services
 from worker.steps.poll import FIRST_SWEPT, KEY_CHECK_S, MAX_WAIT_S, UNFINISHED
 from worker.store.list_poll import Entry, PageResult

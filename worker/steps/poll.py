@@ -6,8 +6,10 @@ from worker.domain.backoff import jittered, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Running
 from worker.domain.durations import took
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
-from worker.domain.job import Job, JobResult, JobState, Kind, truncate
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
+from worker.domain.text import truncate
 from worker.photogpt.client import GenerationSeen, ModelSeen
 from worker.services import Services
 from worker.steps.reconcile import model_fingerprint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from worker.domain.job import Job, JobResult, JsonObject
-from worker.domain.outcome import as_error
+from worker.domain.job import Job
+from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.queue.publisher import default_continuation
 from worker.services import Services
 from worker.telemetry.logs import event
@@ -54,7 +54,7 @@ def resend_task(services: Services, job: Job, continuation: str) -> None:
         event("job.no_continuation", "its record holds no continuation", job=job.id, warn=True)
 
 
-def deliver_result(outcome: JsonObject) -> JsonObject:
+def deliver_result(outcome: Outcome) -> Outcome:
     """Return the outcome of a job that succeeded; Celery stores it.
 
     Raises:

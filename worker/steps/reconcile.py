@@ -30,8 +30,10 @@ import math
 from worker.domain.backoff import obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
 from worker.domain.errors import ApiError, MissingGenerationId, Refused
-from worker.domain.job import Job, JobResult, JobState, Kind, parse_time
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
+from worker.domain.times import parse_time
 from worker.photogpt.client import ModelSeen
 from worker.services import Services
 from worker.telemetry.logs import event

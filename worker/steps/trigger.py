@@ -8,7 +8,8 @@ from dataclasses import replace
 from worker.domain.backoff import exponential, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
-from worker.domain.job import Job, JobResult, JobState, Kind
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.reconcile import model_fingerprint, reconcile, settle

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from worker.domain.job import Job, JobState, JsonObject, Kind, epoch, rfc3339
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import Outcome
 from worker.domain.reason import Reason
+from worker.domain.times import epoch, rfc3339
 
 SCHEMA = 1
 
@@ -118,7 +121,7 @@ def salvage(values: list[str | None], *, at: float) -> Job:
     )
 
 
-def encode_outcome(outcome: JsonObject) -> dict[str, str]:
+def encode_outcome(outcome: Mapping[str, Any]) -> dict[str, str]:
     """Return the hash fields that a job's end adds."""
     fields = {name: outcome[name] for name in OUTCOME_TEXTS if outcome[name] is not None}
     fields["state"] = outcome["state"]
@@ -130,7 +133,7 @@ def encode_outcome(outcome: JsonObject) -> dict[str, str]:
     return fields
 
 
-def decode_outcome(record: dict[str, str]) -> JsonObject:
+def decode_outcome(record: dict[str, str]) -> Outcome:
     """Return the outcome that a record holds: so far, or for good."""
     return {
         "id": record["id"],

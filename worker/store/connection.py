@@ -56,16 +56,16 @@ def connect(settings: Settings) -> redis.Redis:
         "client_name": "photogpt-worker",
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
     }
-    if settings.redis_address.startswith("sentinel://"):
+    if settings.store_url.startswith("sentinel://"):
         return _primary(settings, limits)
-    if settings.redis_address.startswith("rediss://") and settings.redis_ca_file:
+    if settings.store_url.startswith("rediss://") and settings.redis_ca_file:
         limits["ssl_ca_certs"] = str(settings.redis_ca_file)
-    return redis.Redis.from_url(settings.redis_address, **limits)
+    return redis.Redis.from_url(settings.store_url, **limits)
 
 
 def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
     """Return a client of whichever server the Sentinels call the primary, asked at every new connection."""
-    parts = [urlsplit(part) for part in settings.redis_address.split(";")]
+    parts = [urlsplit(part) for part in settings.store_url.split(";")]
     options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
     made: Any = Sentinel  # redis-py ships it untyped
     sentinels = made([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)

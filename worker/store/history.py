@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.endpoint import endpoint_of
-from worker.domain.job import JsonObject, rfc3339
+from worker.domain.job import JsonObject
+from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.keys import Lane
 

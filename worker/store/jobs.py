@@ -7,8 +7,10 @@ from typing import Any
 
 from worker.domain.delivery import Delivery, event_type, plan
 from worker.domain.durations import duration_group
-from worker.domain.job import SEQUENCE, Job, JobResult, JobState, JsonObject, Kind, outcome, rfc3339
+from worker.domain.job import SEQUENCE, Job, JobState, Kind
+from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.poll_schedule import bin_of
+from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.codec import dumps, encode, encode_outcome
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
@@ -81,7 +83,7 @@ class Jobs(Progress):
         polled: bool = False,
         settled: bool = False,
         duration_s: float | None = None,
-        tell: Callable[[JsonObject], ResultUpdate] | None = None,
+        tell: Callable[[Outcome], ResultUpdate] | None = None,
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:

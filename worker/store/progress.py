@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import Bodies, Delivery, event_type, plan
-from worker.domain.job import SEQUENCE, Job, JobState, Kind, outcome, rfc3339
+from worker.domain.job import SEQUENCE, Job, JobState, Kind
+from worker.domain.outcome import outcome
+from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.keys import Lane

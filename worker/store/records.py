@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.job import Job, JsonObject
+from worker.domain.job import Job
+from worker.domain.outcome import Outcome
 from worker.store import keys
 from worker.store.codec import FIELDS, decode, decode_outcome
 from worker.store.lanes import Tick
@@ -57,7 +58,7 @@ NO_UPDATE = ResultUpdate(key="", ttl=0, text="")
 class Finished:
     """The job ended just now."""
 
-    outcome: JsonObject
+    outcome: Outcome
     #: What to send so that Celery stores the result, as JSON; None if the result is stored already.
     continuation: str | None
     ticks: list[Tick]
@@ -84,7 +85,7 @@ class Records:
         values: Any = self._client.hmget(keys.job(job_id), list(FIELDS))
         return decode(values) if values[0] is not None else None
 
-    def outcome(self, job_id: str) -> JsonObject | None:
+    def outcome(self, job_id: str) -> Outcome | None:
         """Return a job's outcome, so far or final, or None if there is no such job."""
         record: Any = self._client.hgetall(keys.job(job_id))
         return decode_outcome(record) if record else None

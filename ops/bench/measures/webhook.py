@@ -39,14 +39,14 @@ def _run(plan: Plan) -> list[Run]:
             for _ in range(JOBS):
                 peer.enqueue(1)
                 time.sleep(GAP_S)
-            wait(lambda: len(receiver.got) >= JOBS, plan.limit_s, "every webhook has come")
+            wait(lambda: len(receiver.requests) >= JOBS, plan.limit_s, "every webhook has come")
         finally:
             peer.stop()
             receiver.close()
         noticed = {end["jobId"]: end["endedAt"] + end["noticedAfterS"] for end in stage.control.ends()}
     first: dict[str, float] = {}
-    for got in receiver.got:
-        first.setdefault(got.json["data"]["generation_id"], got.at)
+    for received in receiver.requests:
+        first.setdefault(received.json["data"]["generation_id"], received.at)
     seconds = [at - noticed[generation_id] for generation_id, at in first.items()]
     return [Run(measure=NAME, peer="ours", numbers={"after_s": spread(seconds)}, load_before=before)]
 

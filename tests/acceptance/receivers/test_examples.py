@@ -13,7 +13,7 @@ from celery import Celery
 from config.secrets import decode_webhook_secret
 from config.settings import Settings
 from tests.acceptance.receivers.conftest import COMMANDS, EXAMPLES, NEXT_SECRET, Example
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
 from worker.cli.sample_event import ForgingSender, sample_delivery
@@ -137,7 +137,7 @@ def test_malformed_time_stamps(example: Example, stamp: str) -> None:
 @pytest.mark.usefixtures("worker")
 def test_the_whole_line(example: Example, producer: Celery) -> None:
     """From enqueue by a worker and the sandbox to the example."""
-    kwargs = {"request": image(), "webhook_url": example.url, "metadata": {"order": "Äpfel \N{SNOWMAN}"}}
+    kwargs = {"request": image_request(), "webhook_url": example.url, "metadata": {"order": "Äpfel \N{SNOWMAN}"}}
     job_id = producer.send_task("photogpt.generate_image", kwargs=kwargs).id
 
     wait_until(lambda: f"job.succeeded {job_id} succeeded" in example.handled(), "the webhook is handled")

@@ -15,7 +15,9 @@ from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
-from worker.domain.job import Job, JobResult, JobState, Kind, rfc3339
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
+from worker.domain.times import rfc3339
 from worker.store import deliveries, keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store

@@ -10,7 +10,8 @@ import pytest
 
 from tests.contract.store.conftest import Line
 from worker.domain.decision import Reschedule, Submitted
-from worker.domain.job import Job, JobResult, JobState, Kind
+from worker.domain.job import Job, JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.keys import Lane

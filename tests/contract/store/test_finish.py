@@ -12,7 +12,8 @@ from tests.contract.store.conftest import Line
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import SCHEDULE_S, Delivery
-from worker.domain.job import TERMINAL, Job, JobResult, JobState, Kind
+from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store import codec, deliveries, keys
 from worker.store.deliveries import decode

@@ -7,7 +7,8 @@ import pytest
 from tests.contract.store.conftest import Line
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
-from worker.domain.job import JobResult, JobState, Kind
+from worker.domain.job import JobState, Kind
+from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.keys import Lane

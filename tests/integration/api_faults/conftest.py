@@ -44,7 +44,7 @@ def outcome_of(client: redis.Redis) -> Record:
 
 
 @dataclass(frozen=True)
-class Apart:
+class IsolatedWorker:
     """A worker of another mind on a database of its own, and a producer there."""
 
     worker: WorkerProcess
@@ -52,16 +52,18 @@ class Apart:
 
 
 @pytest.fixture
-def with_policy(sandbox: SandboxProcess, apart: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], Apart]]:
+def with_policy(
+    sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[[str], IsolatedWorker]]:
     """Start a worker with another policy for triggers whose answer was lost."""
     del sandbox
-    broker, ledger = apart["PHOTOGPT_BROKER_URL"], apart["PHOTOGPT_REDIS_URL"]
-    started: list[Apart] = []
+    broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
+    started: list[IsolatedWorker] = []
 
-    def start(policy: str) -> Apart:
-        env = apart | {"PHOTOGPT_UNCERTAIN_POLICY": policy}
+    def start(policy: str) -> IsolatedWorker:
+        env = isolated_env | {"PHOTOGPT_UNCERTAIN_POLICY": policy}
         producer = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
-        started.append(Apart(WorkerProcess(env, tmp_path / "worker.log").ready(), producer))
+        started.append(IsolatedWorker(WorkerProcess(env, tmp_path / "worker.log").ready(), producer))
         return started[-1]
 
     yield start

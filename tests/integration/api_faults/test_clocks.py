@@ -17,7 +17,7 @@ import pytest
 from config.settings import Settings
 from tests.unit.factories import make_job
 from worker.domain.decision import Decision, Reschedule, Submitted
-from worker.domain.job import epoch, rfc3339
+from worker.domain.times import epoch, rfc3339
 from worker.services import TaskPublisher, open_services
 from worker.steps.reconcile import reconcile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.api_faults.conftest import ended
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
@@ -19,11 +19,13 @@ def test_revoked_and_back(
 ) -> None:
     """Without a valid key no job fails, lanes wait and the log shouts; with it everything goes on by itself."""
     before = len(worker.text())
-    running = [producer.send_task("photogpt.generate_image", kwargs={"request": image(duration_s=1)}) for _ in "123"]
-    wait_until(lambda: paid(sandbox) == 3, "three run")
+    running = [
+        producer.send_task("photogpt.generate_image", kwargs={"request": image_request(duration_s=1)}) for _ in "123"
+    ]
+    wait_until(lambda: paid_generations(sandbox) == 3, "three run")
 
     sandbox.control.keys(revoke=[KEY])
-    waiting = [producer.send_task("photogpt.generate_image", kwargs={"request": image()}) for _ in "12"]
+    waiting = [producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}) for _ in "12"]
     wait_until(lambda: "Nothing is looked at until it is" in worker.text()[before:], "looks shout")
     wait_until(lambda: "Nothing is triggered until it is" in worker.text()[before:], "triggers shout")
     wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused"), "the lane pauses")
@@ -32,5 +34,5 @@ def test_revoked_and_back(
     sandbox.control.keys(add=[KEY])
 
     assert [ended(result) for result in running + waiting] == ["succeeded"] * 5
-    assert paid(sandbox) == 5
+    assert paid_generations(sandbox) == 5
     assert 2 <= told < 40

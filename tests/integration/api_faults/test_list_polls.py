@@ -14,7 +14,7 @@ import redis
 from celery import Celery
 
 from config.settings import Settings
-from tests.conftest import image, paid, told
+from tests.conftest import image_request, make_worker_env, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
 from tests.running import WorkerProcess
 from tests.unit.factories import make_job
@@ -43,7 +43,7 @@ Middle = tuple[WorkerProcess, list[Any]]
 @pytest.fixture(scope="module")
 def sweeping(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
     """What a worker is told that has a database of its own, and looks often."""
-    return told(valkey, sandbox_process) | {
+    return make_worker_env(valkey, sandbox_process) | {
         "PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/4"),
         "PHOTOGPT_JOB_POLL_INTERVAL_S": str(INTERVAL_S),
         "PHOTOGPT_SCHEDULE": "fixed",
@@ -88,7 +88,7 @@ def enqueue(url: str) -> Iterator[Callable[..., list[Any]]]:
     producer = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
 
     def send(count: int, **sandbox: Any) -> list[Any]:
-        request = image(**sandbox)
+        request = image_request(**sandbox)
         return [producer.send_task("photogpt.generate_image", kwargs={"request": request}) for _ in range(count)]
 
     yield send
@@ -141,7 +141,7 @@ def all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]) -> No
     assert all(outcome["images"] for outcome in outcomes)
     assert len({outcome["generation_id"] for outcome in outcomes}) == len(good)
     assert all(ended(result).startswith("generation_failed: ") for result in bad)
-    assert paid(sandbox) == len(good) + len(bad)
+    assert paid_generations(sandbox) == len(good) + len(bad)
 
 
 def page_result(sandbox: SandboxProcess) -> int:
@@ -174,7 +174,7 @@ def test_a_bad_list(
     assert all(result.get(timeout=40)["state"] == "succeeded" for result in early + late)
     assert all(ended(result).startswith("generation_failed: ") for result in bad)
     assert len({result.get()["generation_id"] for result in early + late}) == EARLY + MANY
-    assert paid(sandbox) == EARLY + MANY + len(bad) + 30
+    assert paid_generations(sandbox) == EARLY + MANY + len(bad) + 30
     assert page_result(sandbox) > 0
 
 
@@ -199,7 +199,7 @@ def test_canceling_makes_no_liar(
     """PhotoGPT goes on with what was canceled here, and its list says so."""
     before = len(sweeper.text())
     jobs = enqueue(MANY + 10, duration_s=6)
-    wait_until(lambda: page_result(sandbox) > 0 and paid(sandbox) == len(jobs), "sweeps go on")
+    wait_until(lambda: page_result(sandbox) > 0 and paid_generations(sandbox) == len(jobs), "sweeps go on")
     gone = jobs[:10]
     for job in gone:
         job.app.send_task("photogpt.cancel", args=[job.id]).get(timeout=20)

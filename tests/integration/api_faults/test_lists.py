@@ -10,7 +10,7 @@ import redis
 import requests
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
@@ -30,7 +30,7 @@ WITNESSES = {
 
 def send(producer: Celery, **sandbox: Any) -> Any:
     """Enqueue an image."""
-    return producer.send_task("photogpt.generate_image", kwargs={"request": image(duration_s=0.2, **sandbox)})
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image_request(duration_s=0.2, **sandbox)})
 
 
 @pytest.mark.usefixtures("worker")
@@ -45,7 +45,7 @@ def test_a_bad_list_that_shows_it(
     faults("listJobs", action, count=None)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 4
+    assert paid_generations(sandbox) == 4
 
 
 @pytest.mark.usefixtures("worker")
@@ -56,7 +56,7 @@ def test_no_list_for_a_while(producer: Celery, sandbox: SandboxProcess, faults: 
         faults("listJobs", action)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 @pytest.mark.usefixtures("worker")
@@ -69,7 +69,7 @@ def test_the_limit_of_the_promise(
     faults("listJobs", action, count=None)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 2
+    assert paid_generations(sandbox) == 2
 
 
 @pytest.mark.usefixtures("worker")
@@ -79,11 +79,11 @@ def test_a_blind_list(producer: Celery, sandbox: SandboxProcess, faults: Faults)
     faults("listJobs", {"list_omit": 1.0}, count=None)
 
     lost = send(producer)
-    wait_until(lambda: paid(sandbox) == 1, "its answer is lost")
+    wait_until(lambda: paid_generations(sandbox) == 1, "its answer is lost")
     assert ended(send(producer)) == "succeeded"
 
     assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list shows nothing")
-    assert paid(sandbox) == 2
+    assert paid_generations(sandbox) == 2
 
 
 def test_a_yes_that_is_not_listed(
@@ -116,7 +116,7 @@ def test_it_cannot_be_looked_at(producer: Celery, client: redis.Redis, sandbox: 
     sandbox.control.clear()
 
     assert ended(result) == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 @pytest.mark.usefixtures("worker")
@@ -131,9 +131,9 @@ def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults)
         assert said.startswith("trigger_uncertain: ")
         assert "was not triggered again, since that could pay twice" in said
         assert set(re.findall(r"job_\w+", said)) == made
-    assert paid(sandbox) == 2
-    looks = sandbox.control.state()["polls"]
-    assert all(looks[name] <= 2 for name in made)  # once, or once by each, and not once in every round
+    assert paid_generations(sandbox) == 2
+    polls = sandbox.control.state()["polls"]
+    assert all(polls[name] <= 2 for name in made)  # once, or once by each, and not once in every round
 
 
 @pytest.mark.usefixtures("worker")
@@ -142,10 +142,10 @@ def test_asking_again_takes_longer_each_time(producer: Celery, sandbox: SandboxP
     faults("triggerImageGenerationJob", {"drop_after": True}, count=None)
     faults("listJobs", {"list_omit": 1.0}, count=None)
 
-    result = producer.send_task("photogpt.generate_image", kwargs={"request": image(), "deadline_s": 12})
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request(), "deadline_s": 12})
 
     assert "deadline_exceeded: " in ended(result)
-    assert 2 <= paid(sandbox) <= 3
+    assert 2 <= paid_generations(sandbox) <= 3
 
 
 @pytest.mark.usefixtures("worker")
@@ -158,4 +158,4 @@ def test_somebody_else_uses_the_key(producer: Celery, sandbox: SandboxProcess, f
     faults("triggerImageGenerationJob", {"drop": True})
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 2  # theirs, and ours
+    assert paid_generations(sandbox) == 2  # theirs, and ours

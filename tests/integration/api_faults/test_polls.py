@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from config.settings import Settings
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.contract.peers import Peer
 from tests.integration.api_faults.conftest import Faults, ended
 from tests.running import WorkerProcess
@@ -55,16 +55,16 @@ def test_looks(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> Non
     """Looking goes on until there is an end to see, whatever the looks before it brought."""
     results = {}
     for name in POLLS:
-        request = image(duration_s=3) | {"prompt": name}
+        request = image_request(duration_s=3) | {"prompt": name}
         results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
-    wait_until(lambda: paid(sandbox) == len(POLLS), "all are triggered")
+    wait_until(lambda: paid_generations(sandbox) == len(POLLS), "all are triggered")
     for generation in sandbox.control.generations():
         name = generation["prompt"]
         faults("getJobStatus", POLLS[name], count=TIMES.get(name, 2), id=generation["jobId"])
 
     assert {name: ended(result) for name, result in results.items()} == dict.fromkeys(POLLS, "succeeded")
     assert [rule["action"] for rule in sandbox.control.live_faults() if not rule["fired"]] == []
-    assert paid(sandbox) == len(POLLS)
+    assert paid_generations(sandbox) == len(POLLS)
 
 
 @pytest.mark.usefixtures("worker")
@@ -134,7 +134,7 @@ def test_a_failure_in_a_million_words(settings: Settings) -> None:
 def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:
     """A status that no page names is looked at until the job's deadline, and is told once in the log."""
     before = len(worker.text())
-    request = image(duration_s=0.2, end="Evaporated")
+    request = image_request(duration_s=0.2, end="Evaporated")
 
     said = ended(producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3}))
 

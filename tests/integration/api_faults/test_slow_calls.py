@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.api_faults.conftest import Faults
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -16,7 +16,7 @@ from worker.sandbox.remote import SandboxProcess
 
 def send(producer: Celery, **sandbox: Any) -> Any:
     """Enqueue an image."""
-    return producer.send_task("photogpt.generate_image", kwargs={"request": image(**sandbox)})
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image_request(**sandbox)})
 
 
 @pytest.mark.usefixtures("worker")
@@ -30,7 +30,7 @@ def test_a_slow_look_holds_up_nobody(producer: Celery, sandbox: SandboxProcess, 
     assert not slow.ready()
     sandbox.control.clear()
     assert slow.get(timeout=40)["state"] == "succeeded"
-    assert paid(sandbox) == 13
+    assert paid_generations(sandbox) == 13
 
 
 @pytest.mark.usefixtures("worker")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.api_faults.conftest import Faults, Record, ended
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -56,7 +56,7 @@ LOST_AFTER: dict[str, dict[str, Any]] = {
 
 def send(producer: Celery, **sandbox: Any) -> Any:
     """Enqueue an image."""
-    return producer.send_task("photogpt.generate_image", kwargs={"request": image(duration_s=0.2, **sandbox)})
+    return producer.send_task("photogpt.generate_image", kwargs={"request": image_request(duration_s=0.2, **sandbox)})
 
 
 def send_each(producer: Celery, faults: Faults, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def send_each(producer: Celery, faults: Faults, table: dict[str, dict[str, Any]]
     results = {}
     for name, action in table.items():
         faults("triggerImageGenerationJob", action, contains=f"row {name}.")
-        request = image(duration_s=0.2) | {"prompt": f"row {name}."}
+        request = image_request(duration_s=0.2) | {"prompt": f"row {name}."}
         results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
     return {name: ended(result) for name, result in results.items()}
 
@@ -74,7 +74,7 @@ def test_a_no_for_now(producer: Celery, sandbox: SandboxProcess, faults: Faults)
     told = send_each(producer, faults, REFUSED_FOR_NOW)
 
     assert told == dict.fromkeys(REFUSED_FOR_NOW, "succeeded")
-    assert paid(sandbox) == len(REFUSED_FOR_NOW)
+    assert paid_generations(sandbox) == len(REFUSED_FOR_NOW)
 
 
 def test_a_no_for_good(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
@@ -82,7 +82,7 @@ def test_a_no_for_good(producer: Celery, sandbox: SandboxProcess, faults: Faults
     told = send_each(producer, faults, REFUSED)
 
     assert told == {said: said for said in REFUSED}
-    assert paid(sandbox) == 0
+    assert paid_generations(sandbox) == 0
 
 
 @pytest.mark.parametrize("action", LOST_BEFORE.values(), ids=LOST_BEFORE)
@@ -91,7 +91,7 @@ def test_nothing_was_created(producer: Celery, sandbox: SandboxProcess, faults: 
     faults("triggerImageGenerationJob", action)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
     assert sandbox.control.state()["requests"]["listJobs"] >= 2
 
 
@@ -101,7 +101,7 @@ def test_it_was_created(producer: Celery, sandbox: SandboxProcess, faults: Fault
     faults("triggerImageGenerationJob", action)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
     assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1
 
 
@@ -111,7 +111,7 @@ def test_a_burst_of_faults(producer: Celery, sandbox: SandboxProcess, faults: Fa
         faults("triggerImageGenerationJob", action)
 
     assert ended(send(producer)) == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_doubt_ends_at_the_deadline(
@@ -121,12 +121,12 @@ def test_doubt_ends_at_the_deadline(
     faults("triggerImageGenerationJob", {"drop_after": True})
     faults("listJobs", {"status": 500}, count=None)
 
-    result = producer.send_task("photogpt.generate_image", kwargs={"request": image(), "deadline_s": 2.5})
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request(), "deadline_s": 2.5})
 
     assert "deadline_exceeded: the deadline of job" in (said := ended(result))
     assert "its answer was lost, so that something may run there and be charged" in said
     assert outcome_of(result.id)["retryable"] == "false"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_training_lost_after(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:

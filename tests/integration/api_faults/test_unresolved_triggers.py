@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from config.settings import Settings
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.unit.factories import make_job
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
@@ -31,7 +31,7 @@ def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -
 def asked(services: Services, job_id: str) -> Job:
     """Return a job that PhotoGPT was asked to start."""
     at = services.store.clock()
-    job = make_job(Kind.IMAGE, id=job_id, created_at=at, deadline_at=at + 600, request=image(duration_s=60))
+    job = make_job(Kind.IMAGE, id=job_id, created_at=at, deadline_at=at + 600, request=image_request(duration_s=60))
     services.store.jobs.accept(job, digest="d", continuation="{}")
     assert services.store.jobs.record_intent(job)
     found = services.store.jobs.get(job_id)

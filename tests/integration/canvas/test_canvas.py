@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery import Celery, chain, chord, group
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
@@ -39,17 +39,17 @@ def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None
 def test_chain_stops_at_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
     """What follows a job that failed is never triggered."""
     result: Any = chain(
-        job(producer, "generate_image", request=image(end="failed")), job(producer, "upscale_image")
+        job(producer, "generate_image", request=image_request(end="failed")), job(producer, "upscale_image")
     ).apply_async()
 
     with pytest.raises(Exception, match="generation_failed"):
         result.parent.get(timeout=20)
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
     """A group's results come in its own order."""
-    jobs = [job(producer, "generate_image", request=image(duration_s=seconds)) for seconds in (0.9, 0.1, 0.5)]
+    jobs = [job(producer, "generate_image", request=image_request(duration_s=seconds)) for seconds in (0.9, 0.1, 0.5)]
 
     outcomes = group(jobs).apply_async().get(timeout=40)
 
@@ -59,7 +59,7 @@ def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
 
 def test_chord_runs_its_body_once(producer: Celery, sandbox: SandboxProcess) -> None:
     """A chord's body starts when all of its header has ended, with the header's outcomes."""
-    header = [job(producer, "generate_image", request=image()) for _ in range(3)]
+    header = [job(producer, "generate_image", request=image_request()) for _ in range(3)]
 
     outcome = chord(header, job(producer, "upscale_image")).apply_async().get(timeout=60)
 
@@ -70,13 +70,13 @@ def test_chord_runs_its_body_once(producer: Celery, sandbox: SandboxProcess) -> 
 
 def test_chord_with_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
     """A chord whose header fails tells so, and its body is not triggered."""
-    header = [job(producer, "generate_image", request=image(end=end)) for end in ("success", "failed")]
+    header = [job(producer, "generate_image", request=image_request(end=end)) for end in ("success", "failed")]
 
     result = chord(header, job(producer, "upscale_image")).apply_async()
 
     with pytest.raises(Exception, match="generation_failed"):
         result.get(timeout=40)
-    assert paid(sandbox) == 2
+    assert paid_generations(sandbox) == 2
 
 
 def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
@@ -84,30 +84,30 @@ def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
     upscale = job(producer, "upscale_image").clone()
     upscale.set(task_id="linked")
 
-    job(producer, "generate_image", request=image()).apply_async(link=upscale)
+    job(producer, "generate_image", request=image_request()).apply_async(link=upscale)
 
     assert producer.AsyncResult("linked").get(timeout=60)["kind"] == "upscale"
 
 
 def test_link_error(producer: Celery, sandbox: SandboxProcess) -> None:
     """An errback is called when the job has failed."""
-    errback = job(producer, "generate_image", request=image()).clone()
+    errback = job(producer, "generate_image", request=image_request()).clone()
     errback.set(task_id="errback", immutable=True)
 
-    job(producer, "generate_image", request=image(end="failed")).apply_async(link_error=errback)
+    job(producer, "generate_image", request=image_request(end="failed")).apply_async(link_error=errback)
 
     assert producer.AsyncResult("errback").get(timeout=60)["state"] == "succeeded"
 
 
 def test_nested(producer: Celery, sandbox: SandboxProcess) -> None:
     """A chain inside a group inside a chord comes out right."""
-    pair = chain(job(producer, "generate_image", request=image()), job(producer, "upscale_image"))
+    pair = chain(job(producer, "generate_image", request=image_request()), job(producer, "upscale_image"))
 
     outcome = (
-        chord(group(pair, job(producer, "generate_image", request=image())), job(producer, "upscale_image"))
+        chord(group(pair, job(producer, "generate_image", request=image_request())), job(producer, "upscale_image"))
         .apply_async()
         .get(timeout=60)
     )
 
-    wait_until(lambda: paid(sandbox) == 4, "four generations")
+    wait_until(lambda: paid_generations(sandbox) == 4, "four generations")
     assert outcome["kind"] == "upscale"

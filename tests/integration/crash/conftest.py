@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import told
+from tests.conftest import make_worker_env
 from worker.cli.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
@@ -26,6 +26,6 @@ def broker_url(valkey: EmbeddedValkey) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
+def worker_env(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
     """What a worker in these tests is told."""
-    return told(valkey, sandbox_process)
+    return make_worker_env(valkey, sandbox_process)

@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from config.settings import Settings
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.cli.embedded import EmbeddedValkey
@@ -26,7 +26,7 @@ from worker.store.keys import Lane
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[Any]:
     """Enqueue some images."""
-    kwargs = {"request": image(**sandbox)}
+    kwargs = {"request": image_request(**sandbox)}
     return [producer.send_task("photogpt.generate_image", kwargs=kwargs) for _ in range(count)]
 
 
@@ -56,7 +56,7 @@ def test_the_broker_forgets_everything(
 
     for result in results:
         assert result.get(timeout=30)["state"] == "succeeded"
-    assert paid(sandbox) == 5
+    assert paid_generations(sandbox) == 5
 
 
 def test_killed_worker(
@@ -71,7 +71,7 @@ def test_killed_worker(
 
     for result in results:
         assert result.get(timeout=40)["state"] == "succeeded"
-    assert paid(sandbox) == 10
+    assert paid_generations(sandbox) == 10
 
 
 def test_killed_while_photogpt_was_asked(
@@ -87,7 +87,7 @@ def test_killed_while_photogpt_was_asked(
     own_worker.start()
 
     assert result.get(timeout=90)["state"] == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def fragile(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 
 def test_redis_dies_and_comes_back(
-    fragile: EmbeddedValkey, environment: dict[str, str], sandbox: SandboxProcess, tmp_path: Path
+    fragile: EmbeddedValkey, worker_env: dict[str, str], sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     """Redis killed with jobs in flight: the worker process stays, and goes on when Redis is back."""
-    running = WorkerProcess(environment | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
+    running = WorkerProcess(worker_env | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
     producer = Celery(broker=fragile.url, backend=fragile.url, set_as_current=False)
     pid = running.child.pid
     jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
@@ -123,19 +123,19 @@ def test_redis_dies_and_comes_back(
             assert client.hget(key, "state") == "succeeded"
     assert running.child.ended is None
     assert running.child.pid == pid
-    assert paid(sandbox) == 5
+    assert paid_generations(sandbox) == 5
     running.child.stop()
     producer.close()
 
 
 def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
-    client: redis.Redis, settings: Settings, environment: dict[str, str], tmp_path: Path
+    client: redis.Redis, settings: Settings, worker_env: dict[str, str], tmp_path: Path
 ) -> None:
     """Jobs in flight are records in Redis: ten thousand of them weigh nothing in a worker, before and after a kill."""
     store = open_store(settings)
     at = store.clock()
-    empty = Job(id="", kind=Kind.IMAGE, request=image(), created_at=at, deadline_at=at + 3600)
-    running = WorkerProcess(environment, tmp_path / "worker.log").ready()
+    empty = Job(id="", kind=Kind.IMAGE, request=image_request(), created_at=at, deadline_at=at + 3600)
+    running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
     idle = _resident(running)
     for number in range(10_000):
         job = replace(empty, id=f"parked-{number}")

@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.contract.peers import Conversation, Peer
 from tests.running import Receiver, WorkerProcess
 from tests.waiting import wait_until
@@ -25,11 +25,11 @@ PROMPT = "planted prompt 5e61"
 
 @pytest.fixture
 def secretive(
-    client: redis.Redis, sandbox: SandboxProcess, environment: dict[str, str], tmp_path: Path
+    client: redis.Redis, sandbox: SandboxProcess, worker_env: dict[str, str], tmp_path: Path
 ) -> Iterator[WorkerProcess]:
     """A worker with planted secrets that hides prompts and logs everything."""
     sandbox.control.keys(add=[API_KEY])
-    env = environment | {
+    env = worker_env | {
         "PHOTOGPT_API_KEY": API_KEY,
         "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,
         "PHOTOGPT_HIDE_PROMPTS": "true",
@@ -66,9 +66,9 @@ def test_no_secret_leaks(
         sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"unauthorized": True}, "count": 1}])
         url = f"{receiver.url}/{URL_TOKEN}"
         for end in ("success", "failed"):
-            kwargs = {"request": image(end=end) | {"prompt": PROMPT}, "webhook_url": url}
+            kwargs = {"request": image_request(end=end) | {"prompt": PROMPT}, "webhook_url": url}
             producer.send_task("photogpt.generate_image", kwargs=kwargs)
-        wait_until(lambda: len(receiver.got) == 2, "both webhooks have come", within=60)
+        wait_until(lambda: len(receiver.requests) == 2, "both webhooks have come", within=60)
         wait_until(lambda: any("task-succeeded" in event for event in events), "Celery's events have come")
         listener.should_stop = True
         thread.join()
@@ -93,7 +93,7 @@ def test_a_broken_answer_does_not_quote_the_url(
         conversation.sock.close()
 
     with Peer(breaks_off) as peer:
-        kwargs = {"request": image(), "webhook_url": f"{peer.url}/hook?token={URL_TOKEN}"}
+        kwargs = {"request": image_request(), "webhook_url": f"{peer.url}/hook?token={URL_TOKEN}"}
         producer.send_task("photogpt.generate_image", kwargs=kwargs)
         wait_until(lambda: "webhook.delivered" in secretive.text(), "the webhook counts as taken", within=20)
 

@@ -16,7 +16,7 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
@@ -40,7 +40,7 @@ class Line:
 
     def enqueue(self, count: int, **sandbox: Any) -> list[str]:
         """Enqueue some images as anybody would; return their ids."""
-        kwargs = {"request": image(**sandbox)}
+        kwargs = {"request": image_request(**sandbox)}
         return [self.producer.send_task("photogpt.generate_image", kwargs=kwargs).id for _ in range(count)]
 
     def parked(self, count: int) -> None:
@@ -59,7 +59,7 @@ class Line:
             assert self.client.hget(record, "state") == "succeeded", self.client.hgetall(record)
         assert self.worker.child.ended is None
         assert self.worker.child.pid == self.pid
-        assert paid(self.sandbox) == len(ids)
+        assert paid_generations(self.sandbox) == len(ids)
 
     def log(self) -> str:
         """Return what the worker logged in this test."""
@@ -109,7 +109,7 @@ def patient(url: str) -> redis.Redis:
 
 @pytest.fixture(scope="module")
 def open_line(
-    environment: dict[str, str], sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
+    worker_env: dict[str, str], sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Line]]:
     """Make lines; they end with the tests of a module."""
     opened: list[Line] = []
@@ -124,7 +124,7 @@ def open_line(
         **more: str,
     ) -> Line:
         url = url or server.url
-        told = environment | {"PHOTOGPT_REDIS_URL": url} | {f"PHOTOGPT_{name}": text for name, text in more.items()}
+        told = worker_env | {"PHOTOGPT_REDIS_URL": url} | {f"PHOTOGPT_{name}": text for name, text in more.items()}
         log: Path = tmp_path_factory.mktemp("line") / "worker.log"
         running = WorkerProcess(told, log).ready()
         # it asks nobody for results: Celery's AsyncResult bears no outage

@@ -74,7 +74,7 @@ class RabbitMQ:
         )
         assert self.child.ended is None, (self._directory / "rabbitmq.log").read_text()
 
-    def apart(self) -> str:
+    def new_vhost(self) -> str:
         """Make a virtual host: the same node, and no message of anybody else. Return its URL."""
         name = f"apart-{uuid.uuid4().hex[:8]}"
         user = f'<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>'

@@ -12,7 +12,7 @@ import redis
 from celery import Celery, chord
 
 from config.settings import Settings
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line, patient
 from tests.integration.redis_faults.servers import Server
 from worker.client import Client
@@ -54,8 +54,8 @@ def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbo
     def job(name: str, **kwargs: Any) -> Any:
         return app.signature(f"photogpt.{name}", kwargs=kwargs)
 
-    single = app.send_task("photogpt.generate_image", kwargs={"request": image()}).get(timeout=30)
-    header: Any = [job("generate_image", request=image()) for _ in range(2)]
+    single = app.send_task("photogpt.generate_image", kwargs={"request": image_request()}).get(timeout=30)
+    header: Any = [job("generate_image", request=image_request()) for _ in range(2)]
     body = chord(header, job("upscale_image")).apply_async().get(timeout=60)
 
     assert (single["state"], body["kind"]) == ("succeeded", "upscale")
@@ -68,7 +68,7 @@ def test_our_client_submits_and_waits(
     """The ledger first, by script, and the message second; neither is refused."""
     client = Client(settings=Settings(_env_file=None, redis_url=as_user("client")))
 
-    outcome = client.submit("image", image()).wait(timeout=30)
+    outcome = client.submit("image", image_request()).wait(timeout=30)
 
     assert outcome["state"] == "succeeded"
     assert "message.unsent" not in {getattr(record, "event", "") for record in caplog.records}, caplog.text

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.settings import load_settings
-from tests.conftest import image
+from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import patient
 from tests.integration.redis_faults.servers import Server
 from tests.waiting import wait_until
@@ -48,17 +48,17 @@ def written(server: Server) -> set[str]:
 
 def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
     """The job was written down, and its producer does not know: told which, it submits it again, and it is one job."""
-    ours.submit("image", image())
+    ours.submit("image", image_request())
 
     server.capture_continuation()
     try:
         with pytest.raises(Unacknowledged, match=r"submit it again with job_id=") as raised:
-            ours.submit("image", image())
+            ours.submit("image", image_request())
     finally:
         server.thaw()
     wait_until(lambda: raised.value.job_id in written(server), "Redis has read what it was sent")
 
-    assert ours.submit("image", image(), job_id=raised.value.job_id).id == raised.value.job_id
+    assert ours.submit("image", image_request(), job_id=raised.value.job_id).id == raised.value.job_id
     assert len(written(server)) == 2
 
 
@@ -72,7 +72,7 @@ def test_killed_in_a_burst(server: Server, ours: Client) -> None:
         job_id = None
         while True:
             try:
-                return ours.submit("image", image() | {"prompt": f"picture {number}"}, job_id=job_id).id
+                return ours.submit("image", image_request() | {"prompt": f"picture {number}"}, job_id=job_id).id
             except Unacknowledged as error:
                 job_id = error.job_id
                 refused.append(job_id)

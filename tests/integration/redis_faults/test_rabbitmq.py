@@ -9,7 +9,7 @@ import pytest
 import redis
 from celery import Celery, chain, chord
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.integration.redis_faults.conftest import LONG, lasts, patient, read_only
 from tests.integration.redis_faults.rabbitmq import MISSING, RabbitMQ, installed
 from tests.integration.redis_faults.servers import Server
@@ -40,12 +40,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def running(
     node: RabbitMQ,
     ledger: Server,
-    environment: dict[str, str],
+    worker_env: dict[str, str],
     sandbox_process: SandboxProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WorkerProcess]:
     """A worker process between the two."""
-    told = environment | {"PHOTOGPT_BROKER_URL": node.url, "PHOTOGPT_REDIS_URL": ledger.url}
+    told = worker_env | {"PHOTOGPT_BROKER_URL": node.url, "PHOTOGPT_REDIS_URL": ledger.url}
     started = WorkerProcess(told, tmp_path_factory.mktemp("worker") / "worker.log").ready()
     yield started
     started.child.stop()
@@ -68,7 +68,7 @@ def producer(node: RabbitMQ, ledger: Server, running: WorkerProcess, sandbox: Sa
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[str]:
     """Enqueue some images; return their ids."""
-    kwargs = {"request": image(**sandbox)}
+    kwargs = {"request": image_request(**sandbox)}
     return [producer.send_task("photogpt.generate_image", kwargs=kwargs).id for _ in range(count)]
 
 
@@ -95,12 +95,12 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
         job("upscale_image"),
     ).apply_async()
     side: Any = chord(
-        [job("generate_video", request=video), job("generate_image", request=image())], job("upscale_image")
+        [job("generate_video", request=video), job("generate_image", request=image_request())], job("upscale_image")
     )
 
     assert side.apply_async().get(timeout=60)["kind"] == "upscale"
     assert line.get(timeout=60)["kind"] == "upscale"
-    assert paid(sandbox) == 5
+    assert paid_generations(sandbox) == 5
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
@@ -122,7 +122,7 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
     assert states[:10] == ["succeeded"] * 10
     others = [job_id for job_id, state in zip(ids, states, strict=True) if state != "succeeded"]
     assert {client.hget(f"photogpt:job:{{{job_id}}}", "reason") for job_id in others} <= {"trigger_uncertain"}
-    assert len(ids) - len(others) <= paid(sandbox) <= len(ids)
+    assert len(ids) - len(others) <= paid_generations(sandbox) <= len(ids)
 
 
 @pytest.mark.skipif(not LONG, reason="LONG=1")
@@ -141,7 +141,7 @@ def test_broker_restarts(
     assert ended(client, ids) == ["succeeded"] * 15
     assert running.child.ended is None
     assert running.child.pid == pid
-    assert paid(sandbox) == 15
+    assert paid_generations(sandbox) == 15
 
 
 def test_the_ledger_refuses_while_messages_come(
@@ -156,7 +156,7 @@ def test_the_ledger_refuses_while_messages_come(
         bounced = refusals(client) - refused
 
     assert ended(client, ids) == ["succeeded"] * 30
-    assert paid(sandbox) == 30
+    assert paid_generations(sandbox) == 30
     assert bounced < 300
     told = running.text()[before:]
     assert "Traceback" not in told

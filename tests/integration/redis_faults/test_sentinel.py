@@ -133,7 +133,7 @@ def _role(server: Server) -> Any:
 )
 def test_a_list_of_sentinels(given: str, understood: str) -> None:
     """The database and the password may stand once, anywhere."""
-    assert Settings(_env_file=None, redis_url=given, sentinel_master="m").redis_address == understood
+    assert Settings(_env_file=None, redis_url=given, sentinel_master="m").store_url == understood
 
 
 @pytest.mark.parametrize(

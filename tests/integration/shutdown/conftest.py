@@ -14,16 +14,16 @@ from worker.sandbox.remote import SandboxProcess
 
 
 @pytest.fixture
-def client(apart: dict[str, str]) -> Iterator[redis.Redis]:
+def client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
     """A client of that database."""
-    with redis.Redis.from_url(apart["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
+    with redis.Redis.from_url(isolated_env["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
         yield opened
 
 
 @pytest.fixture
-def producer(apart: dict[str, str]) -> Iterator[Celery]:
+def producer(isolated_env: dict[str, str]) -> Iterator[Celery]:
     """A bare Celery app on that database."""
-    broker, ledger = apart["PHOTOGPT_BROKER_URL"], apart["PHOTOGPT_REDIS_URL"]
+    broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
     app = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
     yield app
     app.close()
@@ -31,10 +31,10 @@ def producer(apart: dict[str, str]) -> Iterator[Celery]:
 
 @pytest.fixture
 def own_worker(
-    client: redis.Redis, sandbox: SandboxProcess, apart: dict[str, str], tmp_path: Path
+    client: redis.Redis, sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
 ) -> Iterator[WorkerProcess]:
     """The only worker there."""
     del client, sandbox
-    running = WorkerProcess(apart, tmp_path / "worker.log").ready()
+    running = WorkerProcess(isolated_env, tmp_path / "worker.log").ready()
     yield running
     running.child.stop()

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from celery import Celery
 
-from tests.conftest import paid
+from tests.conftest import paid_generations
 from tests.integration.shutdown.test_signals import end, enqueue
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
@@ -18,13 +18,15 @@ from worker.sandbox.remote import SandboxProcess
 
 
 def test_claimed_and_not_begun(
-    producer: Celery, client: redis.Redis, sandbox: SandboxProcess, apart: dict[str, str], tmp_path: Path
+    producer: Celery, client: redis.Redis, sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
 ) -> None:
     """After SIGTERM every job that was not asked for is due at once, and none waits for the end of a lease."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"latency": 0.7}}])
-    leaving = WorkerProcess(apart | {"PHOTOGPT_CALL_CONCURRENCY": "1"}, tmp_path / "leaving.log").ready()
+    leaving = WorkerProcess(isolated_env | {"PHOTOGPT_CALL_CONCURRENCY": "1"}, tmp_path / "leaving.log").ready()
     enqueue(producer, 12)
-    wait_until(lambda: paid(sandbox) >= 1 and client.zcard("photogpt:lane:{triggers}") > 5, "some are claimed")
+    wait_until(
+        lambda: paid_generations(sandbox) >= 1 and client.zcard("photogpt:lane:{triggers}") > 5, "some are claimed"
+    )
 
     code = end(leaving, signal.SIGTERM)
 

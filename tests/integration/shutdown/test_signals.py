@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.conftest import image, paid
+from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, WorkerProcess
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
@@ -19,16 +19,19 @@ from worker.store import keys
 
 
 @pytest.fixture
-def relief(apart: dict[str, str], own_worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProcess]:
+def relief(isolated_env: dict[str, str], own_worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProcess]:
     """A second worker process beside the one that ends."""
-    running = WorkerProcess(apart, tmp_path / "relief.log").ready()
+    running = WorkerProcess(isolated_env, tmp_path / "relief.log").ready()
     yield running
     running.child.stop()
 
 
 def enqueue(producer: Celery, count: int, **kwargs: Any) -> list[Any]:
     """Enqueue some images."""
-    return [producer.send_task("photogpt.generate_image", kwargs={"request": image(), **kwargs}) for _ in range(count)]
+    return [
+        producer.send_task("photogpt.generate_image", kwargs={"request": image_request(), **kwargs})
+        for _ in range(count)
+    ]
 
 
 def asked(sandbox: SandboxProcess, operation: str, times: int) -> bool:
@@ -70,7 +73,7 @@ def test_a_trigger_under_way_is_finished(
     assert not client.zcard(keys.INTENTS)
     own_worker.start()
     assert result.get(timeout=30)["state"] == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
 
 
 def test_looks_and_webhooks_under_way_are_finished(
@@ -86,10 +89,12 @@ def test_looks_and_webhooks_under_way_are_finished(
     assert code == 0
     own_worker.start()
     assert [result.get(timeout=30)["state"] for result in results] == ["succeeded"] * 5
-    told = wait_until(lambda: len({got.json["data"]["id"] for got in receiver.got}) == 5, "all webhooks came")
+    told = wait_until(
+        lambda: len({received.json["data"]["id"] for received in receiver.requests}) == 5, "all webhooks came"
+    )
     assert told
-    assert len({got.headers["webhook-id"] for got in receiver.got}) == 5
-    assert paid(sandbox) == 5
+    assert len({received.headers["webhook-id"] for received in receiver.requests}) == 5
+    assert paid_generations(sandbox) == 5
 
 
 def test_another_worker_goes_on(
@@ -97,14 +102,14 @@ def test_another_worker_goes_on(
 ) -> None:
     """A worker that leaves in the middle of its work leaves nothing that another one does not take up."""
     results = enqueue(producer, 20)
-    wait_until(lambda: paid(sandbox) >= 3, "some are triggered")
+    wait_until(lambda: paid_generations(sandbox) >= 3, "some are triggered")
 
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
     assert relief.child.ended is None
     assert [result.get(timeout=40)["state"] for result in results] == ["succeeded"] * 20
-    assert paid(sandbox) == 20
+    assert paid_generations(sandbox) == 20
 
 
 def test_messages_for_later_are_given_back(
@@ -136,4 +141,4 @@ def test_an_impatient_operator(
 
     own_worker.start()
     assert result.get(timeout=60)["state"] == "succeeded"
-    assert paid(sandbox) == 1
+    assert paid_generations(sandbox) == 1
