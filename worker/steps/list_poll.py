@@ -165,7 +165,7 @@ def _read(scan: ListScan, start: float, end: float) -> ApiError | None:
 
 def _pages(scan: ListScan, start: float, end: float) -> Iterator[tuple[float, list[JsonObject]]]:
     services = scan.services
-    pages = services.photogpt.pages_between(start, end, most=max(1, int(scan.most_pages)))
+    pages = services.photogpt.pages_between(start, end, max_pages=max(1, int(scan.most_pages)))
     while not scan.over:
         wait = services.store.list_polls.take_rate_token()
         if wait > 0:

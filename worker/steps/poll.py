@@ -10,7 +10,7 @@ from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.domain.text import truncate
-from worker.photogpt.client import GenerationSeen, ModelSeen
+from worker.photogpt.client import GenerationStatus, ModelStatus
 from worker.services import Services
 from worker.steps.reconcile import model_fingerprint
 from worker.steps.trigger import expired
@@ -72,7 +72,7 @@ def _took(services: Services, job: Job, at: float, said: float | None) -> float 
     return took(job, at=at, said=said, random_fraction=services.random_fraction.random())
 
 
-def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
+def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: float) -> Decision:
     match seen.status:
         case "success":
             ending = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
@@ -83,7 +83,7 @@ def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: flo
     return _go_on(services, job, at, seen.status, known=UNFINISHED, working=seen.status == "running")
 
 
-def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
+def _read_model(services: Services, job: Job, seen: ModelStatus, at: float) -> Decision:
     stale = job.state is JobState.SUBMITTED and model_fingerprint(seen) == job.model_fingerprint_before
     if seen.status == "ready" and not stale:
         return Finish(

@@ -34,7 +34,7 @@ from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.domain.times import parse_time
-from worker.photogpt.client import ModelSeen
+from worker.photogpt.client import ModelStatus
 from worker.services import Services
 from worker.telemetry.logs import event
 
@@ -87,7 +87,7 @@ def reconcile(services: Services, job: Job, at: float) -> Decision:
         return Reschedule(after=wait, reason=error.reason, error=str(error))
 
 
-def model_fingerprint(seen: ModelSeen) -> str:
+def model_fingerprint(seen: ModelStatus) -> str:
     """Return how a model is, to tell later whether it has changed since."""
     return json.dumps([seen.status, seen.updated_at])
 
@@ -146,7 +146,7 @@ def _created_between(services: Services, start: float, end: float) -> dict[str, 
 
 
 def _skew(services: Services, allowed: float) -> float:
-    apart = abs(services.photogpt.ahead_s(services.store.clock()) or 0.0)
+    apart = abs(services.photogpt.clock_offset_s(services.store.clock()) or 0.0)
     return allowed if apart <= allowed else allowed + min(math.ceil(apart), MAX_APART_S)
 
 
