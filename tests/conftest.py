@@ -18,9 +18,13 @@ from celery import Celery
 
 from config.settings import Settings, load_settings
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
-from tests.refusals import pytest_terminal_summary  # noqa: F401 - a hook of pytest
+from tests.reporting import (  # noqa: F401 - hooks of pytest
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child
+from worker.cli.local.processes import Child
 
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
@@ -45,11 +45,11 @@ class WorkerProcess:
     def ready(self) -> WorkerProcess:
         """Wait until it takes work."""
         wait_until(
-            lambda: "worker.ready" in self.text()[self._from :] or self.child.ended is not None,
+            lambda: "worker.ready" in self.text()[self._from :] or self.child.exit_code is not None,
             f"the worker is ready; its log is {self.log}",
             within=40,
         )
-        assert self.child.ended is None, self.text()
+        assert self.child.exit_code is None, self.text()
         return self
 
     def text(self) -> str:

@@ -15,7 +15,7 @@ from celery import Celery
 from ops.bench.loader import load
 from ops.bench.machine import cpu_s, resident
 from ops.bench.stage import REQUEST, Stage, wait
-from worker.cli.processes import Child
+from worker.cli.local.processes import Child
 
 START_S = 60.0
 ENDED = frozenset({"SUCCESS", "FAILURE"})
@@ -61,7 +61,7 @@ class Peer(ABC):
             self.child.kill()
 
     def _running(self) -> Child:
-        if self.child is None or self.child.ended is not None:
+        if self.child is None or self.child.exit_code is not None:
             raise RuntimeError(f"{self.name} does not run; its log is {self.log}")
         return self.child
 
@@ -206,7 +206,7 @@ class Vendor(Peer):
     def enqueue(self, jobs: int) -> None:
         """Give the sign to begin with those that it was started for."""
         del jobs
-        self._running().tell(signal.SIGUSR1)
+        self._running().send_signal(signal.SIGUSR1)
 
     def finished(self) -> int:
         """All, or as good as none."""

@@ -30,11 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from config.secrets import new_webhook_secret
 from config.settings import Settings, load_settings
-from worker.cli.assembly import new_webhook_secret
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import Child
-from worker.cli.producing import producer
+from worker.cli.context import producer
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child
 from worker.domain.delivery import plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
@@ -214,7 +214,7 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
         "PHOTOGPT_REDIS_URL": valkey.url,
         "PHOTOGPT_BASE_URL": "http://127.0.0.1:9/api",  # nobody is there, and nobody is asked
         "PHOTOGPT_API_KEY": "bench",
-        "PHOTOGPT_WEBHOOK_SECRETS": new_webhook_secret(),
+        "PHOTOGPT_WEBHOOK_SECRETS": new_webhook_secret("hmac"),
         "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
         "PHOTOGPT_LOG_LEVEL": "INFO",
     }

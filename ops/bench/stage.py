@@ -11,7 +11,7 @@ from typing import Any, Self
 import redis
 
 from ops.bench.plan import Plan
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxControl, SandboxProcess
 
 KEY = "sandbox-key"

@@ -20,7 +20,7 @@ from celery import Celery
 from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port
+from worker.cli.local.processes import Child, free_port
 from worker.sandbox.remote import SandboxProcess
 
 ROOT = Path(__file__).parents[2]

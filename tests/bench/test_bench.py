@@ -19,7 +19,7 @@ from ops.bench.fixed import equal_looks, fixed
 from ops.bench.loader import load
 from ops.bench.measures import cpu
 from ops.bench.plan import Plan, Run
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.job import JobState
 from worker.store import keys
 from worker.store.connection import open_store

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,10 +16,11 @@ from celery import Celery
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from tests.conftest import image_request
+from tests.parts import need_program
 from tests.running import WEBHOOK_SECRET, WorkerProcess
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import Child, free_port
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child, free_port
 from worker.sandbox.remote import SandboxProcess
 
 FLAGS = (
@@ -55,15 +54,8 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def programs() -> tuple[str, str]:
-    """Where Chromium and its driver are. Missing ones fail in CI, and skip at home."""
-    found = shutil.which("chromium"), shutil.which("chromedriver")
-    chromium, driver = found
-    if chromium is None or driver is None:
-        why = "Chromium is missing: `ops/install-chromium` installs it (Debian, as root)"
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail(why)
-        pytest.skip(why)
-    return chromium, driver
+    """The paths of Chromium and its driver."""
+    return need_program("chromium"), need_program("chromedriver")
 
 
 @contextmanager

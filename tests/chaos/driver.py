@@ -31,8 +31,8 @@ from rich.table import Table
 from tests.chaos.books import MUST_BE_NOUGHT, Books
 from tests.chaos.designs import DESIGNS, Design
 from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver, WorkerProcess
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import Child
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child
 from worker.sandbox.remote import SandboxProcess
 
 API_FAULTS = [
@@ -160,11 +160,11 @@ class Trouble:
                 self.sandbox.restart()
                 self.sandbox.control.faults(API_FAULTS)
             case "pause a worker":
-                worker.child.tell(signal.SIGSTOP)
+                worker.child.send_signal(signal.SIGSTOP)
                 time.sleep(self.asked.pause)
-                worker.child.tell(signal.SIGCONT)
+                worker.child.send_signal(signal.SIGCONT)
             case "stop a worker":  # the next one starts at once, as in a rolling deploy
-                worker.child.tell(signal.SIGTERM)
+                worker.child.send_signal(signal.SIGTERM)
                 self.leaving.append(worker.child)
                 worker.start()
             case _:
@@ -177,7 +177,7 @@ class Trouble:
     def supervise(self) -> None:
         """Start workers again that have ended by themselves, as any supervisor would."""
         for worker in self.workers:
-            if worker.child.ended is not None:
+            if worker.child.exit_code is not None:
                 self.done["worker ended by itself"] += 1
                 worker.start()
 

@@ -18,7 +18,7 @@ import requests
 from celery import Celery, signals
 
 from tests.running import WorkerProcess
-from worker.cli.processes import Child
+from worker.cli.local.processes import Child
 
 STREAM = "obvious:events"
 POLL_S = 1

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child
+from worker.cli.local.processes import Child
 
 COMMAND = (sys.executable, "-m", "worker.cli.main")
 
@@ -28,7 +28,7 @@ class Running:
     def says(self, words: str, *, within: float = 40) -> str:
         """Wait until it has printed some words, and return everything."""
         wait_until(
-            lambda: words in self.text() or self.child.ended is not None,
+            lambda: words in self.text() or self.child.exit_code is not None,
             f"{self.child.name} prints {words!r}",
             within=within,
         )
@@ -43,8 +43,8 @@ class Running:
 
     def signalled(self, signum: int) -> int:
         """Send a signal and return the exit code."""
-        self.child.tell(signum)
-        wait_until(lambda: self.child.ended is not None, f"{self.child.name} has ended")
+        self.child.send_signal(signum)
+        wait_until(lambda: self.child.exit_code is not None, f"{self.child.name} has ended")
         return self.child.stop()
 
 

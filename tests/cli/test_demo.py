@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cli.commands import Running, gone, run
+from worker.cli.local.processes import free_port
 from worker.cli.main import cli
-from worker.cli.processes import free_port
 from worker.sandbox.remote import SandboxProcess
 
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from config.settings import Settings, load_settings
 from tests.cli.commands import Running
 from tests.waiting import wait_until
-from worker.cli.flower import flower_argv, flower_environment
+from worker.cli.context import CommandError
+from worker.cli.local.flower import flower_argv, flower_environment
+from worker.cli.local.processes import free_port, listens
 from worker.cli.main import cli
-from worker.cli.opening import Stopped
-from worker.cli.processes import free_port, listens
 
 PASSWORD = "correct horse"
 
@@ -34,7 +34,7 @@ def test_the_cookie_secret_outlives_a_restart(settings: Settings) -> None:
 @pytest.mark.parametrize("password", ["with,comma", "naïve"])
 def test_passwords_that_flower_cannot_check_are_refused(password: str, settings: Settings) -> None:
     """Flower splits its logins at commas and compares ASCII: better a message than a login that never works."""
-    with pytest.raises(Stopped, match="PHOTOGPT_FLOWER_PASSWORD"):
+    with pytest.raises(CommandError, match="PHOTOGPT_FLOWER_PASSWORD"):
         flower_environment(settings, password)
 
 
@@ -56,7 +56,7 @@ def test_it_asks_for_the_login(worker_env: dict[str, str], tmp_path: Path) -> No
     env = worker_env | {"PHOTOGPT_FLOWER_PORT": str(port), "PHOTOGPT_FLOWER_PASSWORD": PASSWORD}
     running = Running(tmp_path / "log", env, "flower")
     try:
-        wait_until(lambda: listens(port) or running.child.ended is not None, f"it listens: {running.text()}")
+        wait_until(lambda: listens(port) or running.child.exit_code is not None, f"it listens: {running.text()}")
         url = f"http://127.0.0.1:{port}/workers"
         assert requests.get(url, timeout=5).status_code == 401
         assert requests.get(url, auth=("photogpt", PASSWORD), timeout=5).status_code == 200

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.cli.commands import run
 from worker import __version__
 from worker.cli.main import COMMANDS, cli
-from worker.cli.webhooks import WEBHOOKS
+from worker.cli.webhooks.group import WEBHOOKS
 
 EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS)]
 

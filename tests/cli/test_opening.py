@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cli.commands import run
+from worker.cli.context import masked
+from worker.cli.local.processes import free_port
 from worker.cli.main import cli
-from worker.cli.opening import masked
-from worker.cli.processes import free_port
 
 WRONG = {
     "PHOTOGPT_REDIS_URL": "http://nowhere",

@@ -1,4 +1,4 @@
-"""The parts under `up` and `demo`: children, machine, embedded Valkey, receiver, tail."""
+"""The parts under `up` and `demo`: children, supervisor, embedded Valkey, receiver, tail."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from config.secrets import decode_webhook_secret
+from config.secrets import decode_webhook_secret, new_webhook_secret
 from tests.waiting import wait_until
-from worker.cli import embedded, machine
-from worker.cli.assembly import new_webhook_secret
-from worker.cli.embedded import EmbeddedBusy, EmbeddedValkey
-from worker.cli.machine import Machine, Stage
-from worker.cli.processes import Child, free_port, listens
-from worker.cli.receiver import VerifyingReceiver
-from worker.cli.tail import Tail
+from worker.cli.local import embedded, supervisor
+from worker.cli.local.embedded import EmbeddedBusy, EmbeddedValkey
+from worker.cli.local.log_files import Tail
+from worker.cli.local.processes import Child, free_port, listens
+from worker.cli.local.receiver import VerifyingReceiver
+from worker.cli.local.supervisor import Stage, Supervisor
 from worker.webhooks.signing import sign
 
 WAITS = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -44,11 +43,11 @@ def test_a_preferred_port_is_taken_if_it_is_free() -> None:
     assert free_port(port) == port
 
 
-def mind_until(running: Machine, found: Callable[[], bool], what: str) -> None:
+def mind_until(running: Supervisor, found: Callable[[], bool], what: str) -> None:
     """Let a machine look after its parts until something is true."""
 
     def minded() -> bool:
-        running.mind()
+        running.restart_dead()
         return found()
 
     wait_until(minded, what)
@@ -56,24 +55,24 @@ def mind_until(running: Machine, found: Callable[[], bool], what: str) -> None:
 
 def test_parts_restart_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that dies again and again is started again after growing waits, and people are told."""
-    monkeypatch.setattr(machine, "FIRST_S", 0.01)
+    monkeypatch.setattr(supervisor, "MIN_RESTART_S", 0.01)
     said: list[str] = []
-    running = Machine(said.append)
+    running = Supervisor(said.append)
     running.add("weak", Stage.WORKERS, lambda: Child("weak", [sys.executable, "-c", "raise SystemExit(7)"]))
     try:
         mind_until(running, lambda: sum("ended with exit code 7" in line for line in said) >= 3, "three deaths")
     finally:
         running.stop()
-    waits = [line for line in said if "it starts again in" in line]
+    waits = [line for line in said if "it restarts in" in line]
     assert waits[0].endswith("in 0.01 s")
     assert waits[1].endswith("in 0.02 s")
 
 
 def test_a_part_that_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What start itself raises is told, and the part is tried again."""
-    monkeypatch.setattr(machine, "FIRST_S", 0.01)
+    monkeypatch.setattr(supervisor, "MIN_RESTART_S", 0.01)
     said: list[str] = []
-    running = Machine(said.append)
+    running = Supervisor(said.append)
     starts = iter([Child("part", [sys.executable, "-c", ""])])
 
     def start() -> Child:
@@ -92,7 +91,7 @@ def test_stages_end_in_reverse(tmp_path: Path) -> None:
     order = tmp_path / "order"
     code = "import signal, sys; signal.signal(15, lambda *_: (open(sys.argv[1], 'a').write(sys.argv[2]), exit(0)));"
     code += "print('on', flush=True); signal.pause()"
-    running = Machine(print)
+    running = Supervisor(print)
     for stage, name in ((Stage.REDIS, "r"), (Stage.WORKERS, "w"), (Stage.FLOWER, "f")):
         argv = [sys.executable, "-c", code, str(order), name]
         running.add(name, stage, lambda argv=argv, name=name: Child(name, argv, log=tmp_path / name))  # type: ignore[misc]
@@ -104,12 +103,12 @@ def test_stages_end_in_reverse(tmp_path: Path) -> None:
 
 def test_kill_ends_everything_at_once() -> None:
     """A second Ctrl-C waits for nobody."""
-    running = Machine(print)
+    running = Supervisor(print)
     child = running.add("part", Stage.WORKERS, lambda: Child("part", WAITS))
     assert running.child("part") is child
     running.kill()
     running.stop()
-    assert child.ended == -9
+    assert child.exit_code == -9
 
 
 def test_two_servers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +137,7 @@ def test_the_embedded_server_keeps_what_it_took(tmp_path: Path) -> None:
 
 def test_the_receiver_believes_nothing() -> None:
     """A webhook counts once if its signature fits; a changed body, a foreign key and rubbish are refused."""
-    secret = new_webhook_secret()
+    secret = new_webhook_secret("hmac")
     receiver = VerifyingReceiver(secret)
     body = b'{"data": {"id": "job-1"}}'
     try:
@@ -146,7 +145,7 @@ def test_the_receiver_believes_nothing() -> None:
         assert receiver.take(headers, body) == 204
         assert receiver.take(headers, body) == 204
         assert receiver.take(headers, body + b" ") == 400
-        assert receiver.take(signed(new_webhook_secret(), body), body) == 400
+        assert receiver.take(signed(new_webhook_secret("hmac"), body), body) == 400
         assert receiver.take(signed(secret, b"[]"), b"[]") == 400
         assert receiver.take({}, body) == 400
     finally:

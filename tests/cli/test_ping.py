@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.cli.conftest import Invoke
-from worker.cli.processes import free_port
+from worker.cli.local.processes import free_port
 from worker.sandbox.remote import SandboxProcess
 
 

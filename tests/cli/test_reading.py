@@ -13,9 +13,9 @@ import redis
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
 from tests.waiting import wait_until
-from worker.cli import reading
-from worker.cli.embedded import EmbeddedValkey
-from worker.cli.processes import free_port
+from worker.cli import queries
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import free_port
 from worker.store import keys
 
 NEVER = '{"prompt": "x", "sandbox": {"end": "never"}}'
@@ -54,7 +54,7 @@ def test_older_batches_of_the_stream_are_read(
     """The list goes on beyond one batch of events."""
     for name in ("one", "two"):
         assert invoke("submit", "image", "--request", SOON, "--id", name, "--wait").exit_code == 0
-    monkeypatch.setattr(reading, "BATCH", 2)
+    monkeypatch.setattr(queries, "BATCH", 2)
     listed = [json.loads(line)["id"] for line in invoke("jobs", "--json").stdout.splitlines()]
     assert listed == ["two", "one"]
 

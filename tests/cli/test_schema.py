@@ -15,9 +15,9 @@ from tests.cli.conftest import Invoke
 from tests.conftest import image_request
 from tests.running import Receiver
 from tests.waiting import wait_until
+from worker.cli.jobs.schema import SHAPES, schema_of
+from worker.cli.jobs.schemas import Outcome
 from worker.cli.main import cli
-from worker.cli.schema import SHAPES, schema_of
-from worker.cli.shapes import Outcome
 from worker.domain.job import Job, Kind
 from worker.domain.outcome import outcome
 

@@ -12,7 +12,7 @@ from tests.cli.commands import run
 from tests.cli.conftest import Invoke
 from tests.running import Receiver
 from tests.waiting import wait_until
-from worker.cli import following
+from worker.cli.jobs import progress
 from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
@@ -107,7 +107,7 @@ def test_what_stays_in_the_queue_is_explained(
     invoke: Invoke, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that stays in the queue is told to do so, with what stands in its way."""
-    monkeypatch.setattr(following, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.5)
     sandbox.control.keys(revoke=["sandbox-key"])
     try:
         result = invoke("submit", "image", "--prompt", "x", "--wait", "--timeout", "1")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import Running, gone, run
 from tests.waiting import wait_until
-from worker.cli.processes import free_port
+from worker.cli.local.processes import free_port
 
 SOON = '{"prompt": "x", "sandbox": {"duration_s": 1}}'
 NEVER = '{"prompt": "x", "sandbox": {"end": "never"}}'
@@ -68,7 +68,7 @@ def test_it_says_what_runs_and_restarts_what_dies(up: Running) -> None:
     assert not any(password in command or "whsec_" in command for command in commands.values())
     job_id = run(producing(up), "submit", "image", "--request", SOON).stdout.strip()
     os.kill(process(up, "worker.cli.main worker"), signal.SIGKILL)
-    assert "was killed by SIGKILL; it starts again" in up.says("worker-1 runs again")
+    assert "was killed by SIGKILL; it restarts" in up.says("worker-1 runs again")
     wait_until(lambda: state(up, job_id) == "succeeded", "the job is finished")
 
 

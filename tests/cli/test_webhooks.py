@@ -15,7 +15,7 @@ from tests.cli.conftest import Invoke
 from tests.running import WEBHOOK_SECRET, Receiver
 from tests.waiting import wait_until
 from worker.cli.main import cli
-from worker.cli.webhooks import WEBHOOKS
+from worker.cli.webhooks.group import WEBHOOKS
 from worker.domain.endpoint import endpoint_of
 
 ED25519 = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="

@@ -21,9 +21,9 @@ from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
-from worker.cli.processes import free_port
-from worker.cli.receiver import LARGEST_BODY, Arrival, VerifyingReceiver
-from worker.cli.sample_event import sample_delivery
+from worker.cli.local.processes import free_port
+from worker.cli.local.receiver import LARGEST_BODY, Arrival, VerifyingReceiver
+from worker.cli.webhooks.sample_event import sample_delivery
 from worker.domain.errors import DeliveryError
 from worker.webhooks.sender import WebhookSender
 
@@ -97,7 +97,7 @@ def test_the_settings_secret_is_used_and_not_shown(listen: Listen) -> None:
     assert send(url, "") == [400]
     assert send(url, "whsec_" + "YQ" * 20) == [400]
     assert send(url, OTHER_SECRET) == [204]
-    wait_until(lambda: listening.child.ended is not None, "the count is reached")
+    wait_until(lambda: listening.child.exit_code is not None, "the count is reached")
     assert listening.child.stop() == 0
     shown = listening.text()
     assert shown.count("refused  ") == 3
@@ -130,7 +130,7 @@ def test_json(listen: Listen) -> None:
     listening = listen("--secret", WEBHOOK_SECRET, "--count", "2", "--json")
     assert send(listening.url, OTHER_SECRET) == [400]
     assert send(listening.url, event="job.failed", times=2) == [204, 204]
-    wait_until(lambda: listening.child.ended is not None, "the count is reached")
+    wait_until(lambda: listening.child.exit_code is not None, "the count is reached")
     refused, first, second = listening.records()
     assert refused["event"] is None
     assert refused["refused"].startswith("no signature is valid")

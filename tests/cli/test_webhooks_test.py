@@ -14,10 +14,10 @@ from tests.cli.conftest import Invoke
 from tests.contract.conftest import certificate
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver
-from worker.cli.processes import free_port
-from worker.cli.receiver import VerifyingReceiver
-from worker.cli.sample_event import sample_delivery
-from worker.cli.shapes import Webhook
+from worker.cli.jobs.schemas import Webhook
+from worker.cli.local.processes import free_port
+from worker.cli.local.receiver import VerifyingReceiver
+from worker.cli.webhooks.sample_event import sample_delivery
 from worker.domain.submission import EVENT_TYPES
 from worker.webhooks.signing import sign
 
@@ -224,7 +224,7 @@ def test_no_answer(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, script: Scri
 
 def test_a_slow_answer(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is taken, with a warning."""
-    monkeypatch.setattr("worker.cli.webhooks_test.SLOW_S", 0.0)
+    monkeypatch.setattr("worker.cli.webhooks.test.SLOW_S", 0.0)
     with Peer(answering(200)) as peer:
         result = invoke("webhooks", "test", peer.url, "--no-probe")
         (request,) = peer.requests

@@ -29,7 +29,7 @@ def test_a_worker_takes_only_the_queues_it_was_told(worker_env: dict[str, str], 
     """Queues may be called by their friendly names; Celery's own inspection lists them."""
     url = worker_env["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
     env = worker_env | {"PHOTOGPT_REDIS_URL": url}
-    running = WorkerProcess(env, tmp_path / "log", "--queues", "looks,webhooks", "--name", "few@here").ready()
+    running = WorkerProcess(env, tmp_path / "log", "--queues", "polls,webhooks", "--name", "few@here").ready()
     try:
         with Celery(broker=url, set_as_current=False) as app:
             answers = app.control.inspect(["few@here"], timeout=5, limit=1).active_queues() or {}
@@ -40,6 +40,6 @@ def test_a_worker_takes_only_the_queues_it_was_told(worker_env: dict[str, str], 
 
 def test_an_unknown_queue_is_named() -> None:
     """A queue that there is not is a usage error that lists those there are."""
-    result = CliRunner().invoke(cli, ["worker", "--queues", "looks,dance"])
+    result = CliRunner().invoke(cli, ["worker", "--queues", "polls,dance"])
     assert result.exit_code == 2
-    assert "dance is no queue; there are celery, triggers, looks, results, webhooks" in result.stderr
+    assert "dance is no queue; there are celery, triggers, polls, results, webhooks" in result.stderr

@@ -13,7 +13,7 @@ from kombu import Connection
 from kombu.transport import redis as transport
 
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.consumer import MAX_DONE, RetryingQoS
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.publisher import CeleryPublisher
 from worker.store.keys import Lane
 from worker.store.lanes import Tick

@@ -15,7 +15,7 @@ from celery.result import AsyncResult, GroupResult
 from config.celery import celery_options
 from config.settings import Settings
 from tests.unit.factories import make_job, success
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import JobResult, Outcome, as_error

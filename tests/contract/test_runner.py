@@ -14,7 +14,7 @@ import redis
 from config.settings import Settings
 from tests.conftest import image_request
 from tests.unit.factories import make_job
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule
 from worker.lanes import runner as ticking
 from worker.sandbox.remote import SandboxProcess

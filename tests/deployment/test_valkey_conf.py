@@ -10,8 +10,8 @@ import redis
 
 from tests.deployment.conftest import ROOT
 from tests.waiting import wait_until
-from worker.cli.embedded import _binary
-from worker.cli.processes import Child, free_port
+from worker.cli.local.embedded import _binary
+from worker.cli.local.processes import Child, free_port
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def configured(tmp_path: Path) -> Iterator[redis.Redis]:
     server = Child("valkey", [_binary(), str(ROOT / "ops/valkey.conf"), *own], log=tmp_path / "log")
     try:
         with redis.Redis(port=port, decode_responses=True, socket_timeout=2) as client:
-            wait_until(lambda: _answers(client) or server.ended is not None, "the server starts", within=10)
-            assert server.ended is None, (tmp_path / "log").read_text()
+            wait_until(lambda: _answers(client) or server.exit_code is not None, "the server starts", within=10)
+            assert server.exit_code is None, (tmp_path / "log").read_text()
             yield client
     finally:
         server.stop()

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from config.settings import Settings
 from tests.unit.factories import make_job, success
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
 from worker.domain.reason import Reason

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from config.settings import Settings
 from tests.unit.factories import make_job
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import TERMINAL, Job, JobState, Kind
 from worker.domain.outcome import JobResult, Outcome, outcome

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
-from worker.cli.shapes import Webhook
+from worker.cli.jobs.schemas import Webhook
 from worker.domain.delivery import SCHEDULE_S, Bodies, Delivery, event_type, plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import outcome

@@ -13,7 +13,7 @@ from ops.bench.medians import medians
 from ops.bench.peers import PEERS, OnCelery
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
-from worker.cli.processes import Child
+from worker.cli.local.processes import Child
 
 NAME = "looks"
 TEXT = (

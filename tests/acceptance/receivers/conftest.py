@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts import missing, need_program
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port, listens
+from worker.cli.local.processes import Child, free_port, listens
 
 EXAMPLES = Path(__file__).parents[3] / "ops" / "receivers"
 README = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -56,8 +57,8 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     log = folder / "log"
     child = Child(name, ["sh", "-c", f"cd '{folder}' && {command}"], env=env, log=log)
     try:
-        wait_until(lambda: listens(port) or child.ended is not None, f"{name} listens; its log is {log}", within=40)
-        assert child.ended is None, log.read_text()
+        wait_until(lambda: listens(port) or child.exit_code is not None, f"{name} listens; its log is {log}", within=40)
+        assert child.exit_code is None, log.read_text()
         yield Example(f"http://127.0.0.1:{port}/webhooks", log)
     finally:
         child.stop()
@@ -65,15 +66,14 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def install(folder: Path) -> None:
-    """Let npm install what the example names, or skip the test where that cannot be."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not installed")
+    """Install the example's dependencies with npm. Without Node or npm's registry the test skips, or fails in CI."""
+    need_program("node")
+    npm = need_program("npm")
     command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0", "--loglevel=error"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
-        pytest.skip("npm's registry does not answer within a minute")
+        missing("npm's registry does not answer within a minute")
     if done.returncode:
         assert not any(word in done.stderr for word in OUR_FAULT), done.stderr
-        pytest.skip(f"npm cannot install: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")
+        missing(f"npm cannot install: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")

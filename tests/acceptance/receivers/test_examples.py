@@ -16,7 +16,7 @@ from tests.acceptance.receivers.conftest import COMMANDS, EXAMPLES, NEXT_SECRET,
 from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until
-from worker.cli.sample_event import ForgingSender, sample_delivery
+from worker.cli.webhooks.sample_event import ForgingSender, sample_delivery
 from worker.domain.errors import DeliveryError
 from worker.webhooks.sender import WebhookSender
 from worker.webhooks.signing import TOLERANCE_S, sign

@@ -8,7 +8,7 @@ import pytest
 import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.store.connection import Store, is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Lanes

@@ -19,7 +19,7 @@ from tests.integration.api_faults.conftest import Faults, ended
 from tests.running import WorkerProcess
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.durations import between
 from worker.domain.list_poll import SETTLING, ListPollState

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import make_worker_env
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
 

@@ -16,7 +16,7 @@ from config.settings import Settings
 from tests.conftest import image_request, paid_generations
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
-from worker.cli.embedded import EmbeddedValkey
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, Kind
 from worker.sandbox.remote import SandboxProcess
@@ -121,7 +121,7 @@ def test_redis_dies_and_comes_back(
             key = f"photogpt:job:{{{job_id}}}"
             wait_until(lambda key=key: client.hget(key, "published_at"), "the job has ended", within=60)  # type: ignore[misc]
             assert client.hget(key, "state") == "succeeded"
-    assert running.child.ended is None
+    assert running.child.exit_code is None
     assert running.child.pid == pid
     assert paid_generations(sandbox) == 5
     running.child.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +20,6 @@ from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-
-LONG = os.environ.get("LONG") == "1"
-"""`LONG=1 pytest tests/integration/redis_faults` also runs what takes minutes."""
 
 
 @dataclass
@@ -57,7 +53,7 @@ class Line:
                 within=within,
             )
             assert self.client.hget(record, "state") == "succeeded", self.client.hgetall(record)
-        assert self.worker.child.ended is None
+        assert self.worker.child.exit_code is None
         assert self.worker.child.pid == self.pid
         assert paid_generations(self.sandbox) == len(ids)
 

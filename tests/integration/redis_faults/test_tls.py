@@ -12,13 +12,10 @@ import redis
 
 from config.settings import Settings, SettingsError, load_settings
 from tests.integration.redis_faults.conftest import Line
-from tests.integration.redis_faults.servers import Server, certificates, tls_binary
+from tests.integration.redis_faults.servers import Server, certificates
+from tests.parts import need_program
 from worker.sandbox.remote import SandboxProcess
 from worker.store.connection import connect
-
-pytestmark = pytest.mark.skipif(
-    tls_binary() is None, reason="no redis-server with TLS: apt-get install --no-install-recommends redis-server"
-)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +29,7 @@ def server(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Debian's Redis, that speaks TLS only."""
     running = Server(
         tmp_path_factory.mktemp("tls"),
-        binary=tls_binary(),
+        binary=need_program("redis-server"),
         tls_port="yes",
         tls_cert_file=str(authority / "server.pem"),
         tls_key_file=str(authority / "server.key"),

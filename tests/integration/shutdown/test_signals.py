@@ -43,15 +43,15 @@ def asked(sandbox: SandboxProcess, operation: str, times: int) -> bool:
 def end(running: WorkerProcess, *signals: int) -> int:
     """Send signals, the next one once the one before was noticed; return the exit code."""
     for number, signum in enumerate(signals, start=1):
-        running.child.tell(signum)
+        running.child.send_signal(signum)
         wait_until(
             lambda number=number: (
                 running.text().count("shutdown (MainProcess)") >= number  # type: ignore[misc]
-                or running.child.ended is not None
+                or running.child.exit_code is not None
             ),
             "the signal was noticed",
         )
-    wait_until(lambda: running.child.ended is not None, "the worker has ended")
+    wait_until(lambda: running.child.exit_code is not None, "the worker has ended")
     return running.child.stop()  # collects it
 
 
@@ -107,7 +107,7 @@ def test_another_worker_goes_on(
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
-    assert relief.child.ended is None
+    assert relief.child.exit_code is None
     assert [result.get(timeout=40)["state"] for result in results] == ["succeeded"] * 20
     assert paid_generations(sandbox) == 20
 

@@ -1,0 +1,50 @@
+"""Hooks of pytest: which tests run, and what a log shows of them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections import defaultdict
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+WIDTH = 26
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `long` unless `LONG=1`; no other test may skip on a machine that has every part."""
+    if os.environ.get("LONG") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; runs with LONG=1"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Print the sentence of a failed test below its traceback."""
+    report = yield
+    sentence = inspect.getdoc(item.obj) if isinstance(item, pytest.Function) else None
+    if report.failed and sentence:
+        report.sections.append(("this test shows", sentence))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the kinds of addresses that tests/contract/test_guard_battery.py tried and the guard refused."""
+    tricks: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "refused" and getattr(report, "when", "") == "call":
+                trick, address, connected = value
+                tricks[trick].append((address, connected))
+    if not tricks:
+        return
+    terminalreporter.section("webhooks: tricks refused")
+    terminalreporter.write_line(f"{'trick':<{WIDTH}} {'tried':>5} {'refused':>7} {'connected':>9}  for example")
+    for trick, tried in sorted(tricks.items()):
+        connected = sum(count for _, count in tried)
+        example = min((address for address, _ in tried), key=lambda address: (len(address), address))
+        terminalreporter.write_line(f"{trick:<{WIDTH}} {len(tried):>5} {len(tried):>7} {connected:>9}  {example}")

@@ -1,0 +1,112 @@
+"""What commands start with: settings, Redis and the broker. A failure is one message and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from config.celery import celery_options
+from config.settings import Settings, SettingsError, load_settings
+from worker.client import Client
+from worker.store.connection import Store, open_store
+
+FAILED = 1
+"""Exit code when Redis, the broker or PhotoGPT cannot be reached, or the command's own work failed."""
+
+USAGE = 2
+"""Exit code when the settings or the arguments are invalid; click uses the same."""
+
+
+class CommandError(click.ClickException):
+    """Ends a command with one message on standard error and no traceback."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        """Take the message and the exit code of the process."""
+        super().__init__(message)
+        vars(self)["exit_code"] = exit_code  # click's class says 1
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment and of `.env`.
+
+    Raises:
+        CommandError: a variable is invalid; the message lists every invalid one.
+    """
+    try:
+        return load_settings(**overrides)
+    except SettingsError as error:
+        raise CommandError(str(error), USAGE) from None
+
+
+@contextmanager
+def connected_store(settings: Settings) -> Iterator[Store]:
+    """Open the store, check that Redis answers, and close the store afterwards.
+
+    Raises:
+        CommandError: Redis cannot be reached, at the start or later.
+    """
+    store = open_store(settings)
+    try:
+        with connection_errors(settings):
+            store.ping()
+            yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def connected_client(settings: Settings) -> Iterator[Client]:
+    """Open the client that stores a job before it sends a message, and close it afterwards.
+
+    Raises:
+        CommandError: Redis or the broker cannot be reached, at the start or later.
+    """
+    with Client(settings=settings) as client, connection_errors(settings):
+        client.store.ping()
+        yield client
+
+
+@contextmanager
+def connection_errors(settings: Settings) -> Iterator[None]:
+    """Turn errors of Redis and of the broker into one sentence.
+
+    Raises:
+        CommandError: carries the sentence.
+    """
+    try:
+        yield
+    except RedisError as error:
+        raise CommandError(_unreachable("Redis", settings.store_url, "PHOTOGPT_REDIS_URL", error)) from None
+    except OperationalError as error:
+        raise CommandError(_unreachable("the broker", settings.queue_url, "PHOTOGPT_BROKER_URL", error)) from None
+
+
+def producer(settings: Settings) -> Celery:
+    """Return a Celery app that sends tasks by name and reads results. It has no tasks of its own."""
+    app = Celery("photogpt-worker-cli", set_as_current=False)
+    app.conf.update(celery_options(settings))
+    return app
+
+
+def masked(url: str) -> str:
+    """Return a URL, or a list of Sentinel URLs, without passwords."""
+    return ";".join(_masked_one(part) for part in url.split(";"))
+
+
+def _masked_one(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:…@{host}"))
+
+
+def _unreachable(name: str, url: str, variable: str, error: Exception) -> str:
+    return f"{name} does not answer at {masked(url)} ({error}); check that it runs and that {variable} is right"

@@ -1,0 +1,1 @@
+"""Commands that run the service, or parts of it, on this machine."""

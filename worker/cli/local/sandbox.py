@@ -1,0 +1,27 @@
+"""`photogpt-worker sandbox`: the command of `worker/sandbox`, with a help that teaches."""
+
+from __future__ import annotations
+
+from worker.cli.help import HelpCommand
+from worker.sandbox.command import sandbox as original
+
+HELP = """Run a local PhotoGPT over HTTP, with faults on demand.
+
+It answers like the real API (authentication, versions, error envelopes, durations), costs nothing and makes no real
+pictures: for demos, tests, and for trying out what your service does when PhotoGPT is slow, throttles, or loses an
+answer. Faults are put in force while it runs, through POST /_sandbox/faults, or from a file at the start.
+
+Example:
+  photogpt-worker sandbox --duration image=4 --duration video=lognormal:20:0.4 --model my-model
+  PHOTOGPT_BASE_URL=http://127.0.0.1:8900/api PHOTOGPT_API_KEY=sandbox-key photogpt-worker worker
+
+No environment variable matters to it: everything it can be told is an option.
+"""
+
+sandbox = HelpCommand(
+    "sandbox",
+    params=original.params,
+    callback=original.callback,
+    help=HELP,
+    context_settings=original.context_settings,
+)
