@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable
 from typing import Any, Self
 
 import redis
@@ -30,7 +29,6 @@ from worker.domain.submission import Limits, new_job, parse_submission
 from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import open_store
-from worker.store.lanes import Tick
 from worker.store.records import JobKnown, KeyConflict
 
 BLOCK_MS = 2000  # below the client's socket timeout
@@ -96,11 +94,10 @@ class Client:
 
         given = {"redis_url": redis_url} if redis_url else {}
         self._settings = settings or load_settings(**given)
-        self.store = open_store(self._settings)
         self._app = Celery("photogpt-client", set_as_current=False)
         # kombu has one limit of connections for the whole process: the host's own Celery app may need it as it is
         self._app.conf.update(celery_options(self._settings) | {"broker_pool_limit": pools.get_limit()})
-        self._messages = CeleryPublisher(self._app)
+        self.store = open_store(self._settings, CeleryPublisher(self._app).publish_tick)
 
     def submit(self, kind: str, request: JsonObject, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
         """Write a job down and wake a worker.
@@ -131,20 +128,11 @@ class Client:
                 raise SubmissionError(field="idempotency_key", problem=f"belongs to job {owner}, with another request")
             case JobKnown(digest) if digest != submission.digest:
                 raise SubmissionError(field="job_id", problem=f"job {job.id} exists, with another request")
-            case JobKnown():
-                pass
-            case accepted:
-                self.send(accepted.ticks)
         return SubmittedJob(self, job.id)
 
     def job(self, job_id: str) -> SubmittedJob:
         """Return a job that was submitted before, here or elsewhere."""
         return SubmittedJob(self, job_id)
-
-    def send(self, ticks: Iterable[Tick]) -> None:
-        """Send what a script said is missing."""
-        for parse_tick in ticks:
-            self._messages.parse_tick(parse_tick)
 
     def close(self) -> None:
         """Close every connection."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,8 +22,8 @@ from worker.webhooks.sender import WebhookSender
 class TaskPublisher(Protocol):
     """What the line asks of the queue. Nothing here may be relied upon: the ledger was written before."""
 
-    def parse_tick(self, parse_tick: Tick) -> None:
-        """Send a tick message. Loses it, with a line in the log, if the broker is away."""
+    def publish_tick(self, tick: Tick) -> None:
+        """Send a tick message. If the broker is unavailable, log that and return."""
 
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the message that lets Celery store a job's result and go on with the canvas."""
@@ -37,10 +36,6 @@ class TaskPublisher(Protocol):
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Tell the queue's own watchers of a job whose result was written without a message."""
-
-
-Wakes = Callable[[Iterable[Tick]], None]
-"""Sends what a script said is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +57,6 @@ class Services:
     #: Models of generations that were candidates of a job in doubt.
     models_of: dict[str, str] = field(default_factory=dict)
 
-    def send(self, ticks: Iterable[Tick]) -> None:
-        """Send what a script said is missing."""
-        for parse_tick in ticks:
-            self.publisher.parse_tick(parse_tick)
-
     def close(self) -> None:
         """Finish calls under way and close every connection."""
         for pool in self.pools.values():
@@ -80,7 +70,7 @@ def open_services(settings: Settings, publisher: TaskPublisher) -> Services:
     """Return the clients; connections open when they are needed."""
     return Services(
         settings=settings,
-        store=open_store(settings),
+        store=open_store(settings, publisher.publish_tick),
         photogpt=PhotoGPT(settings),
         sender=WebhookSender(settings),
         publisher=publisher,

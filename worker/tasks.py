@@ -92,13 +92,13 @@ def cancel(job_id: Any = None) -> Outcome:
 @app.task(name="photogpt.resend_webhook", acks_late=True, throws=(WebhookError,))
 def resend_webhook(webhook_id: Any = None) -> JsonObject:
     """Send a webhook once more, whatever became of it."""
-    return resend(services().store, services().send, webhook_id)
+    return resend(services().store, webhook_id)
 
 
 @app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
 def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> JsonObject:
     """Send once more what was given up in the last `since_s` seconds, and what failed and waits."""
-    return recover_since(services().store, services().send, since_s, endpoint, limit)
+    return recover_since(services().store, since_s, endpoint, limit)
 
 
 @app.task(name="photogpt.trigger", ignore_result=True, send_events=False)

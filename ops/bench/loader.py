@@ -18,6 +18,7 @@ from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.submission import Limits, new_job, parse_submission
 from worker.store.connection import Store, open_store
+from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import JobAccepted
 
 P95_DURATION_S = 3600.0  # list polling never defers a single poll of these jobs
@@ -42,7 +43,7 @@ def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: in
 
 def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int) -> set[str]:
     settings = load_settings(redis_url=redis_url, api_key="sandbox-key")
-    store, rng = open_store(settings), random.Random(seed)
+    store, rng = open_store(settings, leave_to_lane_monitor), random.Random(seed)
     submission = parse_submission(Kind.IMAGE, [], {"request": dict(REQUEST)}, Limits(metadata_max_bytes=4096))
     try:
         in_flight = set()
@@ -61,10 +62,10 @@ def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> b
     """Record that PhotoGPT accepted and runs the job; return False if a worker triggered it first."""
     if store.jobs.record_intent(job) is None:
         return False
-    if (
-        store.jobs.submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=P95_DURATION_S)
-        is None
-    ):
+    recorded = store.jobs.mark_submitted(
+        job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=P95_DURATION_S
+    )
+    if not recorded:
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
-    return store.jobs.running(submitted, poll_after=poll_after) is not None
+    return store.jobs.mark_running(submitted, poll_after=poll_after)

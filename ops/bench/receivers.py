@@ -29,8 +29,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from config.secrets import new_webhook_secret
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import Child
@@ -41,6 +43,7 @@ from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 
 IDLE_RATE = 4.0
 IDLE_S = 25.0
@@ -87,11 +90,10 @@ class Endpoints:
 class Load:
     """Finishes jobs, as a worker does that has noticed their end."""
 
-    def __init__(self, settings: Settings, store: Store, messages: CeleryPublisher) -> None:
-        """Use one store and one queue."""
-        self._settings = settings
+    def __init__(self, store: Store, client: redis.Redis) -> None:
+        """Use one store and one client of its Redis."""
         self._store = store
-        self._messages = messages
+        self._client = client
         self._made = 0
         self._unforgotten: list[str] = []
 
@@ -107,21 +109,18 @@ class Load:
             created_at=started,
             deadline_at=started + 3600,
         )
-        finished = self._store.jobs.finish(job, RESULT, create="", digest="bench")
-        if finished is None:
+        data = outcome(job, RESULT, at=started)
+        if self._store.jobs.finish(job, data, None, create="", digest="bench") is None:
             raise SystemExit(f"the store did not finish {job.id}")
-        for parse_tick in finished.ticks:
-            if parse_tick.lane is not Lane.RESULTS:  # no producer waits
-                self._messages.parse_tick(parse_tick)
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_BATCH:
             self.forget_results()
-        return plan(job, JobState.SUCCEEDED, outcome(job, RESULT), at=started)[0].id, started
+        return plan(job, JobState.SUCCEEDED, data, at=started)[0].id, started
 
     def forget_results(self) -> None:
         """Remove the jobs from the lane of Celery results, for which no producer waits."""
         if self._unforgotten:
-            self._store.client.zrem(keys.lane(Lane.RESULTS), *self._unforgotten)
+            self._client.zrem(keys.lane(Lane.RESULTS), *self._unforgotten)
             self._unforgotten.clear()
 
 
@@ -219,8 +218,15 @@ def run(arguments: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> 
     }
     os.environ.update(env)
     settings = load_settings()
-    store, app = open_store(settings), producer(settings)
-    load = Load(settings, store, CeleryPublisher(app))
+    app = producer(settings)
+    publisher = CeleryPublisher(app)
+
+    def publish_tick(tick: Tick) -> None:
+        if tick.lane is not Lane.RESULTS:  # no producer waits
+            publisher.publish_tick(tick)
+
+    store, client = open_store(settings, publish_tick), redis.Redis.from_url(valkey.url)
+    load = Load(store, client)
     runs = [("idle", IDLE_RATE, IDLE_S, False)] if arguments.idle else []
     runs += [
         ("good", arguments.rate, arguments.seconds, False),
@@ -229,7 +235,7 @@ def run(arguments: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> 
     measured = []
     try:
         for number, (name, rate, seconds, bad) in enumerate(runs):
-            store.client.flushdb()
+            client.flushdb()
             run_folder = folder / str(number)
             run_folder.mkdir()
             log = run_folder / "arrivals"
@@ -241,6 +247,7 @@ def run(arguments: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> 
     finally:
         app.close()
         store.close()
+        client.close()
     return measured
 
 

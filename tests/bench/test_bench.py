@@ -24,6 +24,7 @@ from worker.domain.job import JobState
 from worker.store import keys
 from worker.store.connection import open_store
 from worker.store.keys import Lane
+from worker.store.lanes import leave_to_lane_monitor
 
 JOBS = 8
 
@@ -72,7 +73,7 @@ def test_the_loader_writes_what_a_worker_would_have(valkey: EmbeddedValkey, clie
     """The loader leaves running jobs in the polling lane, no triggers and no open intents."""
     ids = [f"generation-{number}" for number in range(5)]
     assert load(valkey.url, ids, interval=5, seed=1) == set(ids)
-    store = open_store(load_settings(redis_url=valkey.url))
+    store = open_store(load_settings(redis_url=valkey.url), leave_to_lane_monitor)
     jobs = [store.jobs.get(f"in-flight-{generation_id}") for generation_id in ids]
     store.close()
     assert [job.generation_id for job in jobs if job and job.state is JobState.RUNNING] == ids

@@ -14,6 +14,7 @@ from worker.domain.decision import Submitted
 from worker.domain.poll_schedule import bin_of
 from worker.store import keys
 from worker.store.connection import open_store
+from worker.store.lanes import leave_to_lane_monitor
 from worker.store.list_poll import NAME
 
 
@@ -55,12 +56,12 @@ def test_a_sweep_that_is_still_to_come(client: redis.Redis, invoke: Invoke) -> N
 def test_why_a_job_waits(client: redis.Redis, invoke: Invoke, settings: Settings) -> None:
     """In a sentence that names the family and the seconds; an unknown job is said to be unknown."""
     del client
-    store = open_store(settings)
+    store = open_store(settings, leave_to_lane_monitor)
     now = store.clock()
     job = make_job(id="waiting", created_at=now, deadline_at=now + 3600)
     store.jobs.accept(job, digest="d", continuation="{}")
     store.jobs.record_intent(job)
-    store.jobs.submitted(job, Submitted("g-1"), poll_after=30)
+    store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=30)
     store.close()
     told = invoke("schedule", "waiting")
     assert told.exit_code == 0

@@ -17,16 +17,23 @@ import requests
 from config.settings import Settings
 from worker.http.deadline import bounded_session
 from worker.store.connection import Store, open_store
+from worker.store.lanes import Tick
 from worker.webhooks.guard import GuardedAdapter, Network
 
 PORTS = range(1, 65536)
 
 
 @pytest.fixture
-def store(client: redis.Redis, store_settings: Settings) -> Iterator[Store]:
-    """An empty ledger, with the settings that its users say."""
+def ticks() -> list[Tick]:
+    """The tick messages that the store publishes."""
+    return []
+
+
+@pytest.fixture
+def store(client: redis.Redis, store_settings: Settings, ticks: list[Tick]) -> Iterator[Store]:
+    """An empty store, opened with the settings of the test module."""
     del client
-    opened = open_store(store_settings)
+    opened = open_store(store_settings, ticks.append)
     yield opened
     opened.close()
 

@@ -18,7 +18,7 @@ from worker.store.lanes import Tick
 def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
     """An app whose producer had its connection taken apart, as kombu leaves it after CLIENT KILL now and then."""
     made = Celery(broker=valkey.url, backend=valkey.url, set_as_current=False)
-    CeleryPublisher(made).parse_tick(Tick(Lane.JOBS, "1", 0))
+    CeleryPublisher(made).publish_tick(Tick(Lane.JOBS, "1", 0))
     with made.producer_pool.acquire(block=True) as producer:
         channel: Any = producer.channel
         channel.connection = channel._pool = None
@@ -28,7 +28,7 @@ def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
 
 def test_a_wake_over_a_dead_channel(app: Celery) -> None:
     """It is lost, which may happen, and raises nothing in the middle of a tick."""
-    CeleryPublisher(app).parse_tick(Tick(Lane.JOBS, "1", 0))
+    CeleryPublisher(app).publish_tick(Tick(Lane.JOBS, "1", 0))
 
 
 def test_a_continuation_over_a_dead_channel(app: Celery) -> None:

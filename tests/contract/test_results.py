@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from celery.result import AsyncResult, GroupResult
 
 from config.celery import celery_options
 from config.settings import Settings
-from tests.unit.factories import make_job, success
+from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
@@ -62,10 +61,11 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
 
 def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
     """End it as the line does, and return its outcome."""
-    finished = store.jobs.finish(job, ending, tell=partial(messages.result, job))
+    final = ended(job, ending, at=store.clock())
+    finished = store.jobs.finish(job, final, messages.result(job, final))
     assert finished is not None
     assert finished.continuation is None
-    return finished.outcome
+    return final
 
 
 def celerys(app: Celery, outcome: Outcome, job: Job) -> Any:
@@ -162,24 +162,24 @@ def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
     assert client.zcard(keys.lane(Lane.RESULTS)) == 0
 
 
-def progressed(store: Store, messages: CeleryPublisher, job: Job) -> Any:
+def progressed(store: Store, messages: CeleryPublisher, job: Job) -> bool:
     """Let PhotoGPT take it, and tell."""
     assert store.jobs.record_intent(job)
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.submitted(job, Submitted("g-1"), poll_after=5, told=told)
+    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=told)
 
 
 def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: Any) -> None:
     """Custom states, as `update_state` would write them."""
     messages = CeleryPublisher(app)
     job = accepted(store)
-    assert progressed(store, messages, job) is not None
+    assert progressed(store, messages, job)
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
     assert (result.state, result.info["generation_id"]) == ("SUBMITTED", "g-1")
     assert not result.ready()
     now = store.jobs.get(job.id)
     assert now is not None
-    assert store.jobs.running(now, poll_after=5, told=messages.progress(now, JobState.RUNNING, "g-1")) is not None
+    assert store.jobs.mark_running(now, poll_after=5, update=messages.progress(now, JobState.RUNNING, "g-1"))
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
 
 
@@ -191,7 +191,7 @@ def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer
         listening.subscribe(f"celery-task-meta-{job.id}")
         while listening.get_message(timeout=1) is not None:
             pass
-        assert progressed(store, messages, job) is not None
+        assert progressed(store, messages, job)
         heard = next(got for _ in range(100) if (got := listening.get_message(timeout=0.1)))
     app.backend.store_result("celery", json.loads(heard["data"])["result"], "SUBMITTED")
     expected = json.loads(client.get("celery-task-meta-celery"))
@@ -214,9 +214,10 @@ def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:
     end(store, messages, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
     told = messages.progress(job, JobState.SUBMITTED, "g-1")
-    assert store.jobs.submitted(seen, Submitted("g-1"), poll_after=5, told=told) is None
-    assert store.jobs.running(seen, poll_after=5, told=messages.progress(job, JobState.RUNNING, "g-1")) is None
-    assert store.jobs.finish(seen, success(), tell=partial(messages.result, job)) is None
+    assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=told)
+    assert not store.jobs.mark_running(seen, poll_after=5, update=messages.progress(job, JobState.RUNNING, "g-1"))
+    late = ended(seen, success(), at=store.clock())
+    assert store.jobs.finish(seen, late, messages.result(job, late)) is None
     assert client.get(f"celery-task-meta-{job.id}") == before
 
 
@@ -224,7 +225,7 @@ def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
     """Where something hangs on it, Celery stores the result itself."""
     del app
     job = accepted(store, result=None)
-    finished = store.jobs.finish(job, success())
+    finished = store.jobs.finish(job, ended(job, success(), at=store.clock()), None)
     assert finished is not None
     assert finished.continuation == "{}"
     assert client.keys("celery-task-meta-*") == []

@@ -34,13 +34,12 @@ def opened(settings: Settings) -> Services:
 
 def claimed(services: Services, count: int) -> list[list[str | None]]:
     """Accept some jobs, and return their records as a claim hands them out."""
-    token = ""
     for number in range(count):
         at = services.store.clock()
         job = make_job(id=f"job-{number}", request=image_request(), created_at=at, deadline_at=at + 600)
-        answer = services.store.jobs.accept(job, digest="d", continuation="{}")
-        assert isinstance(answer, JobAccepted)
-        token = token or answer.ticks[0].token
+        assert isinstance(services.store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
+    publish_tick: Any = services.publisher.publish_tick
+    token = publish_tick.call_args_list[0].args[0].token
     claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease=60, prefix=keys.JOB, fields=FIELDS)
     assert claim is not None
     return claim.records

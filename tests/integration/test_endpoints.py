@@ -20,6 +20,7 @@ from tests.waiting import wait_until
 from worker.domain.endpoint import endpoint_of
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import leave_to_lane_monitor
 
 BURST = 120
 
@@ -27,7 +28,7 @@ BURST = 120
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     """The ledger that the worker writes."""
-    opened = open_store(settings)
+    opened = open_store(settings, leave_to_lane_monitor)
     yield opened
     opened.close()
 
@@ -142,7 +143,7 @@ def test_one_more_by_request(send: Send, store: Store, producer: Celery, receive
     name = ends(store, job, "delivered")["id"]
     assert producer.send_task("photogpt.resend_webhook", args=[name]).get(timeout=20) == {
         "id": name,
-        "answer": "parked",
+        "answer": "scheduled",
     }
     wait_until(lambda: len(webhook(store, job)["attempts"]) == 2, "it was sent again")
     first, second = receiver.requests

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from config.settings import Settings
-from tests.unit.factories import make_job, success
+from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
@@ -28,6 +28,8 @@ from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import leave_to_lane_monitor
+from worker.store.records import Finished
 
 CAPS = (0, 1, 3)
 TENANTS = ("", "a", "b")
@@ -60,7 +62,7 @@ class Admission(RuleBasedStateMachine):
         job = make_job(kind, id=name, tenant=tenant or None, created_at=now, deadline_at=now + 3600)
         self.store.jobs.accept(job, digest="d", continuation="{}")
         if kind is Kind.TRAINING:  # has a limit of its own at PhotoGPT, and waits for no room here
-            assert self.store.jobs.finish(job, success()) is not None
+            assert self._finish(job) is not None
             return
         newcomer = tenant not in self.tenant.values()
         self.tenant[name] = tenant
@@ -121,7 +123,7 @@ class Admission(RuleBasedStateMachine):
         """A generation ends, and there is room again."""
         job = self._pick(random_fraction)
         for _ in range(times):
-            self.store.jobs.finish(job, success(), settled=True)
+            self._finish(job, outcome_known=True)
         self.ended.add(job.id)
         del self.claimed[job.id]
 
@@ -132,7 +134,7 @@ class Admission(RuleBasedStateMachine):
         name = sorted(set(self.tenant) - self.ended)[random_fraction % len(set(self.tenant) - self.ended)]
         job = self.store.jobs.get(name)
         assert job is not None
-        assert self.store.jobs.finish(job, success(), settled=True) is not None
+        assert self._finish(job, outcome_known=True) is not None
         self.ended.add(name)
         self.claimed.pop(name, None)
 
@@ -143,7 +145,7 @@ class Admission(RuleBasedStateMachine):
         job = self._pick(random_fraction)
         assert self.store.jobs.record_intent(job)
         for _ in range(times):
-            self.store.jobs.submitted(job, Submitted(f"generation-of-{job.id}"), poll_after=60)
+            self.store.jobs.mark_submitted(job, Submitted(f"generation-of-{job.id}"), poll_after=60)
         del self.claimed[job.id]
 
     @invariant()
@@ -168,13 +170,17 @@ class Admission(RuleBasedStateMachine):
             for name in self.client.zrange(keys.lane(Lane.JOBS), 0, -1):
                 job = self.store.jobs.get(name)
                 assert job is not None
-                assert self.store.jobs.finish(job, success()) is not None
+                assert self._finish(job) is not None
                 self.ended.add(name)
             for name in list(self.claimed):
-                assert self.store.jobs.finish(self.claimed.pop(name), success(), settled=True) is not None
+                assert self._finish(self.claimed.pop(name), outcome_known=True) is not None
                 self.ended.add(name)
         assert self._queue() == []
         assert self.ended == set(self.tenant)
+
+    def _finish(self, job: Job, *, outcome_known: bool = False) -> Finished | None:
+        final = ended(job, success(), at=self.store.clock())
+        return self.store.jobs.finish(job, final, None, outcome_known=outcome_known)
 
     def _queue(self) -> list[str]:
         return list(self.client.zrange(keys.QUEUE, 0, -1))
@@ -191,7 +197,10 @@ class Admission(RuleBasedStateMachine):
 @pytest.fixture
 def admission(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[Admission]]:
     """The machine on a real Valkey."""
-    opened = {cap: open_store(Settings(_env_file=None, redis_url=valkey.url, max_active=cap)) for cap in CAPS}
+    opened = {
+        cap: open_store(Settings(_env_file=None, redis_url=valkey.url, max_active=cap), leave_to_lane_monitor)
+        for cap in CAPS
+    }
     Admission.stores, Admission.client = opened, client
     yield Admission
     for store in opened.values():

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from config.settings import Settings
-from tests.unit.factories import make_job
+from tests.unit.factories import ended, make_job
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import TERMINAL, Job, JobState, Kind
@@ -30,6 +30,7 @@ from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 from worker.store.progress import last_polled_at
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 
@@ -69,6 +70,7 @@ class Ledger(RuleBasedStateMachine):
 
     store: ClassVar[Store]
     client: ClassVar[Any]
+    ticks: ClassVar[list[Tick]] = []
 
     @initialize(stages=st.lists(st.integers(min_value=0, max_value=4), min_size=1, max_size=3))
     def begin(self, stages: list[int]) -> None:
@@ -88,12 +90,12 @@ class Ledger(RuleBasedStateMachine):
                 known.intended, known.granted = True, 1
             if stage >= 2:
                 known.generation = None if view.kind is Kind.TRAINING else f"{view.id}-g0"
-                assert self.store.jobs.submitted(view, Submitted(known.generation), poll_after=5) is not None
+                assert self.store.jobs.mark_submitted(view, Submitted(known.generation), poll_after=5)
                 known.intended, known.state = False, JobState.SUBMITTED
             if stage >= 3:
                 self.claim((number + 1) % CLAIMANTS, {last_polled_at(view)}, 64)
             if stage >= 4:
-                assert self.store.jobs.running(view, poll_after=5) is not None
+                assert self.store.jobs.mark_running(view, poll_after=5)
                 known.state = JobState.RUNNING
 
     # -- enqueueing -------------------------------------------------------------------------------------------
@@ -198,8 +200,8 @@ class Ledger(RuleBasedStateMachine):
         known = self.jobs[job.id]
         generation = None if job.kind is Kind.TRAINING else f"{job.id}-g{number}"
         for _ in range(times):
-            ticks = self.store.jobs.submitted(job, Submitted(generation), poll_after=5)
-            assert (ticks is not None) is (known.state is JobState.QUEUED)
+            moved = self.store.jobs.mark_submitted(job, Submitted(generation), poll_after=5)
+            assert moved is (known.state is JobState.QUEUED)
             if known.state is JobState.QUEUED:
                 known.state = JobState.SUBMITTED
             known.generation = known.generation or generation
@@ -215,8 +217,8 @@ class Ledger(RuleBasedStateMachine):
         assert job is not None
         known = self.jobs[job.id]
         for _ in range(times):
-            ticks = self.store.jobs.running(job, poll_after=5)
-            assert (ticks is not None) is (known.state is JobState.SUBMITTED)
+            moved = self.store.jobs.mark_running(job, poll_after=5)
+            assert moved is (known.state is JobState.SUBMITTED)
             if known.state is JobState.SUBMITTED:
                 known.state = JobState.RUNNING
 
@@ -260,7 +262,8 @@ class Ledger(RuleBasedStateMachine):
         reason = None if state is JobState.SUCCEEDED else Reason.CANCELED
         for _ in range(times):
             fresh = job == self.store.jobs.get(job.id)
-            finished = self.store.jobs.finish(job, JobResult(state=state, reason=reason), polled=polled)
+            final = ended(job, JobResult(state=state, reason=reason), at=self.store.clock(), polled=polled)
+            finished = self.store.jobs.finish(job, final, None, polled=polled)
             assert finished is None or (known.state not in TERMINAL and job.state is known.state)
             assert finished is not None or not fresh or known.state in TERMINAL  # a view that is not old decides
             if finished is not None:
@@ -294,10 +297,16 @@ class Ledger(RuleBasedStateMachine):
             for lane in Lane:
                 if self.client.exists(keys.loop(lane)):
                     self.client.hset(keys.loop(lane), "armed", self.store.clock() - 10)
-        for parse_tick in self.store.lanes.ensure_ticks():
-            assert parse_tick.token == self.client.hget(keys.loop(parse_tick.lane), "token")
-            assert 0 <= parse_tick.delay <= 8.0
-        assert self.store.lanes.ensure_ticks() == []
+        for tick in self._missing():
+            assert tick.token == self.client.hget(keys.loop(tick.lane), "token")
+            assert 0 <= tick.delay <= 8.0
+        assert self._missing() == []
+
+    def _missing(self) -> list[Tick]:
+        """Return the ticks that the lane monitor finds missing."""
+        self.ticks.clear()
+        self.store.lanes.ensure_ticks()
+        return self.ticks.copy()
 
     # -- what always holds ------------------------------------------------------------------------------------
 
@@ -352,7 +361,7 @@ class Ledger(RuleBasedStateMachine):
 @pytest.fixture
 def ledger(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[Ledger]]:
     """The machine on a real Valkey."""
-    opened = open_store(Settings(_env_file=None, redis_url=valkey.url))
+    opened = open_store(Settings(_env_file=None, redis_url=valkey.url), Ledger.ticks.append)
     Ledger.store, Ledger.client = opened, client
     yield Ledger
     opened.close()

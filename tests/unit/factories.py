@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.outcome import JobResult
+from worker.domain.outcome import JobResult, Outcome, outcome
 
 CREATED = 1_800_000_000.0
 
@@ -33,3 +34,8 @@ def success(**changes: Any) -> JobResult:
     """Return a good end."""
     usual: dict[str, Any] = {"state": JobState.SUCCEEDED, "images": ({"id": "image-1", "url": "https://cdn/1.png"},)}
     return JobResult(**usual | changes)
+
+
+def ended(job: Job, result: JobResult, *, at: float, polled: bool = False) -> Outcome:
+    """Return the final outcome of a job, as the step that ends it computes it."""
+    return outcome(replace(job, polls=job.polls + int(polled)), result, at=at)

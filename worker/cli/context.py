@@ -16,6 +16,7 @@ from config.celery import celery_options
 from config.settings import Settings, SettingsError, load_settings
 from worker.client import Client
 from worker.store.connection import Store, open_store
+from worker.store.lanes import leave_to_lane_monitor
 
 FAILED = 1
 """Exit code when Redis, the broker or PhotoGPT cannot be reached, or the command's own work failed."""
@@ -52,7 +53,7 @@ def connected_store(settings: Settings) -> Iterator[Store]:
     Raises:
         CommandError: Redis cannot be reached, at the start or later.
     """
-    store = open_store(settings)
+    store = open_store(settings, leave_to_lane_monitor)
     try:
         with connection_errors(settings):
             store.ping()

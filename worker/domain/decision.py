@@ -16,7 +16,7 @@ class Reschedule:
     #: What stands in the way, if anything.
     reason: Reason | None = None
     error: str | None = None
-    #: The open intent is settled: PhotoGPT created nothing.
+    #: The open intent is outcome_known: PhotoGPT created nothing.
     clear_intent: bool = False
     #: Which intent: its time as it is stored. Another one is another worker's, and stays.
     intent: str | None = None
@@ -56,7 +56,7 @@ class Finish:
     #: How long the generation took, seconds, for the schedule of others.
     duration_s: float | None = None
     #: It is certain whether PhotoGPT created something, should it have been asked.
-    settled: bool = False
+    outcome_known: bool = False
 
 
 Decision = Reschedule | Submitted | Running | Finish

@@ -64,10 +64,10 @@ def tick(services: Services, lane: Lane, token: str) -> None:
     following: Tick | None = Tick(lane, token, 0)
     while following is not None:
         if following.delay > NEAR_S or time.monotonic() + following.delay > ends:
-            services.send([following])
+            services.store.lanes.publish(following)
             return
         if services.stopping.wait(following.delay):
-            services.send([replace(following, delay=0)])
+            services.store.lanes.publish(replace(following, delay=0))
             return
         following = _tick(services, lane, following.token)
 
@@ -79,7 +79,7 @@ def _tick(services: Services, lane: Lane, token: str) -> Tick | None:
     if not room and pool.quick and not services.stopping.wait(BUSY_QUICK_S):  # a message costs more than that
         room = pool.acquire_slots(BURST)
     if not room:
-        services.send([Tick(lane, token, BUSY_QUICK_S if pool.quick else BUSY_S)])
+        services.store.lanes.publish(Tick(lane, token, BUSY_QUICK_S if pool.quick else BUSY_S))
         return None
     claimed = 0
     try:
@@ -95,10 +95,11 @@ def _tick(services: Services, lane: Lane, token: str) -> Tick | None:
     finally:
         pool.release_slots(room - claimed)
     if claimed < room:
-        return next(iter(claim.ticks), None)
+        return claim.next_tick
     # a backlog: for whichever worker has a thread free; a sweep may see to most of it, if it is let
     wait = SWEPT_S if lane is Lane.JOBS and list_polled_by(services, services.store.clock()) else 0.0
-    services.send(replace(found, delay=max(found.delay, wait)) for found in claim.ticks)
+    if claim.next_tick is not None:
+        services.store.lanes.publish(replace(claim.next_tick, delay=max(claim.next_tick.delay, wait)))
     return None
 
 
@@ -126,8 +127,8 @@ def _put_back(services: Services, lane: Lane, waiting: list[tuple[Job, Reschedul
     """Write down what only comes back, all of it at once."""
     refused = [(job, again) for job, again in waiting if again.requeue]
     try:
-        services.send(services.store.jobs.requeue(refused))
-        services.send(services.store.jobs.reschedule(lane, [found for found in waiting if not found[1].requeue]))
+        services.store.jobs.requeue(refused)
+        services.store.jobs.reschedule(lane, [found for found in waiting if not found[1].requeue])
     except RedisError as error:
         if is_unavailable(error):
             REDIS_OUTAGES[lane].report(error)
@@ -191,31 +192,33 @@ def apply(services: Services, job: Job, decision: Decision) -> tuple[Job, Resche
         case Reschedule():
             return job, decision
         case Submitted():
-            ticks = retry_write(lambda: _write_submitted(services, job, decision))
+            current = retry_write(lambda: _write_submitted(services, job, decision))
             event("job.submitted", "triggered", job=job.id, kind=job.kind, generation=decision.generation_id)
-            _moved_on(services, job, decision.generation_id, ticks)
+            _report_update(job, decision.generation_id, current=current)
         case Running(after, at):
             seen = replace(job, polls=job.polls + 1, last_polled_at=at)
-            told = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
-            ticks = services.store.jobs.running(seen, poll_after=after, told=told)
-            _moved_on(services, job, job.generation_id, ticks)
+            update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
+            current = services.store.jobs.mark_running(seen, poll_after=after, update=update)
+            _report_update(job, job.generation_id, current=current)
         case Finish():
             complete(
                 services,
                 job,
                 decision.ending,
                 polled=decision.polled,
-                settled=decision.settled,
+                outcome_known=decision.outcome_known,
                 duration_s=decision.duration_s,
             )
     return None
 
 
-def _write_submitted(services: Services, job: Job, taken: Submitted) -> list[Tick] | None:
+def _write_submitted(services: Services, job: Job, accepted: Submitted) -> bool:
     after = next_poll_delay(services, job, services.store.clock())
-    told = services.publisher.progress(job, JobState.SUBMITTED, taken.generation_id)
+    update = services.publisher.progress(job, JobState.SUBMITTED, accepted.generation_id)
     p95_duration_s = services.store.schedules.of(job).p95_duration_s
-    return services.store.jobs.submitted(job, taken, poll_after=after, p95_duration_s=p95_duration_s, told=told)
+    return services.store.jobs.mark_submitted(
+        job, accepted, poll_after=after, p95_duration_s=p95_duration_s, update=update
+    )
 
 
 def retry_write(write: Callable[[], T]) -> T:
@@ -230,17 +233,15 @@ def retry_write(write: Callable[[], T]) -> T:
             time.sleep(1)
 
 
-def _moved_on(services: Services, job: Job, generation_id: str | None, ticks: list[Tick] | None) -> None:
-    """Send what is missing, unless the job has ended meanwhile."""
-    if ticks is None:
+def _report_update(job: Job, generation_id: str | None, *, current: bool) -> None:
+    """Log that an answer of PhotoGPT came too late for its job."""
+    if not current:
         event(
             "job.update_too_late",
             "it had ended, or moved on, when PhotoGPT's answer was written down",
             job=job.id,
             generation=generation_id,
         )
-        return
-    services.send(ticks)
 
 
 def _resume_again(services: Services, job: Job, at: float) -> None:

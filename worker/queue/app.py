@@ -68,9 +68,9 @@ class LaneMonitor(bootsteps.StartStopStep):
         seen: set[str] = set()
         while not self._stop.wait(WATCH_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             try:
-                services().send(services().store.lanes.ensure_ticks())
+                services().store.lanes.ensure_ticks()
                 if settings.list_polling:
-                    services().send(services().store.list_polls.ensure_scheduled())
+                    services().store.list_polls.ensure_scheduled()
                 _cancel_revoked(seen)
                 if redis_outage.active:
                     services().store.prove_writes()  # a replica, or a full server, answers what only reads

@@ -74,17 +74,17 @@ class CeleryPublisher:
         #: Celery's event dispatcher in a worker that runs, for Flower; it changes with every connection.
         self.dispatcher: Callable[[], Any] = lambda: None
 
-    def parse_tick(self, parse_tick: Tick) -> None:
+    def publish_tick(self, tick: Tick) -> None:
         """Send a tick message."""
         try:
-            name = TICKS[parse_tick.lane]
-            args = (parse_tick.lane.value, parse_tick.token)
-            self._app.send_task(name, args, queue=ROUTES[name], countdown=parse_tick.delay or None, ignore_result=True)
+            name = TICKS[tick.lane]
+            args = (tick.lane.value, tick.token)
+            self._app.send_task(name, args, queue=ROUTES[name], countdown=tick.delay or None, ignore_result=True)
         except SEND_ERRORS as error:
             event(
                 "message.unsent",
                 f"the broker is away: {error}; a worker sends it again",
-                lane=parse_tick.lane,
+                lane=tick.lane,
                 warn=True,
             )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
-from worker.domain.outcome import JobResult, Outcome
+from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
 from worker.services import Services
@@ -41,8 +41,7 @@ def submit(services: Services, envelope: Envelope) -> Outcome | None:
         return _refuse(services, envelope, _unread(services, envelope, at), Reason.INVALID_REQUEST, str(error))
     job = new_job(envelope.id, envelope.kind, submission, settings=services.settings, at=at, result=envelope.result)
     match services.store.jobs.accept(job, digest=submission.digest, continuation=envelope.continuation):
-        case JobAccepted(ticks):
-            services.send(ticks)
+        case JobAccepted():
             event("job.accepted", "accepted; waits to be triggered", job=job.id, kind=job.kind)
             return None
         case JobKnown(digest):
@@ -86,18 +85,18 @@ def _refuse(  # noqa: PLR0913 - one sentence
 ) -> Outcome | None:
     """End a job that never became one. PhotoGPT is not asked."""
     ending = JobResult(state=JobState.FAILED, reason=reason, error=problem)
-    finished = services.store.jobs.finish(job, ending, create=envelope.continuation, digest=digest)
+    refused = outcome(job, ending, at=services.store.clock())
+    finished = services.store.jobs.finish(job, refused, None, create=envelope.continuation, digest=digest)
     if finished is None:
         return _repeat(services, envelope, same=False)
-    services.send(finished.ticks)
     event("job.refused", f"refused before PhotoGPT was asked: {problem}", job=job.id, kind=job.kind, reason=reason)
-    return finished.outcome
+    return refused
 
 
 def _repeat(services: Services, envelope: Envelope, *, same: bool) -> Outcome | None:
     """Answer a second message with an id that is known: the job it names goes on as it is, or has ended."""
     if not same:
         event("job.duplicate", "enqueued again with another request; the first one stands", job=envelope.id, warn=True)
-    outcome = services.store.jobs.outcome(envelope.id)
-    ended = outcome is not None and JobState(outcome["state"]).terminal
-    return outcome if ended and not envelope.redelivered else None
+    known = services.store.jobs.outcome(envelope.id)
+    ended = known is not None and JobState(known["state"]).terminal
+    return known if ended and not envelope.redelivered else None

@@ -43,8 +43,8 @@ def deliver(services: Services, delivery: Delivery, at: float) -> None:
                 AttemptReport(trigger=trigger, random_fraction=services.random_fraction.random()),
                 at,
             )
-        case Deferred(ticks):
-            services.send(ticks)
+        case Deferred():
+            pass
         case Rejected(why, detail):
             error = DeliveryError(TOLD[why].format(detail=detail), kind=why, final=True)
             trigger = "scheduled" if delivery.state == "pending" else "manual"
@@ -83,7 +83,7 @@ def _try(services: Services, delivery: Delivery, report: AttemptReport, at: floa
     )
     done = services.store.deliveries.record_attempt(delivery, attempt, state="delivered", report=told)
     event("webhook.delivered", "taken", delivery=delivery.id, job=delivery.job_id, attempt=attempt["number"])
-    _tell(services, delivery, done)
+    _tell(delivery, done)
 
 
 def _failed(
@@ -102,15 +102,14 @@ def _failed(
         then = "given up" if wait is None else f"tried again in {wait:.0f} s"
     fields: dict[str, Any] = {"delivery": delivery.id, "job": delivery.job_id, "attempt": attempt["number"]}
     event("webhook.attempt_failed", f"{error}; {then}", warn=True, **fields)
-    _tell(services, delivery, done)
+    _tell(delivery, done)
 
 
 def _attempt(delivery: Delivery, at: float, trigger: str) -> JsonObject:
     return {"number": delivery.attempts + 1, "at": rfc3339(at), "trigger": trigger}
 
 
-def _tell(services: Services, delivery: Delivery, done: AttemptRecorded) -> None:
-    services.send(done.ticks)
+def _tell(delivery: Delivery, done: AttemptRecorded) -> None:
     endpoint = endpoint_of(delivery.url)
     if done.paused_s is not None:
         said = f"it fails again and again; nothing is sent to {endpoint.url} for {done.paused_s:.0f} s, then one probe"

@@ -83,14 +83,14 @@ def list_poll(services: Services, known: ListPollState, at: float) -> None:
     under_way, ages = store.sample_ages()
     idle = replace(known, window_s=0.0, pages=0, seconds=0.0)
     if under_way < MIN_IN_FLIGHT or not services.settings.list_polling:
-        services.send(store.reschedule(idle, retry_in_s=None))
+        store.reschedule(idle, retry_in_s=None)
         return
     if at < known.suspended_until:
-        services.send(store.reschedule(idle, retry_in_s=known.suspended_until - at))
+        store.reschedule(idle, retry_in_s=known.suspended_until - at)
         return
     far = choose_window(ages, under_way, known)
     if far is None:
-        services.send(store.reschedule(idle, retry_in_s=interval))
+        store.reschedule(idle, retry_in_s=interval)
         return
     if under_way > len(ages) and far == max(ages):
         far *= BEYOND
@@ -101,9 +101,7 @@ def list_poll(services: Services, known: ListPollState, at: float) -> None:
     expected = _expected(services, replace(known, min_duration_s=early, window_s=far), under_way)
     young = max(early if start >= end else 0.0, expected.gap_s)
     if far < young:  # none has ended, or none for as long as it may have to wait for its sweep
-        services.send(
-            store.reschedule(replace(expected, pages=0, seconds=known.seconds), retry_in_s=min(interval, young - far))
-        )
+        store.reschedule(replace(expected, pages=0, seconds=known.seconds), retry_in_s=min(interval, young - far))
         return
     began = time.monotonic()
     scan = ListScan(
@@ -124,7 +122,7 @@ def list_poll(services: Services, known: ListPollState, at: float) -> None:
     else:
         learned = replace(learned, broken=known.broken + 1, window_s=0.0)
         pause = _pause_after(fault, learned.broken, interval)
-    services.send(store.reschedule(learned, retry_in_s=0.0 if services.stopping.is_set() else pause))
+    store.reschedule(learned, retry_in_s=0.0 if services.stopping.is_set() else pause)
 
 
 def _expected(services: Services, known: ListPollState, under_way: int) -> ListPollState:
@@ -191,7 +189,6 @@ def apply_page(scan: ListScan, page: list[JsonObject], asked_at: float) -> None:
         page_result = scan.services.store.list_polls.apply_page(
             entries, asked_at=asked_at, defer_s=scan.defer_s, own=own
         )
-        scan.services.send(page_result.ticks)
         _note(scan, replace(page_result, own=own - page_result.own), chunk)
         _mark_running(scan, page_result.running)
 
@@ -225,10 +222,9 @@ def _mark_running(scan: ListScan, ids: list[str]) -> None:
     for job_id in ids:
         job = services.store.jobs.get(job_id)
         if job is not None and job.state is JobState.SUBMITTED:
-            told = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
+            update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
             left = max(0.0, job.deadline_at - services.store.clock())
-            ticks = services.store.jobs.running(job, poll_after=min(scan.defer_s, left), told=told)
-            services.send(ticks or [])
+            services.store.jobs.mark_running(job, poll_after=min(scan.defer_s, left), update=update)
 
 
 def _learned(scan: ListScan, *, at: float, window_s: float, seconds: float) -> ListPollState:

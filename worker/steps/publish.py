@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from dataclasses import replace
 
 from worker.domain.job import Job
-from worker.domain.outcome import JobResult, Outcome, as_error
+from worker.domain.outcome import JobResult, Outcome, as_error, outcome
 from worker.queue.publisher import default_continuation
 from worker.services import Services
 from worker.telemetry.logs import event
@@ -18,7 +18,7 @@ def complete(  # noqa: PLR0913 - one sentence
     ending: JobResult,
     *,
     polled: bool = False,
-    settled: bool = False,
+    outcome_known: bool = False,
     duration_s: float | None = None,
     by_message: bool = False,
 ) -> bool:
@@ -27,15 +27,16 @@ def complete(  # noqa: PLR0913 - one sentence
     Where no canvas hangs on it, its Celery result is written by the script that ends it; else, or if the caller wants
     Celery itself to decide what the result is, a message under the producer's own task id is sent.
     """
-    messages = services.publisher
-    tell = None if job.result is None or by_message else partial(messages.result, job)
-    finished = services.store.jobs.finish(job, ending, polled=polled, settled=settled, duration_s=duration_s, tell=tell)
+    final = outcome(replace(job, polls=job.polls + int(polled)), ending, at=services.store.clock())
+    update = None if job.result is None or by_message else services.publisher.result(job, final)
+    finished = services.store.jobs.finish(
+        job, final, update, polled=polled, outcome_known=outcome_known, duration_s=duration_s
+    )
     if finished is None:
         return False
     event("job.ended", ending.error or "done", job=job.id, kind=job.kind, state=ending.state, reason=ending.reason)
-    services.send(finished.ticks)
     if finished.continuation is None:
-        messages.ended(job, finished.outcome)
+        services.publisher.ended(job, final)
     else:
         resend_task(services, job, finished.continuation)
     return True
@@ -54,13 +55,13 @@ def resend_task(services: Services, job: Job, continuation: str) -> None:
         event("job.no_continuation", "its record holds no continuation", job=job.id, warn=True)
 
 
-def deliver_result(outcome: Outcome) -> Outcome:
+def deliver_result(final: Outcome) -> Outcome:
     """Return the outcome of a job that succeeded; Celery stores it.
 
     Raises:
         JobError: it did not succeed; the message starts with the reason.
     """
-    error = as_error(outcome)
+    error = as_error(final)
     if error is None:
-        return outcome
+        return final
     raise error

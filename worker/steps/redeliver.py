@@ -6,7 +6,6 @@ from collections import Counter
 
 from worker.domain.errors import WebhookError
 from worker.domain.job import JsonObject
-from worker.services import Wakes
 from worker.store.connection import Store
 from worker.telemetry.logs import event
 
@@ -20,7 +19,7 @@ IN_THE_WAY = {
 }
 
 
-def resend(store: Store, send: Wakes, delivery_id: object) -> JsonObject:
+def resend(store: Store, delivery_id: object) -> JsonObject:
     """Send a webhook once more, under the id that it has. If that fails, nothing is tried by itself.
 
     Raises:
@@ -28,17 +27,15 @@ def resend(store: Store, send: Wakes, delivery_id: object) -> JsonObject:
     """
     if not isinstance(delivery_id, str):
         raise WebhookError("webhook_id must be a webhook's id, msg_…")
-    done = store.deliveries.resend(delivery_id)
-    if done.answer in IN_THE_WAY:
-        raise WebhookError(IN_THE_WAY[done.answer].format(id=delivery_id))
-    send(done.ticks)
+    answer = store.deliveries.resend(delivery_id)
+    if answer in IN_THE_WAY:
+        raise WebhookError(IN_THE_WAY[answer].format(id=delivery_id))
     event("webhook.requeued", "somebody asked for it again", delivery=delivery_id)
-    return {"id": delivery_id, "answer": "in_flight" if done.answer == "in_flight" else "parked"}
+    return {"id": delivery_id, "answer": answer}
 
 
-def recover(  # noqa: PLR0913 - the options of a command
+def recover(
     store: Store,
-    send: Wakes,
     *,
     since: float,
     endpoint: str | None = None,
@@ -49,7 +46,6 @@ def recover(  # noqa: PLR0913 - the options of a command
 
     Args:
         store: the ledger.
-        send: sends what a script said is missing.
         since: epoch seconds.
         endpoint: the id of one; or all.
         limit: how many at most; `more` in the answer tells that there were more.
@@ -58,23 +54,22 @@ def recover(  # noqa: PLR0913 - the options of a command
     told: Counter[str] = Counter()
     more = False
     for delivery_id, url in store.deliveries.in_trouble(since=since, endpoint=endpoint):
-        if told["parked"] >= limit:
+        if told["scheduled"] >= limit:
             more = True
             break
-        done = store.deliveries.resend(delivery_id, url=url, after=told["parked"] / per_s, at_once=False)
-        told[done.answer] += 1
-        send(done.ticks)
-    event("webhooks.requeued", f"{told['parked']} webhooks are sent once more", endpoint=endpoint)
+        answer = store.deliveries.resend(delivery_id, url=url, after=told["scheduled"] / per_s, at_once=False)
+        told[answer] += 1
+    event("webhooks.requeued", f"{told['scheduled']} webhooks are sent once more", endpoint=endpoint)
     return {
-        "resent": told["parked"],
+        "resent": told["scheduled"],
         "in_flight": told["in_flight"],
         "disabled": told["disabled"],
         "more": more,
-        "takes_s": round(told["parked"] / per_s, 1),
+        "takes_s": round(told["scheduled"] / per_s, 1),
     }
 
 
-def recover_since(store: Store, send: Wakes, since_s: object, endpoint: object, limit: object) -> JsonObject:
+def recover_since(store: Store, since_s: object, endpoint: object, limit: object) -> JsonObject:
     """Do the same for arguments that came by a message.
 
     Raises:
@@ -87,4 +82,4 @@ def recover_since(store: Store, send: Wakes, since_s: object, endpoint: object, 
     if endpoint is not None and not isinstance(endpoint, str):
         raise WebhookError("endpoint must be its id, ep_…, or a URL")
     found = store.endpoints.find(endpoint).id if endpoint else None
-    return recover(store, send, since=store.clock() - since_s, endpoint=found, limit=limit)
+    return recover(store, since=store.clock() - since_s, endpoint=found, limit=limit)

@@ -58,9 +58,9 @@ def _in_doubt(services: Services, job: Job, at: float) -> Decision:
         decision = replace(decision, intent=f"{job.intent_at:.6f}")
     if at < job.deadline_at or not isinstance(decision, Reschedule):
         return decision
-    settled = decision.clear_intent and services.settings.uncertain_policy == "reconcile"
-    known = replace(job, intent_at=None) if settled else job
-    return Finish(expired(replace(known, error=decision.error or job.error)), settled=settled)
+    outcome_known = decision.clear_intent and services.settings.uncertain_policy == "reconcile"
+    known = replace(job, intent_at=None) if outcome_known else job
+    return Finish(expired(replace(known, error=decision.error or job.error)), outcome_known=outcome_known)
 
 
 def expired(job: Job) -> JobResult:
@@ -83,7 +83,7 @@ def expired(job: Job) -> JobResult:
 def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
     """PhotoGPT created nothing, for certain."""
     if isinstance(error, Refused):
-        return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=str(error)), settled=True)
+        return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=str(error)), outcome_known=True)
     random_fraction = services.random_fraction.random()
     wait = exponential(job.attempts + 1, base=MIN_S, cap=MAX_S, random_fraction=random_fraction)
     throttled = isinstance(error, Throttled) and job.kind is not Kind.TRAINING

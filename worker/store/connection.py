@@ -31,12 +31,14 @@ from worker.store.deliveries import Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.jobs import Jobs
-from worker.store.lanes import Caps, Lanes
+from worker.store.lanes import Caps, Lanes, Tick
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
 from worker.store.scripts import Scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from config.settings import Settings
 
 REFUSALS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
@@ -164,8 +166,13 @@ def poll_limits(settings: Settings) -> dict[bool, Limits]:
     }
 
 
-def open_store(settings: Settings) -> Store:
-    """Return the ledger. Connections open when they are needed."""
+def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Store:
+    """Return the store. Connections open when they are needed.
+
+    Args:
+        settings: of the process.
+        publish_tick: sends a tick message; it must not raise when the broker is unavailable.
+    """
     client = connect(settings)
     scripts = Scripts(client, max_countdown_s=settings.max_countdown_s)
     clock = ServerClock(client)
@@ -187,10 +194,22 @@ def open_store(settings: Settings) -> Store:
     return Store(
         client=client,
         clock=clock,
-        jobs=Jobs(client, scripts, retention=retention, caps=caps, clock=clock, bodies=bodies_of(settings)),
-        deliveries=Deliveries(client, scripts, retention_s=settings.retention_s, endpoint_limits=endpoint_limits),
-        endpoints=Endpoints(client, scripts, endpoint_limits=endpoint_limits, delivery_life_s=delivery_life_s),
-        lanes=Lanes(client, scripts, caps=caps),
+        jobs=Jobs(
+            client,
+            scripts,
+            publish_tick=publish_tick,
+            retention=retention,
+            caps=caps,
+            clock=clock,
+            bodies=bodies_of(settings),
+        ),
+        deliveries=Deliveries(
+            client, scripts, publish_tick, retention_s=settings.retention_s, endpoint_limits=endpoint_limits
+        ),
+        endpoints=Endpoints(
+            client, scripts, publish_tick, endpoint_limits=endpoint_limits, delivery_life_s=delivery_life_s
+        ),
+        lanes=Lanes(client, scripts, publish_tick, caps=caps),
         schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
-        list_polls=ListPolls(client, scripts, requests_per_s=settings.max_requests_per_s),
+        list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
     )

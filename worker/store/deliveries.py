@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
@@ -12,9 +12,11 @@ from worker.store import keys
 from worker.store.codec import dumps
 from worker.store.history import History
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, parse_tick
+from worker.store.lanes import GAPS, Tick, TickPublisher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
     from worker.store.endpoints import EndpointLimits
@@ -66,21 +68,14 @@ class AttemptReport:
 class AttemptRecorded:
     """What followed from an attempt."""
 
-    ticks: list[Tick]
     #: Why the endpoint was disabled by it: `gone`, `asked`, `failing`; or None.
     disabled: str | None
     #: Seconds for which nothing is sent to the endpoint from now on, since this was one failure too many; or None.
     paused_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResendAnswer:
-    """What became of the wish to send a webhook once more."""
-
-    #: `parked`, or what is in the way: `unknown`, `in_flight`, `disabled`.
-    answer: str
-    ticks: list[Tick]
-
+ResendAnswer = Literal["scheduled", "unknown", "in_flight", "disabled"]
+"""Whether a webhook was scheduled once more, or why it was not."""
 
 SAYS_NOTHING = AttemptReport()
 
@@ -89,11 +84,18 @@ class Deliveries(History):
     """The ledger of webhooks. Every verb is one script, and safe to repeat."""
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, *, retention_s: int, endpoint_limits: EndpointLimits
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        publish_tick: Callable[[Tick], None],
+        *,
+        retention_s: int,
+        endpoint_limits: EndpointLimits,
     ) -> None:
         """Use one client and its scripts."""
         super().__init__(client)
         self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
         self._life_s = max(LIFE_S, retention_s)
         self._gates = endpoint_limits
 
@@ -153,7 +155,8 @@ class Deliveries(History):
                 keys.ENDPOINT,
             ],
         )
-        return AttemptRecorded(parse_tick(lane, answer[0]), answer[1], float(answer[2]) if answer[2] else None)
+        self._ticks.publish(lane, answer[0])
+        return AttemptRecorded(answer[1], float(answer[2]) if answer[2] else None)
 
     def resend(
         self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True
@@ -168,9 +171,9 @@ class Deliveries(History):
         """
         url = url or self.url_of(delivery_id)
         if url is None:
-            return ResendAnswer("unknown", [])
+            return "unknown"
         lane, endpoint = Lane.REDELIVERIES, endpoint_of(url)
-        answer = self._scripts.resend(
+        answer: Any = self._scripts.resend(
             keys=[
                 keys.delivery(delivery_id),
                 keys.lane(Lane.DELIVERIES),
@@ -181,4 +184,7 @@ class Deliveries(History):
             ],
             args=[delivery_id, f"{after:.3f}", GAPS[lane], "now" if at_once else "turn", self._life_s],
         )
-        return ResendAnswer(answer[0], parse_tick(lane, answer[1]) if answer[0] == "parked" else [])
+        if answer[0] == "scheduled":
+            self._ticks.publish(lane, answer[1])
+        found: ResendAnswer = answer[0]
+        return found

@@ -11,9 +11,11 @@ from worker.domain.job import JsonObject
 from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, parse_tick
+from worker.store.lanes import GAPS, Tick, TickPublisher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
     from worker.store.scripts import Scripts
@@ -70,7 +72,6 @@ class SlotWait:
 class Deferred:
     """It was put off: the endpoint is broken, or it is not its turn. None of its attempts is used up."""
 
-    ticks: list[Tick]
     why: str
 
 
@@ -86,11 +87,18 @@ class Endpoints:
     """The ledger of endpoints."""
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, *, endpoint_limits: EndpointLimits, delivery_life_s: int
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        publish_tick: Callable[[Tick], None],
+        *,
+        endpoint_limits: EndpointLimits,
+        delivery_life_s: int,
     ) -> None:
         """Use one client and its scripts."""
         self._client: Any = client
         self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
         self._gates = endpoint_limits
         self._delivery_life_s = delivery_life_s
 
@@ -141,7 +149,8 @@ class Endpoints:
             case "wait":
                 return SlotWait(float(answer[1]))
             case "later":
-                return Deferred(parse_tick(lane, answer[1]), answer[2])
+                self._ticks.publish(lane, answer[1])
+                return Deferred(answer[2])
             case "disabled":
                 return Rejected("endpoint_disabled", answer[1])
             case "spent":

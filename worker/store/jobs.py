@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from worker.domain.delivery import Delivery, event_type, plan
 from worker.domain.durations import duration_group
 from worker.domain.job import SEQUENCE, Job, JobState, Kind
-from worker.domain.outcome import JobResult, Outcome, outcome
+from worker.domain.outcome import Outcome, outcome
 from worker.domain.poll_schedule import bin_of
-from worker.domain.times import rfc3339
+from worker.domain.times import epoch, rfc3339
 from worker.store import keys
 from worker.store.codec import dumps, encode, encode_outcome
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.durations import LIFE_S as DURATIONS_LIFE_S
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, parse_tick
+from worker.store.lanes import GAPS
 from worker.store.progress import Progress, flat, webhooks
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate
 
@@ -73,17 +72,19 @@ class Jobs(Progress):
             case "conflict":
                 return KeyConflict(answer[1])
             case _:
-                return JobAccepted(parse_tick(Lane.TRIGGERS, answer[1]) + parse_tick(Lane.DELIVERIES, answer[2]))
+                self._ticks.publish(Lane.TRIGGERS, answer[1])
+                self._ticks.publish(Lane.DELIVERIES, answer[2])
+                return JobAccepted()
 
     def finish(  # noqa: PLR0913 - one record of arguments for one script
         self,
         job: Job,
-        ending: JobResult,
+        outcome: Outcome,
+        update: ResultUpdate | None,
         *,
         polled: bool = False,
-        settled: bool = False,
+        outcome_known: bool = False,
         duration_s: float | None = None,
-        tell: Callable[[Outcome], ResultUpdate] | None = None,
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:
@@ -91,23 +92,22 @@ class Jobs(Progress):
 
         Args:
             job: as it was claimed.
-            ending: how it ends.
+            outcome: the final outcome, with `finished_at` by Redis' clock.
+            update: the Celery result to store with it; None if a message will store the result.
             polled: PhotoGPT was asked once more; counts as a poll.
-            settled: it is certain whether PhotoGPT created something, should it have been asked.
-            duration_s: how long its generation took, for the schedule of others.
-            tell: returns what Celery's backend shall hold of an outcome; None to have a message do that.
+            outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
+            duration_s: how long the generation took, for the polling schedule of others.
             create: the continuation of a job that ends before it was accepted.
-            digest: of its body, then.
+            digest: of the body of such a job.
         """
-        at = self._clock()
-        final = outcome(job, ending, at=at) | {"polls": job.polls + int(polled)}
-        planned = plan(job, ending.state, final, at=at, bodies=self._bodies)
-        fields = encode_outcome(final)
+        state, finished_at = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
+        planned = plan(job, state, outcome, at=epoch(finished_at), bodies=self._bodies)
+        fields = encode_outcome(outcome)
         if create is not None:
             fields = encode(job) | fields | _canvas(create) | {"digest": digest}
-        told = tell(final) if tell else NO_UPDATE
+        result = update or NO_UPDATE
         answer = self._scripts.finish(
-            keys=_finish_keys(job, planned, told),
+            keys=_finish_keys(job, planned, result),
             args=[
                 job.id,
                 job.state if create is None else "",
@@ -118,14 +118,14 @@ class Jobs(Progress):
                 GAPS[Lane.DELIVERIES],
                 RESULT_HEAD_START_S,
                 int(polled),
-                event_type(job, ending.state),
-                SEQUENCE[ending.state],
-                rfc3339(at),
-                dumps(final),
+                event_type(job, state),
+                SEQUENCE[state],
+                finished_at,
+                dumps(outcome),
                 max(DELIVERY_LIFE_S, self._retention.record_s),
-                int(settled or job.state is not JobState.QUEUED),
+                int(outcome_known or job.state is not JobState.QUEUED),
                 int(job.intent_at is not None),
-                *(int(tell is not None), told.ttl, told.text),
+                *(int(update is not None), result.ttl, result.text),
                 *(bin_of(duration_s) if duration_s is not None else "", DURATIONS_LIFE_S, job.generation_id or ""),
                 *flat(fields),
                 *webhooks(planned),
@@ -133,12 +133,9 @@ class Jobs(Progress):
         )
         if answer[0] == 0:
             return None
-        ticks = (
-            parse_tick(Lane.RESULTS, answer[1])
-            + parse_tick(Lane.DELIVERIES, answer[2])
-            + parse_tick(Lane.TRIGGERS, answer[3])
-        )
-        return Finished(outcome=final, continuation=None if tell else answer[4] or "", ticks=ticks)
+        for lane, tick in zip((Lane.RESULTS, Lane.DELIVERIES, Lane.TRIGGERS), answer[1:4], strict=True):
+            self._ticks.publish(lane, tick)
+        return Finished(continuation=(answer[4] or "") if update is None else None)
 
     def count_fault(self, job_id: str) -> int:
         """Count that handling a job raised; return how often it has."""
@@ -169,7 +166,7 @@ def _canvas(continuation: str) -> dict[str, str]:
     return {"continuation": continuation} if continuation else {}
 
 
-def _finish_keys(job: Job, planned: list[Delivery], told: ResultUpdate) -> list[str]:
+def _finish_keys(job: Job, planned: list[Delivery], update: ResultUpdate) -> list[str]:
     return [
         keys.job(job.id),
         keys.events(job.id),
@@ -187,7 +184,7 @@ def _finish_keys(job: Job, planned: list[Delivery], told: ResultUpdate) -> list[
         keys.INTENTS,
         keys.ACTIVE,
         keys.QUEUE,
-        told.key or keys.job(job.id),
+        update.key or keys.job(job.id),
         keys.durations(duration_group(job)),
         keys.JOBS_BY_GENERATION,
         keys.ENDED,

@@ -7,7 +7,7 @@ parks something, and every worker about once a second, sees to it that one is on
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class Claim:
     at: float
     #: The records, as the values of the fields that were asked for.
     records: list[list[str | None]]
-    ticks: list[Tick]
+    #: The tick that the lane needs next, which the caller sends or waits for itself; None if one is on its way.
+    next_tick: Tick | None
     #: On this process' monotonic clock: when others may take the same members.
     lease_ends: float
 
@@ -65,19 +66,42 @@ ASKING = frozenset({Lane.TRIGGERS, Lane.JOBS, Lane.MODELS})
 """The lanes whose members cost PhotoGPT a request."""
 
 
-def parse_tick(lane: Lane, answer: Any) -> list[Tick]:
-    """Return what a script said about a lane's loop: one message to send, or none."""
-    return [Tick(lane, answer[0], float(answer[1]))] if answer else []
+def parse_tick(lane: Lane, answer: Any) -> Tick | None:
+    """Return the tick message that a script asked for, or None."""
+    return Tick(lane, answer[0], float(answer[1])) if answer else None
+
+
+def leave_to_lane_monitor(tick: Tick) -> None:
+    """Publish nothing: the lane monitor of any running worker sends a missing tick within about a second."""
+
+
+class TickPublisher:
+    """Publishes the tick messages that scripts ask for."""
+
+    def __init__(self, publish_tick: Callable[[Tick], None]) -> None:
+        """Send through `publish_tick`, which must not raise when the broker is unavailable."""
+        self._publish_tick = publish_tick
+
+    def publish(self, lane: Lane, answer: Any) -> None:
+        """Publish the tick in a script's answer, if there is one."""
+        tick = parse_tick(lane, answer)
+        if tick is not None:
+            self._publish_tick(tick)
 
 
 class Lanes:
     """Claims and loops."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, caps: Caps) -> None:
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, caps: Caps
+    ) -> None:
         """Use one client and its scripts."""
         self._client = client
         self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
         self._caps = caps
+        #: Sends a tick message: the next one of a claim.
+        self.publish = publish_tick
 
     def admit(self, most: int) -> int:
         """Let queued jobs be triggered as far as there is room; return how many waited."""
@@ -106,18 +130,17 @@ class Lanes:
         if answer[0] == "stale":
             return None
         _, at, arm, *records = answer
-        return Claim(at=float(at), records=records, ticks=parse_tick(lane, arm), lease_ends=started + lease)
+        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, arm), lease_ends=started + lease)
 
-    def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> list[Tick]:
-        """Return the messages that are missing."""
+    def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> None:
+        """Publish the tick messages that are missing."""
         pipeline = self._client.pipeline(transaction=False)
         asked = list(lanes)
         for lane in asked:
             watched = [keys.lane(lane), keys.loop(lane), *([keys.QUEUE] if lane is Lane.TRIGGERS else [])]
             self._scripts.ensure_tick(keys=watched, args=[GAPS[lane]], client=pipeline)
-        return [
-            found for lane, answer in zip(asked, pipeline.execute(), strict=True) for found in parse_tick(lane, answer)
-        ]
+        for lane, answer in zip(asked, pipeline.execute(), strict=True):
+            self._ticks.publish(lane, answer)
 
     def due(self, lane: Lane, member: str) -> float | None:
         """Return the seconds until a member comes due, below 0 if it is overdue; None if it is not in the lane."""

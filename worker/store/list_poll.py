@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, parse_tick
+from worker.store.lanes import GAPS, Tick, TickPublisher
 
 if TYPE_CHECKING:
     import redis
@@ -52,7 +52,6 @@ class PageResult:
     own: int
     #: Jobs that PhotoGPT works on, which the ledger does not know yet.
     running: list[str]
-    ticks: list[Tick]
 
 
 def decode(values: list[str | None]) -> ListPollState:
@@ -68,22 +67,25 @@ def decode(values: list[str | None]) -> ListPollState:
 class ListPolls:
     """The ledger of sweeps. Every verb is one step, and safe to repeat."""
 
-    def __init__(self, client: redis.Redis, scripts: Scripts, *, requests_per_s: float) -> None:
+    def __init__(
+        self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, requests_per_s: float
+    ) -> None:
         """Use one client and its scripts; `requests_per_s` is the cap over all workers, 0 for none."""
         self._client = client
         self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
         self._requests_per_s = requests_per_s
         self._read_at = float("-inf")
         self._known: ListPollState | None = None
 
-    def ensure_scheduled(self) -> list[Tick]:
+    def ensure_scheduled(self) -> None:
         """Begin to ask whether a sweep is worth while, if enough is under way."""
         lane = Lane.LIST_POLLS
         answer = self._scripts.ensure_scheduled(
             keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME), keys.lane(Lane.JOBS)],
             args=[NAME, MIN_IN_FLIGHT, GAPS[lane]],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)
 
     def state(self) -> ListPollState | None:
         """Return what is known of the list, read a moment ago at most; None if nobody has ever swept."""
@@ -130,6 +132,7 @@ class ListPolls:
             ],
         )
         arm, ours, forward, confirmed, lag, first, place, left, *running = answer
+        self._ticks.publish(lane, arm)
         return PageResult(
             ours=ours,
             forward=forward,
@@ -139,7 +142,6 @@ class ListPolls:
             place=place - 1,
             own=int(left),
             running=running,
-            ticks=parse_tick(lane, arm),
         )
 
     def mark_started(self, known: ListPollState, *, at: float) -> None:
@@ -147,7 +149,7 @@ class ListPolls:
         told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "gap_s": known.gap_s}
         self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in told.items()})
 
-    def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> list[Tick]:
+    def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> None:
         """Write down what a sweep has learned; `retry_in_s` is in seconds, None until somebody stirs again."""
         lane = Lane.LIST_POLLS
         told = {name: value for name, value in asdict(learned).items() if value is not None and name != "at"}
@@ -156,4 +158,4 @@ class ListPolls:
             keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME)],
             args=[NAME, "" if retry_in_s is None else f"{retry_in_s:.3f}", GAPS[lane], len(pairs), *pairs],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)

@@ -13,7 +13,7 @@ from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Caps, Tick, parse_tick
+from worker.store.lanes import GAPS, Caps, Tick, TickPublisher
 from worker.store.records import NO_UPDATE, Records, ResultUpdate, Retention
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class Progress(Records):
         caps: Caps,
         clock: Callable[[], float],
         bodies: Bodies,
+        publish_tick: Callable[[Tick], None],
     ) -> None:
-        """Use one client; `clock` tells Redis' time in epoch seconds."""
+        """Use one client; `clock` returns Redis' time in epoch seconds."""
         super().__init__(client)
         self._scripts = scripts
         self._retention = retention
         self._caps = caps
         self._clock = clock
         self._bodies = bodies
+        self._ticks = TickPublisher(publish_tick)
 
     def record_intent(self, job: Job, *, model_fingerprint_before: str | None = None) -> str | None:
         """Write down that PhotoGPT is about to be asked; return the intent's time as stored. None means: do not ask.
@@ -69,24 +71,24 @@ class Progress(Records):
         """Write down that PhotoGPT said yes to an intent and named nothing; False if it is no longer the open one."""
         return bool(self._scripts.record_acceptance(keys=[keys.job(job.id)], args=[intent]))
 
-    def submitted(
+    def mark_submitted(
         self,
         job: Job,
-        taken: Submitted,
+        accepted: Submitted,
         *,
         poll_after: float,
         p95_duration_s: float = 0,
-        told: ResultUpdate = NO_UPDATE,
-    ) -> list[Tick] | None:
-        """Write down PhotoGPT's yes and park the job to be looked at; None if the job has ended meanwhile.
+        update: ResultUpdate = NO_UPDATE,
+    ) -> bool:
+        """Store that PhotoGPT accepted the job, and schedule its first poll; False if it has ended or moved on.
 
         Args:
             job: as it was claimed.
-            taken: what PhotoGPT said.
-            poll_after: seconds until the first look.
-            p95_duration_s: age at which it gets a look of its own, whatever the list of jobs says; after each such look the
-                list is believed for as long again.
-            told: what Celery shall show.
+            accepted: PhotoGPT's answer.
+            poll_after: seconds until the first poll.
+            p95_duration_s: age at which the job is polled singly, whatever the list of jobs shows; after each single
+                poll the list is trusted for as long again.
+            update: the state that Celery shows.
         """
         return self._advance(
             job,
@@ -94,19 +96,19 @@ class Progress(Records):
             came_from=(JobState.QUEUED,),
             lanes=(Lane.TRIGGERS, last_polled_at(job)),
             delay=poll_after,
-            ours=taken.generation_id or f"model:{job.model_id}",
+            ours=accepted.generation_id or f"model:{job.model_id}",
             fields={
-                "generation_id": taken.generation_id,
+                "generation_id": accepted.generation_id,
                 "must_poll_at": f"{min(self._clock() + p95_duration_s, job.deadline_at):.3f}",
                 "ends_at": f"{job.deadline_at:.3f}",  # a list puts off no deadline
             }
-            if taken.generation_id
+            if accepted.generation_id
             else {},
-            told=told,
+            update=update,
         )
 
-    def running(self, job: Job, *, poll_after: float, told: ResultUpdate = NO_UPDATE) -> list[Tick] | None:
-        """Write down that PhotoGPT works on it; None if the job has ended meanwhile."""
+    def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
+        """Store that PhotoGPT works on the job; False if it has ended or moved on."""
         lane = last_polled_at(job)
         return self._advance(
             job,
@@ -117,13 +119,13 @@ class Progress(Records):
             ours="",
             fields={"polls": str(job.polls)}
             | ({"last_polled_at": f"{job.last_polled_at:.6f}"} if job.last_polled_at else {}),
-            told=told,
+            update=update,
         )
 
-    def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> list[Tick]:
+    def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> None:
         """Put claimed jobs back, each for its own time."""
         if not waiting:
-            return []
+            return
         pause = min(MAX_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0))
         args: list[Any] = []
         for job, again in waiting:
@@ -133,12 +135,12 @@ class Progress(Records):
             keys=[keys.lane(lane), keys.loop(lane), keys.INTENTS, *(keys.job(job.id) for job, _ in waiting)],
             args=[GAPS[lane], f"{pause:.3f}", *args],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)
 
-    def requeue(self, refused: list[tuple[Job, Reschedule]]) -> list[Tick]:
+    def requeue(self, refused: list[tuple[Job, Reschedule]]) -> None:
         """Put jobs back into the queue that PhotoGPT had no room for, and learn from it how much it takes."""
         if not refused:
-            return []
+            return
         lane, at = Lane.TRIGGERS, self._clock()
         args: list[Any] = []
         for job, again in refused:
@@ -150,7 +152,7 @@ class Progress(Records):
             keys=[*queue, *(keys.job(job.id) for job, _ in refused)],
             args=[GAPS[lane], f"{min(MAX_PAUSE_S, max(again.after for _, again in refused)):.3f}", *args],
         )
-        return parse_tick(lane, answer)
+        self._ticks.publish(lane, answer)
 
     def _advance(  # noqa: PLR0913 - one record of arguments for one script
         self,
@@ -162,8 +164,8 @@ class Progress(Records):
         delay: float,
         ours: str,
         fields: dict[str, str],
-        told: ResultUpdate,
-    ) -> list[Tick] | None:
+        update: ResultUpdate,
+    ) -> bool:
         at = self._clock()
         seen = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
         if state is JobState.SUBMITTED:
@@ -186,7 +188,7 @@ class Progress(Records):
                 keys.loop(Lane.DELIVERIES),
                 keys.JOBS_BY_GENERATION,
                 keys.ACTIVE,
-                told.key or keys.job(job.id),
+                update.key or keys.job(job.id),
                 *(keys.delivery(item.id) for item in planned),
             ],
             args=[
@@ -202,14 +204,16 @@ class Progress(Records):
                 SEQUENCE[state],
                 rfc3339(at),
                 "",
-                told.ttl,
-                told.text,
-                told.kept,
+                *(update.ttl, update.text, update.kept),
                 *flat(fields | {"state": state.value}),
                 *webhooks(planned),
             ],
         )
-        return parse_tick(new, answer[1]) + parse_tick(Lane.DELIVERIES, answer[2]) if answer[0] == 1 else None
+        if answer[0] == 0:
+            return False
+        self._ticks.publish(new, answer[1])
+        self._ticks.publish(Lane.DELIVERIES, answer[2])
+        return True
 
 
 def flat(fields: dict[str, str]) -> list[str | int]:

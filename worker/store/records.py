@@ -9,7 +9,6 @@ from worker.domain.job import Job
 from worker.domain.outcome import Outcome
 from worker.store import keys
 from worker.store.codec import FIELDS, decode, decode_outcome
-from worker.store.lanes import Tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
-    """The job is in the ledger."""
-
-    ticks: list[Tick]
+    """The job is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +42,9 @@ class ResultUpdate:
     key: str
     #: Seconds.
     ttl: int
-    #: What whoever waits is told.
+    #: The message for those who wait in `AsyncResult.get()`.
     text: str
-    #: What of it is kept while the job is under way.
+    #: The value of the key while the job is under way.
     kept: str = ""
 
 
@@ -58,10 +55,9 @@ NO_UPDATE = ResultUpdate(key="", ttl=0, text="")
 class Finished:
     """The job ended just now."""
 
-    outcome: Outcome
-    #: What to send so that Celery stores the result, as JSON; None if the result is stored already.
+    #: The message to send so that Celery stores the result, as JSON, or '' for the default one; None if the result is
+    #: stored already.
     continuation: str | None
-    ticks: list[Tick]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

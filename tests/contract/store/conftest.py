@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import redis
 
 from config.settings import Settings
-from tests.unit.factories import make_job
+from tests.unit.factories import ended, make_job
 from worker.domain.decision import Submitted
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.outcome import JobResult
+from worker.domain.outcome import JobResult, Outcome
 from worker.domain.times import rfc3339
 from worker.store import deliveries, keys
 from worker.store.codec import FIELDS, decode
@@ -49,14 +49,36 @@ def every_key_ends(client: redis.Redis) -> Iterator[None]:
     assert [name for name in endless if not any(allowed.match(name) for allowed in PERMANENT)] == []
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What came of the end of a job."""
+
+    outcome: Outcome
+    continuation: str | None
+    ticks: list[Tick]
+
+
 @dataclass
 class Line:
     """Moves jobs along the line as the pipeline does."""
 
     store: Store
     client: Any  # redis-py's answers are typed for two clients at once
+    ticks: list[Tick]
     made: int = 0
-    tokens: dict[Lane, str] = field(default_factory=dict)
+
+    def published(self) -> list[Tick]:
+        """Return the ticks that the store has published since the last call."""
+        found = self.ticks.copy()
+        self.ticks.clear()
+        return found
+
+    def finish(self, job: Job, result: JobResult, *, polled: bool = False, **options: Any) -> Ended | None:
+        """End a job as a step does; None if it had ended or moved on."""
+        self.published()
+        final = ended(job, result, at=self.store.clock(), polled=polled)
+        finished = self.store.jobs.finish(job, final, None, polled=polled, **options)
+        return None if finished is None else Ended(final, finished.continuation, self.published())
 
     def job(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
         """Return a job of now, with an id of its own."""
@@ -66,10 +88,10 @@ class Line:
 
     def accept(self, job: Job, *, digest: str = "digest", continuation: str = '{"task":"t"}') -> list[Tick]:
         """Accept it, which must succeed."""
+        self.published()
         answer = self.store.jobs.accept(job, digest=digest, continuation=continuation)
         assert isinstance(answer, JobAccepted)
-        self.remember(answer.ticks)
-        return answer.ticks
+        return self.published()
 
     def accepted(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
         """Return a job that was accepted."""
@@ -81,9 +103,7 @@ class Line:
         """Return a job that PhotoGPT took, to be looked at at once."""
         job = self.accepted(kind, **changes)
         assert self.store.jobs.record_intent(job)
-        ticks = self.store.jobs.submitted(job, Submitted(generation), poll_after=0)
-        assert ticks is not None
-        self.remember(ticks)
+        assert self.store.jobs.mark_submitted(job, Submitted(generation), poll_after=0)
         return self.read(job)
 
     def read(self, job: Job) -> Job:
@@ -91,10 +111,6 @@ class Line:
         found = self.store.jobs.get(job.id)
         assert found is not None
         return found
-
-    def remember(self, ticks: list[Tick]) -> None:
-        """Keep the tokens that go out."""
-        self.tokens |= {found.lane: found.token for found in ticks}
 
     def token(self, lane: Lane) -> str:
         """Return the token that the next tick of a lane has to carry."""
@@ -136,9 +152,9 @@ class Line:
 
 
 @pytest.fixture
-def line(store: Store, client: redis.Redis) -> Line:
+def line(store: Store, client: redis.Redis, ticks: list[Tick]) -> Line:
     """The line on an empty ledger."""
-    return Line(store, client)
+    return Line(store, client, ticks)
 
 
 # -- webhooks -------------------------------------------------------------------------------------------------------
@@ -162,8 +178,7 @@ class Hooks:
     def made(self, url: str = URL) -> Delivery:
         """Return the webhook of a fresh job."""
         job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
-        ended = JobResult(state=JobState.FAILED)
-        assert self.line.store.jobs.finish(job, ended) is not None
+        assert self.line.finish(job, JobResult(state=JobState.FAILED)) is not None
         (shown,) = self.store.deliveries.of_job(job.id)
         return self.read(shown["id"])
 
@@ -228,7 +243,7 @@ def gated(line: Line, store: Store, store_settings: Settings) -> Iterator[Gated]
     opened: list[Store] = []
 
     def make(**settings: Any) -> Hooks:
-        opened.append(open_store(store_settings.model_copy(update=settings)))
+        opened.append(open_store(store_settings.model_copy(update=settings), line.ticks.append))
         line.store = opened[-1]
         return Hooks(line)
 

@@ -37,7 +37,7 @@ def test_the_world_is_told(line: Line) -> None:
 def test_a_stream_takes_what_its_entries_take(line: Line) -> None:
     """Not the 4 kB that a server sets aside for one that begins."""
     accepted, refused = line.accepted(), line.job()
-    assert line.store.jobs.finish(refused, success(state=JobState.FAILED), create="") is not None
+    assert line.finish(refused, success(state=JobState.FAILED), create="") is not None
     for job in (accepted, refused):
         assert line.client.memory_usage(keys.events(job.id), samples=0) < 1500
         assert line.ttl(keys.events(job.id)) > 0
@@ -59,15 +59,15 @@ def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
         assert told["type"] == "job.queued"
         waiting = pool.submit(line.client.xread, {stream: entry}, block=20_000)
         wait_until(has_reader, "they wait again")
-        assert line.store.jobs.finish(job, success()) is not None
+        assert line.finish(job, success()) is not None
         ((_, [(_, told)]),) = waiting.result()
     assert told["type"] == "job.succeeded"
 
 
 def test_the_first_job_wakes_the_lane_and_the_second_rides_along(line: Line) -> None:
     """One message is on its way for both."""
-    (parse_tick,) = line.accept(line.job())
-    assert (parse_tick.lane, parse_tick.token) == (Lane.TRIGGERS, line.token(Lane.TRIGGERS))
+    (tick,) = line.accept(line.job())
+    assert (tick.lane, tick.token) == (Lane.TRIGGERS, line.token(Lane.TRIGGERS))
     assert line.accept(line.job()) == []
 
 
@@ -132,7 +132,7 @@ def test_a_webhook_for_the_beginning_is_parked(line: Line) -> None:
     """Where the producer asked for it."""
     job = line.job(webhook_url="https://shop.example/hooks", webhook_events=("job.queued",))
     ticks = line.accept(job)
-    assert {parse_tick.lane for parse_tick in ticks} == {Lane.TRIGGERS, Lane.DELIVERIES}
+    assert {tick.lane for tick in ticks} == {Lane.TRIGGERS, Lane.DELIVERIES}
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert (delivery["type"], delivery["state"], delivery["attempts"]) == ("job.queued", "pending", [])
     body = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))
@@ -142,7 +142,7 @@ def test_a_webhook_for_the_beginning_is_parked(line: Line) -> None:
 def test_a_job_that_never_became_one_ends_at_once(line: Line) -> None:
     """A refused submission has a record, an end, and its webhook, but waits nowhere."""
     job = line.job(webhook_url="https://shop.example/hooks")
-    finished = line.store.jobs.finish(job, success(state=JobState.FAILED, images=()), create='{"task":"t"}')
+    finished = line.finish(job, success(state=JobState.FAILED, images=()), create='{"task":"t"}')
     assert finished is not None
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.events(job) == ["job.failed"]
@@ -153,7 +153,7 @@ def test_a_job_that_never_became_one_ends_at_once(line: Line) -> None:
 def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
     """The same id with bad arguments leaves the first one alone."""
     job = line.accepted()
-    assert line.store.jobs.finish(job, success(state=JobState.FAILED), create="{}") is None
+    assert line.finish(job, success(state=JobState.FAILED), create="{}") is None
     assert line.read(job).state is JobState.QUEUED
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import Line
+from tests.contract.store.conftest import Ended, Line
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
@@ -16,7 +16,6 @@ from worker.domain.reason import Reason
 from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import Caps
-from worker.store.records import Finished
 
 FULL = Reschedule(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", requeue=True, clear_intent=True)
 
@@ -43,9 +42,9 @@ def refuse(line: Line, jobs: list[Job]) -> None:
     line.store.jobs.requeue([(job, FULL) for job in jobs])
 
 
-def finish(line: Line, job: Job) -> Finished:
+def finish(line: Line, job: Job) -> Ended:
     """End a job."""
-    finished = line.store.jobs.finish(job, JobResult(state=JobState.SUCCEEDED))
+    finished = line.finish(job, JobResult(state=JobState.SUCCEEDED))
     assert finished is not None
     return finished
 
@@ -78,10 +77,10 @@ def test_an_end_makes_room(line: Line) -> None:
     admitted(line)
     line.claimed(Lane.TRIGGERS)
     line.store.jobs.record_intent(first)
-    line.store.jobs.submitted(first, Submitted("g-1"), poll_after=5)
+    line.store.jobs.mark_submitted(first, Submitted("g-1"), poll_after=5)
     assert admitted(line) == []
     finished = finish(line, line.read(first))
-    assert Lane.TRIGGERS in {parse_tick.lane for parse_tick in finished.ticks}
+    assert Lane.TRIGGERS in {tick.lane for tick in finished.ticks}
     assert admitted(line) == [second.id]
 
 
@@ -137,7 +136,7 @@ def test_what_was_refused_goes_back_and_teaches_the_cap(line: Line) -> None:
     line.claimed(Lane.TRIGGERS)
     for number, job in enumerate(jobs[:2]):
         line.store.jobs.record_intent(job)
-        line.store.jobs.submitted(job, Submitted(f"g-{number}"), poll_after=5)
+        line.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=5)
     refuse(line, jobs[2:])
     assert line.store.jobs.intents_since(0) == []
     assert [line.store.jobs.position(job.id) for job in jobs[2:]] == [0, 1, 2]
@@ -200,7 +199,7 @@ def test_a_stale_view_gives_nothing_back(line: Line) -> None:
     job = line.accepted()
     line.claimed(Lane.TRIGGERS)
     line.store.jobs.record_intent(job)
-    line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
+    line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     line.store.jobs.requeue([(replace(job), FULL)])
     assert line.store.jobs.position(job.id) is None
     assert line.lanes_of(job.id) == {Lane.JOBS}
@@ -211,7 +210,9 @@ def test_the_watch_sees_a_queue(line: Line) -> None:
     capped(line, active=1)
     line.accepted()
     line.client.hset(keys.loop(Lane.TRIGGERS), "armed", str(line.store.clock() - 60))
-    assert [parse_tick.lane for parse_tick in line.store.lanes.ensure_ticks()] == [Lane.TRIGGERS]
+    line.published()
+    line.store.lanes.ensure_ticks()
+    assert [tick.lane for tick in line.published()] == [Lane.TRIGGERS]
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0, 8), (3, 3), (100, 8)])

@@ -22,8 +22,9 @@ def test_a_taken_job_waits_to_be_looked_at(line: Line, kind: Kind, lane: Lane) -
     """Generations in one lane, models in another."""
     job = line.accepted(kind)
     assert line.store.jobs.record_intent(job)
-    ticks = line.store.jobs.submitted(job, Submitted(None if kind is Kind.TRAINING else "g-1"), poll_after=5)
-    assert [parse_tick.lane for parse_tick in ticks or []] == [lane]
+    line.published()
+    assert line.store.jobs.mark_submitted(job, Submitted(None if kind is Kind.TRAINING else "g-1"), poll_after=5)
+    assert [tick.lane for tick in line.published()] == [lane]
     assert line.lanes_of(job.id) == {lane}
     assert 4 < line.due_in(lane, job.id) <= 5
     seen = line.read(job)
@@ -37,7 +38,7 @@ def test_a_repeated_yes_changes_nothing(line: Line) -> None:
     job = line.accepted(webhook_url=URL, webhook_events=("job.submitted",))
     assert line.store.jobs.record_intent(job)
     for _ in range(3):
-        line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
+        line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.events(job) == ["job.queued", "job.submitted"]
     assert len(line.store.deliveries.of_job(job.id)) == 1
     assert line.lanes_of(job.id) == {Lane.JOBS}
@@ -46,7 +47,7 @@ def test_a_repeated_yes_changes_nothing(line: Line) -> None:
 def test_a_second_generation_does_not_replace_the_first(line: Line) -> None:
     """Yet it is remembered as ours: it exists."""
     job = line.submitted(generation="g-1")
-    assert line.store.jobs.submitted(job, Submitted("g-2"), poll_after=5) is None
+    assert not line.store.jobs.mark_submitted(job, Submitted("g-2"), poll_after=5)
     assert line.read(job).generation_id == "g-1"
     assert line.store.jobs.unknown_generations(["g-1", "g-2"]) == []
 
@@ -55,8 +56,8 @@ def test_running_is_told_once(line: Line) -> None:
     """And counts the look that saw it."""
     job = line.submitted(webhook_url=URL, webhook_events=("job.running",))
     line.claimed(Lane.JOBS)
-    assert line.store.jobs.running(job, poll_after=5) is not None
-    assert line.store.jobs.running(job, poll_after=5) is None
+    assert line.store.jobs.mark_running(job, poll_after=5)
+    assert not line.store.jobs.mark_running(job, poll_after=5)
     assert line.read(job).state is JobState.RUNNING
     assert line.events(job) == ["job.queued", "job.submitted", "job.running"]
     assert [found["type"] for found in line.store.deliveries.of_job(job.id)] == ["job.running"]
@@ -65,7 +66,7 @@ def test_running_is_told_once(line: Line) -> None:
 def test_a_job_runs_only_after_it_was_taken(line: Line) -> None:
     """No state is left out."""
     job = line.accepted()
-    assert line.store.jobs.running(job, poll_after=5) is None
+    assert not line.store.jobs.mark_running(job, poll_after=5)
     assert line.read(job).state is JobState.QUEUED
     assert line.lanes_of(job.id) == {Lane.TRIGGERS}
 
@@ -76,14 +77,14 @@ def test_an_end_is_never_left(line: Line, state: JobState) -> None:
     if not state.terminal:
         return
     job = line.submitted()
-    line.store.jobs.finish(job, success(state=state, images=()))
+    line.finish(job, success(state=state, images=()))
     before = line.client.hgetall(keys.job(job.id))
-    assert line.store.jobs.submitted(job, Submitted("g-9"), poll_after=1) is None
-    assert line.store.jobs.running(job, poll_after=1) is None
+    assert not line.store.jobs.mark_submitted(job, Submitted("g-9"), poll_after=1)
+    assert not line.store.jobs.mark_running(job, poll_after=1)
     line.store.jobs.reschedule(
         Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="x", polled=True))]
     )
-    assert line.store.jobs.finish(job, success(), polled=True) is None
+    assert line.finish(job, success(), polled=True) is None
     assert not line.store.jobs.record_intent(job)
     assert line.client.hgetall(keys.job(job.id)) == before
     assert line.lanes_of(job.id) == {Lane.RESULTS}
@@ -92,9 +93,9 @@ def test_an_end_is_never_left(line: Line, state: JobState) -> None:
 def test_an_unknown_job_is_not_made(line: Line) -> None:
     """Its record ended while PhotoGPT was asked."""
     job = line.job()
-    assert line.store.jobs.submitted(job, Submitted("g-1"), poll_after=1) is None
-    assert line.store.jobs.running(job, poll_after=1) is None
-    assert line.store.jobs.finish(job, success()) is None
+    assert not line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=1)
+    assert not line.store.jobs.mark_running(job, poll_after=1)
+    assert line.finish(job, success()) is None
     assert line.store.jobs.get(job.id) is None
 
 
@@ -115,17 +116,21 @@ def test_many_are_postponed_at_once_each_for_itself(line: Line) -> None:
     """One script for a whole tick, one message for the soonest."""
     jobs = [line.submitted(generation=f"g-{number}") for number in range(3)]
     line.claimed(Lane.JOBS)
-    ticks = line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=5 + n)) for n, job in enumerate(jobs)])
+    line.published()
+    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=5 + n)) for n, job in enumerate(jobs)])
     assert [round(line.due_in(Lane.JOBS, job.id)) for job in jobs] == [5, 6, 7]
-    assert len(ticks) == 1
-    assert 4 < ticks[0].delay <= 5
-    assert line.store.jobs.reschedule(Lane.JOBS, []) == []
+    (tick,) = line.published()
+    assert 4 < tick.delay <= 5
+    line.store.jobs.reschedule(Lane.JOBS, [])
+    assert line.published() == []
 
 
 def test_a_job_that_left_its_lane_is_not_put_back(line: Line) -> None:
     """It was triggered by somebody else meanwhile."""
     job = line.submitted()
-    assert line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))]) == []
+    line.published()
+    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
+    assert line.published() == []
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
 
@@ -144,5 +149,5 @@ def test_any_text_of_photogpts_can_be_stored(line: Line, text: str) -> None:
     line.claimed(Lane.JOBS)
     line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error=text))])
     failed = success(state=JobState.FAILED, images=({"id": text},), error=text)
-    assert line.store.jobs.finish(job, failed) is not None
+    assert line.finish(job, failed) is not None
     assert line.read(job).state is JobState.FAILED

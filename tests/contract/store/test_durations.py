@@ -19,7 +19,7 @@ NAME = keys.durations(FAMILY)
 def end(line: Line, duration_s: float | None, *, state: JobState = JobState.SUCCEEDED) -> None:
     """Let a job end."""
     job = line.submitted(generation=f"g-{line.made}")
-    assert line.store.jobs.finish(job, success(state=state), polled=True, duration_s=duration_s) is not None
+    assert line.finish(job, success(state=state), polled=True, duration_s=duration_s) is not None
 
 
 def test_durations_add_up(line: Line) -> None:
@@ -80,8 +80,8 @@ def test_a_generation_of_a_job_that_has_ended_is_known(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     seen = line.read(job)
-    assert line.store.jobs.finish(seen, success(state=JobState.CANCELED)) is not None
-    assert line.store.jobs.submitted(seen, Submitted("g-late"), poll_after=5) is None
+    assert line.finish(seen, success(state=JobState.CANCELED)) is not None
+    assert not line.store.jobs.mark_submitted(seen, Submitted("g-late"), poll_after=5)
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
     assert line.store.jobs.unknown_generations(["g-late"]) == []
     assert line.read(job).generation_id == "g-late"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import Line
+from tests.contract.store.conftest import Ended, Line
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import SCHEDULE_S, Delivery
@@ -18,14 +18,13 @@ from worker.domain.reason import Reason
 from worker.store import codec, deliveries, keys
 from worker.store.deliveries import decode
 from worker.store.keys import Lane
-from worker.store.records import Finished
 
 URL = "https://shop.example/hooks"
 
 
-def finish(line: Line, job: Job, ending: JobResult | None = None, **options: Any) -> Finished:
+def finish(line: Line, job: Job, ending: JobResult | None = None, **options: Any) -> Ended:
     """End a job, which must succeed."""
-    finished = line.store.jobs.finish(job, ending or success(), **options)
+    finished = line.finish(job, ending or success(), **options)
     assert finished is not None
     return finished
 
@@ -46,7 +45,7 @@ def test_an_end_is_whole(line: Line, kind: Kind, state: JobState) -> None:
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
     assert finished.continuation == '{"task":"t"}'
-    assert {parse_tick.lane for parse_tick in finished.ticks} == {Lane.RESULTS, Lane.DELIVERIES}
+    assert {tick.lane for tick in finished.ticks} == {Lane.RESULTS, Lane.DELIVERIES}
 
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
@@ -54,7 +53,7 @@ def test_a_job_can_end_wherever_it_is(line: Line, stage: str) -> None:
     """It then waits for nothing but its result."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
-        line.store.jobs.running(job, poll_after=5)
+        line.store.jobs.mark_running(job, poll_after=5)
     finish(line, line.read(job))
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert 5 < line.due_in(Lane.RESULTS, job.id) <= 10
@@ -66,7 +65,7 @@ def test_a_second_end_is_none(line: Line) -> None:
     finish(line, job)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
     other = JobResult(state=JobState.FAILED, reason=Reason.GENERATION_FAILED, error="late", model_id="other")
-    assert line.store.jobs.finish(job, other, polled=True) is None
+    assert line.finish(job, other, polled=True) is None
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
 
 
@@ -75,7 +74,7 @@ def test_of_many_ends_at_once_one_counts(line: Line) -> None:
     job = line.submitted(webhook_url=URL)
     with ThreadPoolExecutor(8) as pool:
         ends = list(
-            pool.map(lambda state: line.store.jobs.finish(job, success(state=state)), sorted(TERMINAL) * 4),
+            pool.map(lambda state: line.finish(job, success(state=state)), sorted(TERMINAL) * 4),
         )
     (finished,) = [end for end in ends if end is not None]
     assert line.store.jobs.outcome(job.id) == finished.outcome
@@ -105,8 +104,8 @@ def test_what_is_published_is_what_is_stored_even_from_an_old_view(line: Line) -
     """A cancel read the job before PhotoGPT took it; the webhook must not deny the generation that the record has."""
     old = line.accepted()
     assert line.store.jobs.record_intent(old)
-    line.store.jobs.submitted(old, Submitted("g-1"), poll_after=5)
-    finished = line.store.jobs.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
+    line.store.jobs.mark_submitted(old, Submitted("g-1"), poll_after=5)
+    finished = line.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     assert finished is None or finished.outcome == line.store.jobs.outcome(old.id)
 
 
@@ -114,10 +113,8 @@ def test_an_end_that_overlooks_the_question_is_refused(line: Line) -> None:
     """A cancel was decided before PhotoGPT was asked: that nothing is charged is no longer true."""
     old = line.accepted()
     assert line.store.jobs.record_intent(old)
-    assert line.store.jobs.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
-    assert (
-        line.store.jobs.finish(line.read(old), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is not None
-    )
+    assert line.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
+    assert line.finish(line.read(old), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is not None
 
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
@@ -126,14 +123,14 @@ def test_a_record_that_cannot_be_read_can_be_ended(line: Line, stage: str, damag
     """Whatever state it is in, so that it does not come back for ever."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
-        line.store.jobs.running(job, poll_after=0)
+        line.store.jobs.mark_running(job, poll_after=0)
     line.client.hset(keys.job(job.id), mapping=damage)
     found = line.claim(Lane.TRIGGERS if stage == "queued" else Lane.JOBS)
     assert found is not None
     (record,) = found.records
     saved = codec.salvage(record, at=line.store.clock())
     broken = JobResult(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error="cannot be read")
-    assert line.store.jobs.finish(saved, broken) is not None
+    assert line.finish(saved, broken) is not None
     assert line.lanes_of(job.id) == {Lane.RESULTS}
 
 
@@ -152,7 +149,7 @@ def test_followers_are_woken(line: Line) -> None:
     line.claimed(Lane.TRIGGERS)
     finished = finish(line, owner)
     assert all(line.due_in(Lane.TRIGGERS, job.id) <= 1 for job in duplicates)
-    assert Lane.TRIGGERS in {parse_tick.lane for parse_tick in finished.ticks}
+    assert Lane.TRIGGERS in {tick.lane for tick in finished.ticks}
     assert {job.id for job in line.claimed(Lane.TRIGGERS)} == {job.id for job in duplicates}
 
 
@@ -224,8 +221,9 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
 def test_a_taken_webhook_is_done(line: Line) -> None:
     """Its attempt stays readable, its lane is empty."""
     delivery = delivery_of(line)
+    line.published()
     done = line.store.deliveries.record_attempt(delivery, {"number": 1, "status": 204}, state="delivered")
-    assert (done.ticks, done.disabled) == ([], None)
+    assert (line.published(), done.disabled) == ([], None)
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], shown["attempts"]) == ("delivered", [{"number": 1, "status": 204}])
     assert (shown["url"], "body" in shown) == (URL, False)
@@ -235,8 +233,10 @@ def test_a_taken_webhook_is_done(line: Line) -> None:
 def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
     """A dead receiver delays no living one."""
     delivery = delivery_of(line)
-    (parse_tick,) = line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5).ticks
-    assert parse_tick.lane is Lane.REDELIVERIES
+    line.published()
+    line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
+    (tick,) = line.published()
+    assert tick.lane is Lane.REDELIVERIES
     assert line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
     assert 4 < line.due_in(Lane.REDELIVERIES, delivery.id) <= 5
     line.store.deliveries.record_attempt(delivery, {"number": 2}, state="dead")
@@ -250,7 +250,9 @@ def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
     """Two workers sent it, and the slower one failed."""
     delivery = delivery_of(line)
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state=end)
-    assert line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5).ticks == []
+    line.published()
+    line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
+    assert line.published() == []
     (shown,) = line.store.deliveries.of_job(delivery.job_id)
     assert (shown["state"], len(shown["attempts"])) == (end, 1)
     assert line.lanes_of(delivery.id) == set()

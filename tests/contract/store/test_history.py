@@ -35,9 +35,9 @@ def ids(found: list[dict[str, Any]]) -> set[str]:
 
 def again(hooks: Hooks, delivery_id: str) -> list[Tick]:
     """Ask for one again; return what has to be sent."""
-    ticks: list[Tick] = []
-    resend(hooks.store, ticks.extend, delivery_id)
-    return ticks
+    hooks.line.published()
+    resend(hooks.store, delivery_id)
+    return hooks.line.published()
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -118,8 +118,8 @@ def test_attempts_by_hand_without_end_are_not_all_kept(hooks: Hooks) -> None:
 def test_a_dead_letter_is_sent_once_more(hooks: Hooks) -> None:
     """Under its own id, in the other lane; taken, it is delivered."""
     name = dead(hooks)
-    (parse_tick,) = again(hooks, name)
-    assert parse_tick.lane is Lane.REDELIVERIES
+    (tick,) = again(hooks, name)
+    assert tick.lane is Lane.REDELIVERIES
     assert hooks.line.lanes_of(name) == {Lane.REDELIVERIES}
     assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
     hooks.record_attempt(hooks.read(name), BY_HAND_TAKEN)
@@ -168,7 +168,7 @@ def test_one_that_is_under_way_is_left_alone(hooks: Hooks) -> None:
     """It is being sent; the lease of its claim stands."""
     delivery = hooks.made()
     hooks.acquire_slot(delivery)
-    assert resend(hooks.store, lambda _: None, delivery.id)["answer"] == "in_flight"
+    assert resend(hooks.store, delivery.id)["answer"] == "in_flight"
     assert hooks.line.lanes_of(delivery.id) == {Lane.DELIVERIES}
 
 
@@ -205,7 +205,7 @@ def test_a_broken_endpoint_is_asked_if_somebody_wants_it(hooks: Hooks) -> None:
 def recovered(hooks: Hooks, **options: Any) -> dict[str, Any]:
     """Recover what failed in the last minute."""
     wanted: dict[str, Any] = {"since": hooks.store.clock() - 60} | options
-    return recover(hooks.store, lambda _: None, **wanted)
+    return recover(hooks.store, **wanted)
 
 
 def test_recover_sends_what_was_given_up_and_what_waits(hooks: Hooks) -> None:
@@ -277,11 +277,11 @@ def test_recover_leaves_disabled_endpoints_out(hooks: Hooks) -> None:
 def test_arguments_of_a_message_are_checked(hooks: Hooks, arguments: tuple[Any, ...]) -> None:
     """The error names the one at fault."""
     with pytest.raises(WebhookError, match=r"since_s|endpoint|limit"):
-        recover_since(hooks.store, lambda _: None, *arguments)
+        recover_since(hooks.store, *arguments)
 
 
 @pytest.mark.parametrize("name", ["msg_unknown", None, 7])
 def test_what_is_not_known_cannot_be_resent(hooks: Hooks, name: Any) -> None:
     """The error says so."""
     with pytest.raises(WebhookError, match="webhook"):
-        resend(hooks.store, lambda _: None, name)
+        resend(hooks.store, name)

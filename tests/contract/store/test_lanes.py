@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.contract.store.conftest import Line
 from tests.waiting import wait_until
 from worker.domain.decision import Reschedule
+from worker.domain.job import Job
 from worker.store import keys
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 
 GRACE_S = 2.0
 """After which prelude.lua takes a message for lost."""
+
+
+def missing(line: Line, lanes: Iterable[Lane] = Lane) -> list[Tick]:
+    """Return the ticks that the lane monitor finds missing."""
+    line.published()
+    line.store.lanes.ensure_ticks(lanes)
+    return line.published()
+
+
+def reschedule(line: Line, waiting: list[tuple[Job, Reschedule]]) -> list[Tick]:
+    """Put jobs back into the lane of jobs, and return the ticks that this publishes."""
+    line.published()
+    line.store.jobs.reschedule(Lane.JOBS, waiting)
+    return line.published()
 
 
 def test_a_claim_hands_out_what_is_due(line: Line) -> None:
@@ -64,9 +82,10 @@ def test_a_full_claim_wakes_the_next_tick_at_once(line: Line) -> None:
         line.accepted()
     claim = line.claim(Lane.TRIGGERS, limit=2)
     assert claim is not None
-    (parse_tick,) = claim.ticks
-    assert parse_tick.delay == 0
-    assert line.claimed(Lane.TRIGGERS, token=parse_tick.token)[0].id == "job-3"
+    tick = claim.next_tick
+    assert tick is not None
+    assert tick.delay == 0
+    assert line.claimed(Lane.TRIGGERS, token=tick.token)[0].id == "job-3"
 
 
 def test_an_empty_lane_sleeps(line: Line) -> None:
@@ -74,7 +93,7 @@ def test_an_empty_lane_sleeps(line: Line) -> None:
     line.accepted()
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
-    assert claim.ticks == []
+    assert claim.next_tick is None
 
 
 def test_a_vanished_record_leaves_its_lane(line: Line) -> None:
@@ -102,8 +121,9 @@ def test_a_paused_lane_hands_out_nothing(line: Line) -> None:
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
     assert claim.records == []
-    (parse_tick,) = claim.ticks
-    assert 3 < parse_tick.delay <= 4
+    tick = claim.next_tick
+    assert tick is not None
+    assert 3 < tick.delay <= 4
     assert line.due_in(Lane.TRIGGERS, other.id) < 0
 
 
@@ -127,24 +147,24 @@ def test_a_pause_concerns_its_lane_only(line: Line) -> None:
 def test_a_message_on_its_way_is_not_sent_twice(line: Line) -> None:
     """The watch asks every second; most of the time nothing is missing."""
     line.accepted()
-    assert line.store.lanes.ensure_ticks() == []
+    assert missing(line) == []
 
 
 def test_a_lost_message_is_sent_again(line: Line) -> None:
     """Once, and with the same token, so that the first may still come."""
     (first,) = line.accept(line.job())
     line.client.hset(keys.loop(Lane.TRIGGERS), "armed", line.store.clock() - GRACE_S - 0.5)
-    (again,) = line.store.lanes.ensure_ticks()
+    (again,) = missing(line)
     assert (again.lane, again.token) == (first.lane, first.token)
-    assert line.store.lanes.ensure_ticks() == []
+    assert missing(line) == []
 
 
 def test_a_loop_that_was_forgotten_is_started(line: Line) -> None:
     """Redis lost the hash, or never had it: members alone are enough."""
     job = line.accepted()
     line.client.delete(keys.loop(Lane.TRIGGERS))
-    (parse_tick,) = line.store.lanes.ensure_ticks()
-    assert line.claimed(Lane.TRIGGERS, token=parse_tick.token) == [job]
+    (tick,) = missing(line)
+    assert line.claimed(Lane.TRIGGERS, token=tick.token) == [job]
 
 
 def test_a_claimant_that_died_is_noticed(line: Line) -> None:
@@ -152,9 +172,9 @@ def test_a_claimant_that_died_is_noticed(line: Line) -> None:
     job = line.accepted()
     line.claimed(Lane.TRIGGERS, lease=4)
     line.client.hset(keys.loop(Lane.TRIGGERS), "ticked", line.store.clock() - 60)
-    (parse_tick,) = line.store.lanes.ensure_ticks()
-    assert parse_tick.lane is Lane.TRIGGERS
-    assert 3 < parse_tick.delay <= 4
+    (tick,) = missing(line)
+    assert tick.lane is Lane.TRIGGERS
+    assert 3 < tick.delay <= 4
     assert line.due_in(Lane.TRIGGERS, job.id) > 3
 
 
@@ -162,23 +182,23 @@ def test_members_far_away_need_no_message(line: Line) -> None:
     """No message may wait longer than a fraction of the visibility timeout; the watch sees to them in time."""
     job = line.submitted()
     line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 3600})
-    assert line.store.lanes.ensure_ticks([Lane.JOBS]) == []
+    assert missing(line, [Lane.JOBS]) == []
 
 
 def test_no_message_waits_long(line: Line) -> None:
     """Whatever is due when."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    (parse_tick,) = line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=3000))])
-    assert parse_tick.delay <= 8.0
-    claim = line.claim(Lane.JOBS, token=parse_tick.token)
+    (tick,) = reschedule(line, [(job, Reschedule(after=3000))])
+    assert tick.delay <= 8.0
+    claim = line.claim(Lane.JOBS, token=tick.token)
     assert claim is not None
     assert claim.records == []
 
 
 def test_empty_lanes_are_quiet(line: Line) -> None:
     """Nothing is sent for nothing."""
-    assert line.store.lanes.ensure_ticks() == []
+    assert missing(line) == []
     assert line.store.lanes.sizes() == dict.fromkeys(Lane, 0)
 
 
@@ -193,7 +213,7 @@ def test_sooner_work_gets_a_sooner_message(line: Line) -> None:
     """A message that is on its way for later is overtaken, under the same token."""
     late, soon = line.submitted(), line.submitted(generation="g-2")
     line.claimed(Lane.JOBS)
-    (first,) = line.store.jobs.reschedule(Lane.JOBS, [(late, Reschedule(after=7))])
-    (second,) = line.store.jobs.reschedule(Lane.JOBS, [(soon, Reschedule(after=1))])
+    (first,) = reschedule(line, [(late, Reschedule(after=7))])
+    (second,) = reschedule(line, [(soon, Reschedule(after=1))])
     assert second.token == first.token
     assert second.delay < 2 < first.delay

@@ -16,6 +16,7 @@ from worker.domain.job import Job, JobState
 from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
 from worker.store import keys
 from worker.store.keys import Lane
+from worker.store.lanes import Tick
 from worker.store.list_poll import NAME, Entry, PageResult
 
 HOLD = 20.0
@@ -35,8 +36,7 @@ def flying(
     """Return a job under way, that a list may put off."""
     job = line.accepted(**changes)
     assert line.store.jobs.record_intent(job)
-    ticks = line.store.jobs.submitted(job, Submitted(generation), poll_after=after, p95_duration_s=p95_duration_s)
-    line.remember(ticks or [])
+    assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, p95_duration_s=p95_duration_s)
     return line.read(job)
 
 
@@ -63,8 +63,9 @@ def test_an_end_without_times(line: Line) -> None:
 def test_what_has_not_ended_waits(line: Line, says: str) -> None:
     """For a while; a job that waits longer than that already is not brought forward."""
     short, long = flying(line), flying(line, "g-2", after=100)
+    line.published()
     page = page_result(line, ("g-1", says), ("g-2", says))
-    assert (page.ours, page.forward, page.ticks) == (2, 0, [])
+    assert (page.ours, page.forward, line.published()) == (2, 0, [])
     assert HOLD - 5 < line.due_in(Lane.JOBS, short.id) <= HOLD
     assert 90 < line.due_in(Lane.JOBS, long.id) <= 100
     assert page.running == ([short.id, long.id] if says == "working" else [])
@@ -73,7 +74,7 @@ def test_what_has_not_ended_waits(line: Line, says: str) -> None:
 def test_who_is_known_to_run_is_not_told_again(line: Line) -> None:
     """Its event has been written."""
     job = flying(line)
-    line.store.jobs.running(job, poll_after=5)
+    line.store.jobs.mark_running(job, poll_after=5)
     assert page_result(line, ("g-1", "working")).running == []
 
 
@@ -186,7 +187,7 @@ def test_a_job_that_is_in_no_lane(line: Line) -> None:
 def test_an_empty_page(line: Line) -> None:
     """Is one, too."""
     assert page_result(line) == PageResult(
-        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, own=1, running=[], ticks=[]
+        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, own=1, running=[]
     )
 
 
@@ -205,7 +206,7 @@ def test_when_the_first_of_ours_was_submitted(line: Line) -> None:
 def landed(line: Line, generation: str = "g-1", *, duration_s: float | None = 4.0) -> float:
     """Let a look of its own show the end of a generation; return when."""
     job = flying(line, generation)
-    assert line.store.jobs.finish(job, success(), polled=True, duration_s=duration_s) is not None
+    assert line.finish(job, success(), polled=True, duration_s=duration_s) is not None
     return line.store.clock()
 
 
@@ -230,7 +231,7 @@ def test_an_end_that_the_list_told_first_is_no_evidence(line: Line) -> None:
     """It would confirm itself."""
     job = flying(line)
     page_result(line, ("g-1", "ended", 4.0))
-    assert line.store.jobs.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
+    assert line.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
     assert line.client.zcard(keys.ENDED) == 0
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
 
@@ -239,7 +240,7 @@ def test_an_end_that_the_list_told_first_is_no_evidence(line: Line) -> None:
 def test_an_end_that_is_only_ours_is_no_evidence(line: Line, state: JobState) -> None:
     """PhotoGPT goes on with what was canceled here, and its list is right to say so."""
     job = flying(line)
-    assert line.store.jobs.finish(job, success(state=state)) is not None
+    assert line.finish(job, success(state=state)) is not None
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
     assert page_result(line, ("g-1", "working"), asked_at=line.store.clock() + 30).lag_s == 0
 
@@ -260,10 +261,17 @@ def crowd(line: Line, count: int) -> None:
     line.client.zadd(keys.lane(Lane.JOBS), {f"other-{number}": line.store.clock() + 60 for number in range(count)})
 
 
+def ensure_scheduled(line: Line) -> list[Tick]:
+    """Ask for a list poll as the lane monitor does, and return the ticks that this publishes."""
+    line.published()
+    line.store.list_polls.ensure_scheduled()
+    return line.published()
+
+
 def test_few_stir_nobody(line: Line) -> None:
     """Below the least number nothing is written."""
     crowd(line, MIN_IN_FLIGHT - 1)
-    assert line.store.list_polls.ensure_scheduled() == []
+    assert ensure_scheduled(line) == []
     assert line.store.list_polls.state() is None
     assert line.lanes_of(NAME) == set()
 
@@ -271,22 +279,22 @@ def test_few_stir_nobody(line: Line) -> None:
 def test_enough_stir_one(line: Line) -> None:
     """Once, however many workers ask."""
     crowd(line, MIN_IN_FLIGHT)
-    (parse_tick,) = line.store.list_polls.ensure_scheduled()
-    assert parse_tick.lane is Lane.LIST_POLLS
-    assert [line.store.list_polls.ensure_scheduled() for _ in range(3)] == [[], [], []]
+    (tick,) = ensure_scheduled(line)
+    assert tick.lane is Lane.LIST_POLLS
+    assert [ensure_scheduled(line) for _ in range(3)] == [[], [], []]
     assert line.client.zcard(keys.lane(Lane.LIST_POLLS)) == 1
 
 
 def test_a_sweep_under_way_is_not_stirred(line: Line) -> None:
     """Its lease stands in the lane."""
     crowd(line, MIN_IN_FLIGHT)
-    (parse_tick,) = line.store.list_polls.ensure_scheduled()
+    (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, parse_tick.token, limit=1, lease=60, prefix=keys.SWEEP, fields=("id", "suspensions")
+        Lane.LIST_POLLS, tick.token, limit=1, lease=60, prefix=keys.SWEEP, fields=("id", "suspensions")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]
-    assert line.store.list_polls.ensure_scheduled() == []
+    assert ensure_scheduled(line) == []
     assert 50 < line.due_in(Lane.LIST_POLLS, NAME) <= 60
 
 
@@ -319,9 +327,11 @@ def test_rest_for_good(line: Line) -> None:
     """Until somebody stirs again; what was learned stays."""
     crowd(line, MIN_IN_FLIGHT)
     line.store.list_polls.ensure_scheduled()
-    assert line.store.list_polls.reschedule(LEARNED, retry_in_s=None) == []
+    line.published()
+    line.store.list_polls.reschedule(LEARNED, retry_in_s=None)
+    assert line.published() == []
     assert line.lanes_of(NAME) == set()
-    assert len(line.store.list_polls.ensure_scheduled()) <= 1
+    assert len(ensure_scheduled(line)) <= 1
     assert line.lanes_of(NAME) == {Lane.LIST_POLLS}
     assert line.client.hget(keys.list_poll(NAME), "page_size") == "50.0"
 

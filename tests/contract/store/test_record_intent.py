@@ -77,7 +77,7 @@ def test_a_late_yes_is_not_the_next_intents(line: Line) -> None:
     assert line.store.jobs.record_intent(job)
     assert not line.store.jobs.accepted_without_id(job, late)
     assert not line.read(job).accepted_without_id
-    line.store.jobs.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
+    line.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     line.client.delete(keys.job(job.id))
     assert not line.store.jobs.accepted_without_id(job, late)
     assert not line.client.exists(keys.job(job.id))
@@ -91,7 +91,7 @@ def test_it_is_not_granted_for_a_job_under_way(line: Line) -> None:
 def test_it_is_not_granted_for_a_job_that_ended(line: Line) -> None:
     """Canceled between the claim and the question."""
     job = line.accepted()
-    line.store.jobs.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
+    line.finish(job, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     assert not line.store.jobs.record_intent(job)
 
 
@@ -112,7 +112,7 @@ def test_the_answer_settles_it(line: Line) -> None:
     """A generation is known, and nobody is in doubt."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
+    line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.store.jobs.intents_since(0) == []
     assert line.store.jobs.unknown_generations(["g-0", "g-1", "g-2"]) == ["g-0", "g-2"]
     assert line.read(job).intent_at is None
@@ -122,9 +122,9 @@ def test_a_late_answer_settles_it_even_then(line: Line) -> None:
     """The job was canceled while PhotoGPT was asked: its generation is ours all the same."""
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
-    line.store.jobs.finish(line.read(job), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
+    line.finish(line.read(job), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     assert line.store.jobs.intents_since(0) == [job.id]  # still being asked: its generation may appear
-    assert line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5) is None
+    assert not line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.store.jobs.intents_since(0) == []
     assert line.store.jobs.unknown_generations(["g-1"]) == []
     assert line.read(job).generation_id == "g-1"
@@ -136,7 +136,7 @@ def test_a_definite_no_leaves_no_doubt_behind(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     refused = JobResult(state=JobState.FAILED, reason=Reason.INVALID_REQUEST, error="PhotoGPT says 400")
-    line.store.jobs.finish(line.read(job), refused, settled=True)
+    line.finish(line.read(job), refused, outcome_known=True)
     assert line.store.jobs.intents_since(0) == []
 
 
@@ -145,7 +145,7 @@ def test_an_end_in_doubt_leaves_it_behind(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     uncertain = JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="nobody knows")
-    line.store.jobs.finish(line.read(job), uncertain)
+    line.finish(line.read(job), uncertain)
     assert line.store.jobs.intents_since(0) == [job.id]
 
 
@@ -172,8 +172,8 @@ def test_success_clears_the_way(line: Line) -> None:
     )
     assert line.read(job).reason is Reason.RATE_LIMITED
     assert line.store.jobs.record_intent(job)
-    line.store.jobs.submitted(job, Submitted("g-1"), poll_after=5)
+    line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert (line.read(job).reason, line.read(job).error) == (None, None)
-    finished = line.store.jobs.finish(line.read(job), success())
+    finished = line.finish(line.read(job), success())
     assert finished is not None
     assert finished.outcome["reason"] is None

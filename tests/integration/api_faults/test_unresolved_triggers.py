@@ -45,7 +45,7 @@ def test_an_answer_that_came_in_between(services: Services, client: redis.Redis)
     for job in (lost, answered):
         taken = Submitted(services.photogpt.trigger(job.kind, job.request))
         if job is answered:
-            services.store.jobs.submitted(job, taken, poll_after=60)
+            services.store.jobs.mark_submitted(job, taken, poll_after=60)
     assert lost.intent_at is not None
     at = lost.intent_at + services.settings.uncertain_settle_s
     client.zadd(keys.INTENTS, {"answered": at})  # as it was when the list of those in doubt was read

@@ -22,6 +22,7 @@ from worker.domain.job import Job, Kind
 from worker.sandbox.remote import SandboxProcess
 from worker.store.connection import open_store
 from worker.store.keys import Lane
+from worker.store.lanes import leave_to_lane_monitor
 
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[Any]:
@@ -132,7 +133,7 @@ def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
     client: redis.Redis, settings: Settings, worker_env: dict[str, str], tmp_path: Path
 ) -> None:
     """Jobs in flight are records in Redis: ten thousand of them weigh nothing in a worker, before and after a kill."""
-    store = open_store(settings)
+    store = open_store(settings, leave_to_lane_monitor)
     at = store.clock()
     empty = Job(id="", kind=Kind.IMAGE, request=image_request(), created_at=at, deadline_at=at + 3600)
     running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
@@ -141,7 +142,7 @@ def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
         job = replace(empty, id=f"parked-{number}")
         store.jobs.accept(replace(job, duplicate_of=None), digest="", continuation="{}")
         client.zrem("photogpt:lane:{triggers}", job.id)
-        store.jobs.submitted(job, Submitted(f"job_{number}"), poll_after=900)
+        store.jobs.mark_submitted(job, Submitted(f"job_{number}"), poll_after=900)
 
     worker_with = _resident(running)
     running.child.kill()

@@ -20,6 +20,7 @@ from worker.cli.output import console
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import open_store
+from worker.store.lanes import leave_to_lane_monitor
 
 
 class Trouble(Exception):
@@ -64,7 +65,7 @@ def _check(out: Console, settings: Settings, name: str, where: str, check: Calla
 
 
 def _redis(settings: Settings) -> str:
-    store = open_store(settings)
+    store = open_store(settings, leave_to_lane_monitor)
     try:
         info: Any = store.client.info()
     except RedisError as error:

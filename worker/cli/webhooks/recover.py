@@ -33,7 +33,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
         store = client.store
         found = store.endpoints.find(endpoint).id if endpoint else None
         oldest = store.clock() - since
-        done = recover(store, client.send, since=oldest, endpoint=found, limit=limit, per_s=per_second)
+        done = recover(store, since=oldest, endpoint=found, limit=limit, per_s=per_second)
     if as_json:
         click.echo(json.dumps(done))
         return

@@ -30,7 +30,7 @@ def webhooks_resend(webhook_ids: tuple[str, ...]) -> None:
     with connected_client(read_settings()) as client:
         for webhook_id in webhook_ids:
             try:
-                done = resend(client.store, client.send, webhook_id)
+                done = resend(client.store, webhook_id)
             except WebhookError as error:
                 failures += 1
                 click.echo(str(error), err=True)

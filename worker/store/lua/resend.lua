@@ -2,7 +2,7 @@
 --
 -- KEYS  1 webhook  2 deliveries  3 redeliveries  4 redeliveries' loop  5 its endpoint  6 the endpoint's flights
 -- ARGV  1 id  2 delay  3 gap  4 now (even while nothing is sent to the endpoint) | turn  5 TTL
--- Returns {'unknown'} | {'disabled', why} | {'in_flight'} | {'parked', wake, state}
+-- Returns {'unknown'} | {'disabled', why} | {'in_flight'} | {'scheduled', wake, state}
 local at, id = now(), ARGV[1]
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
@@ -14,4 +14,4 @@ redis.call('HSET', KEYS[1], 'resend', ARGV[4])
 redis.call('HDEL', KEYS[1], 'put_off', 'slot')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], id)
-return {'parked', park(KEYS[3], KEYS[4], ARGV[3], id, at, tonumber(ARGV[2])), state}
+return {'scheduled', park(KEYS[3], KEYS[4], ARGV[3], id, at, tonumber(ARGV[2])), state}
