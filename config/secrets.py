@@ -1,7 +1,8 @@
-"""What webhook keys look like (Standard Webhooks 1.0.0).
+"""Formats of webhook keys (Standard Webhooks 1.0.0).
 
-`whsec_` and base64 of 24 to 64 bytes is shared with the receiver (v1, HMAC-SHA256). `whsk_` and base64 of an ed25519
-seed, with or without the public key behind it, is ours alone (v1a); the receiver gets the public key, `whpk_`.
+`whsec_` and base64 of 24 to 64 bytes: a secret shared with the receiver (v1, HMAC-SHA256). `whsk_` and base64 of an
+ed25519 seed, with or without its public key appended: a private key of this service (v1a). The receiver gets the public
+key, `whpk_`.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - a marker, not a secret
+WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
 SIGNING_KEY_PREFIX = "whsk_"
 PUBLIC_KEY_PREFIX = "whpk_"
-SHORTEST, LONGEST = 24, 64
+MIN_BYTES, MAX_BYTES = 24, 64
 SEED_BYTES = 32
 
 SigningKey = bytes | Ed25519PrivateKey
-"""What signs: a shared secret's bytes, or an ed25519 key."""
+"""A key that signs: the bytes of a shared secret, or an ed25519 private key."""
 VerifyingKey = SigningKey | Ed25519PublicKey
-"""What verifies."""
+"""A key that verifies signatures."""
 
 
 def decode_webhook_secret(text: str) -> bytes:
-    """Return the bytes of a shared secret.
+    """Return the bytes of a shared secret, `whsec_…`.
 
     Raises:
-        ValueError: the text is not a secret of that form. The message never contains it.
+        ValueError: the text is not such a secret. The message never contains it.
     """
-    key = _decoded(text, WEBHOOK_SECRET_PREFIX)
-    if not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError(f"must hold {SHORTEST} to {LONGEST} bytes, this one holds {len(key)}")
+    key = _decode(text, WEBHOOK_SECRET_PREFIX)
+    if not MIN_BYTES <= len(key) <= MAX_BYTES:
+        raise ValueError(f"must hold {MIN_BYTES} to {MAX_BYTES} bytes, this one holds {len(key)}")
     return key
 
 
@@ -47,36 +48,36 @@ def signing_key(text: str) -> SigningKey:
         raise ValueError(f"must start with {WEBHOOK_SECRET_PREFIX} or {SIGNING_KEY_PREFIX}")
     if text.startswith(WEBHOOK_SECRET_PREFIX):
         return decode_webhook_secret(text)
-    key = _decoded(text, SIGNING_KEY_PREFIX)
+    key = _decode(text, SIGNING_KEY_PREFIX)
     if len(key) not in {SEED_BYTES, 2 * SEED_BYTES}:
         raise ValueError(f"must hold 32 bytes, or 64 with the public key; this one holds {len(key)}")
     private = Ed25519PrivateKey.from_private_bytes(key[:SEED_BYTES])
     if key[SEED_BYTES:] not in {b"", private.public_key().public_bytes_raw()}:
-        raise ValueError("holds a public key that is not its own")
+        raise ValueError("holds a public key that does not belong to its seed")
     return private
 
 
 def verifying_key(text: str) -> VerifyingKey:
-    """Return the key of a `whpk_…`, or of what `signing_key` takes.
+    """Return the key of a `whpk_…`, `whsec_…` or `whsk_…`.
 
     Raises:
         ValueError: the text is none of them. The message never contains it.
     """
     if not text.startswith(PUBLIC_KEY_PREFIX):
         return signing_key(text)
-    key = _decoded(text, PUBLIC_KEY_PREFIX)
+    key = _decode(text, PUBLIC_KEY_PREFIX)
     if len(key) != SEED_BYTES:
         raise ValueError(f"must hold 32 bytes, this one holds {len(key)}")
     return Ed25519PublicKey.from_public_bytes(key)
 
 
 def public_key(private: Ed25519PrivateKey) -> str:
-    """Return what receivers verify with, as `whpk_…`."""
+    """Return the public key as `whpk_…`; receivers verify with it."""
     return PUBLIC_KEY_PREFIX + base64.b64encode(private.public_key().public_bytes_raw()).decode()
 
 
 def new_webhook_secret(kind: Literal["hmac", "ed25519"]) -> str:
-    """Return a fresh key, as it is written into the settings."""
+    """Return a new random key in the form that PHOTOGPT_WEBHOOK_SECRETS takes."""
     if kind == "hmac":
         return WEBHOOK_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode()
     private = Ed25519PrivateKey.generate()
@@ -84,7 +85,7 @@ def new_webhook_secret(kind: Literal["hmac", "ed25519"]) -> str:
     return SIGNING_KEY_PREFIX + base64.b64encode(pair).decode()
 
 
-def _decoded(text: str, prefix: str) -> bytes:
+def _decode(text: str, prefix: str) -> bytes:
     if not text.startswith(prefix):
         raise ValueError(f"must start with {prefix}")
     body = text.removeprefix(prefix)

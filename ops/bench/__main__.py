@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from ops.bench.plan import Measure, Plan, Run
 MEASURES: tuple[Measure, ...] = (cpu, ladder, polls, lag, memory, webhook, share)
 IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
-README = machine.ROOT / "README.md"
+PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
 PEERS = ("vendor", "obvious", "ours")
 FULL: dict[str, Any] = {
     "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 10_000, 100_000)},
@@ -65,7 +66,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--out", type=Path, help="folder for raw numbers and plots")
     parser.add_argument(
-        "--readme", action="store_true", help="write the table into the README even after a partial run"
+        "--page", action="store_true", help="write the table into ops/docs/benchmarks.md even after a partial run"
     )
     parser.add_argument("--render", type=Path, help="run nothing; render table and plots from this file of raw numbers")
     return parser.parse_args(argv)
@@ -107,19 +108,18 @@ def _peer_in(line: str) -> str:
     return next((peer for peer in PEERS if peer in line), "bare")
 
 
-def write(numbers_text: str, folder: Path, *, readme: bool) -> str:
-    """Write raw numbers, plots and, if requested, the README; return the table."""
+def write(numbers_text: str, folder: Path, *, page: bool) -> str:
+    """Write raw numbers, plots and, if requested, the page of benchmarks; return the table."""
     numbers, runs = report.parse(numbers_text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "numbers.json").write_text(numbers_text, encoding="utf-8")
     svgs = plots.draw(runs, _bars(runs), numbers["plan"]["interval"] + ladder.MARGIN_S)
     for name, text in svgs.items():
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-    inside = folder.resolve().is_relative_to(machine.ROOT)
-    where = folder.resolve().relative_to(machine.ROOT) if inside else folder
+    where = os.path.relpath(folder.resolve(), PAGE.parent)
     table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in svgs])
-    if readme and not report.insert(README, table):
-        print(f"{README} has no {report.BEGIN} … {report.END}; the table was not written to it")
+    if page and not report.insert(PAGE, table):
+        print(f"{PAGE} has no {report.BEGIN} … {report.END}; the table was not written to it")
     return table
 
 
@@ -141,7 +141,7 @@ def main(argv: list[str]) -> None:
     folder = arguments.out or (RESULTS / "quick" if arguments.quick else RESULTS)
     complete = not (arguments.quick or arguments.only or arguments.peers)
     if arguments.render:
-        print(write(arguments.render.read_text(encoding="utf-8"), folder, readme=arguments.readme))
+        print(write(arguments.render.read_text(encoding="utf-8"), folder, page=arguments.page))
         return
     names = arguments.only or (IN_QUICK if arguments.quick else [measure.NAME for measure in MEASURES])
     began = datetime.now(UTC).isoformat(timespec="seconds")
@@ -149,7 +149,7 @@ def main(argv: list[str]) -> None:
         plan = planned(arguments, Path(temporary))
         runs = run(plan, [measure for measure in MEASURES if measure.NAME in names])
     text = report.raw(plan, machine.describe(), runs, argv=argv, began=began)
-    print(write(text, folder, readme=arguments.readme or complete))
+    print(write(text, folder, page=arguments.page or complete))
 
 
 if __name__ == "__main__":

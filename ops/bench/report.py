@@ -81,12 +81,12 @@ def _conditions(numbers: dict[str, Any]) -> str:
     )
 
 
-def insert(readme: Path, text: str) -> bool:
+def insert(page: Path, text: str) -> bool:
     """Write the table between its markers; return False if a marker is missing."""
-    page = readme.read_text(encoding="utf-8")
-    if BEGIN not in page or END not in page:
+    old = page.read_text(encoding="utf-8")
+    if BEGIN not in old or END not in old:
         return False
-    before, _, following = page.partition(BEGIN)
+    before, _, following = old.partition(BEGIN)
     after = following.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
     return True

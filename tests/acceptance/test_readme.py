@@ -1,4 +1,4 @@
-"""The README's own code, run as it is printed."""
+"""The code in the README and in ops/docs, run as it is printed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from worker.cli.local.processes import Child, free_port
 from worker.sandbox.remote import SandboxProcess
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-BLOCKS = {name: f"# {name}\n{code}" for name, code in re.findall(r"```\w+\n# (\S+\.\w+)\n(.*?)```", README, re.DOTALL)}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "ops" / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```\w+\n# (\S+\.\w+)\n(.*?)```", re.DOTALL)
+BLOCKS = {name: f"# {name}\n{code}" for page in PAGES for name, code in BLOCK.findall(page.read_text())}
 
 
 @pytest.fixture
-def shown(tmp_path: Path) -> Path:
-    """A folder with the README's code in files, away from the repository."""
+def scripts(tmp_path: Path) -> Path:
+    """Write the code of the pages into files, in a folder outside the repository."""
     for name, code in BLOCKS.items():
         (tmp_path / name).write_text(code)
     return tmp_path
 
 
 def run(script: Path, **env: str) -> str:
-    """Run a script to its end and return what it printed."""
+    """Run a script to its end and return its standard output."""
     command = ["sh" if script.suffix == ".sh" else sys.executable, str(script)]
     done = subprocess.run(
         command, env={**os.environ, **env}, cwd=script.parent, capture_output=True, text=True, timeout=60, check=False
@@ -47,38 +48,38 @@ def run(script: Path, **env: str) -> str:
 
 
 def test_every_block_is_run() -> None:
-    """No code stands in the README that no test runs."""
+    """Every named block of code in the README and in ops/docs is run by a test of this module."""
     assert set(BLOCKS) == {"enqueue.py", "canvas.py", "client.py", "enqueue.sh", "receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
-def test_enqueue(shown: Path, worker_env: dict[str, str]) -> None:
-    """Ten lines of Celery get an image."""
-    printed = run(shown / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
+def test_enqueue(scripts: Path, worker_env: dict[str, str]) -> None:
+    """The producer of the README gets an image's URL as its Celery result."""
+    printed = run(scripts / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
 
     assert printed.startswith("succeeded https://")
 
 
 @pytest.mark.usefixtures("worker")
-def test_canvas(shown: Path, worker_env: dict[str, str], sandbox: SandboxProcess) -> None:
-    """A chain of three needs no glue."""
+def test_canvas(scripts: Path, worker_env: dict[str, str], sandbox: SandboxProcess) -> None:
+    """The chain of training, image and upscale ends with an image, without code in between."""
     sandbox.control.model("model_a", status="new", duration_s=0.5)
 
-    printed = run(shown / "canvas.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], MODEL_ID="model_a")
+    printed = run(scripts / "canvas.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], MODEL_ID="model_a")
 
     assert printed.startswith("https://")
 
 
 @pytest.mark.usefixtures("worker")
-def test_client(shown: Path, worker_env: dict[str, str]) -> None:
-    """Our own client gives a receipt, and waits."""
-    assert run(shown / "client.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
+def test_client(scripts: Path, worker_env: dict[str, str]) -> None:
+    """The client submits a job and waits for its outcome."""
+    assert run(scripts / "client.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
 
 
 @contextmanager
 def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator[Child]:
-    """Keep a process while a test needs it."""
-    child = Child("beside", argv, env=env, log=log)
+    """Run a process as long as the block lasts."""
+    child = Child("process", argv, env=env, log=log)
     try:
         yield child
     finally:
@@ -86,21 +87,21 @@ def running(argv: list[str], env: dict[str, str], log: Path) -> Iterator[Child]:
 
 
 def answers(url: str, user: str = "") -> bool:
-    """Whether a server answers there."""
+    """Return whether a server answers at a URL."""
     request = urllib.request.Request(url)
     request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
     try:
         urllib.request.urlopen(request, timeout=5).close()
     except urllib.error.HTTPError as error:
-        error.close()  # it answers, if only to say no
+        error.close()  # an error status is an answer, too
     except OSError:
         return False
     return True
 
 
 @pytest.mark.usefixtures("worker")
-def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client: redis.Redis, tmp_path: Path) -> None:
-    """One curl enqueues, with Flower's login."""
+def test_enqueue_through_flower(scripts: Path, worker_env: dict[str, str], client: redis.Redis, tmp_path: Path) -> None:
+    """The curl command enqueues a job through Flower, with its login."""
     port = free_port()
     env = worker_env | {
         "PHOTOGPT_FLOWER_PORT": str(port),
@@ -111,7 +112,7 @@ def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client:
     with running(argv, env, tmp_path / "flower.log"):
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(f"{url}/healthcheck"), "Flower answers", within=40)
-        printed = run(shown / "enqueue.sh", FLOWER_URL=url, **env)
+        printed = run(scripts / "enqueue.sh", FLOWER_URL=url, **env)
 
     task_id = re.search(r'"task-id": ?"([^"]+)"', printed)
     assert task_id, printed
@@ -121,19 +122,19 @@ def test_enqueue_through_flower(shown: Path, worker_env: dict[str, str], client:
 
 @pytest.mark.usefixtures("worker")
 def test_receive_and_follow(
-    shown: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
+    scripts: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
 ) -> None:
-    """The receiver verifies what comes, and the follower sees the end."""
+    """The receiver verifies a webhook, and the reader of the stream sees the job's end."""
     port = free_port()
     log = tmp_path / "receiver.log"
     with running(
-        [sys.executable, str(shown / "receive.py")], {"WEBHOOK_SECRET": WEBHOOK_SECRET, "PORT": str(port)}, log
+        [sys.executable, str(scripts / "receive.py")], {"WEBHOOK_SECRET": WEBHOOK_SECRET, "PORT": str(port)}, log
     ):
         wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "the receiver listens")
         kwargs = {"request": image_request(), "webhook_url": f"http://127.0.0.1:{port}/"}
         producer.send_task("photogpt.generate_image", kwargs=kwargs, task_id="followed")
 
-        printed = run(shown / "follow.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], JOB_ID="followed")
+        printed = run(scripts / "follow.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"], JOB_ID="followed")
         wait_until(lambda: "job.succeeded followed succeeded" in log.read_text(), "the webhook is verified")
 
     assert printed.split()[-1] == "succeeded"

@@ -25,7 +25,6 @@ from worker.store import keys
 from worker.store.connection import open_store
 from worker.store.keys import Lane
 from worker.store.lanes import leave_to_lane_monitor
-
 JOBS = 8
 
 
@@ -55,7 +54,7 @@ def test_raw_numbers_can_be_rendered_again(measured: tuple[Plan, list[Run]], tmp
     """Raw numbers are read back unchanged, the table has a cell for each design, and plots are XML."""
     plan, runs = measured
     text = report.raw(plan, machine.describe(), runs, argv=["--quick"], began="2026-01-01T00:00:00+00:00")
-    table = write(text, tmp_path, readme=False)
+    table = write(text, tmp_path, page=False)
     written = json.loads((tmp_path / "numbers.json").read_text())
     assert [Run(**each) for each in written["runs"]] == runs
     assert written["machine"]["cores"] >= 1
@@ -94,13 +93,13 @@ def test_a_failed_run_is_named(tmp_path: Path) -> None:
 
 def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
     """The table replaces the text between its markers and nothing else."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    assert report.insert(readme, "new\n")
-    assert readme.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
-    readme.write_text("no markers")
-    assert not report.insert(readme, "new\n")
-    assert readme.read_text() == "no markers"
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    assert report.insert(page, "new\n")
+    assert page.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+    page.write_text("no markers")
+    assert not report.insert(page, "new\n")
+    assert page.read_text() == "no markers"
 
 
 def test_a_fixed_interval_is_calculated() -> None:

@@ -203,7 +203,9 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
             worker.start()
             worker.ready()
         wait_until(
-            lambda: {received.headers["webhook-id"] for received in complete(receiver)} >= expected, "all arrive", within=60
+            lambda: {received.headers["webhook-id"] for received in complete(receiver)} >= expected,
+            "all arrive",
+            within=60,
         )
     finally:
         worker.stop()

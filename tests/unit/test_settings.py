@@ -1,4 +1,4 @@
-"""What the environment may say, and how it is told that it said something wrong."""
+"""Settings: what is accepted, what is refused with which message, and the pages made from the class."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pydantic import SecretStr, TypeAdapter
 
 from config.celery import QUEUES, celery_options
 from config.settings import LOCAL_REDIS, PREFIX, SECRET_FIELDS, Settings, SettingsError, load_settings
+from ops import settings_page
+from ops.settings_page import EXAMPLE, PAGE
 from tests.running import WEBHOOK_SECRET
 
-EXAMPLE = Path(__file__).parents[2] / "config" / ".env.example"
 LINE = re.compile(rf"^#{PREFIX}(\w+)=(.*)$")
 
-Say = Callable[..., Settings]
+Load = Callable[..., Settings]
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Set variables, and read the settings in a directory without `.env`."""
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+    """Return a function that sets variables and loads the settings in a folder without `.env`."""
     monkeypatch.chdir(tmp_path)
 
     def read(**variables: object) -> Settings:
@@ -33,23 +34,23 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
     return read
 
 
-def test_nothing_has_to_be_said(say: Say) -> None:
-    """Every variable has a default; without a URL, Redis is on this machine."""
-    settings = say()
+def test_every_setting_has_a_default(load: Load) -> None:
+    """Settings load from an empty environment; without a URL, Redis is on this machine."""
+    settings = load()
     assert settings.api_key is None
     assert (settings.store_url, settings.queue_url) == (LOCAL_REDIS, LOCAL_REDIS)
 
 
-def test_the_contracts_defaults(say: Say) -> None:
-    """Those that the design names."""
-    settings = say()
+def test_defaults_of_the_contract(load: Load) -> None:
+    """Poll intervals, the training deadline and the API's URL have the defaults that the design fixes."""
+    settings = load()
     assert (settings.job_poll_interval_s, settings.model_poll_interval_s) == (5, 300)
     assert settings.model_deadline_s == 2100
     assert settings.base_url == "https://developer.photogptai.com/api"
 
 
-def test_every_wrong_value_is_listed_at_once(say: Say) -> None:
-    """Nobody wants to start a service eight times to learn of eight mistakes."""
+def test_every_wrong_value_is_listed_at_once(load: Load) -> None:
+    """One error message lists every variable that cannot be used."""
     wrong = {
         "BASE_URL": "photogptai.com",
         "API_READ_TIMEOUT_S": "soon",
@@ -69,7 +70,7 @@ def test_every_wrong_value_is_listed_at_once(say: Say) -> None:
         "CONCURRENCY": "0",
     }
     with pytest.raises(SettingsError) as raised:
-        say(**wrong)
+        load(**wrong)
     lines = str(raised.value).splitlines()[1:]
     assert {line.split(":")[0].strip() for line in lines} == {PREFIX + name for name in wrong}
 
@@ -84,10 +85,10 @@ def test_every_wrong_value_is_listed_at_once(say: Say) -> None:
         ("BROKER_URL", "hunter2"),
     ],
 )
-def test_a_wrong_secret_is_not_repeated(say: Say, name: str, value: str) -> None:
-    """The complaint goes to logs."""
+def test_a_wrong_secret_is_not_quoted(load: Load, name: str, value: str) -> None:
+    """The error message for a wrong secret names the variable and does not contain the value."""
     try:
-        shown = repr(say(**{name: value}))
+        shown = repr(load(**{name: value}))
     except SettingsError as error:
         shown = str(error)
         assert PREFIX + name in shown
@@ -95,8 +96,8 @@ def test_a_wrong_secret_is_not_repeated(say: Say, name: str, value: str) -> None
     assert "c2hvcnQ" not in shown
 
 
-def test_secrets_are_masked_wherever_settings_are_shown(say: Say) -> None:
-    """In repr, str, and dumped."""
+def test_secrets_are_masked_wherever_settings_are_shown(load: Load) -> None:
+    """Secrets do not appear in repr, str, model_dump and JSON of the settings."""
     secrets = {
         "API_KEY": "key-hunter2",
         "REDIS_URL": "redis://:pass-hunter2@db:6379/0",
@@ -106,15 +107,15 @@ def test_secrets_are_masked_wherever_settings_are_shown(say: Say) -> None:
         "WEBHOOK_PROXY_URL": "http://u:proxy-hunter2@proxy:3128",
         "WEBHOOK_SECRETS": WEBHOOK_SECRET,
     }
-    settings = say(**secrets)
+    settings = load(**secrets)
     assert {name.lower() for name in secrets} == SECRET_FIELDS
     for shown in (repr(settings), str(settings), f"{settings.model_dump()}", settings.model_dump_json()):
         assert "hunter2" not in shown
         assert WEBHOOK_SECRET.removeprefix("whsec_") not in shown
 
 
-def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
-    """As container platforms hand secrets out; the last newline is theirs."""
+def test_every_secret_field_may_be_a_file(load: Load, tmp_path: Path) -> None:
+    """Every secret can be read from a file; the newline at its end is dropped."""
     values = {
         "api_key": "from-a-file",
         "redis_url": "redis://elsewhere:6379/1",
@@ -127,7 +128,7 @@ def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
     assert set(values) == SECRET_FIELDS
     for name, value in values.items():
         (tmp_path / name).write_text(value + "\n")
-    settings = say(**{f"{name.upper()}_FILE": tmp_path / name for name in values})
+    settings = load(**{f"{name.upper()}_FILE": tmp_path / name for name in values})
     assert settings.store_url == "redis://elsewhere:6379/1"
     assert settings.queue_url == "amqp://mq"
     assert [secret.get_secret_value() for secret in settings.webhook_secrets] == [WEBHOOK_SECRET] * 2
@@ -136,9 +137,9 @@ def test_every_secret_field_may_be_a_file(say: Say, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["hunter2\n", " hunter2", "hunter2\r\n"])
-def test_a_newline_around_the_key_is_nobodys(say: Say, key: str) -> None:
-    """Secrets that were written with an editor end with one."""
-    assert say(API_KEY=key).api_key == SecretStr("hunter2")
+def test_white_space_around_the_key_is_dropped(load: Load, key: str) -> None:
+    """An API key is used without white space and newlines around it."""
+    assert load(API_KEY=key).api_key == SecretStr("hunter2")
 
 
 @pytest.mark.parametrize(
@@ -155,100 +156,100 @@ def test_a_newline_around_the_key_is_nobodys(say: Say, key: str) -> None:
         ("BROKER_URL", "amqp://mq:5672;amqp://user:hunter2/x@mq:5672//"),
     ],
 )
-def test_a_secret_that_cannot_be_used_is_not_quoted(say: Say, name: str, value: str) -> None:
-    """Nor does it get as far as a library that would."""
+def test_an_unusable_secret_is_not_quoted(load: Load, name: str, value: str) -> None:
+    """A key or URL that no library could use is refused at start, without quoting it."""
     with pytest.raises(SettingsError, match=PREFIX + name) as raised:
-        say(**{name: value})
+        load(**{name: value})
     assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["redis://:a;b@h:6379/0", "redis://:a%2Fb@[::1]:6379/0", "redis://h"])
-def test_odd_urls_that_are_right(say: Say, url: str) -> None:
-    """They go through as they are."""
-    assert say(REDIS_URL=url).store_url == url
+def test_unusual_urls_are_accepted(load: Load, url: str) -> None:
+    """Redis URLs with special characters in the password, an IPv6 host or no port stay unchanged."""
+    assert load(REDIS_URL=url).store_url == url
 
 
-def test_several_brokers(say: Say) -> None:
-    """Celery takes the next one if one is away."""
-    assert say(BROKER_URL="amqp://a:5672;amqp://b:5672").queue_url == "amqp://a:5672;amqp://b:5672"
+def test_several_brokers(load: Load) -> None:
+    """Several broker URLs, separated by semicolons, are passed to Celery unchanged."""
+    assert load(BROKER_URL="amqp://a:5672;amqp://b:5672").queue_url == "amqp://a:5672;amqp://b:5672"
 
 
-def test_the_variable_itself_comes_before_its_file(say: Say, tmp_path: Path) -> None:
-    """Arguments, environment, files, `.env`."""
+def test_the_variable_itself_comes_before_its_file(load: Load, tmp_path: Path) -> None:
+    """Arguments take precedence over the environment, the environment over secret files, those over `.env`."""
     (tmp_path / "key").write_text("from-a-file")
     (tmp_path / ".env").write_text("PHOTOGPT_API_KEY=from-dotenv\nPHOTOGPT_LOG_LEVEL=ERROR\n")
-    settings = say(API_KEY_FILE=tmp_path / "key")
+    settings = load(API_KEY_FILE=tmp_path / "key")
     assert settings.log_level == "ERROR"
     assert settings.api_key == SecretStr("from-a-file")
-    assert say(API_KEY="said").api_key == SecretStr("said")
+    assert load(API_KEY="said").api_key == SecretStr("said")
     assert load_settings(api_key="argument").api_key == SecretStr("argument")
 
 
-def test_only_secrets_are_read_from_files(say: Say, tmp_path: Path) -> None:
-    """A stray variable opens no file."""
+def test_only_secrets_are_read_from_files(load: Load, tmp_path: Path) -> None:
+    """A `…_FILE` variable of a setting that is no secret is ignored."""
     (tmp_path / "level").write_text("ERROR")
-    assert say(LOG_LEVEL_FILE=tmp_path / "level").log_level == "INFO"
+    assert load(LOG_LEVEL_FILE=tmp_path / "level").log_level == "INFO"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_a_secret_file_that_cannot_be_read_is_named(say: Say, tmp_path: Path, content: bytes | None) -> None:
-    """Missing, or not text."""
+def test_an_unreadable_secret_file_is_named(load: Load, tmp_path: Path, content: bytes | None) -> None:
+    """A secret file that is missing or not text is refused with the variable's name."""
     if content is not None:
         (tmp_path / "key").write_bytes(content)
     with pytest.raises(SettingsError, match="PHOTOGPT_API_KEY_FILE"):
-        say(API_KEY_FILE=tmp_path / "key")
+        load(API_KEY_FILE=tmp_path / "key")
 
 
-def test_an_empty_variable_says_nothing(say: Say) -> None:
-    """Compose files set variables to nothing all the time."""
-    settings = say(API_KEY="", REDIS_URL="", JOB_POLL_INTERVAL_S="", WEBHOOK_SECRETS="")
+def test_an_empty_variable_counts_as_not_set(load: Load) -> None:
+    """An empty variable, as compose files often set, leaves the default in force."""
+    settings = load(API_KEY="", REDIS_URL="", JOB_POLL_INTERVAL_S="", WEBHOOK_SECRETS="")
     assert (settings.api_key, settings.store_url, settings.webhook_secrets) == (None, LOCAL_REDIS, ())
 
 
-def test_lists_are_comma_separated(say: Say) -> None:
-    """With or without spaces, empty parts left out."""
-    settings = say(WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8, ::1/128 ,,192.168.1.7", WEBHOOK_SECRETS=f",{WEBHOOK_SECRET},")
+def test_lists_are_comma_separated(load: Load) -> None:
+    """Lists are split at commas; spaces and empty parts are ignored."""
+    settings = load(WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8, ::1/128 ,,192.168.1.7", WEBHOOK_SECRETS=f",{WEBHOOK_SECRET},")
     assert [str(network) for network in settings.webhook_allow_networks] == ["10.0.0.0/8", "::1/128", "192.168.1.7/32"]
     assert len(settings.webhook_secrets) == 1
 
 
-def test_a_base_url_loses_its_last_slash(say: Say) -> None:
-    """Paths begin with one."""
-    assert say(BASE_URL="http://127.0.0.1:8900/api/").base_url == "http://127.0.0.1:8900/api"
+def test_a_base_url_loses_its_last_slash(load: Load) -> None:
+    """A slash at the end of the base URL is dropped."""
+    assert load(BASE_URL="http://127.0.0.1:8900/api/").base_url == "http://127.0.0.1:8900/api"
 
 
-def test_waits_that_do_not_fit_are_refused(say: Say) -> None:
-    """A call cannot be over before its connection stands."""
+def test_a_connect_timeout_above_the_deadline_is_refused(load: Load) -> None:
+    """A connect timeout that is longer than the deadline of the whole call is refused."""
     with pytest.raises(SettingsError, match="API_CONNECT_TIMEOUT_S must not exceed"):
-        say(API_CONNECT_TIMEOUT_S="30")
+        load(API_CONNECT_TIMEOUT_S="30")
 
 
-def test_webhooks_must_be_able_to_go_where_they_shall(say: Say) -> None:
-    """Told at the start, not by dead webhooks; a host in an allowed network may listen anywhere."""
+def test_the_default_receiver_must_be_allowed(load: Load) -> None:
+    """A default receiver on a port that is not allowed is refused at start; allowed networks allow every port."""
     with pytest.raises(SettingsError, match="WEBHOOK_URL names port 8443, which PHOTOGPT_WEBHOOK_PORTS"):
-        say(WEBHOOK_URL="https://shop.example:8443/hooks")
-    assert say(WEBHOOK_PORTS="443,8443").webhook_ports == (443, 8443)
-    assert say(WEBHOOK_PORTS="443", WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8").webhook_ports == (443,)
+        load(WEBHOOK_URL="https://shop.example:8443/hooks")
+    assert load(WEBHOOK_PORTS="443,8443").webhook_ports == (443, 8443)
+    assert load(WEBHOOK_PORTS="443", WEBHOOK_ALLOW_NETWORKS="10.0.0.0/8").webhook_ports == (443,)
 
 
-def test_settings_cannot_be_changed(say: Say) -> None:
-    """They are read once."""
-    settings = say()
+def test_settings_cannot_be_changed(load: Load) -> None:
+    """Settings cannot be changed after they are loaded."""
+    settings = load()
     with pytest.raises(ValueError, match="frozen"):
-        setattr(settings, "log_level", "DEBUG")  # noqa: B010 - mypy knows that it is frozen
+        setattr(settings, "log_level", "DEBUG")  # noqa: B010 - mypy would reject the assignment
 
 
 # -- .env.example ---------------------------------------------------------------------------------------------------
 
 
 def test_the_example_lists_exactly_the_fields() -> None:
-    """Each once, in the order of the class."""
+    """The example lists every field once, in the order of the class."""
     names = [found[1].lower() for line in EXAMPLE.read_text().splitlines() if (found := LINE.match(line))]
     assert names == list(Settings.model_fields)
 
 
 def test_the_example_shows_the_defaults() -> None:
-    """What stands behind the equal sign is what the class says."""
+    """The value after each equal sign is the default of the class."""
     for line in EXAMPLE.read_text().splitlines():
         if found := LINE.match(line):
             field = Settings.model_fields[found[1].lower()]
@@ -262,40 +263,60 @@ def test_the_example_shows_the_defaults() -> None:
 
 
 def test_every_line_of_the_example_is_a_comment() -> None:
-    """Copied as it is, it changes nothing; and each variable has a sentence above it."""
+    """Every line of the example is a comment, and every variable has a sentence above it."""
     lines = EXAMPLE.read_text().splitlines()
     assert all(line == "" or line.startswith("#") for line in lines)
     above = [lines[number - 1] for number, line in enumerate(lines) if LINE.match(line)]
     assert all(line.startswith("# ") and not line.startswith("# --") for line in above)
 
 
-def test_the_example_can_be_used(tmp_path: Path, say: Say) -> None:
-    """With every sign removed it is a valid environment that says the defaults."""
+def test_the_example_can_be_used(tmp_path: Path, load: Load) -> None:
+    """The example with every # removed loads as the default settings."""
     plain = re.sub(rf"(?m)^#({PREFIX}\w+=)", r"\1", EXAMPLE.read_text())
-    usual = say()
+    usual = load()
     (tmp_path / ".env").write_text(plain)
     assert load_settings() == usual
+
+
+def test_the_pages_are_generated_from_the_class() -> None:
+    """`ops/docs/settings.md` and `.env.example` are what `python -m ops.settings_page` writes today."""
+    assert PAGE.read_text() == settings_page.page()
+    assert EXAMPLE.read_text() == settings_page.example()
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """Every setting has a sentence that says what it is, and names its unit if its name does."""
+    meanings = {name: settings_page.meaning(name) for name in Settings.model_fields}
+    assert [name for name, meaning in meanings.items() if not meaning.endswith(".")] == []
+    units = {"_bytes": "bytes", "_s": "second"}
+    wrong = [
+        name
+        for name, meaning in meanings.items()
+        for suffix, unit in units.items()
+        if name.endswith(suffix) and not name.endswith("_per_s") and unit not in meaning.lower()
+    ]
+    assert wrong == []
 
 
 # -- Celery's options -----------------------------------------------------------------------------------------------
 
 
-def test_nothing_waits_in_a_worker_until_it_would_be_handed_out_twice(say: Say) -> None:
-    """The longest countdown is well below the visibility timeout."""
-    settings = say(VISIBILITY_TIMEOUT_S=10)
+def test_a_countdown_ends_before_the_visibility_timeout(load: Load) -> None:
+    """The longest countdown is below half of the visibility timeout, so no waiting message is delivered twice."""
+    settings = load(VISIBILITY_TIMEOUT_S=10)
     assert settings.max_countdown_s < celery_options(settings)["broker_transport_options"]["visibility_timeout"] / 2
 
 
-def test_another_broker_gets_no_redis_options(say: Say) -> None:
-    """RabbitMQ would refuse them."""
-    options = celery_options(say(BROKER_URL="amqp://mq"))
+def test_another_broker_gets_no_redis_options(load: Load) -> None:
+    """A broker that is not Redis gets no Redis options, which RabbitMQ would refuse."""
+    options = celery_options(load(BROKER_URL="amqp://mq"))
     assert options["broker_transport_options"] == {}
     assert (options["broker_url"], options["result_backend"]) == ("amqp://mq", LOCAL_REDIS)
 
 
-def test_the_default_queue_is_consumed(say: Say) -> None:
-    """A bare send_task lands there."""
-    options = celery_options(say())
+def test_the_default_queue_is_consumed(load: Load) -> None:
+    """Workers consume Celery's default queue, where a bare send_task puts its message, and accept JSON only."""
+    options = celery_options(load())
     assert options["task_default_queue"] == "celery"
     assert {queue.name for queue in options["task_queues"]} == set(QUEUES)
     assert {route["queue"] for route in options["task_routes"].values()} < set(QUEUES)

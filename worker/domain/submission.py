@@ -22,7 +22,8 @@ from pydantic import (
 )
 from pydantic import field_validator as check
 
-from config.settings import Network, Settings
+from config.fields import Network
+from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS

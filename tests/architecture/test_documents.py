@@ -1,0 +1,112 @@
+"""Documents name only files, functions, commands, settings and Make targets that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from config.settings import PREFIX, SECRET_FIELDS, Settings
+from tests.architecture.test_layers import ROOT
+from worker.cli.main import cli
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "ops").glob("*/*.md")),
+]
+README_LINES = 180
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+SOURCE = re.compile(r"`((?:worker|tests|ops|config)/[\w./-]+)(?::(\w[\w.]*))?(?:\(\))?`")
+CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+COMMAND = re.compile(r"(?:^|\$ )photogpt-worker((?: [^\s)]+)+)", re.MULTILINE)
+
+
+def names(pages: list[Path]) -> list[str]:
+    """Return the pages' names for pytest."""
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+@pytest.fixture(params=PAGES, ids=names(PAGES))
+def page(request: pytest.FixtureRequest) -> Path:
+    """One page after the other."""
+    return Path(request.param)
+
+
+def test_the_readme_is_short() -> None:
+    """The README has at most 180 lines."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """Every relative link of a page leads to a file, and every anchor to a heading of it."""
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_files_and_functions_exist(page: Path) -> None:
+    """Every file that a page names exists, and so does every function named after its file."""
+    for path, function in SOURCE.findall(page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
+        if function:
+            assert function in defined(ROOT / path), f"{path}:{function}"
+
+
+def defined(path: Path) -> set[str]:
+    """Return the functions, classes and methods (`Class.method`) of a module."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return found
+
+
+def test_settings_exist(page: Path) -> None:
+    """Every variable that a page names is a setting, or a secret's file."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRET_FIELDS}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", page.read_text(encoding="utf-8"))) <= known
+
+
+def test_make_targets_exist(page: Path) -> None:
+    """Every `make` command of a page is a target of the Makefile."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= set(targets)
+
+
+def test_commands_exist(page: Path) -> None:
+    """Every `photogpt-worker` command of a page exists, with the options that the page gives it."""
+    for command, words in commands(page.read_text(encoding="utf-8")):
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        options |= {"--help", "--version"}
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= options, f"{command.name}: {given - options}"
+
+
+def commands(text: str) -> Iterator[tuple[click.Command, list[str]]]:
+    """Yield the commands of a text, each with the words behind it; fail for one that does not exist."""
+    code = "\n".join(block or inline for block, inline in CODE.findall(text))
+    for line in COMMAND.findall(code):
+        words = shlex.split(line.split(" #")[0].split("; ")[0], comments=True)
+        command: click.Command = cli
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            name = words.pop(0).rstrip(".,:;")
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, f"photogpt-worker has no command {name!r}: {line}"
+            command = found
+        yield command, words
