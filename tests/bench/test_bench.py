@@ -25,6 +25,7 @@ from worker.store import keys
 from worker.store.connection import open_store
 from worker.store.keys import Lane
 from worker.store.lanes import leave_to_lane_monitor
+
 JOBS = 8
 
 
