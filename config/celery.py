@@ -1,6 +1,6 @@
-"""Every Celery option, derived from the settings, with the reason where it is not plain.
+"""Celery's options, derived from the settings.
 
-Producers need none of this: a bare `send_task` lands on Celery's default queue, which the workers consume.
+Producers need none of them: `send_task` puts a message into Celery's default queue, which the workers consume.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 
 from config.settings import Settings
 
-ENQUEUED = "celery"  # Celery's default: where a bare send_task lands
+ENQUEUED = "celery"  # Celery's default queue
 TRIGGERS = "photogpt.triggers"
 POLLS = "photogpt.polls"
 RESULTS = "photogpt.results"
@@ -27,7 +27,7 @@ ROUTES = {
     "photogpt.publish": RESULTS,
     "photogpt.deliver": WEBHOOKS,
 }
-"""The ticks' own queues. What producers send stays where they send it."""
+"""The queues of the tick messages. Tasks that producers send stay in the queue they are sent to."""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -38,29 +38,29 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "result_expires": settings.retention_s,
         "task_serializer": "json",
         "result_serializer": "json",
-        # a broken connection is opened again at once; a longer outage is for the results lane, not for a thread
+        # a lost connection is opened again at once; in a longer outage the results lane retries, not a thread
         "result_backend_always_retry": True,
         "result_backend_max_retries": 2,
         "result_backend_base_sleep_between_retries_ms": 50,
         "accept_content": ["json"],
-        # each with a key of its own: bound to one exchange with one key, every queue would get every message
+        # a routing key each: with one key for all, every queue would get every message
         "task_queues": [Queue(name, Exchange("celery"), routing_key=name) for name in QUEUES],
         "task_default_queue": ENQUEUED,
         "task_routes": {name: {"queue": queue} for name, queue in ROUTES.items()},
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-        "worker_pool": "threads",  # all the work is waiting for others
+        "worker_pool": "threads",  # a worker mostly waits for Redis and HTTP
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 2,
         "worker_consumer": "worker.queue.consumer:ResilientConsumer",
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "worker_enable_remote_control": True,  # Flower asks through it
-        "worker_send_task_events": True,  # and shows what it is told; the ticks tell nothing
-        "worker_cancel_long_running_tasks_on_connection_loss": False,  # it needs a pool that can kill
+        "worker_enable_remote_control": True,  # for Flower
+        "worker_send_task_events": True,  # for Flower; tick tasks send none
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # threads cannot be killed
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # an outage ends some time
-        "broker_channel_error_retry": True,  # a Redis that refuses writes (READONLY, OOM) is an outage like any other
-        "broker_heartbeat": 15,  # RabbitMQ: a connection that went silent is noticed; Redis has its health check
+        "broker_connection_max_retries": None,  # retry until the outage ends
+        "broker_channel_error_retry": True,  # a Redis that refuses writes (READONLY, OOM) is an outage too
+        "broker_heartbeat": 15,  # RabbitMQ: detects a silent connection; Redis has its health check
         "broker_use_ssl": _tls(settings, settings.queue_url),
         "redis_backend_use_ssl": _tls(settings, settings.store_url),
         "broker_pool_limit": settings.concurrency,
@@ -80,7 +80,7 @@ def _tls(settings: Settings, url: str) -> dict[str, Any] | None:
     if urlsplit(url).scheme != "rediss":
         return None
     trusted = {"ssl_ca_certs": str(settings.redis_ca_file)} if settings.redis_ca_file else {}
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted}  # Celery refuses to start if nobody says how far to trust
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **trusted}  # Celery requires the first
 
 
 def _sentinel(settings: Settings, url: str) -> dict[str, Any]:
@@ -94,12 +94,12 @@ def _transport(settings: Settings) -> dict[str, Any]:
         return {}
     return {
         **_sentinel(settings, settings.queue_url),
-        # Nothing waits longer than a fraction of this in a worker, so it can be short: what a killed worker held
-        # comes back within it. The shortest one of all processes on a database counts.
+        # No message waits in a worker for longer than a fraction of this, so it can be short: the messages of a killed
+        # worker come again after it. Of several processes on one database the smallest value counts.
         "visibility_timeout": settings.visibility_timeout_s,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "socket_timeout": 10,  # without it a publish on a dead connection hangs for ever
+        "socket_timeout": 10,  # without it, publishing over a dead connection hangs
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 10,

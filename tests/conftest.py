@@ -1,7 +1,7 @@
-"""Fixtures: a real Valkey, the sandbox, and real worker processes. Slow parts live as long as the session.
+"""Fixtures: a real Valkey, the sandbox, and real worker processes. Slow ones live as long as the session.
 
-`TEST_BROKER_URL=rabbitmq pytest tests/integration/test_line.py …` sends the messages through a private RabbitMQ node;
-an `amqp://…` URL through a node of yours.
+`TEST_BROKER_URL=rabbitmq pytest tests/integration/test_lifecycle.py` sends the messages through a private RabbitMQ
+node, an `amqp://…` URL through a node that runs already.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tests.reporting import (  # noqa: F401 - hooks of pytest
     pytest_runtest_makereport,
     pytest_terminal_summary,
 )
-from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess
+from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess, celery_app
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
 hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("suite")  # a busy machine is no finding
+hypothesis.settings.load_profile("suite")  # a slow example on a busy machine is no failure
 
 for name in [name for name in os.environ if name.startswith("PHOTOGPT_")]:
-    del os.environ[name]  # nothing of the developer's own environment decides a test
+    del os.environ[name]  # a developer's own settings must not change a test
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +52,14 @@ def client(valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[SandboxProcess]:
-    """The sandbox in its own process for the session."""
+    """The sandbox in its own process, for the session."""
     with SandboxProcess("--duration", "upscale=0.5", "--duration", "image=0.5") as running:
         yield running
 
 
 @pytest.fixture
 def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
-    """A sandbox that has seen nothing yet."""
+    """The sandbox without any generation or fault."""
     sandbox_process.control.reset()
     sandbox_process.control.clear()
     return sandbox_process
@@ -67,7 +67,7 @@ def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ | None]:
-    """A node of RabbitMQ, if `TEST_BROKER_URL=rabbitmq` asks for one: the same suite on another broker."""
+    """A RabbitMQ node if `TEST_BROKER_URL=rabbitmq`, otherwise None."""
     if os.environ.get("TEST_BROKER_URL") != "rabbitmq":
         yield None
         return
@@ -78,24 +78,24 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ | No
 
 @pytest.fixture(scope="session")
 def broker_url(valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> str:
-    """Where the messages go: with the ledger, unless `TEST_BROKER_URL` says otherwise."""
+    """The broker: the same Valkey as the store, unless `TEST_BROKER_URL` names another."""
     return rabbitmq.url if rabbitmq else os.environ.get("TEST_BROKER_URL", valkey.url)
 
 
 @pytest.fixture
 def isolated_env(worker_env: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
-    """What a worker is told that shares neither ledger nor messages with the others of the session."""
-    ledger = valkey.url.replace("/0", "/3")
-    with redis.Redis.from_url(ledger) as client:
+    """The environment of a worker that shares neither database nor broker with the session's worker."""
+    url = valkey.url.replace("/0", "/3")
+    with redis.Redis.from_url(url) as client:
         client.flushdb()
     return worker_env | {
-        "PHOTOGPT_REDIS_URL": ledger,
-        "PHOTOGPT_BROKER_URL": rabbitmq.new_vhost() if rabbitmq else ledger,
+        "PHOTOGPT_REDIS_URL": url,
+        "PHOTOGPT_BROKER_URL": rabbitmq.new_vhost() if rabbitmq else url,
     }
 
 
 def make_worker_env(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str, str]:
-    """Return what a worker in a test is told: short waits, the sandbox, loopback receivers."""
+    """Return the environment of a worker in a test: short intervals, the sandbox, loopback receivers."""
     return {
         "PHOTOGPT_REDIS_URL": valkey.url,
         "PHOTOGPT_BASE_URL": sandbox.base_url,
@@ -103,7 +103,7 @@ def make_worker_env(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str
         "PHOTOGPT_API_CALL_DEADLINE_S": "5",
         "PHOTOGPT_JOB_POLL_INTERVAL_S": "0.3",
         "PHOTOGPT_MODEL_POLL_INTERVAL_S": "0.5",
-        "PHOTOGPT_SCHEDULE": "fixed",  # what one test's jobs teach must not decide when another's are looked at
+        "PHOTOGPT_SCHEDULE": "fixed",  # durations learned from one test's jobs must not change another's polls
         "PHOTOGPT_UNCERTAIN_SETTLE_S": "1",
         "PHOTOGPT_CLOCK_SKEW_S": "5",
         "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET,
@@ -113,14 +113,14 @@ def make_worker_env(valkey: EmbeddedValkey, sandbox: SandboxProcess) -> dict[str
 
 @pytest.fixture(scope="session")
 def worker_env(valkey: EmbeddedValkey, broker_url: str, sandbox_process: SandboxProcess) -> dict[str, str]:
-    """What a worker in a test is told."""
-    elsewhere = {"PHOTOGPT_BROKER_URL": broker_url} if broker_url != valkey.url else {}
-    return elsewhere | make_worker_env(valkey, sandbox_process)
+    """The environment of a worker in a test."""
+    broker = {"PHOTOGPT_BROKER_URL": broker_url} if broker_url != valkey.url else {}
+    return broker | make_worker_env(valkey, sandbox_process)
 
 
 @pytest.fixture
 def settings(worker_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings that such a worker has."""
+    """The settings of such a worker."""
     for name, value in worker_env.items():
         monkeypatch.setenv(name, value)
     return load_settings()
@@ -128,7 +128,7 @@ def settings(worker_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Set
 
 @pytest.fixture(scope="session")
 def session_worker(worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    """A worker process that serves all tests which do it no harm."""
+    """A worker process that every test shares which leaves it running."""
     running = WorkerProcess(worker_env, tmp_path_factory.mktemp("worker") / "worker.log").ready()
     yield running
     running.child.stop()
@@ -143,7 +143,7 @@ def worker(client: redis.Redis, sandbox: SandboxProcess, session_worker: WorkerP
 
 @pytest.fixture
 def own_worker(client: redis.Redis, worker_env: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A worker process on an empty Valkey, to be killed."""
+    """A worker process that a test may kill."""
     del client
     running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
     yield running
@@ -152,15 +152,14 @@ def own_worker(client: redis.Redis, worker_env: dict[str, str], tmp_path: Path) 
 
 @pytest.fixture
 def producer(valkey: EmbeddedValkey, broker_url: str) -> Iterator[Celery]:
-    """Somebody else's service: a bare Celery app that knows nothing of our code."""
-    app = Celery("somebody-else", broker=broker_url, backend=valkey.url, set_as_current=False)
-    yield app
-    app.close()
+    """A Celery app as another service has it, without any of our code."""
+    with celery_app(broker_url, valkey.url) as app:
+        yield app
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver of webhooks that takes everything."""
+    """A webhook receiver that accepts everything."""
     running = Receiver()
     yield running
     running.close()
@@ -172,6 +171,6 @@ def image_request(**sandbox: Any) -> dict[str, Any]:
 
 
 def paid_generations(sandbox: SandboxProcess) -> int:
-    """Return how many generations were created, each of which would have cost credits."""
+    """Return how many generations the sandbox has created; each would have cost credits."""
     created = sandbox.control.state(lists=False)["created"]
     return sum(count for kind, count in created.items() if kind != "training")

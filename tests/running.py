@@ -1,4 +1,4 @@
-"""Real parts for tests: a worker process, and a receiver of webhooks."""
+"""Real parts for tests: a worker process, a producer's Celery app, and a receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from celery import Celery
 
 from tests.waiting import wait_until
 from worker.cli.local.processes import Child
@@ -19,42 +22,53 @@ WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
 
 class WorkerProcess:
-    """A `photogpt-worker worker` in a process of its own."""
+    """A `photogpt-worker worker` in its own process."""
 
     def __init__(self, env: dict[str, str], log: Path, *argv: str) -> None:
-        """Start it; `ready` waits until it takes work."""
+        """Start the process; `ready` waits until it accepts work."""
         self.log = log
         self._env = env
         self._argv = argv
         self.start()
 
     def start(self) -> None:
-        """Start it, again after it was stopped or killed."""
+        """Start the process, also after it was stopped or killed."""
         self._from = len(self.text())
         command = [sys.executable, "-m", "worker.cli.main", "worker", *self._argv]
         self.child = Child("worker", command, env=self._env, log=self.log)
 
     def stop(self) -> None:
-        """End it as an operator would."""
+        """End the process with SIGTERM, as an operator would."""
         self.child.stop()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End the process with SIGKILL, as a crash would."""
         self.child.kill()
 
     def ready(self) -> WorkerProcess:
-        """Wait until it takes work."""
+        """Wait until the worker accepts work."""
         wait_until(
             lambda: "worker.ready" in self.text()[self._from :] or self.child.exit_code is not None,
-            f"the worker is ready; its log is {self.log}",
+            f"the worker accepts work; its log is {self.log}",
             within=40,
         )
         assert self.child.exit_code is None, self.text()
         return self
 
     def text(self) -> str:
-        """Return what it logged so far."""
+        """Return the log so far."""
         return self.log.read_text() if self.log.exists() else ""
+
+
+@contextmanager
+def celery_app(broker_url: str, backend_url: str) -> Iterator[Celery]:
+    """Yield a Celery app as another service has it, without any of our code."""
+    app = Celery("another-service", broker=broker_url, backend=backend_url, set_as_current=False)
+    yield app
+    # An AsyncResult unsubscribes when it is collected. After its server has stopped that fails in `__del__`.
+    backend: Any = app.backend
+    backend.result_consumer.subscribed_to.clear()
+    app.close()
 
 
 @dataclass
@@ -73,10 +87,10 @@ class ReceivedRequest:
 
 @dataclass
 class Receiver:
-    """An HTTP server on a loopback port that keeps what it gets and answers as told."""
+    """An HTTP server on a loopback port that keeps every request and answers with the status of `answers`."""
 
     answers: Callable[[ReceivedRequest], int] = lambda _: 204
-    #: Of every answer.
+    #: Headers of every answer.
     headers: dict[str, str] = field(default_factory=dict)
     requests: list[ReceivedRequest] = field(default_factory=list)
 

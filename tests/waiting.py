@@ -1,4 +1,4 @@
-"""Waiting for something to be true, instead of sleeping."""
+"""Waiting for a condition instead of sleeping."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 def wait_until(found: Callable[[], T], what: str, *, within: float = 30.0) -> T:
-    """Return the first truthy value of `found()`, or fail with a sentence."""
+    """Return the first truthy value of `found()`, or fail with `what` after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
         value = found()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {within:g} s in vain: {what}; last seen: {value!r}")
+            raise AssertionError(f"waited {within:g} s in vain until {what}; last seen: {value!r}")
         time.sleep(0.02)

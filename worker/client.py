@@ -1,4 +1,4 @@
-"""Enqueue with a receipt: the job is in the ledger before `submit` returns.
+"""Submit jobs with a receipt: the job is stored in Redis before `submit` returns.
 
     from worker.client import Client
 
@@ -6,9 +6,9 @@
     job = client.submit("image", {"modelID": "nanobanana", "prompt": "A quiet harbour at dawn"})
     outcome = job.wait(timeout=300)
 
-A bare `send_task` is as safe as the broker that carries it. This client writes the job down first and sends a message
-second, so a message that gets lost costs seconds: any worker sees that the job waits. Bad arguments raise here. Where
-Redis' answer got lost, the job may be there or not: `Unacknowledged` tells its id, and a repeat under that is one job.
+A job sent with `send_task` is as safe as the broker that carries its message. This client stores the job first and
+sends a message second, so a lost message costs seconds: any worker finds the job. Invalid arguments raise here. Where
+Redis' answer is lost, the job may be stored or not: `Unacknowledged` has its id, to submit it again.
 """
 
 from __future__ import annotations
@@ -35,38 +35,36 @@ BLOCK_MS = 2000  # below the client's socket timeout
 
 
 class WaitTimeout(TimeoutError):
-    """The job had not ended in time. It goes on; wait again whenever you like."""
+    """The job has not ended within the timeout. It goes on; `wait` can be called again."""
 
 
 class Unacknowledged(redis.ConnectionError, redis.TimeoutError):
-    """Redis did not answer: whether the job was written down is not known. Nothing is, but by a repeat under its id.
+    """Redis did not answer, so the job may be stored or not. Submit it again with its id to find out.
 
     Attributes:
-        job_id: submit the same again with it, as often as it takes: one job, paid once.
+        job_id: submit the same request again with it, as often as needed: it is one job, paid once.
     """
 
     def __init__(self, job_id: str, why: object) -> None:
-        """Name the job and what came instead of an answer."""
-        super().__init__(
-            f"job {job_id} may have been written down, or not: {why}; submit it again with job_id={job_id!r}"
-        )
+        """Name the job and the error."""
+        super().__init__(f"job {job_id} may be stored or not: {why}; submit it again with job_id={job_id!r}")
         self.job_id = job_id
 
 
 class SubmittedJob:
-    """A job that is in the ledger."""
+    """A job that is stored in Redis."""
 
     def __init__(self, client: Client, job_id: str) -> None:
-        """Name it by its id."""
+        """Refer to a job by its id."""
         self._client = client
         self.id = job_id
 
     def outcome(self) -> Outcome | None:
-        """Return the outcome so far, or None when the record is gone."""
+        """Return the outcome so far, or None if the record has expired."""
         return self._client.store.jobs.outcome(self.id)
 
     def wait(self, timeout: float | None = None) -> Outcome:
-        """Return the outcome once the job has ended, however it ended. A late call misses nothing.
+        """Wait until the job has ended, and return its outcome. It may have ended before the call.
 
         Raises:
             WaitTimeout: `timeout` seconds have passed.
@@ -77,7 +75,7 @@ class SubmittedJob:
             left = BLOCK_MS if ends is None else max(1, min(BLOCK_MS, int(1000 * (ends - time.monotonic()))))
             answer: Any = self._client.store.client.xread({keys.events(self.id): last}, block=left)
             for _, entries in answer or ():
-                for last, event in entries:  # noqa: B007 - where the next read goes on
+                for last, event in entries:  # noqa: B007 - the next read starts there
                     if "data" in event:
                         outcome: Outcome = json.loads(event["data"])
                         return outcome
@@ -85,36 +83,36 @@ class SubmittedJob:
 
 
 class Client:
-    """Submits jobs. Needs Redis only; opens nothing until it is used."""
+    """Submits jobs. Needs Redis only, and connects at the first call."""
 
     def __init__(self, redis_url: str | None = None, *, settings: Settings | None = None) -> None:
-        """Use a Redis URL, or the settings of the environment."""
-        from celery import Celery  # noqa: PLC0415 - producers without messages never need it
+        """Use a Redis URL, or the settings from the environment."""
+        from celery import Celery  # noqa: PLC0415 - slow to import
         from kombu import pools  # noqa: PLC0415 - the same
 
         given = {"redis_url": redis_url} if redis_url else {}
         self._settings = settings or load_settings(**given)
         self._app = Celery("photogpt-client", set_as_current=False)
-        # kombu has one limit of connections for the whole process: the host's own Celery app may need it as it is
+        # kombu's limit of connections applies to the whole process, in which another Celery app may run
         self._app.conf.update(celery_options(self._settings) | {"broker_pool_limit": pools.get_limit()})
         self.store = open_store(self._settings, CeleryPublisher(self._app).publish_tick)
 
     def submit(self, kind: str, request: JsonObject, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
-        """Write a job down and wake a worker.
+        """Store a job, and send the message that makes a worker trigger it.
 
         Args:
             kind: `image`, `upscale`, `video` or `training`.
-            request: the body PhotoGPT gets.
-            job_id: of your choice; the same one twice is one job.
+            request: the body of the request to PhotoGPT.
+            job_id: an id of your choice; the same id twice is one job.
             options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `idempotency_key`.
 
         Raises:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.
-            Unacknowledged: Redis did not answer; submit it again with the `job_id` that this names.
-            redis.RedisError: any other; nothing was written down.
+            Unacknowledged: Redis did not answer; submit it again with the `job_id` of this error.
+            redis.RedisError: any other error; the job is not stored.
         """
         what = Kind(kind)
-        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # where webhooks may go, workers know
+        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # workers check the webhook URL
         kwargs = {"request": request, **options}
         submission = parse_submission(what, [], kwargs, limits)
         at = self.store.clock()
@@ -131,7 +129,7 @@ class Client:
         return SubmittedJob(self, job.id)
 
     def job(self, job_id: str) -> SubmittedJob:
-        """Return a job that was submitted before, here or elsewhere."""
+        """Return a job that was submitted before, by this client or another."""
         return SubmittedJob(self, job_id)
 
     def close(self) -> None:
@@ -140,11 +138,11 @@ class Client:
         self._app.close()
 
     def __enter__(self) -> Self:
-        """Use the client in a `with`."""
+        """Return the client."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close every connection."""
         self.close()
 
 

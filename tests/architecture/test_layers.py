@@ -1,4 +1,4 @@
-"""Who may import whom, and what only a few may touch."""
+"""Imports: which module may import which, and what only some modules may use."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "config").rglob("*.py")])
 
 CHILD_ENVIRONMENT = {"worker/sandbox/remote.py"}
-"""Hands the environment on to a child process, and reads nothing in it."""
+"""Passes the environment to a child process and reads nothing in it."""
 
-LATE_EXCEPTIONS = {"worker/queue/app.py", "worker/queue/publisher.py", "worker/lanes/runner.py", "worker/tasks.py"}
-"""Catch Redis' exceptions where the line has to survive them."""
+CATCH_REDIS_ERRORS = {"worker/queue/app.py", "worker/queue/publisher.py", "worker/lanes/runner.py", "worker/tasks.py"}
+"""Modules that may catch Redis' exceptions."""
 
 
 def name_of(path: Path) -> str:
-    """Return a path as people write it."""
+    """Return a path relative to the repository."""
     return path.relative_to(ROOT).as_posix()
 
 
 def nodes(path: Path) -> Iterator[ast.AST]:
-    """Walk a module."""
+    """Yield every syntax node of a module."""
     return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def test_the_layers_hold() -> None:
-    """The contracts of `.importlinter`."""
+    """The import contracts of `.importlinter` hold."""
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    """Beside the command, which starts processes with it."""
+    """Only `config/` and the command line read environment variables."""
     readers = {
         name_of(path)
         for path in SOURCES
@@ -52,9 +52,9 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers <= allowed
 
 
-@pytest.mark.parametrize("name", sorted(LATE_EXCEPTIONS))
+@pytest.mark.parametrize("name", sorted(CATCH_REDIS_ERRORS))
 def test_outside_the_store_only_redis_exceptions_are_used(name: str) -> None:
-    """No command is sent from there."""
+    """Outside the store only Redis' exceptions are imported, so no command is sent from there."""
     imported = {
         alias.name
         for node in nodes(ROOT / name)
@@ -67,7 +67,7 @@ def test_outside_the_store_only_redis_exceptions_are_used(name: str) -> None:
 
 
 def test_time_is_an_argument_in_the_domain() -> None:
-    """What is pure can be put in a table."""
+    """The domain imports no clock, no randomness, no socket and no logger."""
     clocks = {"time", "random", "threading", "socket", "os", "logging"}
     found = {
         (name_of(path), module)
@@ -86,7 +86,7 @@ def test_time_is_an_argument_in_the_domain() -> None:
 
 
 def test_nothing_is_opened_at_import() -> None:
-    """Importing the app connects to nobody: not to Redis, not to a broker, not to PhotoGPT."""
+    """Importing the app opens no connection to Redis, a broker or PhotoGPT."""
     code = (
         "import socket\n"
         "def refuse(*_): raise SystemExit('a connection was opened at import')\n"

@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.conftest import API_KEY, HOOK_PATH, HOOK_QUERY, KINDS, PASSWORD, REDIS_PASSWORD, Scene
 from tests.running import WEBHOOK_SECRET
-from worker.queue.publisher import TICKS
+from worker.queue.publisher import TICK_TASKS
 
 SECRETS = (
     API_KEY,
@@ -27,7 +27,7 @@ SECRETS = (
     HOOK_PATH,
     HOOK_QUERY,
 )
-TICK_NAMES = set(TICKS.values())
+TICK_NAMES = set(TICK_TASKS.values())
 SHOWN = {"tasks", "task"}
 """The pictures that stand in ops/flower/."""
 

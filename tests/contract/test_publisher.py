@@ -1,4 +1,4 @@
-"""Sending over a real broker whose connections break."""
+"""Publishing over a real broker whose connections break."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.store.lanes import Tick
 
 @pytest.fixture
 def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
-    """An app whose producer had its connection taken apart, as kombu leaves it after CLIENT KILL now and then."""
+    """An app whose producer has a closed channel, as kombu leaves it at times after CLIENT KILL."""
     made = Celery(broker=valkey.url, backend=valkey.url, set_as_current=False)
     CeleryPublisher(made).publish_tick(Tick(Lane.JOBS, "1", 0))
     with made.producer_pool.acquire(block=True) as producer:
@@ -26,11 +26,11 @@ def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
     made.close()
 
 
-def test_a_wake_over_a_dead_channel(app: Celery) -> None:
-    """It is lost, which may happen, and raises nothing in the middle of a tick."""
+def test_a_tick_over_a_closed_channel(app: Celery) -> None:
+    """A tick message that cannot be sent is lost and raises nothing: the lane monitor sends it again."""
     CeleryPublisher(app).publish_tick(Tick(Lane.JOBS, "1", 0))
 
 
-def test_a_continuation_over_a_dead_channel(app: Celery) -> None:
-    """The job has ended; that its message got lost is no fault of the job."""
+def test_a_continuation_over_a_closed_channel(app: Celery) -> None:
+    """A continuation that cannot be sent is lost and raises nothing: the results lane sends it again."""
     CeleryPublisher(app).resend_task({"task": "photogpt.generate_image", "options": {"task_id": "a job"}})

@@ -19,7 +19,8 @@ from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.domain.reason import Reason
-from worker.queue.publisher import CeleryPublisher, result_of
+from worker.queue.continuation import result_fields
+from worker.queue.publisher import CeleryPublisher
 from worker.store import keys
 from worker.store.connection import Store
 from worker.store.keys import Lane
@@ -37,7 +38,7 @@ ENDINGS = {
 
 @pytest.fixture
 def store_settings(valkey: EmbeddedValkey) -> Settings:
-    """A ledger that keeps things for a time that can be told from Celery's own."""
+    """A store with a retention that differs from Celery's default."""
     return Settings(_env_file=None, redis_url=valkey.url, retention_s=RETENTION_S)
 
 
@@ -51,7 +52,7 @@ def app(store_settings: Settings) -> Iterator[Celery]:
 
 
 def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
-    """Return a job that was accepted, and whose result the script writes."""
+    """Accept and return a job whose result the script writes."""
     at = round(store.clock(), 3)
     usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}}
     job = make_job(**usual | changes)
@@ -59,17 +60,17 @@ def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     return job
 
 
-def end(store: Store, messages: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
-    """End it as the line does, and return its outcome."""
+def end(store: Store, publisher: CeleryPublisher, job: Job, ending: JobResult) -> Outcome:
+    """End a job as a step does, and return its outcome."""
     final = ended(job, ending, at=store.clock())
-    finished = store.jobs.finish(job, final, messages.result(job, final))
+    finished = store.jobs.finish(job, final, publisher.result(job, final))
     assert finished is not None
     assert finished.continuation is None
     return final
 
 
-def celerys(app: Celery, outcome: Outcome, job: Job) -> Any:
-    """Let Celery store the same outcome under another id, and return what stands there then."""
+def stored_by_celery(app: Celery, outcome: Outcome, job: Job) -> Any:
+    """Let Celery store the same outcome under another id, and return what it stored."""
     error, name = as_error(outcome), job.id + "-celery"
     backend: Any = app.backend
     request = Context({"id": name, **_names(job.result or {})}, called_directly=False)
@@ -81,18 +82,18 @@ def celerys(app: Celery, outcome: Outcome, job: Job) -> Any:
 
 
 def _names(kept: JsonObject) -> JsonObject:
-    """Name what is kept as Celery's context does."""
+    """Return the kept fields under the names of Celery's context."""
     return {"group" if name == "group_id" else name: value for name, value in kept.items()}
 
 
 @pytest.mark.parametrize("kept", [{}, {"group_id": "a group"}, {"parent_id": "a parent"}], ids=str)
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
-    """Key by key and value by value, but for the time and the id; it ends when Celery's would."""
+def test_the_result_is_celerys(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
+    """The stored result equals Celery's own in every key but the time and the id, and has the same TTL."""
     job = accepted(store, result=kept)
     outcome = end(store, CeleryPublisher(app), job, ending)
     written = json.loads(client.get(f"celery-task-meta-{job.id}"))
-    expected = json.loads(celerys(app, outcome, job))
+    expected = json.loads(stored_by_celery(app, outcome, job))
     assert written.keys() == expected.keys()
     same = set(written) - {"task_id", "date_done"}
     assert {name: written[name] for name in same} == {name: expected[name] for name in same}
@@ -106,8 +107,8 @@ def test_it_is_celerys_own(store: Store, app: Celery, client: Any, ending: JobRe
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_a_bare_app_reads_it(store: Store, app: Celery, producer: Celery, name: str) -> None:
-    """Somebody who knows nothing of our code: state, value, exception."""
+def test_a_producers_app_reads_the_result(store: Store, app: Celery, producer: Celery, name: str) -> None:
+    """A producer without our code reads state, value and exception."""
     job = accepted(store)
     outcome = end(store, CeleryPublisher(app), job, ENDINGS[name])
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
@@ -123,106 +124,106 @@ def test_a_bare_app_reads_it(store: Store, app: Celery, producer: Celery, name: 
     assert str(result.info) == str(raised.value)
 
 
-def test_who_waits_is_woken(store: Store, app: Celery, client: Any) -> None:
-    """By the same message on the channel of the key as Celery publishes."""
+def test_a_waiting_producer_is_notified(store: Store, app: Celery, client: Any) -> None:
+    """The end of a job publishes the same message on the key's channel as Celery does."""
     job = accepted(store)
-    with client.pubsub(ignore_subscribe_messages=True) as listening:
-        listening.subscribe(f"celery-task-meta-{job.id}")
-        while listening.get_message(timeout=1) is not None:
+    with client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(f"celery-task-meta-{job.id}")
+        while channel.get_message(timeout=1) is not None:
             pass
         end(store, CeleryPublisher(app), job, success())
-        found = next((got for _ in range(100) if (got := listening.get_message(timeout=0.1))), None)
+        found = next((got for _ in range(100) if (got := channel.get_message(timeout=0.1))), None)
     assert found is not None
     assert found["data"] == client.get(f"celery-task-meta-{job.id}")
 
 
 def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
-    """Joins, and raises of the one that failed."""
-    messages = CeleryPublisher(app)
+    """A group of jobs joins to their outcomes, and raises the error of a failed one."""
+    publisher = CeleryPublisher(app)
     jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
     parts = [producer.AsyncResult(job.id) for job in jobs]
     group = GroupResult("a group", parts, app=producer)
-    outcomes = [end(store, messages, job, success()) for job in jobs]
+    outcomes = [end(store, publisher, job, success()) for job in jobs]
     assert group.join(timeout=10) == outcomes
     bad = accepted(store, "job-bad", result={"group_id": "a group"})
-    end(store, messages, bad, ENDINGS["failed"])
+    end(store, publisher, bad, ENDINGS["failed"])
     with pytest.raises(Exception, match="generation_failed"):
         GroupResult("a group", [*parts, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
 
 
-def test_nobody_wants_it(store: Store, app: Celery, client: Any) -> None:
-    """`ignore_result`: nothing is written, neither on the way nor at the end, and nothing waits for it."""
-    messages = CeleryPublisher(app)
+def test_an_ignored_result_is_not_stored(store: Store, app: Celery, client: Any) -> None:
+    """With `ignore_result` no result is stored, neither for progress nor at the end."""
+    publisher = CeleryPublisher(app)
     job = accepted(store, result={"ignored": True})
-    progressed(store, messages, job)
+    progressed(store, publisher, job)
     now = store.jobs.get(job.id)
     assert now is not None
-    end(store, messages, now, success())
+    end(store, publisher, now, success())
     assert client.keys("celery-task-meta-*") == []
     assert client.zcard(keys.lane(Lane.RESULTS)) == 0
 
 
-def progressed(store: Store, messages: CeleryPublisher, job: Job) -> bool:
-    """Let PhotoGPT take it, and tell."""
+def progressed(store: Store, publisher: CeleryPublisher, job: Job) -> bool:
+    """Store that PhotoGPT accepted the job, with the result that shows it."""
     assert store.jobs.record_intent(job)
-    told = messages.progress(job, JobState.SUBMITTED, "g-1")
+    told = publisher.progress(job, JobState.SUBMITTED, "g-1")
     return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=told)
 
 
-def test_states_on_the_way(store: Store, app: Celery, producer: Celery, client: Any) -> None:
-    """Custom states, as `update_state` would write them."""
-    messages = CeleryPublisher(app)
+def test_progress_is_a_custom_state(store: Store, app: Celery, producer: Celery, client: Any) -> None:
+    """AsyncResult shows the states SUBMITTED and RUNNING, as `update_state` would set them."""
+    publisher = CeleryPublisher(app)
     job = accepted(store)
-    assert progressed(store, messages, job)
+    assert progressed(store, publisher, job)
     result: AsyncResult[Any] = producer.AsyncResult(job.id)
     assert (result.state, result.info["generation_id"]) == ("SUBMITTED", "g-1")
     assert not result.ready()
     now = store.jobs.get(job.id)
     assert now is not None
-    assert store.jobs.mark_running(now, poll_after=5, update=messages.progress(now, JobState.RUNNING, "g-1"))
+    assert store.jobs.mark_running(now, poll_after=5, update=publisher.progress(now, JobState.RUNNING, "g-1"))
     assert str(producer.AsyncResult(job.id).state) == "RUNNING"
 
 
-def test_a_state_on_the_way_reads_as_celerys(store: Store, app: Celery, producer: Celery, client: Any) -> None:
-    """Who waits is told all that Celery tells; of that, less is kept, and a reader misses nothing."""
-    messages = CeleryPublisher(app)
+def test_progress_reads_as_celerys(store: Store, app: Celery, producer: Celery, client: Any) -> None:
+    """A waiting producer gets all of Celery's fields; the stored text is shorter and reads the same."""
+    publisher = CeleryPublisher(app)
     job = accepted(store)
-    with client.pubsub(ignore_subscribe_messages=True) as listening:
-        listening.subscribe(f"celery-task-meta-{job.id}")
-        while listening.get_message(timeout=1) is not None:
+    with client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(f"celery-task-meta-{job.id}")
+        while channel.get_message(timeout=1) is not None:
             pass
-        assert progressed(store, messages, job)
-        heard = next(got for _ in range(100) if (got := listening.get_message(timeout=0.1)))
-    app.backend.store_result("celery", json.loads(heard["data"])["result"], "SUBMITTED")
+        assert progressed(store, publisher, job)
+        received = next(got for _ in range(100) if (got := channel.get_message(timeout=0.1)))
+    app.backend.store_result("celery", json.loads(received["data"])["result"], "SUBMITTED")
     expected = json.loads(client.get("celery-task-meta-celery"))
-    assert json.loads(heard["data"]) == expected | {"task_id": job.id, "children": []}
-    kept, celerys_own = producer.AsyncResult(job.id), producer.AsyncResult("celery")
+    assert json.loads(received["data"]) == expected | {"task_id": job.id, "children": []}
+    kept, own = producer.AsyncResult(job.id), producer.AsyncResult("celery")
     for name in ("state", "info", "traceback", "date_done"):
-        assert getattr(kept, name) == getattr(celerys_own, name)
+        assert getattr(kept, name) == getattr(own, name)
     assert not kept.ready()
     assert not kept.children
     assert client.strlen(f"celery-task-meta-{job.id}") < 0.7 * client.strlen("celery-task-meta-celery")
 
 
-def test_no_state_over_an_end(store: Store, app: Celery, client: Any) -> None:
-    """PhotoGPT's answer, or a look, that comes after the end."""
-    messages = CeleryPublisher(app)
+def test_progress_never_replaces_the_end(store: Store, app: Celery, client: Any) -> None:
+    """An answer of PhotoGPT that comes after the job has ended does not change its result."""
+    publisher = CeleryPublisher(app)
     job = accepted(store)
     assert store.jobs.record_intent(job)
     seen = store.jobs.get(job.id)
     assert seen is not None
-    end(store, messages, seen, ENDINGS["canceled"])
+    end(store, publisher, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
-    told = messages.progress(job, JobState.SUBMITTED, "g-1")
+    told = publisher.progress(job, JobState.SUBMITTED, "g-1")
     assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=told)
-    assert not store.jobs.mark_running(seen, poll_after=5, update=messages.progress(job, JobState.RUNNING, "g-1"))
+    assert not store.jobs.mark_running(seen, poll_after=5, update=publisher.progress(job, JobState.RUNNING, "g-1"))
     late = ended(seen, success(), at=store.clock())
-    assert store.jobs.finish(seen, late, messages.result(job, late)) is None
+    assert store.jobs.finish(seen, late, publisher.result(job, late)) is None
     assert client.get(f"celery-task-meta-{job.id}") == before
 
 
-def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
-    """Where something hangs on it, Celery stores the result itself."""
+def test_a_canvas_gets_its_result_from_celery(store: Store, app: Celery, client: Any) -> None:
+    """For a task in a canvas the script stores no result, and schedules the continuation."""
     del app
     job = accepted(store, result=None)
     finished = store.jobs.finish(job, ended(job, success(), at=store.clock()), None)
@@ -245,6 +246,6 @@ def test_a_message_for_a_canvas(store: Store, app: Celery, client: Any) -> None:
     ],
     ids=str,
 )
-def test_what_hangs_on_a_message(request_: dict[str, Any], expected: JsonObject | None) -> None:
-    """As Celery's context tells it."""
-    assert result_of(Context(request_)) == expected
+def test_result_fields_of_a_message(request_: dict[str, Any], expected: JsonObject | None) -> None:
+    """A canvas has no result fields; other messages keep group, parent and ignore_result."""
+    assert result_fields(Context(request_)) == expected

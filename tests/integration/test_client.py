@@ -1,4 +1,4 @@
-"""Our own client: a receipt instead of a hope."""
+"""Our Python client: a job is stored before `submit` returns."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from worker.sandbox.remote import SandboxProcess
 
 @pytest.fixture
 def client_of_ours(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Client]:
-    """A client of an empty ledger."""
+    """Our client, on an empty database."""
     with Client(settings=settings) as opened:
         yield opened
 
 
 def test_submit_and_wait(client_of_ours: Client, session_worker: WorkerProcess) -> None:
-    """The outcome comes back, now and whenever it is asked for later."""
+    """A client gets the outcome from `wait`, and the same one later by the job's id."""
     job = client_of_ours.submit("image", image_request(), metadata={"order": 7})
 
     outcome = job.wait(timeout=20)
@@ -36,7 +36,7 @@ def test_submit_and_wait(client_of_ours: Client, session_worker: WorkerProcess) 
 def test_its_celery_result_is_stored_too(
     client_of_ours: Client, session_worker: WorkerProcess, producer: Celery
 ) -> None:
-    """Whoever has the id can ask Celery."""
+    """A job of our client also has a Celery result under its id."""
     job = client_of_ours.submit("image", image_request())
 
     assert producer.AsyncResult(job.id).get(timeout=20) == job.outcome()
@@ -45,7 +45,7 @@ def test_its_celery_result_is_stored_too(
 def test_accepted_means_kept(
     client_of_ours: Client, client: redis.Redis, session_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """With every message lost on its way, a job that was accepted still runs."""
+    """A job that was accepted runs even when every message of it is lost."""
     client.hincrby("photogpt:lane:{triggers}:loop", "token", 100)
     job = client_of_ours.submit("image", image_request())
     client.delete("photogpt.triggers")
@@ -56,7 +56,7 @@ def test_accepted_means_kept(
 
 
 def test_bad_arguments_raise_at_once(client_of_ours: Client, client: redis.Redis) -> None:
-    """Before anything is written."""
+    """Bad arguments raise SubmissionError before anything is stored."""
     with pytest.raises(SubmissionError, match=r"request.prompt: is required"):
         client_of_ours.submit("image", {"modelID": "nanobanana"})
 
@@ -66,7 +66,7 @@ def test_bad_arguments_raise_at_once(client_of_ours: Client, client: redis.Redis
 def test_the_same_job_twice_is_one(
     client_of_ours: Client, session_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """A producer whose connection broke submits again under the same id."""
+    """A second `submit` under the same job id starts nothing, and with another request it is refused."""
     jobs = [client_of_ours.submit("image", image_request(), job_id="order-1") for _ in range(2)]
 
     assert [job.wait(timeout=20)["id"] for job in jobs] == ["order-1", "order-1"]
@@ -76,7 +76,7 @@ def test_the_same_job_twice_is_one(
 
 
 def test_a_wait_ends(client_of_ours: Client) -> None:
-    """A wait that is over says so, and the job goes on."""
+    """A `wait` that times out raises WaitTimeout, and the job goes on."""
     job = client_of_ours.submit("image", image_request(duration_s=60))
 
     with pytest.raises(WaitTimeout, match=r"has not ended within 0.2 s"):
@@ -85,8 +85,11 @@ def test_a_wait_ends(client_of_ours: Client) -> None:
 
 
 def test_beside_an_app_of_the_producers_own(settings: Settings, producer: Celery, worker: WorkerProcess) -> None:
-    """Both in one process, each while the other sends: kombu's one limit of connections stays as it was."""
+    """Our client leaves kombu's process-wide pool limit as the producer's own Celery app has set it."""
     del worker
+    assert (
+        producer.pool.limit
+    )  # opening its pool sets kombu's limit, which another test's app may have left at any value
     before = pools.get_limit()
     with Client(settings=settings) as client, client._app.producer_pool.acquire(block=True):
         producer.send_task("photogpt.cancel", args=["no job"])

@@ -1,4 +1,4 @@
-"""The straight line through a real worker, as a producer without our code sees it."""
+"""Every kind of job through a real worker, as a producer without our code sees it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ OUTCOME = {
 
 
 def send(producer: Celery, task: str, **kwargs: Any) -> Any:
-    """Enqueue as anybody would."""
+    """Enqueue a task by its name."""
     return producer.send_task(f"photogpt.{task}", kwargs=kwargs)
 
 
 def test_image(producer: Celery, sandbox: SandboxProcess) -> None:
-    """An image is triggered once, and its outcome is the result of the very task the producer sent."""
+    """An image is triggered once, and its outcome is the result of the task that the producer sent."""
     result = send(producer, "generate_image", request=image_request(), metadata={"order": 7})
 
     outcome = result.get(timeout=20)
@@ -46,7 +46,7 @@ def test_image(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_video_keeps_its_records_whole(producer: Celery, sandbox: SandboxProcess) -> None:
-    """PhotoGPT's own video records are passed through."""
+    """PhotoGPT's video records are passed through unchanged."""
     request = {"modelID": "veo-3.1", "prompt": "a kite", "numVideos": 2, "sandbox": {"duration_s": 0.4}}
 
     outcome = send(producer, "generate_video", request=request).get(timeout=20)
@@ -57,7 +57,7 @@ def test_video_keeps_its_records_whole(producer: Celery, sandbox: SandboxProcess
 
 
 def test_upscale(producer: Celery, sandbox: SandboxProcess) -> None:
-    """An image that was generated can be made larger."""
+    """An image that was generated before can be upscaled."""
     first = send(producer, "generate_image", request=image_request()).get(timeout=20)
 
     outcome = send(producer, "upscale_image", request={"imageID": first["images"][0]["id"]}).get(timeout=40)
@@ -67,7 +67,7 @@ def test_upscale(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_training_polls_the_model(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A training has no job id: the model is looked at until it is ready."""
+    """A training has no generation id: its model is polled until it is ready."""
     sandbox.control.model("model_a", status="new", duration_s=1.2)
 
     outcome = send(producer, "train_model", request={"modelID": "model_a"}).get(timeout=30)
@@ -80,7 +80,7 @@ def test_training_polls_the_model(producer: Celery, sandbox: SandboxProcess) -> 
 
 
 def test_training_again_is_not_ended_by_the_old_ready(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A model that is ready before it is trained again does not end the job at the first look."""
+    """A model that was ready before its training does not end the job at the first poll."""
     sandbox.control.model("model_b", status="ready", duration_s=1.2)
 
     outcome = send(producer, "train_model", request={"modelID": "model_b"}).get(timeout=30)
@@ -90,7 +90,7 @@ def test_training_again_is_not_ended_by_the_old_ready(producer: Celery, sandbox:
 
 
 def test_states_on_the_way(producer: Celery, sandbox: SandboxProcess) -> None:
-    """While PhotoGPT works, AsyncResult tells the state and the generation."""
+    """While PhotoGPT works, AsyncResult shows the state and the generation id."""
     result = send(producer, "generate_image", request=image_request(duration_s=3))
 
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is shown as submitted")
@@ -103,7 +103,7 @@ def test_states_on_the_way(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A generation that fails raises in the producer, with PhotoGPT's own words."""
+    """A failed generation raises in the producer with PhotoGPT's own message."""
     result = send(producer, "generate_image", request=image_request(end="failed", error="unsafe prompt"))
 
     with pytest.raises(Exception, match="generation_failed: PhotoGPT could not do it: unsafe prompt") as caught:
@@ -131,7 +131,7 @@ def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: San
 def test_bad_input_never_reaches_photogpt(
     producer: Celery, sandbox: SandboxProcess, client: redis.Redis, kwargs: dict[str, Any], said: str
 ) -> None:
-    """Bad arguments end the job at once, naming the field, in the result and in the record."""
+    """Bad arguments end the job at once, and result and record name the field."""
     result = send(producer, "generate_image", **kwargs)
 
     with pytest.raises(Exception, match=re.escape(f"invalid_request: {said}")):
@@ -142,7 +142,7 @@ def test_bad_input_never_reaches_photogpt(
 
 
 def test_deadline_while_running(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A deadline ends the wait, and the message says that PhotoGPT may go on."""
+    """A deadline ends the job, and the message says that PhotoGPT may go on and charge."""
     result = send(producer, "generate_image", request=image_request(duration_s=60), deadline_s=1.5)
 
     with pytest.raises(Exception, match=r"deadline_exceeded: the deadline of job .* may still run and be charged"):
@@ -150,7 +150,7 @@ def test_deadline_while_running(producer: Celery, sandbox: SandboxProcess) -> No
 
 
 def test_cancel(producer: Celery, sandbox: SandboxProcess) -> None:
-    """Cancel stops the looking, and says what it means for the money."""
+    """Canceling ends the job, and the message says that PhotoGPT cannot cancel the generation."""
     result = send(producer, "generate_image", request=image_request(duration_s=60))
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is submitted")
 
@@ -163,13 +163,13 @@ def test_cancel(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_cancel_of_nothing(producer: Celery) -> None:
-    """Canceling what does not exist says so."""
+    """Canceling an unknown job fails with a message that names its id."""
     with pytest.raises(Exception, match="there is no job 'nope'"):
         producer.send_task("photogpt.cancel", args=["nope"]).get(timeout=20)
 
 
 def test_same_task_id_twice_triggers_once(producer: Celery, sandbox: SandboxProcess) -> None:
-    """The producer's task id is the job: enqueued twice, it is paid once."""
+    """A task that is sent twice under one task id is paid once."""
     for _ in range(2):
         result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, task_id="order-1")
 
@@ -178,7 +178,7 @@ def test_same_task_id_twice_triggers_once(producer: Celery, sandbox: SandboxProc
 
 
 def test_same_idempotency_key_shares_one_generation(producer: Celery, sandbox: SandboxProcess) -> None:
-    """Two jobs with one key and one request: one generation, and both get the outcome."""
+    """Two jobs with one idempotency key and one request share a generation and its outcome."""
     results = [send(producer, "generate_image", request=image_request(), idempotency_key="k") for _ in range(2)]
 
     outcomes = [result.get(timeout=20) for result in results]
@@ -189,7 +189,7 @@ def test_same_idempotency_key_shares_one_generation(producer: Celery, sandbox: S
 
 
 def test_idempotency_key_with_another_request_is_refused(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A key stands for one request; another one is told which job has it."""
+    """An idempotency key with another request is refused with the id of the job that has it."""
     first = send(producer, "generate_image", request=image_request(), idempotency_key="k")
     first.get(timeout=20)
 
@@ -201,19 +201,20 @@ def test_idempotency_key_with_another_request_is_refused(producer: Celery, sandb
 
 
 def test_nothing_left_to_do(producer: Celery, client: redis.Redis, worker: WorkerProcess) -> None:
-    """When all is done no lane holds anything, and the log holds no traceback."""
+    """After the last job every lane is empty, and the log holds no traceback."""
     before = len(worker.text())
     send(producer, "generate_image", request=image_request()).get(timeout=20)
 
     wait_until(
-        lambda: not any(client.zcard(key) for key in client.scan_iter("photogpt:lane:{*}", _type="zset")), "idle"
+        lambda: not any(client.zcard(key) for key in client.scan_iter("photogpt:lane:{*}", _type="zset")),
+        "every lane is empty",
     )
 
     assert "Traceback" not in worker.text()[before:]
 
 
 def test_too_much_at_once(producer: Celery, sandbox: SandboxProcess) -> None:
-    """Where PhotoGPT takes a few jobs at a time only, the others wait, and all succeed."""
+    """When PhotoGPT runs only three jobs at a time, the others wait, and all succeed."""
     sandbox.control.options(max_active=3)
 
     results = [send(producer, "generate_image", request=image_request(duration_s=0.3)) for _ in range(15)]
@@ -224,7 +225,7 @@ def test_too_much_at_once(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_revoking_in_celery_cancels(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
-    """Revoke, as Flower's button does it, ends the job itself: nobody looks at it any more."""
+    """Revoking a task, as Flower's button does, cancels its job."""
     result = send(producer, "generate_image", request=image_request(duration_s=60))
     wait_until(lambda: result.state in {"SUBMITTED", "RUNNING"}, "the job is submitted")
 
@@ -232,15 +233,15 @@ def test_revoking_in_celery_cancels(producer: Celery, sandbox: SandboxProcess, c
 
     record = f"photogpt:job:{{{result.id}}}"
     wait_until(lambda: client.hget(record, "state") == "canceled", "the job is canceled")
-    wait_until(lambda: result.state == "REVOKED", "Celery knows")
-    wait_until(lambda: not client.zcard("photogpt:lane:{results}"), "nobody has to see to its result")
+    wait_until(lambda: result.state == "REVOKED", "Celery shows it as revoked")
+    wait_until(lambda: not client.zcard("photogpt:lane:{results}"), "no result is left to publish")
 
 
 def test_one_tenants_many_do_not_starve_anothers_one(producer: Celery, sandbox: SandboxProcess) -> None:
-    """With room for two and thirty jobs of one tenant waiting, another's one does not wait for all of them."""
+    """A tenant's single job does not wait for all thirty jobs of another tenant."""
     sandbox.control.options(max_active=2)
     many = [send(producer, "generate_image", request=image_request(duration_s=0.4), tenant="many") for _ in range(30)]
-    wait_until(lambda: sandbox.control.state(lists=False)["created"].get("image", 0) >= 4, "they have begun")
+    wait_until(lambda: sandbox.control.state(lists=False)["created"].get("image", 0) >= 4, "some of them have begun")
 
     one = send(producer, "generate_image", request=image_request(duration_s=0.4), tenant="one")
 

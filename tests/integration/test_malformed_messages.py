@@ -1,4 +1,4 @@
-"""Messages that no producer should send: each is refused in a line, and harms nobody."""
+"""Messages that no producer should send: each is refused with one log line, and others are not affected."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.running import WorkerProcess
 
 
 class Harm:
-    """Whoever unpickles it makes a file."""
+    """Creates a directory when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file's path."""
+        """Take the directory's path."""
         self._path = path
 
     def __reduce__(self) -> Any:
-        """Tell pickle how."""
+        """Return what pickle calls."""
         return os.mkdir, (str(self._path),)
 
 
 def test_messages_that_cannot_be_used(producer: Celery, worker: WorkerProcess, tmp_path: Path) -> None:
-    """A task that does not exist, and a serializer that may run code: thrown away, and not quoted in the log."""
+    """An unknown task and a pickled message are discarded; the log does not quote them."""
     began = len(worker.text())
     request = image_request() | {"prompt": "a prompt not to be quoted"}
     producer.conf.task_serializer = "pickle"  # else its own kombu does not send it
@@ -39,16 +39,16 @@ def test_messages_that_cannot_be_used(producer: Celery, worker: WorkerProcess, t
     assert sound.get(timeout=30)["state"] == "succeeded"
     with pytest.raises(Exception, match=r"photogpt\.generate_imgae"):
         misspelt.get(timeout=30)
-    told = worker.text()[began:]
-    assert told.count("message.rejected") == 2, told
-    assert "Refusing to deserialize untrusted content of type pickle" in told
-    assert "not to be quoted" not in told
-    assert "Traceback" not in told
+    log = worker.text()[began:]
+    assert log.count("message.rejected") == 2, log
+    assert "Refusing to deserialize untrusted content of type pickle" in log
+    assert "not to be quoted" not in log
+    assert "Traceback" not in log
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_record_that_is_none(producer: Celery, worker: WorkerProcess, client: redis.Redis) -> None:
-    """Somebody wrote over a job's key: its message fails once, instead of coming back for ever."""
+def test_an_overwritten_record(producer: Celery, worker: WorkerProcess, client: redis.Redis) -> None:
+    """A message whose job's key holds something else fails once, instead of coming back for ever."""
     began = len(worker.text())
     client.set("photogpt:job:{overwritten}", "no hash")
 
@@ -59,8 +59,8 @@ def test_a_record_that_is_none(producer: Celery, worker: WorkerProcess, client: 
     assert "redis.unavailable" not in worker.text()[began:]
 
 
-def test_canceling_what_is_no_job(producer: Celery, worker: WorkerProcess) -> None:
-    """The caller is told; the log needs no traceback."""
+def test_canceling_an_unknown_job(producer: Celery, worker: WorkerProcess) -> None:
+    """Canceling an unknown job raises in the caller, and logs no traceback."""
     began = len(worker.text())
     for job_id in ("no job", None, {"a": 1}):
         with pytest.raises(Exception, match="there is no job"):

@@ -1,4 +1,4 @@
-"""What the world is told: record, streams, webhooks."""
+"""What a job publishes: record, event streams, webhooks, Celery events."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def run(producer: Celery, **kwargs: Any) -> Any:
 
 
 def deliveries(client: redis.Redis, job_id: str) -> Any:
-    """Return the ids of a job's webhooks."""
+    """Return the ids of a job's deliveries."""
     return client.smembers(f"photogpt:job:{{{job_id}}}:deliveries")
 
 
 def test_record(producer: Celery, client: redis.Redis) -> None:
-    """The record holds the outcome under the same names, and says when it will be gone."""
+    """The record holds the outcome under the same names and has a time to live."""
     outcome = run(producer, metadata={"a": [1, 2]})
 
     record: Any = client.hgetall(f"photogpt:job:{{{outcome['id']}}}")
@@ -44,7 +44,7 @@ def test_record(producer: Celery, client: redis.Redis) -> None:
 
 
 def test_a_late_waiter_sees_the_end(producer: Celery, client: redis.Redis) -> None:
-    """Whoever reads the job's stream from the start cannot miss how it ended."""
+    """A reader of the job's stream that starts at 0-0 sees every event, the last one included."""
     outcome = run(producer)
 
     read: Any = client.xread({f"photogpt:job:{{{outcome['id']}}}:events": "0-0"})
@@ -57,7 +57,7 @@ def test_a_late_waiter_sees_the_end(producer: Celery, client: redis.Redis) -> No
 
 
 def test_service_wide_stream(producer: Celery, client: redis.Redis) -> None:
-    """One stream tells the events of every job, for consumer groups."""
+    """The service-wide stream holds the events of every job, for consumer groups."""
     client.xgroup_create("photogpt:events", "billing", id="0", mkstream=True)
     outcomes = [run(producer) for _ in range(2)]
 
@@ -72,7 +72,7 @@ def test_webhook_is_signed_and_says_what_the_result_says(producer: Celery, recei
     """The reference library verifies the webhook, and its data is the outcome."""
     outcome = run(producer, webhook_url=receiver.url)
 
-    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has arrived")
 
     body = Webhook(WEBHOOK_SECRET).verify(received.body, received.headers)
     assert body["type"] == "job.succeeded"
@@ -81,27 +81,27 @@ def test_webhook_is_signed_and_says_what_the_result_says(producer: Celery, recei
 
 
 def test_webhook_events_can_be_chosen(producer: Celery, receiver: Receiver) -> None:
-    """A producer hears of those events that it asks for, and of no others."""
+    """A receiver gets the events that the producer chose, and no others."""
     run(producer, webhook_url=receiver.url, webhook_events=["job.queued", "job.submitted", "job.succeeded"])
 
-    wait_until(lambda: len(receiver.requests) == 3, "three webhooks have come")
+    wait_until(lambda: len(receiver.requests) == 3, "three webhooks have arrived")
 
     assert {received.json["type"] for received in receiver.requests} == {"job.queued", "job.submitted", "job.succeeded"}
 
 
-def test_training_speaks_of_models(producer: Celery, receiver: Receiver, sandbox: SandboxProcess) -> None:
-    """Webhooks of a training are of type `model.<state>`."""
+def test_training_events_are_named_after_models(producer: Celery, receiver: Receiver, sandbox: SandboxProcess) -> None:
+    """Webhooks of a training have the type `model.<state>`."""
     sandbox.control.model("model_a", status="new", duration_s=0.5)
     kwargs = {"request": {"modelID": "model_a"}, "webhook_url": receiver.url}
     producer.send_task("photogpt.train_model", kwargs=kwargs).get(timeout=20)
 
-    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has arrived")
 
     assert received.json["type"] == "model.succeeded"
 
 
 def test_webhook_is_tried_again_with_the_same_id(producer: Celery, receiver: Receiver, client: redis.Redis) -> None:
-    """A receiver that fails gets the same bytes under the same id again, and disturbs nothing meanwhile."""
+    """A receiver that fails gets the same bytes again under the same webhook id."""
     answers = iter([500, 204])
 
     def answer(_: ReceivedRequest) -> int:
@@ -110,7 +110,7 @@ def test_webhook_is_tried_again_with_the_same_id(producer: Celery, receiver: Rec
     receiver.answers = answer
     outcome = run(producer, webhook_url=receiver.url)
 
-    wait_until(lambda: len(receiver.requests) == 2, "the second attempt has come", within=30)
+    wait_until(lambda: len(receiver.requests) == 2, "the second attempt has arrived", within=30)
 
     first, second = receiver.requests
     [delivery] = deliveries(client, outcome["id"])
@@ -122,36 +122,36 @@ def test_webhook_is_tried_again_with_the_same_id(producer: Celery, receiver: Rec
     assert attempt["fault"] == "http_5xx"
 
 
-def test_refused_job_tells_its_webhook(producer: Celery, receiver: Receiver) -> None:
-    """A job that ends before it began is announced like any other."""
+def test_refused_job_sends_its_webhook(producer: Celery, receiver: Receiver) -> None:
+    """A job that is refused before it starts sends its webhook like any other."""
     result = producer.send_task("photogpt.generate_image", kwargs={"request": {}, "webhook_url": receiver.url})
     with pytest.raises(Exception, match="invalid_request"):
         result.get(timeout=20)
 
-    [received] = wait_until(lambda: receiver.requests, "the webhook has come")
+    [received] = wait_until(lambda: receiver.requests, "the webhook has arrived")
 
     assert received.json["type"] == "job.failed"
     assert received.json["data"]["reason"] == "invalid_request"
 
 
 def test_private_address_is_refused(producer: Celery, client: redis.Redis) -> None:
-    """A webhook to an address that is neither public nor allowed is given up without a connection."""
+    """A webhook to a private address is given up without a connection."""
     outcome = run(producer, webhook_url="http://10.0.0.1/hook")
     [delivery] = deliveries(client, outcome["id"])
 
-    wait_until(lambda: client.hget(f"photogpt:delivery:{{{delivery}}}", "state") == "dead", "it is given up")
+    wait_until(lambda: client.hget(f"photogpt:delivery:{{{delivery}}}", "state") == "dead", "the delivery is given up")
 
     attempt = json.loads(client.hget(f"photogpt:delivery:{{{delivery}}}", "attempt:1") or "")
     assert attempt["fault"] == "address_refused"
 
 
-def test_celerys_events_tell_ends_without_a_message(producer: Celery) -> None:
-    """Flower learns how a bare task ended, though no message of ours lets Celery's own tracer tell it."""
-    told: dict[str, dict[str, Any]] = {}
-    handlers = {name: lambda event: told.setdefault(event["uuid"], event) for name in ("task-succeeded", "task-failed")}
+def test_celery_events_without_a_message(producer: Celery) -> None:
+    """Flower gets Celery's task events of a job whose result was stored without a message."""
+    seen: dict[str, dict[str, Any]] = {}
+    handlers = {name: lambda event: seen.setdefault(event["uuid"], event) for name in ("task-succeeded", "task-failed")}
     with producer.connection_for_read() as connection:
         listener = producer.events.Receiver(connection, handlers=handlers)
-        next(listener.itercapture(limit=1, timeout=20))  # it is heard: whatever came first
+        next(listener.itercapture(limit=1, timeout=20))  # it receives events
         thread = threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True)
         thread.start()
         good, bad = (
@@ -159,12 +159,12 @@ def test_celerys_events_tell_ends_without_a_message(producer: Celery) -> None:
             for end in ("success", "failed")
         )
         try:
-            wait_until(lambda: {good, bad} <= told.keys(), "both ends are told", within=15)
+            wait_until(lambda: {good, bad} <= seen.keys(), "both ends have arrived", within=15)
         finally:
             listener.should_stop = True
             thread.join()
 
-    assert (told[good]["type"], told[bad]["type"]) == ("task-succeeded", "task-failed")
-    assert good in told[good]["result"]
-    assert told[good]["runtime"] > 0
-    assert "generation_failed: " in told[bad]["exception"]
+    assert (seen[good]["type"], seen[bad]["type"]) == ("task-succeeded", "task-failed")
+    assert good in seen[good]["result"]
+    assert seen[good]["runtime"] > 0
+    assert "generation_failed: " in seen[bad]["exception"]

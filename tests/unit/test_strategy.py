@@ -1,112 +1,222 @@
-"""What is done once instead of often, and is the same all the same."""
+"""What the strategy of a job task does with each kind of message."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
-from celery.app.trace import build_tracer
-from celery.exceptions import Ignore
-from kombu.transport import redis as transport
+from celery.exceptions import InvalidTaskError
+from celery.worker import state
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
-from worker.queue.strategy import LEFT, accept_first, one_client_a_pool
+from worker.queue import strategy
+from worker.queue.continuation import CONTINUED
+from worker.queue.strategy import job_strategy
 
-REQUEST = {"id": "a", "headers": {"x": 1}, "photogpt_resumed": None}
-
-
-class Task:
-    """A task that may leave."""
-
-    def __init__(self, left: bool | Exception) -> None:
-        """Answer so."""
-        self._left = left
-        self.asked: list[Any] = []
-
-    def leaves(self, context: Any) -> bool:
-        """Answer as told."""
-        self.asked.append(context)
-        if isinstance(self._left, Exception):
-            raise self._left
-        return self._left
+NAME = "photogpt.generate_image"
+RETURNED = (False, "what the tracer returned", 0.0)
 
 
-def traced(task: Task) -> tuple[Any, list[tuple[Any, ...]]]:
-    """Run one message through; return what came of it, and what Celery's own tracer was asked."""
-    asked: list[tuple[Any, ...]] = []
-
-    def trace(*told: Any) -> str:
-        asked.append(told)
-        return "Celery's"
-
-    return accept_first(task, trace)("a", [1], {"b": 2}, REQUEST), asked
+def do_nothing() -> None:
+    """The body of the task."""
 
 
-def test_who_leaves_is_not_traced() -> None:
-    """The task saw the message as Celery's context."""
-    task = Task(left=True)
-    assert traced(task) == (LEFT, [])
-    (context,) = task.asked
-    assert (context.id, context.args, context.kwargs) == ("a", [1], {"b": 2})
+class Message:
+    """A message as kombu hands it over."""
+
+    content_type = "application/json"
+    content_encoding = "utf-8"
+    delivery_info: dict[str, Any] = {}  # noqa: RUF012 - read only
+    properties: dict[str, Any] = {}  # noqa: RUF012 - read only
+
+    def __init__(self, payload: Any, **headers: Any) -> None:
+        """Carry a decoded body and headers."""
+        self.payload = payload
+        self.body = json.dumps(payload)
+        self.headers = {"task": NAME, "id": "job-1", **headers}
+
+
+class Worker:
+    """A consumer and its pool. The pool runs a message at once; Celery's tracer and strategy are recorded."""
+
+    hostname = "worker@test"
+    connection_errors = ()
+    event_dispatcher = None
+
+    def __init__(self) -> None:
+        """Start with nothing recorded."""
+        self.accepted: list[Any] = []
+        self.answer: Any = None
+        self.traced: list[dict[str, Any]] = []
+        self.handed_over: list[Any] = []
+        self.settled: list[str] = []
+        self.received: list[Any] = []
+
+    def accept(self, task: str, context: Any) -> Any:
+        """Answer as the test wants it."""
+        self.accepted.append((task, context))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    def apply_async(self, target: Any, args: Any, callback: Any, accept_callback: Any, **_: Any) -> None:
+        """Run a message as Celery's thread pool does."""
+        accept_callback(1, 0.0)
+        callback(target(*args))
+
+    def on_task_request(self, request: Any) -> None:
+        """Give a message to the pool as Celery's controller does."""
+        assert request in state.reserved_requests
+        self.received.append(request)
+        request.execute_using_pool(self)
+
+    def trace(self, _task: str, _id: str, request: dict[str, Any], *_: Any) -> Any:
+        """Record what the task would see."""
+        self.traced.append(request)
+        return RETURNED
+
+    def celery_strategy(self, *_: Any) -> Any:
+        """Record what is handed over to Celery."""
+        return lambda message, *_: self.handed_over.append(message)
+
+    def handle(self, message: Message, body: Any = None) -> None:
+        """Handle one message."""
+        app = Celery("tests", broker="memory://", backend="cache+memory://", set_as_current=False)
+        task = app.task(name=NAME, acks_late=True)(do_nothing)
+        handle = job_strategy(task, app, self)
+        handle(message, body, lambda *_: self.settled.append("acknowledged"), self._reject, ())
+
+    def _reject(self, _log: Any, _errors: Any, requeue: bool) -> None:
+        self.settled.append("requeued" if requeue else "rejected")
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker in which Redis, Celery's tracer and Celery's strategy are stand-ins."""
+    worker = Worker()
+    monkeypatch.setattr(strategy, "accept_message", worker.accept)
+    monkeypatch.setattr(strategy, "celery_strategy", worker.celery_strategy)
+    monkeypatch.setattr("celery.worker.request.trace_task_ret", worker.trace)
+    monkeypatch.setattr("worker.queue.request.REQUEUE_IN_S", 0)
+    yield worker
+    state.reset_state()
+
+
+def new_message(**headers: Any) -> Message:
+    """Return a producer's message."""
+    return Message([[1], {"request": {}}, {"chain": [{"task": "next"}], "callbacks": None}], **headers)
+
+
+def test_a_new_message_is_accepted_and_acknowledged(worker: Worker) -> None:
+    """A new message is accepted with Celery's context of it, and acknowledged without running its task."""
+    worker.handle(new_message(group="g", trace="t"))
+    ((task, context),) = worker.accepted
+    assert (task, context.id, context.args, context.kwargs) == (NAME, "job-1", [1], {"request": {}})
+    assert (context.group, context.chain, context.callbacks) == ("g", [{"task": "next"}], None)
+    assert context.headers["trace"] == "t"
     assert context.called_directly is False
+    assert (worker.settled, worker.traced, worker.handed_over) == (["acknowledged"], [], [])
+    assert not state.active_requests
+    assert not state.reserved_requests
 
 
-@pytest.mark.parametrize("left", [False, ValueError("no"), Ignore()], ids=repr)
-def test_who_stays_is_traced(left: bool | Exception) -> None:
-    """So is one that raises: Celery runs into it again, and knows what to do."""
-    assert traced(Task(left)) == ("Celery's", [("a", [1], {"b": 2}, REQUEST)])
+def test_a_message_whose_job_has_ended_runs_its_task(worker: Worker) -> None:
+    """Where accepting finds an outcome, Celery's tracer runs the task as a continuation, which returns it."""
+    worker.answer = {"id": "job-1", "state": "succeeded"}
+    worker.handle(new_message())
+    (request,) = worker.traced
+    assert request[CONTINUED] is True
+    assert worker.settled == ["acknowledged"]
 
 
-def test_a_worker_that_is_told_to_end_ends() -> None:
-    """What is no Exception is not swallowed."""
+@pytest.mark.parametrize("error", [ValueError("no"), ResponseError("WRONGTYPE")], ids=repr)
+def test_an_error_is_left_to_the_task(worker: Worker, error: Exception) -> None:
+    """Where accepting fails, Celery's tracer runs the task, which fails with the same error and stores it."""
+    worker.answer = error
+    worker.handle(new_message())
+    assert [request.get(CONTINUED) for request in worker.traced] == [None]
 
-    class JobResult(Task):
-        def leaves(self, context: Any) -> bool:
-            raise SystemExit(str(context.id))
 
+def test_an_unavailable_redis_requeues_the_message(worker: Worker) -> None:
+    """While Redis is unavailable a new message returns to its queue, and its task does not run."""
+    worker.answer = RedisConnectionError("refused")
+    worker.handle(new_message())
+    assert (worker.settled, worker.traced) == (["requeued"], [])
+
+
+def test_a_stopping_worker_stops(worker: Worker) -> None:
+    """SystemExit in the pool thread is not swallowed."""
+    worker.answer = SystemExit(0)
     with pytest.raises(SystemExit):
-        traced(JobResult(left=True))
+        worker.handle(new_message())
+    assert worker.settled == []
 
 
-def test_leaving_looks_like_ignore() -> None:
-    """To the request that gets the answer: as if the task had raised it under Celery's tracer."""
-    app = Celery("a test", broker="memory://", backend="cache+memory://", set_as_current=False)
-
-    def leave() -> None:
-        raise Ignore
-
-    task: Any = app.task(name="leaves", acks_late=True)(leave)
-    tracer: Callable[..., Any] = build_tracer("leaves", task, app=app)
-    endpoint_at_fault = tracer("a", [], {}, {"id": "a"})
-    assert len(endpoint_at_fault) == len(LEFT)
-    for mine, other in zip(LEFT, endpoint_at_fault, strict=True):
-        assert type(mine) is type(other) or isinstance(mine, float)
-    assert (LEFT[0].internal, LEFT[1].state) == (endpoint_at_fault[0].internal, endpoint_at_fault[1].state)
-    assert isinstance(LEFT[0].exception, Ignore) is isinstance(endpoint_at_fault[0].exception, Ignore)
+def test_a_revoked_message_is_not_accepted(worker: Worker) -> None:
+    """A message whose id was revoked is acknowledged, and its job is not accepted."""
+    state.revoked.add("job-1")
+    worker.handle(new_message())
+    assert (worker.settled, worker.accepted, worker.received) == (["acknowledged"], [], [])
 
 
-def test_one_client_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same one again, a new one with a new pool, and always a new one for what blocks."""
-    made: list[Any] = []
-
-    def create(channel: Any, *, asynchronous: bool = False) -> Any:
-        made.append(SimpleNamespace(connection_pool=channel.pool, asynchronous=asynchronous))
-        return made[-1]
-
-    monkeypatch.setattr("worker.queue.strategy.create_client", create)
-    channel = SimpleNamespace(pool=object())
-    first = one_client_a_pool(channel)
-    assert one_client_a_pool(channel) is first
-    blocking = [one_client_a_pool(channel, asynchronous=True) for _ in range(2)]
-    assert blocking[0] is not blocking[1]
-    assert blocking[0] is not first
-    assert one_client_a_pool(channel) is first
-    channel.pool = object()
-    assert one_client_a_pool(channel) is not first
+def test_an_expired_message_is_not_accepted(worker: Worker) -> None:
+    """A message whose `expires` has passed is acknowledged, and its job is not accepted."""
+    worker.handle(new_message(expires="2020-01-01T00:00:00+00:00"))
+    assert (worker.settled, worker.accepted, worker.received) == (["acknowledged"], [], [])
 
 
-def test_kombu_still_has_what_is_stood_in_for() -> None:
-    """A name of its own that no document promises."""
-    assert hasattr(transport.Channel, "_create_client")
+HANDED_OVER = {
+    "a continuation": (new_message(photogpt_continued=True), None),
+    "with an eta": (new_message(eta="2030-01-01T00:00:00+00:00"), None),
+    "protocol 1": (Message({"task": NAME, "id": "job-1", "args": [], "kwargs": {}}), {"task": NAME}),
+    "headers of protocol 2, body of 1": (Message({"args": [], "kwargs": {}}), None),
+}
+
+
+@pytest.mark.parametrize(("message", "body"), HANDED_OVER.values(), ids=HANDED_OVER)
+def test_every_other_message_goes_to_celery(worker: Worker, message: Message, body: Any) -> None:
+    """A message that is not a new job, or not due, goes to Celery's own strategy unchanged."""
+    worker.handle(message, body)
+    assert worker.handed_over == [message]
+    assert (worker.accepted, worker.settled) == ([], [])
+
+
+MALFORMED: dict[str, Any] = {
+    "text": "text",
+    "null": None,
+    "two parts": [[], {}],
+    "arguments are an object": [{}, {}, {}],
+    "keyword arguments are a list": [[], [], {}],
+    "embed is a list": [[], {}, []],
+}
+
+
+@pytest.mark.parametrize("payload", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_body_is_refused(worker: Worker, payload: Any) -> None:
+    """A body that is not [args, kwargs, embed] is refused as invalid; in Celery it ends the worker."""
+    with pytest.raises(InvalidTaskError, match=r"\[args, kwargs, embed\]"):
+        worker.handle(Message(payload))
+
+
+@pytest.mark.parametrize("headers", [{"id": None}, {"eta": None, "expires": "tomorrow"}], ids=str)
+def test_malformed_headers_are_refused(worker: Worker, headers: dict[str, Any]) -> None:
+    """A message without an id, or with an unreadable expiry, is refused as invalid."""
+    with pytest.raises(InvalidTaskError):
+        worker.handle(new_message(**headers))
+
+
+def test_flower_sees_a_new_message(worker: Worker) -> None:
+    """A new message sends task-received with redacted arguments, and task-started when a thread takes it."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+    worker.event_dispatcher = SimpleNamespace(  # type: ignore[assignment]
+        enabled=True, send=lambda type_, **fields: sent.append((type_, fields))
+    )
+    worker.handle(new_message(root_id="root"))
+    (received, fields), (started, _) = sent
+    assert (received, started) == ("task-received", "task-started")
+    assert (fields["uuid"], fields["name"], fields["root_id"], fields["args"]) == ("job-1", NAME, "root", "(…)")

@@ -1,204 +1,117 @@
-"""Celery's consumer, steadied against a broker that goes away or refuses, and relieved of what costs most.
-
-Four faults, each with a test in `tests/integration/redis_faults` or `tests/contract` that fails without its mending here:
-
-- When Redis goes away while a worker holds a message, Celery 5.7.0 closes its channel twice and dies of an
-  AttributeError (`celery/worker/consumer/consumer.py`, `on_connection_error_after_connected`); 5.6 does not. What the
-  early return skips is the optional cancelling of long tasks only.
-- kombu takes a message from Redis' list with one command and notes with a second one that it is under way. If Redis
-  refuses or loses that one (READONLY, OOM, gone), the message is nowhere: `RetryingQoS` holds it until it is noted.
-- A message that is acknowledged late may outlive its connection. kombu then raises an AttributeError in the worker's
-  event loop, which ends the worker; `RetryingQoS` says ConnectionError, which Celery bears. The message comes again.
-- A broker that takes connections and refuses writes is connected to again without a pause, some hundred times a second.
-"""
+"""Celery's consumer, made to survive the loss of its broker and messages that cannot be used."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import time
-import warnings
-from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
-from celery.exceptions import CPendingDeprecationWarning
+from celery import signals
+from celery.app.task import Context
+from celery.exceptions import NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from celery.worker.consumer import consumer as celerys
-from kombu.transport import redis as transport
 
-from worker.queue.strategy import accept_first, reuse_clients
+from worker.queue.transport import RETRY_IN_S, wait_before_retry
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
-PAUSE_S = 1.0  # between two attempts
-MAX_PAUSE_S = 5.0  # between two attempts to connect, after a few of them
-GATHER_S = 0.05  # messages that are done with within it are crossed out together
-MAX_DONE = 200
-MAX_EVENTS = 500  # for Flower, kept for a second at most; Celery's own 24 make a message of each few jobs
-STEP_S = 0.1  # how soon a worker that is told to stop does
-SAID_BY_US = "%s (%r)"  # Celery's line on a lost connection: once an attempt
-QUOTING = frozenset(
-    getattr(celerys, name)
-    for name in ("UNKNOWN_FORMAT", "UNKNOWN_TASK_ERROR", "INVALID_TASK_ERROR", "MESSAGE_DECODE_ERROR")
-)
-"""Celery's lines on a message that it cannot use; they quote all of it, prompts and addresses too."""
+MAX_RETRY_IN_S = 5.0  # Celery's own pauses grow to 30 s, too long for jobs that wait
+MAX_BUFFERED_EVENTS = 500  # at most a second's task events for Flower; Celery's 24 make a message of a few jobs each
 
+MAX_ERROR = 200  # characters in the log
 
-UNREACHED: tuple[type[Exception], ...] = (
-    *transport.Transport.connection_errors,
-    *transport.Transport.channel_errors,
-    AttributeError,  # what kombu raises on a channel that was closed
-)
-
-
-def pause() -> bool:
-    """Wait a moment; whether the worker goes on."""
-    ends = time.monotonic() + PAUSE_S
-    while time.monotonic() < ends:
-        if any(getattr(state, name) is not None for name in ("should_stop", "should_terminate")):
-            return False
-        time.sleep(STEP_S)
-    return True
-
-
-def _may_be_said(record: logging.LogRecord) -> bool:
-    """Whether Celery's line may stand: no attempt to connect that we tell of, no message that it quotes whole."""
-    if record.msg in QUOTING:
-        why = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else "its form is not Celery's"
-        event("message.rejected", f"a message was thrown away: {said[:200]}", warn=True)
-        return False
-    return not record.msg.startswith(SAID_BY_US)
-
-
-class RetryingQoS(transport.QoS):
-    """Notes what is under way, and lets no message go before Redis has taken the note. Noting twice does no harm.
-
-    What is done with is crossed out in batches, as the loop goes round. A worker that is killed before leaves messages
-    that come again; whoever handles them knows the job by then.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Begin with nothing noted."""
-        super().__init__(*args, **kwargs)
-        self._done: deque[str] = deque()
-        self._cross_out_at = 0.0
-
-    def ack(self, delivery_tag: str) -> None:
-        """Be done with a message; any thread."""
-        if not self._done:
-            self._cross_out_at = max(self._cross_out_at, time.monotonic() + GATHER_S)
-        self._done.append(delivery_tag)
-        super(transport.QoS, self).ack(delivery_tag)
-
-    def can_consume(self) -> bool:
-        """Cross out what is done with, if it is time; the loop asks each time round."""
-        if self._done and (time.monotonic() > self._cross_out_at or len(self._done) >= MAX_DONE):
-            self._cross_out()
-        return bool(super().can_consume())
-
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Cross out what is done with, and hand back the rest."""
-        self._cross_out()
-        super().restore_unacked_once(stderr)
-
-    def _cross_out(self) -> None:
-        tags = [self._done.popleft() for _ in range(len(self._done))]
-        if not tags:
-            return
-        try:
-            channel: Any = self.channel
-            with channel.conn_or_acquire() as client:
-                pipeline = client.pipeline(transaction=False)
-                pipeline.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
-        except UNREACHED:
-            self._done.extendleft(tags)  # the broker is away or refuses: others say so
-            self._cross_out_at = time.monotonic() + PAUSE_S
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Note one message."""
-        outage = Outage("message.unrecorded", "a message waits in this worker, for Redis takes no note of it")
-        while True:
-            try:
-                super().append(message, delivery_tag)
-            except (*transport.Transport.connection_errors, *transport.Transport.channel_errors) as error:
-                outage.report(error)
-                if not pause():
-                    event("message.lost", "stopped with a message that Redis never took back", warn=True)
-                    raise
-            else:
-                outage.resolve()
-                return
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
-        """Take the note away, and put the message back if asked to."""
-        with _connected():
-            super().reject(delivery_tag, requeue=requeue)
-
-
-@contextlib.contextmanager
-def _connected() -> Iterator[None]:
-    """Call a connection that was closed meanwhile what it is."""
-    try:
-        yield
-    except AttributeError as error:
-        client: Any = transport.redis  # type: ignore[attr-defined]  # kombu's own import
-        raise client.ConnectionError(f"the message's connection was closed ({error}); it comes again") from error
+log = logging.getLogger(__name__)
 
 
 class ResilientConsumer(Consumer):
-    """Survives the loss of its broker."""
+    """Survives the loss of its broker, and logs a rejected message without its content.
+
+    - Celery 5.7.0 closes a lost connection twice and ends with an AttributeError while a message is in hand.
+    - A broker that accepts connections and refuses writes is connected to again without a pause, hundreds of times a
+      second.
+    - Celery logs the whole content of a message that it cannot use, prompts and webhook URLs included.
+    """
+
+    connection_errors: tuple[type[BaseException], ...]  # Celery sets them, its type stubs miss them
+    event_dispatcher: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
-        transport.Channel.QoS = RetryingQoS
-        reuse_clients()
-        logging.getLogger(Consumer.__module__).addFilter(_may_be_said)
-        warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of an option that threads cannot use
-        self.gone: tuple[type[BaseException], ...] = self.app.connection_for_read().connection_errors
-        self._outage = Outage("broker.unavailable", "the broker is away")
+        self._outage = Outage("broker.unavailable", "the broker is unavailable")
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once it stands. Celery's own pauses grow to 30 s: too long for what waits."""
+        """Return the connection once it is established."""
         conn.ensure_connection(
-            lambda exc, _: self._outage.report(exc),
-            interval_start=PAUSE_S,
-            interval_step=PAUSE_S,
-            interval_max=MAX_PAUSE_S,
+            lambda error, _: self._outage.report(error),
+            interval_start=RETRY_IN_S,
+            interval_step=RETRY_IN_S,
+            interval_max=MAX_RETRY_IN_S,
             callback=state.maybe_shutdown,
         )
         self.first_connection_attempt = False
         return conn
 
     def on_ready(self) -> None:
-        """Connected, and about to consume."""
+        """Report the end of an outage; Celery calls this when it is connected, before it consumes."""
         self._outage.resolve()
         dispatcher = getattr(self, "event_dispatcher", None)
         if dispatcher:
-            dispatcher.buffer_limit = MAX_EVENTS
+            dispatcher.buffer_limit = MAX_BUFFERED_EVENTS
         super().on_ready()
 
-    def update_strategies(self) -> None:
-        """Let tasks that may leave at once do so."""
-        super().update_strategies()
-        for task in self.app.tasks.values():
-            if hasattr(task, "leaves"):
-                task.__trace__ = accept_first(task, task.__trace__)
-
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Say so, and let the broker breathe; the caller connects again."""
+        """Report the outage and wait; Celery connects again."""
         self._outage.report(exc)
-        pause()
+        wait_before_retry()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Clean up as far as it goes; the caller connects again."""
+        """Report the outage and close the connection; Celery connects again."""
         self._outage.report(exc)
         try:
             super().on_connection_error_after_connected(exc)
-        except AttributeError as error:
-            event("broker.unavailable", f"Celery closed the dead connection twice ({error}); that does no harm")
-        if not isinstance(exc, self.gone):
-            pause()  # it is there, and refuses
+        except AttributeError as error:  # the connection is closed; Celery 5.7.0 skips only what threads do not need
+            log.debug("Celery closed a lost connection twice: %s", error)
+        if not isinstance(exc, self.connection_errors):
+            wait_before_retry()  # connected, and writes are refused
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Discard a message whose body cannot be read."""
+        _log_rejected(message, exc)
+        message.ack()
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Discard a message that is not Celery's."""
+        del body
+        self._reject(message, ValueError("not a message of Celery's task protocol"))
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Discard a task message whose headers or body are malformed."""
+        del body
+        self._reject(message, exc)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Discard a message of a task that does not exist, and store that as its result."""
+        del body
+        sent = message.headers if "task" in message.headers else message.payload
+        name, task_id = str(sent["task"]), sent.get("id")
+        self._reject(message, exc)
+        if not isinstance(task_id, str):
+            return
+        fields = {"id": task_id, "root_id": sent.get("root_id"), **message.properties}
+        self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=Context(fields))
+        if self.event_dispatcher:
+            self.event_dispatcher.send("task-failed", uuid=task_id, exception=f"NotRegistered({name!r})")
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
+
+    def _reject(self, message: Any, exc: Exception) -> None:
+        _log_rejected(message, exc)
+        message.reject_log_error(log, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=exc)
+
+
+def _log_rejected(message: Any, exc: Exception) -> None:
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR]
+    task, job = headers.get("task"), headers.get("id")
+    event("message.rejected", "discarded a message that cannot be used", warn=True, task=task, job=job, error=error)

@@ -1,60 +1,189 @@
-"""What Celery and kombu do more often than they need to, done once. Measured in `ops/adr/0008`."""
+"""The front door: what a worker does with a message of a job task.
+
+A new message is accepted in a pool thread and acknowledged afterwards. Its task does not run, since there is nothing to
+return yet. Every other message runs the task as in Celery: a continuation, a message with an eta once it is due, and a
+message whose job has ended already.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
+from celery import signals
 from celery.app.task import Context
-from celery.app.trace import TraceInfo
-from celery.exceptions import Ignore
-from celery.states import IGNORED
-from kombu.transport import redis as transport
+from celery.exceptions import InvalidTaskError
+from celery.worker import state
+from celery.worker.strategy import default as celery_strategy
+from redis import RedisError
+
+from worker.domain.job import TASKS
+from worker.domain.outcome import Outcome
+from worker.queue.app import redis_outage, services, settings
+from worker.queue.continuation import CONTINUED, capture_continuation, result_fields
+from worker.queue.redaction import describe_arguments
+from worker.queue.request import RedactedRequest
+from worker.steps.accept import Envelope, submit
+from worker.store.connection import is_unavailable
+
+KINDS = {name: kind for kind, name in TASKS.items()}
 
 
-def accept_first(task: Any, trace: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a tracer that asks a task first whether it leaves; whatever else there is to do, Celery's own does."""
+def job_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
+    """Return the handler of a job task's messages. Celery calls this once for each task and connection."""
+    hand_over = celery_strategy(task, app, consumer)
 
-    def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
-        try:
-            left = task.leaves(context)
-        except Exception:  # noqa: BLE001 - Celery's own tracer runs into it again, and knows what to do
-            left = False
-        return LEFT if left else trace(uuid, args, kwargs, request)
+    def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
+        if not is_new_job(message, body):
+            hand_over(message, body, ack, reject, callbacks)
+            return
+        request = JobRequest(
+            message,
+            on_ack=ack,
+            on_reject=reject,
+            app=app,
+            hostname=consumer.hostname,
+            eventer=consumer.event_dispatcher,
+            task=task,
+            connection_errors=consumer.connection_errors,
+        )
+        if not request.revoked():
+            receive(consumer, request, callbacks)
 
-    return traced
-
-
-def _left() -> tuple[ExceptionInfo, TraceInfo, float, None]:
-    """Return what Celery's tracer returns of a task that raised `Ignore`."""
-    try:
-        raise Ignore
-    except Ignore as ignored:
-        return ExceptionInfo(internal=True), TraceInfo(IGNORED, ignored), 0.0, None
-
-
-LEFT = _left()
+    return handle
 
 
-def one_client_a_pool(channel: Any, *, asynchronous: bool = False) -> Any:
-    """Return a client of a channel's connection pool, the same one each time; stands in for `_create_client`.
+def is_new_job(message: Any, body: Any) -> bool:
+    """Return whether a message asks for a new job, to be accepted now.
 
-    kombu makes a client for every command it sends; making one costs redis-py more than the command does. The ones for
-    BRPOP and subscriptions hold connections of their own, and are made as ever.
+    Args:
+        message: kombu's message.
+        body: the decoded body of a message in Celery's task protocol 1, else None.
+
+    Raises:
+        InvalidTaskError: the message is malformed.
     """
-    if asynchronous:
-        return create_client(channel, asynchronous=True)
-    known = vars(channel).get("known_client")
-    if known is None or known.connection_pool is not channel.pool:
-        known = channel.known_client = create_client(channel)
-    return known
+    if body is not None or isinstance(message.payload, dict):  # protocol 1, or headers of 2 with a body of 1
+        return False
+    match message.payload:
+        case [list() | tuple(), dict(), dict() | None]:
+            pass
+        case _:
+            raise InvalidTaskError("the body must be [args, kwargs, embed]")
+    if not message.headers.get("id"):
+        raise InvalidTaskError("the header `id` is missing")
+    return not message.headers.get(CONTINUED) and message.headers.get("eta") is None
 
 
-create_client: Any = vars(transport.Channel)["_create_client"]
+def receive(consumer: Any, request: JobRequest, callbacks: Any) -> None:
+    """Announce a message and give it to the pool, as Celery's own strategy does."""
+    expires: datetime | None = request.expires
+    signals.task_received.send(sender=consumer, request=request)
+    request.send_event(
+        "task-received",
+        name=request.name,
+        args=request.argsrepr,
+        kwargs=request.kwargsrepr,
+        root_id=request.root_id,
+        parent_id=request.parent_id,
+        retries=request.request_dict.get("retries", 0),
+        eta=None,
+        expires=expires.isoformat() if expires else None,
+    )
+    state.task_reserved(request)
+    for callback in callbacks:
+        callback(request)
+    consumer.on_task_request(request)
 
 
-def reuse_clients() -> None:
-    """Let kombu make one client a pool, in this process and for every channel; it has no setting for that."""
-    setattr(transport.Channel, "_create_client", one_client_a_pool)  # noqa: B010 - mypy does not know the name
+class Verdict(Enum):
+    """What became of a new message without running its task."""
+
+    ACCEPTED = auto()
+    REDIS_UNAVAILABLE = auto()
+
+
+class JobRequest(RedactedRequest):
+    """A new message. Accepts its job in the pool; runs the task only when the job has ended already."""
+
+    def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
+        """Give the message to the pool, with `accept` in front of Celery's tracer."""
+        accept_first: Any = _AcceptFirst(pool, self)
+        return super().execute_using_pool(accept_first, **kwargs)
+
+    def accept(self) -> Verdict | None:
+        """Accept the job; None if Celery's tracer has to run the task: it has an outcome, or accepting failed."""
+        _args, _kwargs, embed = self.message.payload
+        context = Context({**self.request_dict, **(embed or {})}, called_directly=False)
+        try:
+            outcome = accept_message(self.type, context)
+        except RedisError as error:
+            if not is_unavailable(error):
+                return None  # the record is unusable; the task raises the same error, and Celery stores it
+            redis_outage.report(error)
+            return Verdict.REDIS_UNAVAILABLE
+        except Exception:  # noqa: BLE001 - the task raises the same error, and Celery logs and stores it
+            return None
+        if outcome is None:
+            return Verdict.ACCEPTED
+        self.request_dict[CONTINUED] = True  # the task returns the outcome
+        return None
+
+    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> None:
+        """Acknowledge an accepted message; requeue it while Redis is unavailable. Runs in the pool thread.
+
+        Args:
+            failed__retval__runtime: what `accept` returned, or else what Celery's tracer did.
+            kwargs: as Celery gives them.
+        """
+        match failed__retval__runtime:
+            case Verdict.ACCEPTED:
+                state.task_ready(self)
+                self.acknowledge()
+            case Verdict.REDIS_UNAVAILABLE:
+                state.task_ready(self)
+                self.reject(requeue=True)
+            case traced:
+                super().on_success(traced, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _AcceptFirst:
+    """The pool as a request sees it: runs `request.accept` in the pool thread, before Celery's tracer."""
+
+    pool: Any
+    request: JobRequest
+
+    def apply_async(self, trace: Callable[..., Any], args: tuple[Any, ...], **options: Any) -> Any:
+        """Run `accept`, then the tracer if that returned None."""
+        return self.pool.apply_async(lambda *traced: self.request.accept() or trace(*traced), args=args, **options)
+
+
+def accept_message(task: str, context: Any) -> Outcome | None:
+    """Accept the job of a message; return its outcome if there is nothing to wait for.
+
+    Args:
+        task: name of the task.
+        context: Celery's context of the message.
+
+    Raises:
+        redis.RedisError: Redis is unavailable, or the job's record is unusable.
+    """
+    result = result_fields(context)
+    continuation = ""
+    if result is None:
+        arguments = describe_arguments(context.kwargs, hide_prompts=settings.hide_prompts)
+        continuation = capture_continuation(context, task, arguments)
+    envelope = Envelope(
+        id=str(context.id),
+        kind=KINDS[task],
+        args=list(context.args),
+        kwargs=context.kwargs,
+        continuation=continuation,
+        result=result,
+        redelivered=bool((context.delivery_info or {}).get("redelivered")),
+    )
+    return submit(services(), envelope)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from worker.domain.job import Job
 from worker.domain.outcome import JobResult, Outcome, as_error, outcome
-from worker.queue.publisher import default_continuation
+from worker.queue.continuation import default_continuation
 from worker.services import Services
 from worker.telemetry.logs import event
 

@@ -1,1 +1,1 @@
-"""PhotoGPT does everything wrong that an API can do wrong; every job comes out right all the same."""
+"""PhotoGPT answers wrongly, late or not at all; every job still ends as it should."""

@@ -1,8 +1,9 @@
-"""Fixtures of a misbehaving API."""
+"""Fixtures for tests of a faulty API."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import redis
 from celery import Celery
 from celery.exceptions import TimeoutError as NotYet
 
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
@@ -23,7 +24,7 @@ Record = Callable[[str], dict[str, Any]]
 
 @pytest.fixture
 def faults(sandbox: SandboxProcess) -> Faults:
-    """Make some operation go wrong, once unless `count` says otherwise (None: for ever)."""
+    """Add a fault to an operation of the sandbox, once unless `count` says otherwise (None: always)."""
 
     def add(match: str, action: dict[str, Any], *, count: int | None = 1, **rule: Any) -> None:
         limit = {} if count is None else {"count": count}
@@ -34,7 +35,7 @@ def faults(sandbox: SandboxProcess) -> Faults:
 
 @pytest.fixture
 def outcome_of(client: redis.Redis) -> Record:
-    """Return a job's record."""
+    """Read the record of a job."""
 
     def read(job_id: str) -> dict[str, Any]:
         found: Any = client.hgetall(keys.job(job_id))
@@ -45,7 +46,7 @@ def outcome_of(client: redis.Redis) -> Record:
 
 @dataclass(frozen=True)
 class IsolatedWorker:
-    """A worker of another mind on a database of its own, and a producer there."""
+    """A worker with its own database and broker, and a producer that sends to it."""
 
     worker: WorkerProcess
     producer: Celery
@@ -55,25 +56,22 @@ class IsolatedWorker:
 def with_policy(
     sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
 ) -> Iterator[Callable[[str], IsolatedWorker]]:
-    """Start a worker with another policy for triggers whose answer was lost."""
+    """Start a worker with another `PHOTOGPT_UNCERTAIN_POLICY`."""
     del sandbox
-    broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
-    started: list[IsolatedWorker] = []
+    broker, backend = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
+    with ExitStack() as stack:
 
-    def start(policy: str) -> IsolatedWorker:
-        env = isolated_env | {"PHOTOGPT_UNCERTAIN_POLICY": policy}
-        producer = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
-        started.append(IsolatedWorker(WorkerProcess(env, tmp_path / "worker.log").ready(), producer))
-        return started[-1]
+        def start(policy: str) -> IsolatedWorker:
+            env = isolated_env | {"PHOTOGPT_UNCERTAIN_POLICY": policy}
+            worker = WorkerProcess(env, tmp_path / "worker.log").ready()
+            stack.callback(worker.stop)
+            return IsolatedWorker(worker, stack.enter_context(celery_app(broker, backend)))
 
-    yield start
-    for ended in started:
-        ended.worker.child.stop()
-        ended.producer.close()
+        yield start
 
 
 def ended(result: Any, *, within: float = 40) -> str:
-    """Wait until the producer's task has ended, and return how: `succeeded`, or the reason in words."""
+    """Wait until the producer's task has ended; return `succeeded`, or the reason and message of the failure."""
     try:
         return str(result.get(timeout=within)["state"])
     except NotYet:

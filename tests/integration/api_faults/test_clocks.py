@@ -1,4 +1,4 @@
-"""PhotoGPT's clock is not Redis': what was created is found all the same, and nobody pays twice for the difference."""
+"""PhotoGPT's clock differs from Redis': reconciling still finds what was created."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from worker.services import TaskPublisher, open_services
 from worker.steps.reconcile import reconcile
 
 MADE = "g-1"
-ALLOWED_S = 5.0  # by the settings
+ALLOWED_S = 5.0
 
 
 @contextmanager
-def elsewhere(ahead_s: float, date: str | None = None) -> Iterator[str]:
-    """A PhotoGPT with one generation, created just now by its own clock; `date` is what its answers say instead."""
+def photogpt(ahead_s: float, date: str | None = None) -> Iterator[str]:
+    """Serve a PhotoGPT with one generation, created just now by its own clock; `date` replaces its Date header."""
     made = time.time() + ahead_s
 
     class Api(BaseHTTPRequestHandler):
@@ -55,9 +55,9 @@ def elsewhere(ahead_s: float, date: str | None = None) -> Iterator[str]:
 
 
 def reconciled(settings: Settings, base_url: str) -> Decision:
-    """Return what follows from a lost answer, once the settling time has passed twice."""
-    told = settings.model_copy(update={"base_url": base_url, "clock_skew_s": ALLOWED_S})
-    services = open_services(told, create_autospec(TaskPublisher, instance=True))
+    """Return the decision about a trigger without an answer, after twice the settling time."""
+    changed = settings.model_copy(update={"base_url": base_url, "clock_skew_s": ALLOWED_S})
+    services = open_services(changed, create_autospec(TaskPublisher, instance=True))
     at = services.store.clock()
     asked = make_job(created_at=at, deadline_at=at + 600)
     services.store.jobs.accept(asked, digest="d", continuation="{}")
@@ -72,15 +72,15 @@ def reconciled(settings: Settings, base_url: str) -> Decision:
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("ahead_s", [-4000.0, -100.0, 0.0, 100.0, 4000.0])
 def test_a_clock_that_is_far_off(settings: Settings, ahead_s: float) -> None:
-    """Far beyond what the settings allow: the Date of its answers tells."""
-    with elsewhere(ahead_s) as url:
+    """A clock far beyond PHOTOGPT_CLOCK_SKEW_S is corrected by the Date header of PhotoGPT's answers."""
+    with photogpt(ahead_s) as url:
         assert reconciled(settings, url) == Submitted(MADE)
 
 
 @pytest.mark.usefixtures("client")
-def test_a_clock_that_nobody_tells(settings: Settings) -> None:
-    """The limit: without a Date, what lies beyond the settings' skew is taken for never created."""
-    with elsewhere(100.0, date="") as url:
+def test_a_clock_without_a_date(settings: Settings) -> None:
+    """Without a Date header, a generation outside PHOTOGPT_CLOCK_SKEW_S counts as never created."""
+    with photogpt(100.0, date="") as url:
         decision = reconciled(settings, url)
     assert isinstance(decision, Reschedule)
     assert decision.clear_intent
@@ -89,6 +89,6 @@ def test_a_clock_that_nobody_tells(settings: Settings) -> None:
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("date", ["yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_date_that_cannot_be_true(settings: Settings, date: str) -> None:
-    """It widens the window by a day at most, and breaks nothing."""
-    with elsewhere(0.0, date=date) as url:
+    """An impossible Date header still lets reconciling find the generation."""
+    with photogpt(0.0, date=date) as url:
         assert reconciled(settings, url) == Submitted(MADE)

@@ -1,4 +1,4 @@
-"""The list of jobs saves requests and decides nothing: whatever is wrong with it, every job ends as it should, once."""
+"""Polling the list of jobs saves requests and decides nothing: a faulty list changes no outcome."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from unittest.mock import create_autospec
 
 import pytest
 import redis
-from celery import Celery
 
 from config.settings import Settings
 from tests.conftest import image_request, make_worker_env, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
@@ -33,16 +32,16 @@ from worker.store.list_poll import NAME
 
 INTERVAL_S = 0.4
 LIMITS = Limits(interval_s=INTERVAL_S, floor_s=INTERVAL_S, ceiling_s=INTERVAL_S)
-MANY = 40  # twice what it takes for anybody to think of a sweep
-EARLY = 8  # that end before the others: where looks of their own showed it, they bear witness against a list
+MANY = 40  # twice the number of jobs at which list polling begins
+EARLY = 8  # jobs that end before the others; single polls of them can show that a list is wrong
 
-Sweeper = Callable[..., WorkerProcess]
+StartWorker = Callable[..., WorkerProcess]
 Middle = tuple[WorkerProcess, list[Any]]
 
 
 @pytest.fixture(scope="module")
-def sweeping(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
-    """What a worker is told that has a database of its own, and looks often."""
+def list_polling_env(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
+    """The environment of a worker with its own database that polls often."""
     return make_worker_env(valkey, sandbox_process) | {
         "PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/4"),
         "PHOTOGPT_JOB_POLL_INTERVAL_S": str(INTERVAL_S),
@@ -51,23 +50,25 @@ def sweeping(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def module_worker(sweeping: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    """A worker for those who do it no harm."""
-    running = WorkerProcess(sweeping, tmp_path_factory.mktemp("sweeper") / "worker.log").ready()
+def module_worker(
+    list_polling_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
+    """A worker that all tests of this module share."""
+    running = WorkerProcess(list_polling_env, tmp_path_factory.mktemp("list-poller") / "worker.log").ready()
     yield running
     running.child.stop()
 
 
 @pytest.fixture
-def url(sweeping: dict[str, str], request: pytest.FixtureRequest) -> str:
-    """Where the ledger is: workers of one's own share none with the others' worker."""
-    shared = sweeping["PHOTOGPT_REDIS_URL"]
+def url(list_polling_env: dict[str, str], request: pytest.FixtureRequest) -> str:
+    """The Redis URL; a test that starts its own workers gets a database without the shared worker."""
+    shared = list_polling_env["PHOTOGPT_REDIS_URL"]
     return shared.replace("/4", "/5") if "start" in request.fixturenames else shared
 
 
 @pytest.fixture
 def ledger(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
-    """A client of the ledger, next to an empty sandbox; what other tests left to their worker is gone, too."""
+    """A client of an empty database, with an empty sandbox."""
     with redis.Redis.from_url(url, decode_responses=True) as client:
         client.flushall()
         sandbox.control.reset()
@@ -76,8 +77,8 @@ def ledger(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def sweeper(ledger: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
-    """The worker, on an empty ledger."""
+def list_poller(ledger: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
+    """The shared worker, on an empty database."""
     del ledger
     return module_worker
 
@@ -85,25 +86,24 @@ def sweeper(ledger: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
 @pytest.fixture
 def enqueue(url: str) -> Iterator[Callable[..., list[Any]]]:
     """Enqueue many images at once."""
-    producer = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+    with celery_app(url, url) as producer:
 
-    def send(count: int, **sandbox: Any) -> list[Any]:
-        request = image_request(**sandbox)
-        return [producer.send_task("photogpt.generate_image", kwargs={"request": request}) for _ in range(count)]
+        def send(count: int, **sandbox: Any) -> list[Any]:
+            request = image_request(**sandbox)
+            return [producer.send_task("photogpt.generate_image", kwargs={"request": request}) for _ in range(count)]
 
-    yield send
-    producer.close()
+        yield send
 
 
 @pytest.fixture
-def start(ledger: redis.Redis, url: str, sweeping: dict[str, str], tmp_path: Path) -> Iterator[Sweeper]:
-    """Start a worker of one's own."""
+def start(ledger: redis.Redis, url: str, list_polling_env: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+    """Start a worker of the test's own."""
     del ledger
     started: list[WorkerProcess] = []
 
     def begin(**changes: str) -> WorkerProcess:
         own = {"PHOTOGPT_REDIS_URL": url}
-        env = sweeping | own | {f"PHOTOGPT_{name.upper()}": value for name, value in changes.items()}
+        env = list_polling_env | own | {f"PHOTOGPT_{name.upper()}": value for name, value in changes.items()}
         started.append(WorkerProcess(env, tmp_path / f"worker-{len(started)}.log").ready())
         return started[-1]
 
@@ -113,29 +113,29 @@ def start(ledger: redis.Redis, url: str, sweeping: dict[str, str], tmp_path: Pat
 
 
 @pytest.fixture
-def in_a_sweep(
-    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], start: Sweeper
+def in_a_list_poll(
+    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], start: StartWorker
 ) -> Callable[[float], Middle]:
-    """Let a worker of one's own have many jobs, and be in the middle of a sweep whose pages take so many seconds."""
+    """Start a worker with many jobs and return while it reads the list, whose pages take `latency_s` each."""
 
     def begin(latency_s: float) -> Middle:
         worker = start()
         faults("listJobs", {"latency": latency_s}, count=None)
         jobs = enqueue(MANY, duration_s=4)
-        wait_until(lambda: page_result(sandbox) > 0, "a sweep has begun")
+        wait_until(lambda: pages_requested(sandbox) > 0, "list polling has begun")
         return worker, jobs
 
     return begin
 
 
 def requests_of(sandbox: SandboxProcess) -> dict[str, int]:
-    """Return how often each operation was asked for."""
+    """Return how often each operation was requested."""
     counts: dict[str, int] = sandbox.control.state(lists=False)["requests"]
     return counts
 
 
-def all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]) -> None:
-    """Each as PhotoGPT had it end, with an image of its own generation, and each paid once."""
+def assert_all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]) -> None:
+    """Check that each job ended as its generation did, with its own images, and was paid once."""
     outcomes = [result.get(timeout=40) for result in good]
     assert {outcome["state"] for outcome in outcomes} <= {"succeeded"}
     assert all(outcome["images"] for outcome in outcomes)
@@ -144,133 +144,135 @@ def all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]) -> No
     assert paid_generations(sandbox) == len(good) + len(bad)
 
 
-def page_result(sandbox: SandboxProcess) -> int:
-    """Return how often the list was asked for."""
+def pages_requested(sandbox: SandboxProcess) -> int:
+    """Return how many pages of the list were requested."""
     return requests_of(sandbox).get("listJobs", 0)
 
 
 BAD_LISTS: dict[str, dict[str, Any]] = {
-    "lags": {"list_lag_s": 1.0},
-    "says all have ended": {"list_lie": "success", "list_lie_fraction": 0.7},
-    "unheard-of statuses": {"list_lie": "tumbled", "list_lie_fraction": 0.5},
-    "omits": {"list_omit": 0.5},
+    "shows changes late": {"list_lag_s": 1.0},
+    "shows all as ended": {"list_lie": "success", "list_lie_fraction": 0.7},
+    "shows unknown statuses": {"list_lie": "tumbled", "list_lie_fraction": 0.5},
+    "omits jobs": {"list_omit": 0.5},
     "tiny pages, shuffled, that overlap": {"page_size": 3, "list_order": "shuffled", "list_repeat": 2},
     "one page, oldest first, null": {"page_size": 1000, "list_order": "oldest_first", "last_page": "null"},
-    "breaks": {"status": 500},
-    "takes no key": {"unauthorized": True},
+    "answers 500": {"status": 500},
+    "refuses the key": {"unauthorized": True},
 }
 
 
-@pytest.mark.usefixtures("sweeper")
+@pytest.mark.usefixtures("list_poller")
 @pytest.mark.parametrize("action", BAD_LISTS.values(), ids=BAD_LISTS)
 def test_a_bad_list(
     sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], action: dict[str, Any]
 ) -> None:
-    """It was asked for, and changed nothing but the number of requests."""
+    """A faulty list of jobs changes the number of requests and no outcome."""
     faults("listJobs", action, count=None)
-    sandbox.control.make(30, duration="60")  # somebody else's
+    sandbox.control.make(30, duration="60")  # generations of another client of the same key
     early, late = enqueue(EARLY, duration_s=0.6), enqueue(MANY, duration_s=2.5)
     bad = enqueue(4, duration_s=2, end="failed")
     assert all(result.get(timeout=40)["state"] == "succeeded" for result in early + late)
     assert all(ended(result).startswith("generation_failed: ") for result in bad)
     assert len({result.get()["generation_id"] for result in early + late}) == EARLY + MANY
     assert paid_generations(sandbox) == EARLY + MANY + len(bad) + 30
-    assert page_result(sandbox) > 0
+    assert pages_requested(sandbox) > 0
 
 
 def test_a_list_that_hides_ends(
-    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], sweeper: WorkerProcess
+    sandbox: SandboxProcess, faults: Faults, enqueue: Callable[..., list[Any]], list_poller: WorkerProcess
 ) -> None:
-    """It is found out by what was seen singly, and not used for a while; nobody waits for it."""
-    before = len(sweeper.text())
+    """A list that hides ended generations is detected by single polls and suspended, and no job waits for it."""
+    before = len(list_poller.text())
     faults("listJobs", {"list_lie": "running"}, count=None)
     early = enqueue(EARLY, duration_s=0.3)
     assert all(result.get(timeout=40)["state"] == "succeeded" for result in early)
     late = enqueue(MANY, duration_s=3)
-    wait_until(lambda: "list_poll.suspended" in sweeper.text()[before:], "the list is found out")
-    asked = page_result(sandbox)
-    all_end_well(sandbox, early + late, [])
-    assert page_result(sandbox) <= asked + 3  # those of the sweep that found it out
+    wait_until(lambda: "list_poll.suspended" in list_poller.text()[before:], "the list is suspended")
+    asked = pages_requested(sandbox)
+    assert_all_end_well(sandbox, early + late, [])
+    assert pages_requested(sandbox) <= asked + 3  # pages of the list poll that found the fault
 
 
-def test_canceling_makes_no_liar(
-    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], sweeper: WorkerProcess
+def test_canceled_jobs_in_the_list(
+    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], list_poller: WorkerProcess
 ) -> None:
-    """PhotoGPT goes on with what was canceled here, and its list says so."""
-    before = len(sweeper.text())
+    """A list that still shows canceled jobs as running is not suspended for it."""
+    before = len(list_poller.text())
     jobs = enqueue(MANY + 10, duration_s=6)
-    wait_until(lambda: page_result(sandbox) > 0 and paid_generations(sandbox) == len(jobs), "sweeps go on")
+    wait_until(lambda: pages_requested(sandbox) > 0 and paid_generations(sandbox) == len(jobs), "list polling goes on")
     gone = jobs[:10]
     for job in gone:
         job.app.send_task("photogpt.cancel", args=[job.id]).get(timeout=20)
-    canceled_at = page_result(sandbox)
-    wait_until(lambda: page_result(sandbox) > canceled_at + 12, "some more sweeps")
+    canceled_at = pages_requested(sandbox)
+    wait_until(lambda: pages_requested(sandbox) > canceled_at + 12, "some more list polls")
     assert all(ended(job).startswith("canceled: ") for job in gone)
     assert ledger.hget(keys.list_poll(NAME), "suspensions") in (None, "0")
-    assert "list_poll.suspended" not in sweeper.text()[before:]
-    assert {job.get(timeout=40)["state"] for job in jobs[10:]} == {"succeeded"}  # and nothing is left for the next test
+    assert "list_poll.suspended" not in list_poller.text()[before:]
+    assert {job.get(timeout=40)["state"] for job in jobs[10:]} == {"succeeded"}
 
 
-@pytest.mark.usefixtures("sweeper")
-def test_a_sweep_saves_requests(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]]) -> None:
-    """One look tells each end; the waiting in between is the list's. Singly it takes some 15 looks a job."""
+@pytest.mark.usefixtures("list_poller")
+def test_list_polling_saves_requests(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]]) -> None:
+    """List polling needs at most 8 requests a job where single polls would need about 15."""
     sandbox.control.options(page_size=50)
     jobs = enqueue(100, duration_s=6)
-    all_end_well(sandbox, jobs, [])
+    assert_all_end_well(sandbox, jobs, [])
     counts = requests_of(sandbox)
     assert counts["listJobs"] >= 3
     assert counts["getJobStatus"] + counts["listJobs"] <= 8 * len(jobs)
 
 
 def test_few_are_seen_often(
-    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: Sweeper
+    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: StartWorker
 ) -> None:
-    """More often than at the interval, for less than single looks at the interval: those would be 48."""
+    """Few jobs are seen more often than at the interval, with fewer requests than 48 single polls."""
     ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLING})
     start(schedule="learned", job_poll_interval_s="2", job_poll_floor_s="0.5")
-    all_end_well(sandbox, enqueue(8, duration_s=11), [])
+    assert_all_end_well(sandbox, enqueue(8, duration_s=11), [])
     counts = requests_of(sandbox)
     assert counts["listJobs"] > 7
     assert counts["getJobStatus"] + counts["listJobs"] < 48
 
 
-def test_no_sweep_if_told_so(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
-    """`PHOTOGPT_LIST_POLLING=false`."""
-    start(list_poll="false")
-    all_end_well(sandbox, enqueue(MANY, duration_s=2.5), [])
-    assert page_result(sandbox) == 0
+def test_list_polling_can_be_switched_off(
+    sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: StartWorker
+) -> None:
+    """With PHOTOGPT_LIST_POLLING=false the worker never requests the list."""
+    start(list_polling="false")
+    assert_all_end_well(sandbox, enqueue(MANY, duration_s=2.5), [])
+    assert pages_requested(sandbox) == 0
 
 
 def test_killed_in_the_middle(
-    sandbox: SandboxProcess, ledger: redis.Redis, start: Sweeper, in_a_sweep: Callable[[float], Middle]
+    sandbox: SandboxProcess, ledger: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
 ) -> None:
-    """Of two workers one sweeps at a time; if it dies over it, single looks go on, and all end once."""
-    first, jobs = in_a_sweep(3)
+    """After the worker that reads the list is killed, single polls go on and every job ends once."""
+    first, jobs = in_a_list_poll(3)
     assert float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) > 0
     start()
     first.kill()
-    all_end_well(sandbox, jobs, [])
+    assert_all_end_well(sandbox, jobs, [])
     assert ledger.zcard(keys.lane(Lane.LIST_POLLS)) <= 1
 
 
 def test_stopped_in_the_middle(
-    sandbox: SandboxProcess, ledger: redis.Redis, start: Sweeper, in_a_sweep: Callable[[float], Middle]
+    sandbox: SandboxProcess, ledger: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
 ) -> None:
-    """The next worker may sweep at once: what SIGTERM breaks off is not held for its lease."""
-    leaving, jobs = in_a_sweep(1.5)
+    """A list poll that SIGTERM interrupts is due again at once, not after its lease."""
+    leaving, jobs = in_a_list_poll(1.5)
     leaving.stop()
     seconds, microseconds = ledger.time()
     assert float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) <= seconds + microseconds / 1e6
     start()
-    all_end_well(sandbox, jobs, [])
+    assert_all_end_well(sandbox, jobs, [])
 
 
-def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: Sweeper) -> None:
-    """Triggers, looks and pages together."""
+def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: StartWorker) -> None:
+    """Triggers, polls and list pages together stay below PHOTOGPT_MAX_REQUESTS_PER_S."""
     start(max_requests_per_s="30")
     began = sandbox.control.state(lists=False)["now"]
     jobs = enqueue(MANY, duration_s=3)
-    all_end_well(sandbox, jobs, [])
+    assert_all_end_well(sandbox, jobs, [])
     counts = requests_of(sandbox)
     taken = seconds_between(began, sandbox.control.state(lists=False)["now"])
     assert counts["listJobs"] > 0
@@ -278,7 +280,7 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
 
 
 def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
-    """Nobody expects an end among them: no window that ends before it begins is asked for, and nothing is learned."""
+    """While every job is too young to have ended, the list is not requested and nothing is learned from it."""
     services = open_services(settings, create_autospec(TaskPublisher, instance=True))
     services.store.schedules._known["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
     for number in range(MANY):
@@ -290,13 +292,13 @@ def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, setting
     known = ListPollState(id=NAME, density=2.5, offset_s=0.0)
     list_poll(services, known, services.store.clock())
     services.close()
-    assert page_result(sandbox) == 0
+    assert pages_requested(sandbox) == 0
     assert client.hmget(keys.list_poll(NAME), ["density", "pages", "broken"]) == ["2.5", "0", "0"]
     assert client.zscore(keys.lane(Lane.LIST_POLLS), NAME) is not None  # it is asked again
 
 
 def seconds_between(begin: str, end: str) -> float:
-    """Return how much time has passed by the sandbox' clock."""
+    """Return the seconds between two times of the sandbox's clock."""
     found = between(begin, end)
     assert found is not None
     return found

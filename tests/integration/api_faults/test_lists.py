@@ -1,4 +1,4 @@
-"""The list of jobs is the only witness of a lost answer, and a bad one: what follows from each of its faults."""
+"""After a lost answer only the list of jobs shows what was created; each fault of the list has a known result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 from worker.store import keys
 
-WITNESSES = {
+LISTS_THAT_SHOW_IT = {
     "lags less than twice the settling time": {"list_lag_s": 1.4},
     "shuffled": {"list_order": "shuffled", "page_size": 2},
     "oldest first, an end that is null": {"list_order": "oldest_first", "page_size": 1, "last_page": "null"},
@@ -25,7 +25,7 @@ WITNESSES = {
     "statuses are lies": {"list_lie": "failed"},
     "an unknown status": {"list_lie": "tumbled"},
 }
-"""Wrong lists that show the generation all the same."""
+"""Faulty lists that still show the generation."""
 
 
 def send(producer: Celery, **sandbox: Any) -> Any:
@@ -34,11 +34,11 @@ def send(producer: Celery, **sandbox: Any) -> Any:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("action", WITNESSES.values(), ids=WITNESSES)
+@pytest.mark.parametrize("action", LISTS_THAT_SHOW_IT.values(), ids=LISTS_THAT_SHOW_IT)
 def test_a_bad_list_that_shows_it(
     producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]
 ) -> None:
-    """Among generations that are known, the one that is not is adopted, however the list is told."""
+    """In a list of known generations the one unknown generation is adopted, whatever else is wrong with the list."""
     for result in [send(producer) for _ in range(3)]:
         result.get(timeout=20)
     faults("triggerImageGenerationJob", {"drop_after": True})
@@ -50,7 +50,7 @@ def test_a_bad_list_that_shows_it(
 
 @pytest.mark.usefixtures("worker")
 def test_no_list_for_a_while(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """While the list does not come, or comes broken, nobody decides anything."""
+    """While the list cannot be read, a job with a lost answer stays undecided."""
     faults("triggerImageGenerationJob", {"drop_after": True})
     for action in ({"status": 429, "retry_after": 1}, {"html": 200}, {"reset_half_body": True}):
         faults("listJobs", action)
@@ -60,11 +60,11 @@ def test_no_list_for_a_while(producer: Celery, sandbox: SandboxProcess, faults: 
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("action", [{"list_lag_s": 30}, {"list_omit": 1.0}], ids=["lags for long", "omits"])
+@pytest.mark.parametrize("action", [{"list_lag_s": 30}, {"list_omit": 1.0}], ids=["shows it late", "omits"])
 def test_the_limit_of_the_promise(
     producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]
 ) -> None:
-    """What PhotoGPT does not show within twice the settling time is taken for never created: that can cost twice."""
+    """A generation that the list hides for twice the settling time is triggered again, which can cost twice."""
     faults("triggerImageGenerationJob", {"drop_after": True})
     faults("listJobs", action, count=None)
 
@@ -74,28 +74,28 @@ def test_the_limit_of_the_promise(
 
 @pytest.mark.usefixtures("worker")
 def test_a_blind_list(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A list that shows nothing of what PhotoGPT has named since is no witness: nobody pays again on its word."""
+    """A list that omits generations known to exist proves nothing, so the job is not triggered again."""
     faults("triggerImageGenerationJob", {"drop_after": True})
     faults("listJobs", {"list_omit": 1.0}, count=None)
 
     lost = send(producer)
-    wait_until(lambda: paid_generations(sandbox) == 1, "its answer is lost")
+    wait_until(lambda: paid_generations(sandbox) == 1, "the generation exists and its answer is lost")
     assert ended(send(producer)) == "succeeded"
 
     assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list shows nothing")
     assert paid_generations(sandbox) == 2
 
 
-def test_a_yes_that_is_not_listed(
+def test_accepted_without_id_and_not_listed(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess, faults: Faults
 ) -> None:
-    """PhotoGPT said yes, named nothing and lists nothing: never asked again, even by a worker that did not hear it."""
+    """A trigger accepted without a generation id is never repeated, not even by another worker."""
     faults("triggerImageGenerationJob", {"missing_job_id": True})
     faults("listJobs", {"list_omit": 1.0}, count=None)
 
     result = send(producer)
     record = keys.job(result.id)
-    wait_until(lambda: client.hexists(record, "accepted_intent"), "the yes is written down")
+    wait_until(lambda: client.hexists(record, "accepted_intent"), "the acceptance is recorded")
     own_worker.child.kill()
     own_worker.start()
 
@@ -105,14 +105,14 @@ def test_a_yes_that_is_not_listed(
 
 
 @pytest.mark.usefixtures("worker")
-def test_it_cannot_be_looked_at(producer: Celery, client: redis.Redis, sandbox: SandboxProcess, faults: Faults) -> None:
-    """Listed, and GET /jobs/{id} breaks for good: adopted all the same; nobody stays in doubt to the deadline."""
+def test_it_cannot_be_polled(producer: Celery, client: redis.Redis, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A listed generation is adopted even while GET /jobs/{id} fails."""
     faults("triggerImageGenerationJob", {"drop_after": True})
     faults("getJobStatus", {"status": 500}, count=None)
 
     result = send(producer)
     record = keys.job(result.id)
-    wait_until(lambda: client.hget(record, "state") == "submitted", "it is adopted")
+    wait_until(lambda: client.hget(record, "state") == "submitted", "the generation is adopted")
     sandbox.control.clear()
 
     assert ended(result) == "succeeded"
@@ -120,25 +120,25 @@ def test_it_cannot_be_looked_at(producer: Celery, client: redis.Redis, sandbox: 
 
 
 @pytest.mark.usefixtures("worker")
-def test_two_in_doubt(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """Two lost answers and two generations: nobody guesses which is whose, and both jobs name both."""
+def test_two_lost_answers(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """With two lost answers and two generations neither is adopted, and both jobs name both generations."""
     faults("triggerImageGenerationJob", {"drop_after": True}, count=2)
 
-    told = [ended(result) for result in [send(producer), send(producer)]]
+    ends = [ended(result) for result in [send(producer), send(producer)]]
 
     made = {generation["jobId"] for generation in sandbox.control.generations()}
-    for said in told:
+    for said in ends:
         assert said.startswith("trigger_uncertain: ")
         assert "was not triggered again, since that could pay twice" in said
         assert set(re.findall(r"job_\w+", said)) == made
     assert paid_generations(sandbox) == 2
     polls = sandbox.control.state()["polls"]
-    assert all(polls[name] <= 2 for name in made)  # once, or once by each, and not once in every round
+    assert all(polls[name] <= 2 for name in made)  # at most once by each job, not once in every round
 
 
 @pytest.mark.usefixtures("worker")
 def test_asking_again_takes_longer_each_time(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """Every answer is lost, and the list shows nothing: after 2, 6 and 14 s; once in 2 s it would be six times."""
+    """Where every answer is lost, the delay before each new trigger doubles, which bounds the cost."""
     faults("triggerImageGenerationJob", {"drop_after": True}, count=None)
     faults("listJobs", {"list_omit": 1.0}, count=None)
 
@@ -149,13 +149,13 @@ def test_asking_again_takes_longer_each_time(producer: Celery, sandbox: SandboxP
 
 
 @pytest.mark.usefixtures("worker")
-def test_somebody_else_uses_the_key(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A generation of another model, made with the same key by somebody else, is not taken for ours."""
-    sandbox.control.model("theirs", status="ready")
-    body = {"modelID": "theirs", "prompt": "not ours", "sandbox": {"duration_s": 0}}
+def test_another_client_uses_the_key(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A generation of another model, made with the same key, is not adopted."""
+    sandbox.control.model("other", status="ready")
+    body = {"modelID": "other", "prompt": "not ours", "sandbox": {"duration_s": 0}}
     made = requests.post(f"{sandbox.base_url}/images/generation", json=body, headers=sandbox.headers, timeout=10)
     assert made.status_code == 200
     faults("triggerImageGenerationJob", {"drop": True})
 
     assert ended(send(producer)) == "succeeded"
-    assert paid_generations(sandbox) == 2  # theirs, and ours
+    assert paid_generations(sandbox) == 2  # the other client's and ours

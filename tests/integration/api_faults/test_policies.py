@@ -1,4 +1,4 @@
-"""What PHOTOGPT_UNCERTAIN_POLICY decides. `reconcile` is what all other tests show."""
+"""Values of PHOTOGPT_UNCERTAIN_POLICY; all other tests run with `reconcile`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WithPolicy = Callable[[str], IsolatedWorker]
 
 
 def test_fail(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:
-    """`fail` ends a job in doubt at once, and PhotoGPT's list is not asked for."""
+    """With policy `fail` a job whose answer was lost ends at once, and the list is not requested."""
     isolated = with_policy("fail")
     faults("triggerImageGenerationJob", {"drop_after": True})
 
@@ -26,7 +26,7 @@ def test_fail(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) 
 
 
 def test_retry(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:
-    """`retry` asks again without a look, which pays twice where the lost trigger had worked: that is what it says."""
+    """With policy `retry` a lost answer is triggered again without reading the list, which can pay twice."""
     isolated = with_policy("retry")
     faults("triggerImageGenerationJob", {"drop_after": True})
 
@@ -38,8 +38,8 @@ def test_retry(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy)
     assert "listJobs" not in sandbox.control.state()["requests"]
 
 
-def test_retry_does_not_ask_after_a_yes(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:
-    """A yes without a name is no lost answer: its generation is looked up under `retry`, too."""
+def test_retry_after_acceptance_without_id(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:
+    """With policy `retry` a trigger accepted without a generation id is still reconciled, not repeated."""
     isolated = with_policy("retry")
     faults("triggerImageGenerationJob", {"missing_job_id": True})
 

@@ -1,4 +1,4 @@
-"""Looking at what runs: nothing that PhotoGPT says wrong ends a job that is paid for."""
+"""Polling what runs: no wrong answer of PhotoGPT ends a job that was paid for."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ POLLS = {
     "title case": {"odd_case": "title"},
 }
 TIMES = {"upper case": None, "title case": None, "a byte a second": 1}
-"""How often, where it is not twice; None is always."""
+"""How often each of these faults occurs; None: always. The others occur twice."""
 
 
 @pytest.mark.usefixtures("worker")
-def test_looks(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """Looking goes on until there is an end to see, whatever the looks before it brought."""
+def test_faults_while_polling(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Polling goes on through every kind of fault until the generation has ended."""
     results = {}
     for name in POLLS:
         request = image_request(duration_s=3) | {"prompt": name}
         results[name] = producer.send_task("photogpt.generate_image", kwargs={"request": request})
-    wait_until(lambda: paid_generations(sandbox) == len(POLLS), "all are triggered")
+    wait_until(lambda: paid_generations(sandbox) == len(POLLS), "all jobs are triggered")
     for generation in sandbox.control.generations():
         name = generation["prompt"]
         faults("getJobStatus", POLLS[name], count=TIMES.get(name, 2), id=generation["jobId"])
@@ -68,8 +68,8 @@ def test_looks(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> Non
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_model_is_told_oddly(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """Odd case, unknown statuses and faults while a model is trained: looked at until it is ready."""
+def test_faults_while_training(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A training is polled through odd case, unknown statuses and faults until its model is ready."""
     sandbox.control.model("model_x", status="new", duration_s=1)
     for action in ({"status": 500}, {"unknown_status": "Simmering"}, {"html": 200}):
         faults("getModel", action, after=1)
@@ -81,13 +81,13 @@ def test_a_model_is_told_oddly(producer: Celery, sandbox: SandboxProcess, faults
     assert sandbox.control.state()["trainings"]["model_x"] == 1
 
 
-def looks(settings: Settings, job: Job, age_s: float, *answers: tuple[int, dict[str, Any]]) -> list[Decision]:
-    """Look at a job of some age once for each answer, and note what stands in the way as the ledger does."""
+def poll_each(settings: Settings, job: Job, age_s: float, *answers: tuple[int, dict[str, Any]]) -> list[Decision]:
+    """Poll a job of some age once for each answer, keeping the reason in between as the store does."""
     left = [(status, json.dumps(body).encode()) for status, body in answers]
     decisions: list[Decision] = []
     with Peer(lambda conversation: conversation.answer(*left.pop(0))) as peer:
-        told = settings.model_copy(update={"base_url": peer.url})
-        services = open_services(told, create_autospec(TaskPublisher, instance=True))
+        changed = settings.model_copy(update={"base_url": peer.url})
+        services = open_services(changed, create_autospec(TaskPublisher, instance=True))
         while left:
             decisions.append(poll(services, job, job.created_at + age_s))
             reason = decisions[-1].reason if isinstance(decisions[-1], Reschedule) else None
@@ -111,20 +111,20 @@ THERE = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "running"}}
     ids=["twice in a row", "once and again", "young"],
 )
 def test_a_generation_that_is_gone(settings: Settings, age_s: float, answers: list[Any], ends: list[bool]) -> None:
-    """It was paid for: what one answer says is not believed, and none soon after the trigger."""
+    """A job fails as `not_found` only after two 404 answers in a row, and not soon after its trigger."""
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
-    decisions = looks(settings, job, age_s, *answers)
+    decisions = poll_each(settings, job, age_s, *answers)
     assert [isinstance(decision, Finish) for decision in decisions] == ends
-    told = [decision.ending.reason for decision in decisions if isinstance(decision, Finish)]
-    assert told == [Reason.NOT_FOUND] * sum(ends)
+    reasons = [decision.ending.reason for decision in decisions if isinstance(decision, Finish)]
+    assert reasons == [Reason.NOT_FOUND] * sum(ends)
 
 
 @pytest.mark.usefixtures("client")
 def test_a_failure_in_a_million_words(settings: Settings) -> None:
-    """It goes into the record, the result, webhooks and the log: what says why is at its beginning."""
+    """A very long failure message of PhotoGPT is cut at its end before it is stored."""
     failed = 200, {"status": "OK", "result": {"jobId": "g-1", "status": "failed", "error": "too dark " * 100_000}}
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
-    (decision,) = looks(settings, job, 9, failed)
+    (decision,) = poll_each(settings, job, 9, failed)
     assert isinstance(decision, Finish)
     said = decision.ending.error or ""
     assert said.startswith("PhotoGPT could not do it: too dark too dark")
@@ -132,7 +132,7 @@ def test_a_failure_in_a_million_words(settings: Settings) -> None:
 
 
 def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:
-    """A status that no page names is looked at until the job's deadline, and is told once in the log."""
+    """A job with an unknown status is polled until its deadline, and the status is logged once."""
     before = len(worker.text())
     request = image_request(duration_s=0.2, end="Evaporated")
 

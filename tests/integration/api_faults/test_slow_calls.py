@@ -1,4 +1,4 @@
-"""A call that takes long, in a real worker."""
+"""An API call that takes long, in a real worker."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def send(producer: Celery, **sandbox: Any) -> Any:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_slow_look_holds_up_nobody(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """The others of its lane end while its answer never comes; when it does, so does its end."""
+def test_a_slow_poll_delays_no_other(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """Jobs of one lane end while another poll of the same lane gets no answer."""
     slow = send(producer, duration_s=1.5)
-    (made,) = wait_until(sandbox.control.generations, "it is triggered")
-    faults("getJobStatus", {"latency": 8}, count=None, id=made["jobId"])  # longer than a call may take
+    (made,) = wait_until(sandbox.control.generations, "the job is triggered")
+    faults("getJobStatus", {"latency": 8}, count=None, id=made["jobId"])  # longer than PHOTOGPT_API_CALL_DEADLINE_S
     outcomes = [result.get(timeout=40) for result in [send(producer, duration_s=0.2) for _ in range(12)]]
     assert {outcome["state"] for outcome in outcomes} == {"succeeded"}
     assert not slow.ready()
@@ -34,12 +34,10 @@ def test_a_slow_look_holds_up_nobody(producer: Celery, sandbox: SandboxProcess, 
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_quiet_line_leaves_nothing_behind(producer: Celery, client: redis.Redis, broker_url: str) -> None:
-    """All messages are crossed out soon after the last one, though nothing else comes."""
+def test_every_message_is_acknowledged(producer: Celery, client: redis.Redis, broker_url: str) -> None:
+    """All messages are acknowledged soon after the last job, although no other message arrives."""
     if not broker_url.startswith("redis"):
-        pytest.skip("another broker keeps its own books")
+        pytest.skip("only on Redis are unacknowledged messages in keys")
     for result in [send(producer, duration_s=0.2) for _ in range(8)]:
         result.get(timeout=40)
-    wait_until(
-        lambda: not client.hlen("unacked") and not client.zcard("unacked_index"), "nothing is noted as under way"
-    )
+    wait_until(lambda: not client.hlen("unacked") and not client.zcard("unacked_index"), "no message is unacknowledged")

@@ -1,4 +1,4 @@
-"""Asking PhotoGPT to start: whatever comes instead of an answer, one generation and one outcome."""
+"""Faults while triggering: whatever the answer, there is one generation and one outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSED_FOR_NOW: dict[str, dict[str, Any]] = {
     "409": {"status": 409},
     "403 as a proxy's page": {"html": 403},
 }
-"""Nothing was created, for certain; asked again."""
+"""Nothing was created, which is certain; the trigger is repeated."""
 
 REFUSED: dict[str, dict[str, Any]] = {
     "refused: This style was retired.": {"nok_200": True, "message": "This style was retired."},
@@ -31,7 +31,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "invalid_request: PhotoGPT answered 400: No such ratio.": {"status": 400, "message": "No such ratio."},
     "not_found: PhotoGPT answered 404: No such model.": {"status": 404, "message": "No such model."},
 }
-"""No for good; the key is what the producer is told."""
+"""Definite refusals; each key is the message that the producer gets."""
 
 LOST_BEFORE: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
@@ -39,7 +39,7 @@ LOST_BEFORE: dict[str, dict[str, Any]] = {
     "502 as a proxy's page": {"html": 502},
     "200 as a proxy's page": {"html": 200},
 }
-"""Nothing was created, but that is not certain until the list has been read."""
+"""Nothing was created, which only the list can show."""
 
 LOST_AFTER: dict[str, dict[str, Any]] = {
     "503 after": {"status_after": 503},
@@ -51,7 +51,7 @@ LOST_AFTER: dict[str, dict[str, Any]] = {
     "no JSON": {"garbage": True},
     "no jobId": {"missing_job_id": True},
 }
-"""It was created, and the answer says nothing of it."""
+"""A generation was created, and the answer does not name it."""
 
 
 def send(producer: Celery, **sandbox: Any) -> Any:
@@ -60,7 +60,7 @@ def send(producer: Celery, **sandbox: Any) -> Any:
 
 
 def send_each(producer: Celery, faults: Faults, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Enqueue an image for each row, whose trigger goes wrong once in that row's way; return how each ended."""
+    """Enqueue an image for each row of a table, with that row's fault in its trigger; return how each job ended."""
     results = {}
     for name, action in table.items():
         faults("triggerImageGenerationJob", action, contains=f"row {name}.")
@@ -69,25 +69,25 @@ def send_each(producer: Celery, faults: Faults, table: dict[str, dict[str, Any]]
     return {name: ended(result) for name, result in results.items()}
 
 
-def test_a_no_for_now(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """What PhotoGPT refuses for now is asked again until it is taken."""
-    told = send_each(producer, faults, REFUSED_FOR_NOW)
+def test_a_temporary_refusal(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A trigger that PhotoGPT refuses temporarily is repeated until it is accepted."""
+    ends = send_each(producer, faults, REFUSED_FOR_NOW)
 
-    assert told == dict.fromkeys(REFUSED_FOR_NOW, "succeeded")
+    assert ends == dict.fromkeys(REFUSED_FOR_NOW, "succeeded")
     assert paid_generations(sandbox) == len(REFUSED_FOR_NOW)
 
 
-def test_a_no_for_good(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A definite no ends the job in PhotoGPT's own words, whatever the code it came under."""
-    told = send_each(producer, faults, REFUSED)
+def test_a_definite_refusal(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
+    """A definite refusal ends the job with PhotoGPT's own message, whatever its HTTP status."""
+    ends = send_each(producer, faults, REFUSED)
 
-    assert told == {said: said for said in REFUSED}
+    assert ends == {said: said for said in REFUSED}
     assert paid_generations(sandbox) == 0
 
 
 @pytest.mark.parametrize("action", LOST_BEFORE.values(), ids=LOST_BEFORE)
 def test_nothing_was_created(producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]) -> None:
-    """A lost answer of a trigger that did nothing: PhotoGPT's list shows nothing, and it is asked again."""
+    """A trigger with a lost answer is repeated after the list shows that nothing was created."""
     faults("triggerImageGenerationJob", action)
 
     assert ended(send(producer)) == "succeeded"
@@ -97,7 +97,7 @@ def test_nothing_was_created(producer: Celery, sandbox: SandboxProcess, faults: 
 
 @pytest.mark.parametrize("action", LOST_AFTER.values(), ids=LOST_AFTER)
 def test_it_was_created(producer: Celery, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any]) -> None:
-    """A lost answer of a trigger that worked: its generation is found and adopted, and nobody asks again."""
+    """A generation whose answer was lost is found in the list and adopted, and the trigger is not repeated."""
     faults("triggerImageGenerationJob", action)
 
     assert ended(send(producer)) == "succeeded"
@@ -106,7 +106,7 @@ def test_it_was_created(producer: Celery, sandbox: SandboxProcess, faults: Fault
 
 
 def test_a_burst_of_faults(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A gateway that fails three times in a row, in three ways, costs time and nothing else."""
+    """A gateway that fails three times in a row in three ways delays the job and changes nothing else."""
     for action in ({"status": 500}, {"html": 502}, {"status": 504}):
         faults("triggerImageGenerationJob", action)
 
@@ -114,10 +114,8 @@ def test_a_burst_of_faults(producer: Celery, sandbox: SandboxProcess, faults: Fa
     assert paid_generations(sandbox) == 1
 
 
-def test_doubt_ends_at_the_deadline(
-    producer: Celery, sandbox: SandboxProcess, faults: Faults, outcome_of: Record
-) -> None:
-    """Where PhotoGPT's list does not come either, the job's deadline ends the doubt, and says that it may cost."""
+def test_deadline_without_a_list(producer: Celery, sandbox: SandboxProcess, faults: Faults, outcome_of: Record) -> None:
+    """While the list cannot be read, the job's deadline ends it, and the message says that it may be charged."""
     faults("triggerImageGenerationJob", {"drop_after": True})
     faults("listJobs", {"status": 500}, count=None)
 
@@ -130,7 +128,7 @@ def test_doubt_ends_at_the_deadline(
 
 
 def test_training_lost_after(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A training whose trigger worked but was not answered is told by the model's status: trained once."""
+    """A training that began although its answer was lost is recognized by the model's status and triggered once."""
     sandbox.control.model("model_x", status="new", duration_s=4)
     faults("triggerModelTraining", {"drop_after": True})
 
@@ -142,7 +140,7 @@ def test_training_lost_after(producer: Celery, sandbox: SandboxProcess, faults: 
 
 
 def test_training_lost_before(producer: Celery, sandbox: SandboxProcess, faults: Faults) -> None:
-    """A training whose trigger did not get through leaves the model as it was: asked again, trained once."""
+    """A training whose trigger did not arrive leaves the model unchanged and is triggered again, once."""
     sandbox.control.model("model_x", status="ready", duration_s=1)
     faults("triggerModelTraining", {"drop": True})
 
@@ -150,4 +148,6 @@ def test_training_lost_before(producer: Celery, sandbox: SandboxProcess, faults:
 
     assert ended(result) == "succeeded"
     assert sandbox.control.state()["trainings"]["model_x"] == 1
-    wait_until(lambda: sandbox.control.state()["requests"]["triggerModelTraining"] == 2, "it was asked twice")
+    wait_until(
+        lambda: sandbox.control.state()["requests"]["triggerModelTraining"] == 2, "the training was triggered twice"
+    )

@@ -1,4 +1,4 @@
-"""A job in doubt beside one that gets its answer at that moment."""
+"""A job with a lost answer beside one that gets its answer at the same moment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.store import keys
 
 @pytest.fixture
 def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Services]:
-    """The clients of a worker, on an empty ledger."""
+    """The clients of a worker, on an empty database."""
     del client, sandbox
     opened = open_services(settings, create_autospec(TaskPublisher, instance=True))
     yield opened
@@ -29,7 +29,7 @@ def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -
 
 
 def asked(services: Services, job_id: str) -> Job:
-    """Return a job that PhotoGPT was asked to start."""
+    """Return a job with an open intent."""
     at = services.store.clock()
     job = make_job(Kind.IMAGE, id=job_id, created_at=at, deadline_at=at + 600, request=image_request(duration_s=60))
     services.store.jobs.accept(job, digest="d", continuation="{}")
@@ -40,7 +40,7 @@ def asked(services: Services, job_id: str) -> Job:
 
 
 def test_an_answer_that_came_in_between(services: Services, client: redis.Redis) -> None:
-    """Who is read as in doubt, and a moment later has its answer, is no rival: one looks again."""
+    """A job that gets its answer while another is reconciled is no longer counted as a competing intent."""
     lost, answered = asked(services, "lost"), asked(services, "answered")
     for job in (lost, answered):
         taken = Submitted(services.photogpt.trigger(job.kind, job.request))
@@ -48,7 +48,7 @@ def test_an_answer_that_came_in_between(services: Services, client: redis.Redis)
             services.store.jobs.mark_submitted(job, taken, poll_after=60)
     assert lost.intent_at is not None
     at = lost.intent_at + services.settings.uncertain_settle_s
-    client.zadd(keys.INTENTS, {"answered": at})  # as it was when the list of those in doubt was read
+    client.zadd(keys.INTENTS, {"answered": at})  # as it was when the open intents were read
 
     first = reconcile(services, lost, at)
     client.zrem(keys.INTENTS, "answered")

@@ -1,4 +1,4 @@
-"""Celery's canvas, in every shape, over jobs that wait outside of any worker."""
+"""Every form of Celery's canvas works over jobs that wait in Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def job(producer: Celery, task: str, **kwargs: Any) -> Any:
 
 
 def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None:
-    """chain(train, generate, upscale) needs no glue: each takes what it lacks from the one before."""
+    """In chain(train, generate, upscale) each request takes what it lacks from the outcome before it."""
     sandbox.control.model("model_a", status="new", duration_s=0.8)
 
     result: Any = chain(
@@ -37,7 +37,7 @@ def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None
 
 
 def test_chain_stops_at_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
-    """What follows a job that failed is never triggered."""
+    """The task after a failed job of a chain is never triggered."""
     result: Any = chain(
         job(producer, "generate_image", request=image_request(end="failed")), job(producer, "upscale_image")
     ).apply_async()
@@ -48,7 +48,7 @@ def test_chain_stops_at_a_failure(producer: Celery, sandbox: SandboxProcess) -> 
 
 
 def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A group's results come in its own order."""
+    """A group's outcomes come in the order of its tasks."""
     jobs = [job(producer, "generate_image", request=image_request(duration_s=seconds)) for seconds in (0.9, 0.1, 0.5)]
 
     outcomes = group(jobs).apply_async().get(timeout=40)
@@ -58,7 +58,7 @@ def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_chord_runs_its_body_once(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A chord's body starts when all of its header has ended, with the header's outcomes."""
+    """A chord's body runs once, when every job of its header has ended, with their outcomes."""
     header = [job(producer, "generate_image", request=image_request()) for _ in range(3)]
 
     outcome = chord(header, job(producer, "upscale_image")).apply_async().get(timeout=60)
@@ -69,7 +69,7 @@ def test_chord_runs_its_body_once(producer: Celery, sandbox: SandboxProcess) -> 
 
 
 def test_chord_with_a_failure(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A chord whose header fails tells so, and its body is not triggered."""
+    """A chord with a failed job in its header raises that job's error, and its body is not triggered."""
     header = [job(producer, "generate_image", request=image_request(end=end)) for end in ("success", "failed")]
 
     result = chord(header, job(producer, "upscale_image")).apply_async()
@@ -80,7 +80,7 @@ def test_chord_with_a_failure(producer: Celery, sandbox: SandboxProcess) -> None
 
 
 def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A callback gets the outcome when the job has ended, not before."""
+    """A callback runs when the job has ended, and gets its outcome."""
     upscale = job(producer, "upscale_image").clone()
     upscale.set(task_id="linked")
 
@@ -90,7 +90,7 @@ def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_link_error(producer: Celery, sandbox: SandboxProcess) -> None:
-    """An errback is called when the job has failed."""
+    """An errback runs when the job has failed."""
     errback = job(producer, "generate_image", request=image_request()).clone()
     errback.set(task_id="errback", immutable=True)
 
@@ -100,7 +100,7 @@ def test_link_error(producer: Celery, sandbox: SandboxProcess) -> None:
 
 
 def test_nested(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A chain inside a group inside a chord comes out right."""
+    """A chain inside a group inside a chord succeeds with four generations."""
     pair = chain(job(producer, "generate_image", request=image_request()), job(producer, "upscale_image"))
 
     outcome = (

@@ -1,1 +1,1 @@
-"""What died comes back; workers of these tests share their Valkey with no other worker."""
+"""Workers, messages and Redis are killed; workers of these tests share their Valkey with no other worker."""

@@ -1,4 +1,4 @@
-"""A Valkey apart, so that the session's worker takes no message from the workers that these tests kill."""
+"""A separate Valkey, so that the session's worker takes no message from the workers that these tests kill."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from worker.sandbox.remote import SandboxProcess
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A server of these tests' own."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey-apart"))
+    """A Valkey server for these tests only."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("crash-valkey"))
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def broker_url(valkey: EmbeddedValkey) -> str:
-    """Messages are where the ledger is."""
+    """The broker is the same server as the store."""
     return valkey.url
 
 
 @pytest.fixture(scope="session")
 def worker_env(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
-    """What a worker in these tests is told."""
+    """The environment of a worker in these tests."""
     return make_worker_env(valkey, sandbox_process)

@@ -1,4 +1,4 @@
-"""What died comes back by itself: loops, workers, messages, Redis."""
+"""Recovery after a loss: of tick messages, of all messages, of a worker, of Redis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celery import Celery
 
 from config.settings import Settings
 from tests.conftest import image_request, paid_generations
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
@@ -34,11 +34,11 @@ def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[Any]:
 def test_a_lost_poll_message_costs_seconds(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """When the loop's message is gone for good, a worker notices and looking goes on."""
+    """A lost tick message is sent again within seconds by a worker."""
     [result] = enqueue(producer, 1, duration_s=2)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job waits for its poll")
 
-    client.hincrby("photogpt:lane:{jobs}:loop", "token", 1000)  # no message that was ever sent carries it
+    client.hincrby("photogpt:lane:{jobs}:loop", "token", 1000)  # no message carries this token
     client.delete("photogpt.polls")
 
     assert result.get(timeout=20)["state"] == "succeeded"
@@ -47,9 +47,9 @@ def test_a_lost_poll_message_costs_seconds(
 def test_the_broker_forgets_everything(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """Jobs live in the ledger: with every message deleted, they still end."""
+    """Jobs are stored in Redis: they end even when every message of the broker is deleted."""
     results = enqueue(producer, 5, duration_s=1.5)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs are parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs wait for their polls")
 
     for key in client.scan_iter():
         if not str(key).startswith(("photogpt:", "_kombu")):
@@ -63,9 +63,9 @@ def test_the_broker_forgets_everything(
 def test_killed_worker(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """After kill -9 with jobs in flight: another worker goes on, nothing is triggered twice."""
+    """After kill -9 with jobs in flight another worker finishes them, and nothing is triggered twice."""
     results = enqueue(producer, 10, duration_s=2)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs wait for their polls")
 
     own_worker.child.kill()
     own_worker.start()
@@ -78,10 +78,10 @@ def test_killed_worker(
 def test_killed_while_photogpt_was_asked(
     producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """A worker that dies between POST and answer leaves an open intent; the generation is found and adopted."""
+    """A worker killed between POST and answer leaves an open intent; the generation is found and adopted."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"latency": 2}, "count": 1}])
     [result] = enqueue(producer, 1)
-    wait_until(lambda: client.zcard("photogpt:intents"), "PhotoGPT is being asked")
+    wait_until(lambda: client.zcard("photogpt:intents"), "the intent is recorded")
     wait_until(lambda: sandbox.control.state()["requests"].get("triggerImageGenerationJob"), "the POST has arrived")
 
     own_worker.child.kill()
@@ -93,7 +93,7 @@ def test_killed_while_photogpt_was_asked(
 
 @pytest.fixture
 def fragile(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A Valkey of one's own, to be killed."""
+    """A Valkey server that a test may kill."""
     server = EmbeddedValkey(tmp_path / "fragile")
     yield server
     server.stop()
@@ -102,19 +102,21 @@ def fragile(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 def test_redis_dies_and_comes_back(
     fragile: EmbeddedValkey, worker_env: dict[str, str], sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
-    """Redis killed with jobs in flight: the worker process stays, and goes on when Redis is back."""
+    """Redis is killed with jobs in flight; the worker process survives and finishes them when Redis is back."""
     running = WorkerProcess(worker_env | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
-    producer = Celery(broker=fragile.url, backend=fragile.url, set_as_current=False)
     pid = running.child.pid
-    jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
+    with celery_app(fragile.url, fragile.url) as producer:
+        jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
     with redis.Redis.from_url(fragile.url) as client:
-        wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs are parked")
-        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the file is written")
+        wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 5, "the jobs wait for their polls")
+        wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, "the append-only file is written")
     before = time.monotonic()
-    wait_until(lambda: time.monotonic() - before > 1.1, "appendfsync everysec has come round")
+    wait_until(lambda: time.monotonic() - before > 1.1, "a second has passed, so that appendfsync everysec has run")
 
     fragile.child.kill()
-    wait_until(lambda: "does not answer" in running.text() or "broke" in running.text(), "the worker has noticed")
+    wait_until(
+        lambda: "does not answer" in running.text() or "broke" in running.text(), "the worker has logged the outage"
+    )
     fragile.start()
 
     with redis.Redis.from_url(fragile.url, decode_responses=True) as client:
@@ -126,46 +128,47 @@ def test_redis_dies_and_comes_back(
     assert running.child.pid == pid
     assert paid_generations(sandbox) == 5
     running.child.stop()
-    producer.close()
 
 
 def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
     client: redis.Redis, settings: Settings, worker_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """Jobs in flight are records in Redis: ten thousand of them weigh nothing in a worker, before and after a kill."""
+    """Ten thousand jobs in flight add less than 20 MB to a worker, before and after a kill."""
     store = open_store(settings, leave_to_lane_monitor)
     at = store.clock()
     empty = Job(id="", kind=Kind.IMAGE, request=image_request(), created_at=at, deadline_at=at + 3600)
     running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
     idle = _resident(running)
     for number in range(10_000):
-        job = replace(empty, id=f"parked-{number}")
+        job = replace(empty, id=f"waiting-{number}")
         store.jobs.accept(replace(job, duplicate_of=None), digest="", continuation="{}")
         client.zrem("photogpt:lane:{triggers}", job.id)
         store.jobs.mark_submitted(job, Submitted(f"job_{number}"), poll_after=900)
 
-    worker_with = _resident(running)
+    loaded = _resident(running)
     running.child.kill()
     running.start()
     running.ready()
 
     assert store.lanes.sizes()[Lane.JOBS] == 10_000
-    assert worker_with - idle < 20_000_000
+    assert loaded - idle < 20_000_000
     assert _resident(running) - idle < 20_000_000
     running.child.stop()
     store.close()
 
 
 def _resident(running: WorkerProcess) -> int:
-    """Return the bytes of memory that a worker holds (Linux)."""
+    """Return the resident memory of a worker in bytes (Linux)."""
     pages = int(Path(f"/proc/{running.child.pid}/statm").read_text().split()[1])
     return pages * 4096
 
 
-def test_poison(producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess) -> None:
-    """A record that cannot be read ends as `internal_error` after a few tries, and holds up nobody."""
+def test_an_unreadable_record(
+    producer: Celery, client: redis.Redis, own_worker: WorkerProcess, sandbox: SandboxProcess
+) -> None:
+    """A record that cannot be read ends as `internal_error` after a few tries, and delays no other job."""
     [bad] = enqueue(producer, 1, duration_s=60)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job waits for its poll")
 
     client.hset(f"photogpt:job:{{{bad.id}}}", "deadline_at", "never")
     [good] = enqueue(producer, 1)

@@ -1,4 +1,4 @@
-"""Planted secrets are looked for everywhere they must not be."""
+"""Planted secrets appear in no log, event, result or key."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def secretive(
 
 
 def everything(client: redis.Redis) -> dict[str, str]:
-    """Return all that Redis holds, as text."""
+    """Return everything that Redis holds, as text."""
     found = {}
     for key in client.scan_iter(count=1000):
         kind: Any = client.type(key)
@@ -57,7 +57,7 @@ def everything(client: redis.Redis) -> dict[str, str]:
 def test_no_secret_leaks(
     producer: Celery, client: redis.Redis, sandbox: SandboxProcess, receiver: Receiver, secretive: WorkerProcess
 ) -> None:
-    """Key, webhook secret, receiver's path and (where hidden) prompt are in no log, event, result or foreign key."""
+    """Key, webhook secret, webhook path and hidden prompt are in no log, event, result or key of Celery's."""
     events: list[str] = []
     with producer.connection_for_read() as connection:
         listener = producer.events.Receiver(connection, handlers={"*": lambda event: events.append(str(event))})
@@ -68,8 +68,8 @@ def test_no_secret_leaks(
         for end in ("success", "failed"):
             kwargs = {"request": image_request(end=end) | {"prompt": PROMPT}, "webhook_url": url}
             producer.send_task("photogpt.generate_image", kwargs=kwargs)
-        wait_until(lambda: len(receiver.requests) == 2, "both webhooks have come", within=60)
-        wait_until(lambda: any("task-succeeded" in event for event in events), "Celery's events have come")
+        wait_until(lambda: len(receiver.requests) == 2, "both webhooks have arrived", within=60)
+        wait_until(lambda: any("task-succeeded" in event for event in events), "Celery's events have arrived")
         listener.should_stop = True
         thread.join()
 
@@ -85,7 +85,7 @@ def test_no_secret_leaks(
 def test_a_broken_answer_does_not_quote_the_url(
     producer: Celery, sandbox: SandboxProcess, secretive: WorkerProcess
 ) -> None:
-    """A receiver whose answer has no proper head: urllib3 would log the whole URL, query included, and a traceback."""
+    """A receiver with a broken answer puts neither the webhook URL nor a traceback into the log."""
     del sandbox
 
     def breaks_off(conversation: Conversation) -> None:
@@ -95,7 +95,7 @@ def test_a_broken_answer_does_not_quote_the_url(
     with Peer(breaks_off) as peer:
         kwargs = {"request": image_request(), "webhook_url": f"{peer.url}/hook?token={URL_TOKEN}"}
         producer.send_task("photogpt.generate_image", kwargs=kwargs)
-        wait_until(lambda: "webhook.delivered" in secretive.text(), "the webhook counts as taken", within=20)
+        wait_until(lambda: "webhook.delivered" in secretive.text(), "the webhook is delivered", within=20)
 
     assert URL_TOKEN not in secretive.text()
     assert "Traceback" not in secretive.text()

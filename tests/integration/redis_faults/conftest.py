@@ -1,4 +1,4 @@
-"""A Redis of one's own that may be mistreated, and a worker process on it that has to bear it."""
+"""A Redis server for these tests only, and a worker process on it that has to survive its faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from worker.sandbox.remote import SandboxProcess
 
 @dataclass
 class Line:
-    """A line that works: a producer, a worker process, and the server between them."""
+    """A producer, a worker process, and the server between them."""
 
     server: Server
     worker: WorkerProcess
@@ -35,16 +35,16 @@ class Line:
     began: int = 0
 
     def enqueue(self, count: int, **sandbox: Any) -> list[str]:
-        """Enqueue some images as anybody would; return their ids."""
+        """Enqueue images as any producer does; return their ids."""
         kwargs = {"request": image_request(**sandbox)}
         return [self.producer.send_task("photogpt.generate_image", kwargs=kwargs).id for _ in range(count)]
 
-    def parked(self, count: int) -> None:
-        """Wait until that many jobs wait for PhotoGPT."""
-        wait_until(lambda: self.client.zcard("photogpt:lane:{jobs}") == count, f"{count} jobs are parked")
+    def wait_until_scheduled(self, count: int) -> None:
+        """Wait until that many jobs are scheduled to be polled."""
+        wait_until(lambda: self.client.zcard("photogpt:lane:{jobs}") == count, f"{count} jobs are scheduled")
 
-    def fine(self, ids: list[str], *, within: float = 60) -> None:
-        """Wait until every job has succeeded and its result is stored; the worker is the same, and nothing was lost."""
+    def assert_succeeded(self, ids: list[str], *, within: float = 60) -> None:
+        """Wait until every job has succeeded and its result is stored, in the same worker process, each paid once."""
         for job_id in ids:
             record = f"photogpt:job:{{{job_id}}}"
             wait_until(
@@ -63,14 +63,14 @@ class Line:
 
 
 def lasts(seconds: float) -> None:
-    """Wait until an outage has lasted as long as it has to."""
+    """Let an outage last for some seconds."""
     began = time.monotonic()
     wait_until(lambda: time.monotonic() - began > seconds, "it lasts", within=seconds + 5)
 
 
 @contextmanager
 def full(client: redis.Redis) -> Iterator[None]:
-    """No memory for a while."""
+    """Leave the server without memory."""
     client.config_set("maxmemory", "1mb")
     try:
         yield
@@ -80,7 +80,7 @@ def full(client: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def read_only(client: redis.Redis) -> Iterator[None]:
-    """A replica of nobody for a while."""
+    """Make the server a replica, which refuses writes."""
     client.replicaof("127.0.0.1", "1")
     try:
         yield
@@ -90,7 +90,7 @@ def read_only(client: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def without_replicas(client: redis.Redis) -> Iterator[None]:
-    """A primary that may only write with a replica beside it, and has none for a while."""
+    """Make the server require a replica, which it does not have."""
     client.config_set("min-replicas-to-write", "1")
     try:
         yield
@@ -98,8 +98,8 @@ def without_replicas(client: redis.Redis) -> Iterator[None]:
         client.config_set("min-replicas-to-write", "0")
 
 
-def patient(url: str) -> redis.Redis:
-    """Return a client that asks once and does not wait long."""
+def connect_once(url: str) -> redis.Redis:
+    """Return a client that sends each command once and waits six seconds at most."""
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=6, retry=Retry(NoBackoff(), 0))
 
 
@@ -107,7 +107,7 @@ def patient(url: str) -> redis.Redis:
 def open_line(
     worker_env: dict[str, str], sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Line]]:
-    """Make lines; they end with the tests of a module."""
+    """Return a function that makes lines; they stop after the tests of a module."""
     opened: list[Line] = []
 
     def make(
@@ -120,12 +120,12 @@ def open_line(
         **more: str,
     ) -> Line:
         url = url or server.url
-        told = worker_env | {"PHOTOGPT_REDIS_URL": url} | {f"PHOTOGPT_{name}": text for name, text in more.items()}
+        variables = worker_env | {"PHOTOGPT_REDIS_URL": url} | {f"PHOTOGPT_{name}": text for name, text in more.items()}
         log: Path = tmp_path_factory.mktemp("line") / "worker.log"
-        running = WorkerProcess(told, log).ready()
-        # it asks nobody for results: Celery's AsyncResult bears no outage
+        running = WorkerProcess(variables, log).ready()
+        # without a result backend: Celery's AsyncResult does not survive an outage
         producer = producer or Celery(broker=producers or url, set_as_current=False)
-        client = client or patient(producers or url)
+        client = client or connect_once(producers or url)
         opened.append(Line(server, running, producer, client, sandbox_process, running.child.pid))
         return opened[-1]
 
@@ -138,14 +138,14 @@ def open_line(
 
 @pytest.fixture(scope="module")
 def shared(open_line: Callable[..., Line], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """One server and one worker for every test that leaves both alive."""
-    server = Server(tmp_path_factory.mktemp("mistreated"))
+    """One server and one worker for all tests that leave both running."""
+    server = Server(tmp_path_factory.mktemp("shared"))
     yield open_line(server)
     server.stop()
 
 
 @pytest.fixture
 def line(shared: Line, sandbox: SandboxProcess) -> Line:
-    """The same, with an empty sandbox, and with the log from here on."""
+    """The shared line, with an empty sandbox and an empty log."""
     shared.began = len(shared.worker.text())
     return shared

@@ -1,4 +1,4 @@
-"""`ops/redis-acl/users.acl`, with real users: each can do its own work, and not the others'."""
+"""`ops/redis-acl/users.acl`, on a real server: each user can do its own work, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from celery import Celery, chord
 
 from config.settings import Settings
 from tests.conftest import image_request
-from tests.integration.redis_faults.conftest import Line, patient
+from tests.integration.redis_faults.conftest import Line, connect_once
 from tests.integration.redis_faults.servers import Server
 from worker.client import Client
 from worker.sandbox.remote import SandboxProcess
 
 USERS = Path(__file__).parents[3] / "ops" / "redis-acl" / "users.acl"
-ME = "photogpt:job:{x}"
+RECORD = "photogpt:job:{x}"
 
 As = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with these users."""
+    """A server with the users of that file."""
     directory = tmp_path_factory.mktemp("guarded")
     shutil.copy(USERS, directory / "users.acl")
     server = Server(directory, aclfile=str(directory / "users.acl"))
@@ -36,18 +36,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def as_user(guarded: Server) -> As:
-    """The URL of a user."""
+    """Return the URL of a user."""
     return lambda name: f"redis://{name}:change-me-{name}@127.0.0.1:{guarded.port}/0"
 
 
 @pytest.fixture(scope="module")
 def working(guarded: Server, as_user: As, open_line: Callable[..., Line]) -> Line:
-    """A worker with its own rights and no others."""
+    """A worker that connects as the user `worker`."""
     return open_line(guarded, url=as_user("worker"))
 
 
 def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
-    """A bare send_task and a chord, with the least rights that do."""
+    """The user `producer` may send tasks and chords and read their results."""
     url = as_user("producer")
     app = Celery(broker=url, backend=url, set_as_current=False)
 
@@ -65,7 +65,7 @@ def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbo
 def test_our_client_submits_and_waits(
     working: Line, as_user: As, sandbox: SandboxProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The ledger first, by script, and the message second; neither is refused."""
+    """The user `client` may store a job and send its message."""
     client = Client(settings=Settings(_env_file=None, redis_url=as_user("client")))
 
     outcome = client.submit("image", image_request()).wait(timeout=30)
@@ -75,8 +75,8 @@ def test_our_client_submits_and_waits(
     client.close()
 
 
-def test_a_worker_meets_no_closed_door(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:
-    """After all this, no command of the worker was refused, nor its answers to Flower's questions."""
+def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:
+    """No command of the user `worker` is refused, nor its answers to remote control."""
     app = Celery(broker=as_user("worker"), set_as_current=False)
 
     assert app.control.ping(timeout=3)
@@ -89,8 +89,8 @@ def test_a_worker_meets_no_closed_door(working: Line, guarded: Server, as_user: 
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("producer", ("HGETALL", ME)),
-        ("producer", ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", ME)),
+        ("producer", ("HGETALL", RECORD)),
+        ("producer", ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", RECORD)),
         ("producer", ("LPUSH", "photogpt.polls", "x")),
         ("producer", ("BRPOP", "celery", "1")),
         ("producer", ("SET", "celery-task-meta-x", "forged")),
@@ -101,9 +101,9 @@ def test_a_worker_meets_no_closed_door(working: Line, guarded: Server, as_user: 
         ("client", ("CONFIG", "GET", "*")),
         ("worker", ("CONFIG", "SET", "maxmemory", "1")),
         ("worker", ("FLUSHALL",)),
-        ("worker", ("GET", "somebody-elses")),
+        ("worker", ("GET", "another-service")),
         ("worker", ("ACL", "LIST")),
-        ("watcher", ("HSET", ME, "state", "succeeded")),
+        ("watcher", ("HSET", RECORD, "state", "succeeded")),
         ("watcher", ("XADD", "photogpt:events", "*", "a", "b")),
         ("watcher", ("EVAL", "return 1", "0")),
         ("watcher", ("LRANGE", "celery", "0", "-1")),
@@ -111,26 +111,26 @@ def test_a_worker_meets_no_closed_door(working: Line, guarded: Server, as_user: 
         ("watcher", ("KEYS", "*")),
     ],
 )
-def test_nobody_does_what_is_not_theirs(as_user: As, name: str, command: tuple[str, ...]) -> None:
-    """Refused by the server, whatever the client."""
+def test_other_commands_are_refused(as_user: As, name: str, command: tuple[str, ...]) -> None:
+    """The server refuses each user the commands of the others."""
     with (
-        patient(as_user(name)) as client,
+        connect_once(as_user(name)) as client,
         pytest.raises(redis.RedisError, match=r"(?i)permission"),
     ):
         client.execute_command(*command)
 
 
 def test_a_watcher_reads(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
-    """Records, events and lanes."""
-    working.fine(working.enqueue(1))
-    with patient(as_user("watcher")) as client:
+    """The user `watcher` may read records, events and lanes."""
+    working.assert_succeeded(working.enqueue(1))
+    with connect_once(as_user("watcher")) as client:
         assert client.xrange("photogpt:events", count=1)
         [job] = [client.hgetall(key) for key in list(client.scan_iter("photogpt:job:{*}"))[:1]]
         assert job["state"] == "succeeded"
         assert client.zcard("photogpt:lane:{jobs}") >= 0
 
 
-def test_nobody_comes_in_without_a_name(guarded: Server) -> None:
-    """The default user is off."""
-    with patient(guarded.url) as client, pytest.raises(redis.AuthenticationError):
+def test_the_default_user_is_off(guarded: Server) -> None:
+    """The server refuses a client without a user name."""
+    with connect_once(guarded.url) as client, pytest.raises(redis.AuthenticationError):
         client.ping()

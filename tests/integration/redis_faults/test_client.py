@@ -1,4 +1,4 @@
-"""Our client while Redis dies under it: what was not acknowledged is submitted again, and is one job."""
+"""Our client while Redis fails: a job that was not acknowledged is submitted again, and is one job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from config.settings import load_settings
 from tests.conftest import image_request
-from tests.integration.redis_faults.conftest import patient
+from tests.integration.redis_faults.conftest import connect_once
 from tests.integration.redis_faults.servers import Server
 from tests.waiting import wait_until
 from worker.client import Client, Unacknowledged
@@ -25,7 +25,7 @@ BURST = 400
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A Redis that keeps what it acknowledged."""
+    """A Redis server that keeps what it acknowledged."""
     running = Server(tmp_path / "server")
     yield running
     running.stop()
@@ -33,21 +33,21 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def ours(server: Server) -> Iterator[Client]:
-    """A client that asks once and does not wait long."""
+    """A client that sends each command once and waits one second at most."""
     with Client(settings=load_settings(redis_url=server.url)) as client:
         client.store.client.set_retry(Retry(NoBackoff(), 0))
         client.store.client.connection_pool.connection_kwargs |= {"socket_timeout": 1}
         yield client
 
 
-def written(server: Server) -> set[str]:
-    """Return the ids of all jobs in the ledger."""
-    with patient(server.url) as client:
+def stored(server: Server) -> set[str]:
+    """Return the ids of all stored jobs."""
+    with connect_once(server.url) as client:
         return {str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.JOB}*", _type="hash", count=1000)}
 
 
-def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
-    """The job was written down, and its producer does not know: told which, it submits it again, and it is one job."""
+def test_a_lost_answer(server: Server, ours: Client) -> None:
+    """A job whose acknowledgement is lost is submitted again with the id of the error, and is one job."""
     ours.submit("image", image_request())
 
     server.freeze()
@@ -56,19 +56,19 @@ def test_an_answer_that_got_lost(server: Server, ours: Client) -> None:
             ours.submit("image", image_request())
     finally:
         server.thaw()
-    wait_until(lambda: raised.value.job_id in written(server), "Redis has read what it was sent")
+    wait_until(lambda: raised.value.job_id in stored(server), "Redis has read what it was sent")
 
     assert ours.submit("image", image_request(), job_id=raised.value.job_id).id == raised.value.job_id
-    assert len(written(server)) == 2
+    assert len(stored(server)) == 2
 
 
 def test_killed_in_a_burst(server: Server, ours: Client) -> None:
-    """Of a burst in which Redis is killed every job is there once, and none that nobody has a receipt for."""
-    under_way, refused = threading.Event(), []
+    """When Redis is killed during a burst of submissions, every job is stored once, and no other."""
+    in_progress, refused = threading.Event(), []
 
-    def insist(number: int) -> str:
+    def submit(number: int) -> str:
         if number == BURST // 4:
-            under_way.set()
+            in_progress.set()
         job_id = None
         while True:
             try:
@@ -80,12 +80,12 @@ def test_killed_in_a_burst(server: Server, ours: Client) -> None:
                 continue
 
     with ThreadPoolExecutor(8) as pool:
-        submitting = [pool.submit(insist, number) for number in range(BURST)]
-        assert under_way.wait(30)
+        submitting = [pool.submit(submit, number) for number in range(BURST)]
+        assert in_progress.wait(30)
         server.kill()
         server.start()
         receipts = [one.result(timeout=30) for one in submitting]
 
     assert refused  # it was killed in the burst
     assert len(set(receipts)) == BURST
-    assert written(server) == set(receipts)
+    assert stored(server) == set(receipts)

@@ -1,4 +1,4 @@
-"""What other libraries log of an outage, with tracebacks and again every second, is told in one line."""
+"""An outage that libraries log again and again, with tracebacks, is one line in the worker's log."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ for error in (OutOfMemoryError("no room"), BackendStoreError("not stored")):
 """
 
 
-def test_an_outage_is_one_line_whoever_logs_it() -> None:
-    """That Redis refuses is known; a fault of ours keeps its traceback."""
+def test_an_outage_is_one_line() -> None:
+    """An outage is one line, whichever library logs it; every other error keeps its traceback."""
     ran = subprocess.run([sys.executable, "-c", LOGS], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stderr.count("redis.unavailable") == 1, ran.stderr
     assert ran.stderr.count("Traceback") == 3, ran.stderr

@@ -1,4 +1,4 @@
-"""RabbitMQ carries the messages, the ledger stays in Redis: the line bears the loss of either."""
+"""With messages in RabbitMQ and jobs in Redis, workers survive the loss of either."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import redis
 from celery import Celery, chain, chord
 
 from tests.conftest import image_request, paid_generations
-from tests.integration.redis_faults.conftest import lasts, patient, read_only
+from tests.integration.redis_faults.conftest import connect_once, lasts, read_only
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.integration.redis_faults.servers import Server
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A RabbitMQ node of one's own."""
+    """A RabbitMQ node for these tests only."""
     running = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
     yield running
     running.close()
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Redis of one's own."""
-    server = Server(tmp_path_factory.mktemp("ledger"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Redis server for these tests only."""
+    server = Server(tmp_path_factory.mktemp("store"))
     yield server
     server.stop()
 
@@ -37,41 +37,40 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def running(
     node: RabbitMQ,
-    ledger: Server,
+    store: Server,
     worker_env: dict[str, str],
     sandbox_process: SandboxProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WorkerProcess]:
-    """A worker process between the two."""
-    told = worker_env | {"PHOTOGPT_BROKER_URL": node.url, "PHOTOGPT_REDIS_URL": ledger.url}
-    started = WorkerProcess(told, tmp_path_factory.mktemp("worker") / "worker.log").ready()
+    """A worker process on both."""
+    variables = worker_env | {"PHOTOGPT_BROKER_URL": node.url, "PHOTOGPT_REDIS_URL": store.url}
+    started = WorkerProcess(variables, tmp_path_factory.mktemp("worker") / "worker.log").ready()
     yield started
     started.child.stop()
 
 
 @pytest.fixture
-def client(ledger: Server) -> Iterator[redis.Redis]:
-    """A client of the ledger."""
-    with patient(ledger.url) as opened:
+def client(store: Server) -> Iterator[redis.Redis]:
+    """A client of Redis."""
+    with connect_once(store.url) as opened:
         yield opened
 
 
 @pytest.fixture
-def producer(node: RabbitMQ, ledger: Server, running: WorkerProcess, sandbox: SandboxProcess) -> Iterator[Celery]:
-    """Somebody else's service."""
-    app = Celery("somebody-else", broker=node.url, backend=ledger.url, set_as_current=False)
-    yield app
-    app.close()
+def producer(node: RabbitMQ, store: Server, running: WorkerProcess, sandbox: SandboxProcess) -> Iterator[Celery]:
+    """A producer's Celery app."""
+    with celery_app(node.url, store.url) as app:
+        yield app
 
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[str]:
-    """Enqueue some images; return their ids."""
+    """Enqueue images; return their ids."""
     kwargs = {"request": image_request(**sandbox)}
     return [producer.send_task("photogpt.generate_image", kwargs=kwargs).id for _ in range(count)]
 
 
 def ended(client: redis.Redis, ids: list[str]) -> list[Any]:
-    """Wait until the results of all of them are stored; return the states."""
+    """Wait until the results of all jobs are stored; return their states."""
     records = [f"photogpt:job:{{{job_id}}}" for job_id in ids]
     for record in records:
         wait_until(lambda record=record: client.hget(record, "published_at"), f"{record} has ended", within=60)  # type: ignore[misc]
@@ -79,7 +78,7 @@ def ended(client: redis.Redis, ids: list[str]) -> list[Any]:
 
 
 def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) -> None:
-    """A chain of training, image and upscale, with a chord of videos at its side."""
+    """A chain of training, image and upscale, and a chord of video and image, succeed over RabbitMQ."""
     sandbox.control.model("model_a", status="new", duration_s=0.8)
 
     def job(name: str, **kwargs: Any) -> Any:
@@ -103,14 +102,13 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
 
 @pytest.mark.long
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
-    """Killed with messages in hand and jobs in flight: what was not acknowledged comes back.
+    """After a worker is killed, unacknowledged messages come back and no job is paid twice.
 
-    What PhotoGPT was being asked for at that moment is in doubt. Its list of jobs shows neither prompts nor whose they
-    are, so that of several at once nobody can tell which is whose: those end as `trigger_uncertain`, rather than that
-    somebody pays twice. Nothing else does, and no job is paid for twice: each that succeeded once, each other at most.
+    Triggers in progress at that moment are unresolved. PhotoGPT's list of jobs shows no prompts, so several unresolved
+    triggers cannot be distinguished: their jobs end as `trigger_uncertain`. All other jobs succeed.
     """
     ids = enqueue(producer, 10, duration_s=2)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are scheduled")
     ids += enqueue(producer, 20)
 
     running.child.kill()
@@ -127,10 +125,10 @@ def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerPro
 def test_broker_restarts(
     producer: Celery, client: redis.Redis, node: RabbitMQ, running: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """The node is stopped and comes back with what it kept; the worker process is the same."""
+    """Jobs survive a RabbitMQ node that stops and starts again, in the same worker process."""
     pid = running.child.pid
     ids = enqueue(producer, 10, duration_s=2)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are scheduled")
 
     node.child.stop(within=30)
     node.start()
@@ -142,26 +140,26 @@ def test_broker_restarts(
     assert paid_generations(sandbox) == 15
 
 
-def test_the_ledger_refuses_while_messages_come(
+def test_redis_refuses_writes_while_messages_come(
     producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """Messages that the ledger cannot take go back, not round in circles, and none is lost."""
+    """Messages that Redis cannot store return to RabbitMQ after a pause, and none is lost."""
     before, refused = len(running.text()), refusals(client)
     with read_only(client):
         ids = enqueue(producer, 30)
-        wait_until(lambda: refusals(client) > refused, "the ledger refused a message")
+        wait_until(lambda: refusals(client) > refused, "Redis refused a message")
         lasts(4)
-        bounced = refusals(client) - refused
+        requeued = refusals(client) - refused
 
     assert ended(client, ids) == ["succeeded"] * 30
     assert paid_generations(sandbox) == 30
-    assert bounced < 300
-    told = running.text()[before:]
-    assert "Traceback" not in told
-    assert told.count("over after") <= 2, told  # not over because reading works
+    assert requeued < 300
+    log = running.text()[before:]
+    assert "Traceback" not in log
+    assert log.count("over after") <= 2, log  # reads that work do not end the outage
 
 
 def refusals(client: redis.Redis) -> int:
-    """Return how many writes the ledger has refused because it is a replica."""
-    told: Any = client.info("errorstats")
-    return int(told.get("errorstat_READONLY", {"count": 0})["count"])
+    """Return how many writes Redis has refused because it is a replica."""
+    stats: Any = client.info("errorstats")
+    return int(stats.get("errorstat_READONLY", {"count": 0})["count"])

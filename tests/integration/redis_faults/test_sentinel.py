@@ -1,4 +1,4 @@
-"""Primary, replica and Sentinel: when the primary dies, the line goes on with the replica."""
+"""Primary, replica and Sentinels: when the primary dies, workers go on with the replica."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PASSWORDS = {"requirepass": "server-secret", "masterauth": "server-secret"}
 
 
 @dataclass
-class Watched:
-    """Primary, replica and Sentinels, with passwords."""
+class Monitored:
+    """A primary, a replica and Sentinels, with passwords."""
 
     primary: Server
     replica: Server
@@ -40,32 +40,32 @@ class Watched:
 
     @property
     def url(self) -> str:
-        """How they are named in the settings."""
+        """The URL for the settings."""
         return ";".join(f"sentinel://:server-secret@127.0.0.1:{server.port}/0" for server in self.sentinels)
 
     def knows_all(self, sentinel: Server) -> bool:
-        """Whether a Sentinel has found the replica and the other Sentinels."""
+        """Return whether a Sentinel has found the replica and the other Sentinels."""
         with redis.Redis(port=sentinel.port, password="sentinel-secret", decode_responses=True) as client:
             seen = client.sentinel_master("mymaster")
         return (seen["num-slaves"], seen["num-other-sentinels"]) == (1, len(self.sentinels) - 1)
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Callable[[int], Watched]]:
+def start_monitored(tmp_path: Path) -> Iterator[Callable[[int], Monitored]]:
     """Start a primary, a replica and some Sentinels."""
     started: list[Server] = []
 
-    def start(sentinels: int) -> Watched:
+    def start(sentinels: int) -> Monitored:
         primary = Server(tmp_path / "primary", **PASSWORDS)
         started.append(primary)
         replica = Server(tmp_path / "replica", replicaof=f"127.0.0.1 {primary.port}", **PASSWORDS)
         started.append(replica)
-        watchers = []
+        others = []
         for number in range(sentinels):
             config = SENTINEL.format(port=primary.port, quorum=sentinels // 2 + 1)
-            watchers.append(Server(tmp_path / f"sentinel-{number}", sentinel=config))
-            started.append(watchers[-1])
-        return Watched(primary, replica, watchers)
+            others.append(Server(tmp_path / f"sentinel-{number}", sentinel=config))
+            started.append(others[-1])
+        return Monitored(primary, replica, others)
 
     yield start
     for server in reversed(started):
@@ -74,40 +74,40 @@ def watch(tmp_path: Path) -> Iterator[Callable[[int], Watched]]:
 
 @pytest.mark.parametrize("sentinels", [1, 3])
 def test_failover(
-    watch: Callable[[int], Watched], open_line: Callable[..., Line], sandbox: SandboxProcess, sentinels: int
+    start_monitored: Callable[[int], Monitored], open_line: Callable[..., Line], sandbox: SandboxProcess, sentinels: int
 ) -> None:
-    """Every job that the replica had taken as well ends; jobs that come afterwards too; the worker is the same.
+    """After a failover every job that the replica had stored and every later one succeeds, in the same worker process.
 
-    Of three Sentinels the one that is named first dies with the primary.
+    Of three Sentinels the first of the URL dies with the primary.
     """
-    watched = watch(sentinels)
-    primary, replica = watched.primary, watched.replica
+    monitored = start_monitored(sentinels)
+    primary, replica = monitored.primary, monitored.replica
     settings = Settings(
-        _env_file=None, redis_url=watched.url, sentinel_master="mymaster", sentinel_password="sentinel-secret"
+        _env_file=None, redis_url=monitored.url, sentinel_master="mymaster", sentinel_password="sentinel-secret"
     )
     client = connect(settings)
     wait_until(lambda: client.info("replication")["connected_slaves"] == 1, "the replica is there")
     wait_until(lambda: client.wait(1, 100) == 1, "the replica keeps up")
-    for sentinel in watched.sentinels:
-        wait_until(lambda sentinel=sentinel: watched.knows_all(sentinel), "they know each other", within=30)  # type: ignore[misc]
+    for sentinel in monitored.sentinels:
+        wait_until(lambda sentinel=sentinel: monitored.knows_all(sentinel), "they know each other", within=30)  # type: ignore[misc]
     producer = Celery(set_as_current=False)
     producer.conf.update(celery_options(settings) | {"result_backend": None})
     line = open_line(
-        primary, url=watched.url, SENTINEL_MASTER="mymaster", SENTINEL_PASSWORD="sentinel-secret", client=client,
+        primary, url=monitored.url, SENTINEL_MASTER="mymaster", SENTINEL_PASSWORD="sentinel-secret", client=client,
         producer=producer,
     )  # fmt: skip
     ids = line.enqueue(10, duration_s=3)
-    line.parked(10)
+    line.wait_until_scheduled(10)
     assert client.wait(1, 2000) == 1
 
     if sentinels > 1:
-        watched.sentinels[0].kill()
+        monitored.sentinels[0].kill()
     primary.kill()
     wait_until(lambda: _answers(client), "Sentinel names the replica", within=30)
     assert _role(replica) == "master"
     ids += line.enqueue(5)
 
-    line.fine(ids)
+    line.assert_succeeded(ids)
     assert "Traceback" not in line.log(), line.log()
     line.worker.stop()
 
@@ -125,19 +125,19 @@ def _role(server: Server) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("given", "understood"),
+    ("given", "expected"),
     [
         ("sentinel://a:1;sentinel://b:2/3", "sentinel://a:1/3;sentinel://b:2/3"),
         ("sentinel://:pw@a;sentinel://b", "sentinel://:pw@a:26379/0;sentinel://:pw@b:26379/0"),
     ],
 )
-def test_a_list_of_sentinels(given: str, understood: str) -> None:
-    """The database and the password may stand once, anywhere."""
-    assert Settings(_env_file=None, redis_url=given, sentinel_master="m").store_url == understood
+def test_a_list_of_sentinels(given: str, expected: str) -> None:
+    """The database and the password may be given once, in any URL of the list."""
+    assert Settings(_env_file=None, redis_url=given, sentinel_master="m").store_url == expected
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"redis_url": "sentinel://a"}, "PHOTOGPT_SENTINEL_MASTER is missing"),
         ({"redis_url": "sentinel://a/1;sentinel://b/2", "sentinel_master": "m"}, "different databases"),
@@ -145,7 +145,7 @@ def test_a_list_of_sentinels(given: str, understood: str) -> None:
         ({"redis_url": "redis://a", "redis_ca_file": "/etc/ssl/certs/ca-certificates.crt"}, "no URL begins with"),
     ],
 )
-def test_what_cannot_be_used_is_said(variables: dict[str, str], said: str) -> None:
-    """At the start, and not as a failed connection later."""
-    with pytest.raises(SettingsError, match=said):
+def test_unusable_settings_are_refused(variables: dict[str, str], message: str) -> None:
+    """Settings of Sentinel that cannot work are refused at the start, not by a failed connection later."""
+    with pytest.raises(SettingsError, match=message):
         load_settings(**variables)

@@ -1,4 +1,4 @@
-"""Ledger, results and messages over TLS, with an authority of one's own."""
+"""Store, results and messages over TLS, with a private certificate authority."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from worker.store.connection import connect
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with certificates."""
+    """A directory with the authority's certificates."""
     return certificates(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def server(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Debian's Redis, that speaks TLS only."""
+    """Debian's Redis, which accepts TLS only."""
     running = Server(
         tmp_path_factory.mktemp("tls"),
         binary=need_program("redis-server"),
@@ -40,21 +40,21 @@ def server(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.stop()
 
 
-def test_the_line_over_tls(
+def test_jobs_over_tls(
     server: Server, authority: Path, open_line: Callable[..., Line], sandbox: SandboxProcess
 ) -> None:
-    """A producer without our code, a worker and its ledger, all of them checking the certificate."""
+    """A producer and a worker that check the server's certificate run jobs over TLS."""
     producers = f"{server.url}?ssl_cert_reqs=required&ssl_ca_certs={authority / 'ca.pem'}"
     line = open_line(server, producers=producers, REDIS_CA_FILE=str(authority / "ca.pem"))
 
     ids = line.enqueue(3)
 
-    line.fine(ids)
+    line.assert_succeeded(ids)
     assert "Traceback" not in line.log()
 
 
-def test_a_stranger_is_refused(server: Server, tmp_path: Path) -> None:
-    """A certificate that another authority signed: one sentence, from the client and from the command."""
+def test_another_authority_is_refused(server: Server, tmp_path: Path) -> None:
+    """A certificate of another authority is refused, with one line from the client and from the command."""
     other = certificates(tmp_path) / "ca.pem"
     with (
         connect(Settings(_env_file=None, redis_url=server.url, redis_ca_file=other)) as client,
@@ -77,8 +77,8 @@ def test_a_stranger_is_refused(server: Server, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_without_the_file_the_systems_list_decides(server: Server) -> None:
-    """Nobody is trusted only because encryption is on."""
+def test_without_a_file_the_systems_authorities_decide(server: Server) -> None:
+    """Without a file of authorities a certificate of an unknown one is refused."""
     with (
         connect(Settings(_env_file=None, redis_url=server.url)) as client,
         pytest.raises(redis.ConnectionError, match="certificate verify failed"),
@@ -86,8 +86,8 @@ def test_without_the_file_the_systems_list_decides(server: Server) -> None:
         client.ping()
 
 
-def test_a_file_that_is_no_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused at the start, by the variable's name."""
+def test_a_file_without_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without certificates is refused at the start, with the name of the variable."""
     (tmp_path / "ca.pem").write_text("no certificate")
     monkeypatch.setenv("PHOTOGPT_REDIS_CA_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError, match=r"PHOTOGPT_REDIS_CA_FILE: .*ca\.pem cannot be read as certificates"):

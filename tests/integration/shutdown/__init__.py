@@ -1,1 +1,1 @@
-"""Ending in order: signals, deploys, records of another version."""
+"""A worker that stops in order."""

@@ -1,4 +1,4 @@
-"""A database of their own: no other worker of the session may take over what these tests interrupt."""
+"""A database for these tests only, so that no other worker takes over what they interrupt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, celery_app
 from worker.sandbox.remote import SandboxProcess
 
 
@@ -22,18 +22,17 @@ def client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def producer(isolated_env: dict[str, str]) -> Iterator[Celery]:
-    """A bare Celery app on that database."""
+    """A producer's Celery app on that database."""
     broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
-    app = Celery("somebody-else", broker=broker, backend=ledger, set_as_current=False)
-    yield app
-    app.close()
+    with celery_app(broker, ledger) as app:
+        yield app
 
 
 @pytest.fixture
 def own_worker(
     client: redis.Redis, sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
 ) -> Iterator[WorkerProcess]:
-    """The only worker there."""
+    """The only worker on that database."""
     del client, sandbox
     running = WorkerProcess(isolated_env, tmp_path / "worker.log").ready()
     yield running

@@ -1,4 +1,4 @@
-"""What a worker has claimed and not begun is anybody's the moment it ends."""
+"""What a stopping worker has claimed and not started."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
 
-def test_claimed_and_not_begun(
+def test_claimed_and_not_started(
     producer: Celery, client: redis.Redis, sandbox: SandboxProcess, isolated_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """After SIGTERM every job that was not asked for is due at once, and none waits for the end of a lease."""
+    """After SIGTERM every claimed job that was not triggered is due at once; none waits for the end of its lease."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"latency": 0.7}}])
     leaving = WorkerProcess(isolated_env | {"PHOTOGPT_CALL_CONCURRENCY": "1"}, tmp_path / "leaving.log").ready()
     enqueue(producer, 12)

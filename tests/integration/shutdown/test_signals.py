@@ -1,4 +1,4 @@
-"""A worker that is told to end: what it has begun it finishes, what it holds it gives back, nothing is lost."""
+"""A worker that gets a signal finishes what it has started, returns what it holds, and loses nothing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from worker.store import keys
 
 
 @pytest.fixture
-def relief(isolated_env: dict[str, str], own_worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A second worker process beside the one that ends."""
-    running = WorkerProcess(isolated_env, tmp_path / "relief.log").ready()
+def second_worker(isolated_env: dict[str, str], own_worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A second worker process beside the one that stops."""
+    running = WorkerProcess(isolated_env, tmp_path / "second.log").ready()
     yield running
     running.child.stop()
 
@@ -35,13 +35,13 @@ def enqueue(producer: Celery, count: int, **kwargs: Any) -> list[Any]:
 
 
 def asked(sandbox: SandboxProcess, operation: str, times: int) -> bool:
-    """Whether PhotoGPT was asked so often."""
+    """Return whether PhotoGPT got an operation that many times."""
     count: int = sandbox.control.state(lists=False)["requests"].get(operation, 0)
     return count >= times
 
 
 def end(running: WorkerProcess, *signals: int) -> int:
-    """Send signals, the next one once the one before was noticed; return the exit code."""
+    """Send signals, each after the worker has noticed the one before; return the exit code."""
     for number, signum in enumerate(signals, start=1):
         running.child.send_signal(signum)
         wait_until(
@@ -56,10 +56,10 @@ def end(running: WorkerProcess, *signals: int) -> int:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_trigger_under_way_is_finished(
+def test_a_trigger_in_progress_is_finished(
     producer: Celery, client: redis.Redis, sandbox: SandboxProcess, own_worker: WorkerProcess, signum: int
 ) -> None:
-    """PhotoGPT's answer is waited for and written down before the process ends, with exit code 0: no doubt is left."""
+    """A stopping worker waits for PhotoGPT's answer to a trigger and stores it, and exits with code 0."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"latency": 2}}])
     [result] = enqueue(producer, 1)
     wait_until(lambda: asked(sandbox, "triggerImageGenerationJob", 1), "PhotoGPT is being asked")
@@ -76,50 +76,54 @@ def test_a_trigger_under_way_is_finished(
     assert paid_generations(sandbox) == 1
 
 
-def test_looks_and_webhooks_under_way_are_finished(
+def test_polls_in_progress_are_finished(
     producer: Celery, client: redis.Redis, sandbox: SandboxProcess, own_worker: WorkerProcess, receiver: Receiver
 ) -> None:
-    """Looks that are under way end jobs, whose webhooks another worker delivers."""
+    """Polls in progress are finished at SIGTERM, and the next worker delivers the webhooks of jobs that ended."""
     sandbox.control.faults([{"match": "getJobStatus", "action": {"latency": 1.5}}])
     results = enqueue(producer, 5, webhook_url=receiver.url)
-    wait_until(lambda: asked(sandbox, "getJobStatus", 5), "PhotoGPT is being looked at")
+    wait_until(lambda: asked(sandbox, "getJobStatus", 5), "PhotoGPT is being polled")
 
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
     own_worker.start()
     assert [result.get(timeout=30)["state"] for result in results] == ["succeeded"] * 5
-    told = wait_until(
+    delivered = wait_until(
         lambda: len({received.json["data"]["id"] for received in receiver.requests}) == 5, "all webhooks came"
     )
-    assert told
+    assert delivered
     assert len({received.headers["webhook-id"] for received in receiver.requests}) == 5
     assert paid_generations(sandbox) == 5
 
 
-def test_another_worker_goes_on(
-    producer: Celery, client: redis.Redis, sandbox: SandboxProcess, own_worker: WorkerProcess, relief: WorkerProcess
+def test_another_worker_takes_over(
+    producer: Celery,
+    client: redis.Redis,
+    sandbox: SandboxProcess,
+    own_worker: WorkerProcess,
+    second_worker: WorkerProcess,
 ) -> None:
-    """A worker that leaves in the middle of its work leaves nothing that another one does not take up."""
+    """Another worker takes over every job of a worker that stops in the middle of its work."""
     results = enqueue(producer, 20)
     wait_until(lambda: paid_generations(sandbox) >= 3, "some are triggered")
 
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
-    assert relief.child.exit_code is None
+    assert second_worker.child.exit_code is None
     assert [result.get(timeout=40)["state"] for result in results] == ["succeeded"] * 20
     assert paid_generations(sandbox) == 20
 
 
-def test_messages_for_later_are_given_back(
+def test_messages_with_a_countdown_are_returned(
     producer: Celery, client: redis.Redis, broker_url: str, sandbox: SandboxProcess, own_worker: WorkerProcess
 ) -> None:
-    """Tick messages that a worker holds until they are due go back to the queue when it ends."""
+    """Tick messages that a worker holds until they are due return to the queue when it stops."""
     if not broker_url.startswith("redis"):
         pytest.skip("RabbitMQ itself takes back what a connection held")
     enqueue(producer, 1)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is parked")
+    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is scheduled")
     wait_until(lambda: client.hlen("unacked"), "a message waits in the worker")
 
     code = end(own_worker, signal.SIGTERM)
@@ -129,10 +133,10 @@ def test_messages_for_later_are_given_back(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])
-def test_an_impatient_operator(
+def test_a_second_signal(
     producer: Celery, client: redis.Redis, sandbox: SandboxProcess, own_worker: WorkerProcess, signum: int
 ) -> None:
-    """A second signal may cut off what is under way; the job is settled by the next worker, and paid once."""
+    """A second signal may abort a trigger; the next worker resolves the job, which is paid once."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "count": 1, "action": {"latency": 3}}])
     [result] = enqueue(producer, 1)
     wait_until(lambda: asked(sandbox, "triggerImageGenerationJob", 1), "PhotoGPT is being asked")

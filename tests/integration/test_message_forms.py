@@ -1,0 +1,94 @@
+"""Every form in which a producer's message may come: with a countdown or an expiry, in either protocol, twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.exceptions import TaskRevokedError
+
+from tests.conftest import image_request, paid_generations
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+from worker.store import keys
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+TASK = "photogpt.generate_image"
+
+
+def enqueue(producer: Celery, **options: Any) -> Any:
+    """Send an image task."""
+    return producer.send_task(TASK, kwargs={"request": image_request()}, **options)
+
+
+@pytest.fixture
+def old_producer(producer: Celery) -> Iterator[Celery]:
+    """A producer that sends messages of Celery's task protocol 1."""
+    producer.conf.task_protocol = 1
+    yield producer
+    producer.conf.task_protocol = 2
+
+
+def test_a_countdown(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
+    """A task with a countdown starts a job when the countdown is over, and gets its outcome."""
+    sent_at = datetime.now(UTC)
+    outcome = enqueue(producer, countdown=1).get(timeout=30)
+    assert outcome["state"] == "succeeded"
+    assert datetime.fromisoformat(outcome["created_at"]) >= sent_at + timedelta(seconds=1)
+    assert paid_generations(sandbox) == 1
+    wait_until(lambda: not client.hlen("unacked"), "the message is acknowledged")
+
+
+def test_protocol_1(old_producer: Celery, sandbox: SandboxProcess) -> None:
+    """A message of Celery's task protocol 1 starts a job, and its producer gets the outcome."""
+    assert enqueue(old_producer).get(timeout=30)["state"] == "succeeded"
+    assert paid_generations(sandbox) == 1
+
+
+def test_an_expired_message(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
+    """A message whose expiry has passed starts no job, and its result is REVOKED."""
+    result = enqueue(producer, expires=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=30)
+    assert not client.exists(keys.job(result.id))
+    assert paid_generations(sandbox) == 0
+
+
+def test_a_message_of_an_ended_job(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
+    """A second message of an ended job runs its task, which stores the outcome again."""
+    result = enqueue(producer, task_id="twice")
+    outcome = result.get(timeout=30)
+    client.delete("celery-task-meta-twice")
+    assert enqueue(producer, task_id="twice").get(timeout=30) == outcome
+    assert paid_generations(sandbox) == 1
+
+
+BODIES: dict[str, Any] = {
+    "not a list": "text",
+    "null": None,
+    "two parts": [[], {}],
+    "positional arguments in an object": [{}, {}, {}],
+    "keyword arguments in a list": [[], [], {}],
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_malformed_body(producer: Celery, worker: WorkerProcess, sandbox: SandboxProcess, body: Any) -> None:
+    """A message with a malformed body is discarded with one log line, and the worker takes the next message."""
+    before = len(worker.text())
+    headers = {"task": TASK, "id": "malformed", "lang": "py", "root_id": "malformed", "kwargsrepr": "not to be quoted"}
+    with producer.connection_for_write() as connection, connection.channel() as channel:
+        producer.amqp.Producer(channel).publish(body, routing_key="celery", headers=headers, serializer="json")
+
+    assert enqueue(producer).get(timeout=30)["state"] == "succeeded"
+    log = worker.text()[before:]
+    assert log.count("message.rejected") == 1, log
+    assert "Traceback" not in log
+    assert "not to be quoted" not in log
+    assert worker.child.exit_code is None

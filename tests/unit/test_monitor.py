@@ -1,0 +1,123 @@
+"""What one check of the lane monitor does, and what it survives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.worker import state
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
+
+from tests.waiting import wait_until
+from worker.domain.errors import SubmissionError
+from worker.queue import monitor
+from worker.queue.monitor import LaneMonitor
+from worker.telemetry.outage import Outage
+
+
+class Services:
+    """Records what a check calls; `error` is raised by each call."""
+
+    def __init__(self, *, list_polling: bool = True) -> None:
+        """Start with nothing called."""
+        self.calls: list[str] = []
+        self.error: Exception | None = None
+        self.settings = SimpleNamespace(list_polling=list_polling)
+        self.store: Any = SimpleNamespace(
+            lanes=SimpleNamespace(ensure_ticks=lambda: self.call("ticks")),
+            list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
+            prove_writes=lambda: self.call("write"),
+        )
+
+    def call(self, name: str) -> None:
+        """Record a call."""
+        self.calls.append(name)
+        if self.error:
+            raise self.error
+
+
+def cancel(services: Any, job_id: str, *, revoked: bool) -> None:
+    """Record a canceled job; an id of another service has none."""
+    assert revoked
+    if job_id.startswith("other"):
+        raise SubmissionError(field="job_id", problem="unknown")
+    services.call(job_id)
+
+
+@pytest.fixture(autouse=True)
+def _revoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(monitor, "cancel", cancel)
+    yield
+    state.revoked.clear()
+
+
+def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
+    """Return a monitor that does not run, and what it knows of an outage."""
+    outage = Outage("redis.unavailable", "Redis is unavailable")
+    watched: Any = services
+    return LaneMonitor(watched, outage), outage
+
+
+@pytest.mark.parametrize(("list_polling", "calls"), [(True, ["ticks", "list polls"]), (False, ["ticks"])])
+def test_a_check_publishes_missing_ticks(list_polling: bool, calls: list[str]) -> None:
+    """A check publishes missing tick messages, and schedules list polls where they are enabled."""
+    services = Services(list_polling=list_polling)
+    new_monitor(services)[0].check()
+    assert services.calls == calls
+
+
+def test_a_revoked_job_is_canceled_once() -> None:
+    """A job whose task was revoked is canceled by the next check and no later one; other ids are ignored."""
+    services = Services(list_polling=False)
+    checked, _ = new_monitor(services)
+    state.revoked.update(["job-1", "other-1"])
+    checked.check()
+    checked.check()
+    state.revoked.add("job-2")
+    checked.check()
+    assert services.calls == ["ticks", "job-1", "ticks", "ticks", "job-2"]
+
+
+def test_an_outage_ends_with_an_accepted_write() -> None:
+    """After an outage, a Redis that answers reads and refuses writes is still unavailable."""
+    services = Services(list_polling=False)
+    checked, outage = new_monitor(services)
+    services.error = RedisConnectionError("refused")
+    checked.check()
+    assert outage.active
+    services.error = None
+    services.store.prove_writes = lambda: (_ for _ in ()).throw(ReadOnlyError("a replica"))
+    checked.check()
+    assert outage.active
+    services.store.prove_writes = lambda: services.call("write")
+    checked.check()
+    assert services.calls[-1] == "write"
+    assert not outage.active
+
+
+def test_an_unexpected_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected error in a check is logged with its traceback, and the next check runs."""
+    services = Services(list_polling=False)
+    checked, outage = new_monitor(services)
+    services.error = ValueError("a fault of ours")
+    checked.check()
+    services.error = None
+    checked.check()
+    assert services.calls == ["ticks", "ticks"]
+    assert not outage.active
+    (record,) = caplog.records
+    assert (vars(record)["event"], bool(record.exc_info)) == ("lane_monitor.failed", True)
+
+
+def test_a_started_monitor_checks_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A started monitor checks again and again, and its thread ends after `stop`."""
+    monkeypatch.setattr(monitor, "INTERVAL_S", 0.001)
+    services = Services(list_polling=False)
+    running, _ = new_monitor(services)
+    running.start()
+    wait_until(lambda: len(services.calls) > 2, "three checks")
+    running.stop()
+    wait_until(lambda: not running._thread.is_alive(), "the thread has ended")

@@ -1,0 +1,74 @@
+"""Continuation: the producer's own task, sent again once its job has ended, so that Celery stores the result.
+
+Celery then runs what the canvas attached to the task: chain, group, chord, callbacks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.domain.job import TASKS, Job, JsonObject
+from worker.store.codec import dumps
+
+CONTINUED = "photogpt_continued"
+"""Header of a continuation: the job has ended, the task returns its outcome."""
+
+KEPT_OPTIONS = (
+    "task_id",
+    "root_id",
+    "parent_id",
+    "group_id",
+    "group_index",
+    "chord",
+    "chain",
+    "link",
+    "link_error",
+    "reply_to",
+    "replaced_task_nesting",
+    "shadow",
+)
+"""Options of the producer's message that a continuation keeps. `expires` and time limits applied to the wait only."""
+
+
+def result_fields(request: Any) -> JsonObject | None:
+    """Return what the stored result of a task keeps of its message, or None if the task is part of a canvas.
+
+    Without a canvas, the script that ends the job stores the result, and no continuation is sent.
+
+    Args:
+        request: Celery's context of the task.
+
+    Returns:
+        `group_id` and `parent_id` where they are set; `{"ignored": True}` where the producer wants no result.
+    """
+    if any((request.chord, request.chain, request.callbacks, request.errbacks)):
+        return None
+    if request.ignore_result:
+        return {"ignored": True}
+    fields = {"group_id": request.group, "parent_id": request.parent_id}
+    return {name: value for name, value in fields.items() if value}
+
+
+def capture_continuation(request: Any, task: str, arguments: str) -> str:
+    """Return how to send a task again once its job has ended, as JSON.
+
+    Args:
+        request: Celery's context of the task.
+        task: the task's name.
+        arguments: a description of its arguments that may be shown.
+    """
+    options = request.as_execution_options()
+    kept = {name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}
+    headers = {name: value for name, value in (request.headers or {}).items() if name != CONTINUED}
+    if headers:
+        kept["headers"] = headers
+    if request.ignore_result:
+        kept["ignore_result"] = True
+    return dumps({"task": task, "options": kept | {"argsrepr": "()", "kwargsrepr": arguments}})
+
+
+def default_continuation(job: Job) -> JsonObject:
+    """Return the continuation of a job that is not part of a canvas; its record does not hold one."""
+    fields = dict(job.result or {})
+    ignored = {"ignore_result": True} if fields.pop("ignored", False) else {}
+    return {"task": TASKS[job.kind], "options": {"task_id": job.id, "root_id": job.id, **fields, **ignored}}

@@ -1,0 +1,74 @@
+"""Lane monitor: about once a second, sends missing tick messages and cancels revoked jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+
+from celery.worker.state import revoked
+from redis import RedisError
+
+from worker.domain.errors import SubmissionError
+from worker.services import Services
+from worker.steps.cancel import cancel
+from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
+
+INTERVAL_S = 1.0
+
+
+class LaneMonitor:
+    """A thread in every worker process, so that no single process is needed to schedule the lanes."""
+
+    def __init__(self, services: Services, redis_outage: Outage) -> None:
+        """Prepare; `start` starts the thread."""
+        self._services = services
+        self._redis_outage = redis_outage
+        self._canceled: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end within a second."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
+            self.check()
+
+    def check(self) -> None:
+        """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""
+        try:
+            self._publish_missing_ticks()
+            self._cancel_revoked()
+            self._check_recovery()
+        except RedisError as error:
+            self._redis_outage.report(error)
+        except Exception:  # noqa: BLE001 - the thread must survive every error
+            event("lane_monitor.failed", "the check failed; the next one runs in a second", exc_info=True)
+
+    def _publish_missing_ticks(self) -> None:
+        store = self._services.store
+        store.lanes.ensure_ticks()
+        if self._services.settings.list_polling:
+            store.list_polls.ensure_scheduled()
+
+    def _cancel_revoked(self) -> None:
+        """Cancel the jobs whose tasks were revoked, in Flower for instance; Celery alone only drops their messages."""
+        current = set(revoked)
+        for job_id in current - self._canceled:
+            with contextlib.suppress(SubmissionError):  # no job of ours
+                cancel(self._services, job_id, revoked=True)
+            self._canceled.add(job_id)
+        self._canceled &= current
+
+    def _check_recovery(self) -> None:
+        """Report the end of an outage once Redis accepts a write; a replica or a full server answers reads."""
+        if self._redis_outage.active:
+            self._services.store.prove_writes()
+            self._redis_outage.resolve()

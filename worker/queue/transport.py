@@ -1,0 +1,184 @@
+"""Redis transports of a worker: no message is lost while Redis refuses writes, and acknowledgements go in batches.
+
+Four faults of kombu's transport are covered; each has a test in `tests/contract/test_consumer.py` or
+`tests/integration/redis_faults`:
+
+- kombu takes a message from Redis' list with one command and records it as unacked with a second one. If Redis refuses
+  or loses the second (READONLY, OOM, gone), the message is lost. `RetryingQoS` repeats it until Redis accepts it.
+- A message acknowledged late may outlive its connection. kombu then raises an AttributeError, which ends the worker;
+  `RetryingQoS` raises ConnectionError, which Celery handles. The message comes again.
+- kombu acknowledges each message with a round trip of its own.
+- kombu makes a redis-py client for each command, which costs more CPU than the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from celery.app.amqp import AMQP
+from celery.worker import state
+from kombu import Connection
+from kombu.transport import redis as kombu_redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
+
+RETRY_IN_S = 1.0
+STOP_CHECK_S = 0.1  # how soon a waiting thread notices that the worker stops
+ACK_BATCH_S = 0.05  # acknowledgements within this time go to Redis together
+MAX_ACK_BATCH = 200
+
+BROKER_ERRORS: tuple[type[Exception], ...] = (
+    *kombu_redis.Transport.connection_errors,
+    *kombu_redis.Transport.channel_errors,
+)
+CLOSED_CHANNEL_ERRORS: tuple[type[Exception], ...] = (*BROKER_ERRORS, AttributeError)
+"""What kombu raises on a channel of a lost connection."""
+
+
+def wait_before_retry() -> bool:
+    """Wait `RETRY_IN_S`; return False at once when the worker stops."""
+    ends_at = time.monotonic() + RETRY_IN_S
+    while time.monotonic() < ends_at:
+        if any(getattr(state, name) is not None for name in ("should_stop", "should_terminate")):
+            return False
+        time.sleep(STOP_CHECK_S)
+    return True
+
+
+class RetryingQoS(kombu_redis.QoS):
+    """Retries recording a message as unacked until Redis accepts it; otherwise the message could be lost.
+
+    Acknowledgements are collected and sent by the event loop. A worker that is killed before leaves messages that come
+    again; their jobs are known by then.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Start with nothing to acknowledge."""
+        super().__init__(*args, **kwargs)
+        self._acked: deque[str] = deque()
+        self._send_acks_at = 0.0
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Record a message as unacked. Recording it twice does no harm."""
+        outage = Outage("message.unrecorded", "cannot record a message as unacked, so it waits in this worker")
+        while True:
+            try:
+                super().append(message, delivery_tag)
+            except BROKER_ERRORS as error:
+                outage.report(error)
+                if not wait_before_retry():
+                    event("message.lost", "the worker stopped with a message that Redis did not accept", warn=True)
+                    raise
+            else:
+                outage.resolve()
+                return
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message with the next batch. Called from any thread."""
+        if not self._acked:
+            self._send_acks_at = max(self._send_acks_at, time.monotonic() + ACK_BATCH_S)
+        self._acked.append(delivery_tag)
+        super(kombu_redis.QoS, self).ack(delivery_tag)
+
+    def can_consume(self) -> bool:
+        """Send a batch of acknowledgements that is due; the event loop calls this once a turn."""
+        if self._acked and (time.monotonic() > self._send_acks_at or len(self._acked) >= MAX_ACK_BATCH):
+            self._send_acks()
+        return bool(super().can_consume())
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
+        """Reject a message; with `requeue`, return it to its queue.
+
+        Raises:
+            redis.ConnectionError: its connection is lost; the message comes again after the visibility timeout.
+        """
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        except AttributeError as error:
+            raise RedisConnectionError(f"the message's connection was closed: {error}") from error
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Send the last acknowledgements, and return unacked messages to their queues."""
+        self._send_acks()
+        super().restore_unacked_once(stderr)
+
+    def _send_acks(self) -> None:
+        tags = [self._acked.popleft() for _ in range(len(self._acked))]
+        if not tags:
+            return
+        channel: Any = self.channel
+        try:
+            with channel.conn_or_acquire() as client:
+                pipeline = client.pipeline(transaction=False)
+                pipeline.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
+        except CLOSED_CHANNEL_ERRORS:  # the consumer reports the outage
+            self._acked.extendleft(tags)
+            self._send_acks_at = time.monotonic() + RETRY_IN_S
+
+
+class _OneClient(kombu_redis.Channel):
+    """Uses one redis-py client for each connection pool.
+
+    The clients for BRPOP and subscriptions hold connections of their own; kombu makes them as ever.
+    """
+
+    _shared: Any = None
+
+    @contextlib.contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """Yield `client`, or the client of the channel's pool."""
+        if client is None and (self._shared is None or self._shared.connection_pool is not self.pool):
+            with super().conn_or_acquire() as made:
+                self._shared = made
+        yield client or self._shared
+
+
+class RedisChannel(_OneClient):
+    """Channel of a worker on `redis://` and `rediss://`."""
+
+    QoS = RetryingQoS
+
+
+class SentinelChannel(_OneClient, kombu_redis.SentinelChannel):
+    """Channel of a worker on `sentinel://`."""
+
+    QoS = RetryingQoS
+
+
+class RedisTransport(kombu_redis.Transport):
+    """Transport of a worker on `redis://` and `rediss://`."""
+
+    Channel = RedisChannel
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """Transport of a worker on `sentinel://`."""
+
+    Channel = SentinelChannel
+
+
+TRANSPORTS = {"redis": RedisTransport, "rediss": RedisTransport, "sentinel": SentinelTransport}
+
+
+class BrokerConnection(Connection):
+    """A connection that uses our transport for Redis and kombu's for every other broker.
+
+    A transport named in the settings would be lost when kombu switches to the next Sentinel: it then takes the
+    transport from the URL again.
+    """
+
+    def get_transport_cls(self) -> Any:
+        """Return the transport of the URL's scheme."""
+        return TRANSPORTS.get(self.transport_cls) or super().get_transport_cls()
+
+
+class BrokerAMQP(AMQP):
+    """Celery's messages over `BrokerConnection`."""
+
+    Connection = BrokerConnection
