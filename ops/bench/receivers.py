@@ -40,7 +40,6 @@ from worker.domain.delivery import plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
-from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
@@ -90,10 +89,9 @@ class Endpoints:
 class Load:
     """Finishes jobs, as a worker does that has noticed their end."""
 
-    def __init__(self, store: Store, client: redis.Redis) -> None:
-        """Use one store and one client of its Redis."""
+    def __init__(self, store: Store) -> None:
+        """Use one store."""
         self._store = store
-        self._client = client
         self._made = 0
         self._unforgotten: list[str] = []
 
@@ -120,7 +118,8 @@ class Load:
     def forget_results(self) -> None:
         """Remove the jobs from the lane of Celery results, for which no producer waits."""
         if self._unforgotten:
-            self._client.zrem(keys.lane(Lane.RESULTS), *self._unforgotten)
+            for job_id in self._unforgotten:
+                self._store.jobs.mark_published(job_id)
             self._unforgotten.clear()
 
 
@@ -226,7 +225,7 @@ def run(arguments: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> 
             publisher.publish_tick(tick)
 
     store, client = open_store(settings, publish_tick), redis.Redis.from_url(valkey.url)
-    load = Load(store, client)
+    load = Load(store)
     runs = [("idle", IDLE_RATE, IDLE_S, False)] if arguments.idle else []
     runs += [
         ("good", arguments.rate, arguments.seconds, False),

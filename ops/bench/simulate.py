@@ -20,10 +20,10 @@ from ops.bench.fixed import compare
 from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
-from worker.domain.list_poll import SETTLING, ListPollState, choose_window, gap, sample_every
+from worker.domain.list_poll import SETTLED, ListPollState, choose_window, list_interval, sample_every
 from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
 from worker.steps.poll import JITTER
-from worker.store.list_poll import DRAWN
+from worker.store.list_poll import SAMPLE_SIZE
 
 Distribution = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
@@ -111,12 +111,12 @@ def demand(in_flight: int, distribution: Distribution, *, page_size: int, proces
     durations = [distribution(rng) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     started_per_s = in_flight / mean
-    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=started_per_s, confirmed=SETTLING)
-    ages = [rng.random() * chosen for chosen in rng.choices(durations, weights=durations, k=DRAWN)]
+    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=started_per_s, confirmed=SETTLED)
+    ages = [rng.random() * chosen for chosen in rng.choices(durations, weights=durations, k=SAMPLE_SIZE)]
     window_s = choose_window(ages, in_flight, known) or 0.0
     pages = math.ceil(started_per_s * window_s / page_size) if window_s else 0
     list_poll_s = pages * max(PAGE_S / PAGES_AT_ONCE, COSTS["page"] / 1000) / processes
-    period = max(gap(pages, in_flight, known, IMAGES), list_poll_s)
+    period = max(list_interval(pages, in_flight, known, IMAGES), list_poll_s)
     sampled_every = sample_every(known, in_flight)
     polls, lags = 0, []
     for duration in durations:

@@ -1,4 +1,4 @@
-"""Backoff: exponential delay, jitter, Retry-After."""
+"""Delays between retries."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from hypothesis import strategies as st
 
 from worker.domain.backoff import exponential, jittered, obeying
 
-random_fractions = st.floats(min_value=0, max_value=1, exclude_max=True)
+fractions = st.floats(min_value=0, max_value=1, exclude_max=True)
 seconds = st.floats(min_value=0.001, max_value=1e6)
 
 
 @pytest.mark.parametrize(
     ("attempt", "expected"), [(-3, 1.0), (0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (10**9, 60.0)]
 )
-def test_a_delay_doubles_up_to_the_cap(attempt: int, expected: float) -> None:
-    """The delay doubles with each attempt up to the cap; jitter takes away at most half."""
+def test_doubling_up_to_the_cap(attempt: int, expected: float) -> None:
+    """The delay doubles up to the cap, and jitter takes off up to half of it."""
     assert exponential(attempt, base=1, cap=60, random_fraction=1) == expected
     assert exponential(attempt, base=1, cap=60, random_fraction=0) == expected / 2
 
 
-@given(attempt=st.integers(), base=seconds, cap=seconds, random_fraction=random_fractions)
+@given(attempt=st.integers(), base=seconds, cap=seconds, random_fraction=fractions)
 def test_a_delay_is_finite_and_within_its_bounds(attempt: int, base: float, cap: float, random_fraction: float) -> None:
-    """A delay is finite and within its bounds for any number of attempts."""
+    """A delay is finite and between half the base and the cap for every number of failures."""
     delay = exponential(attempt, base=base, cap=cap, random_fraction=random_fraction)
     assert math.isfinite(delay)
     assert min(base, cap) / 2 <= delay <= cap
 
 
-@given(attempt=st.integers(min_value=1, max_value=100), base=seconds, cap=seconds, random_fraction=random_fractions)
-def test_a_delay_never_decreases(attempt: int, base: float, cap: float, random_fraction: float) -> None:
-    """With the same random fraction, a later attempt waits at least as long."""
+@given(attempt=st.integers(min_value=1, max_value=100), base=seconds, cap=seconds, random_fraction=fractions)
+def test_a_delay_never_shrinks(attempt: int, base: float, cap: float, random_fraction: float) -> None:
+    """With the same random fraction, a further failure waits at least as long."""
     first, second = (
         exponential(attempt + more, base=base, cap=cap, random_fraction=random_fraction) for more in (0, 1)
     )
     assert first <= second
 
 
-@given(planned=seconds, spread=st.floats(min_value=0, max_value=1), random_fraction=random_fractions)
+@given(planned=seconds, spread=st.floats(min_value=0, max_value=1), random_fraction=fractions)
 def test_jitter_stays_in_its_spread(planned: float, spread: float, random_fraction: float) -> None:
-    """Jitter moves a delay by at most its spread."""
+    """Jitter moves a delay by no more than its spread."""
     moved = jittered(planned, spread=spread, random_fraction=random_fraction)
     assert planned * (1 - spread) * 0.999999 <= moved <= planned * (1 + spread) * 1.000001
 
@@ -50,6 +50,6 @@ def test_jitter_stays_in_its_spread(planned: float, spread: float, random_fracti
 @pytest.mark.parametrize(
     ("retry_after", "expected"), [(None, 5), (0, 5), (4, 5), (30, 30), (60, 60), (61, 60), (math.inf, 60)]
 )
-def test_retry_after_is_obeyed_up_to_a_cap(retry_after: float | None, expected: float) -> None:
-    """Retry-After lengthens the planned delay up to a cap and never shortens it."""
+def test_a_retry_after_counts_up_to_the_cap(retry_after: float | None, expected: float) -> None:
+    """A Retry-After lengthens the planned wait, up to the cap."""
     assert obeying(retry_after, 5, cap=60) == expected
