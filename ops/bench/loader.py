@@ -65,7 +65,7 @@ def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> b
     """Write down that PhotoGPT took the job and works on it; False if a worker has asked PhotoGPT for another one."""
     if store.jobs.record_intent(job) is None:
         return False
-    if not store.jobs.mark_submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=OLD_S):
+    if not store.jobs.mark_submitted(job, Submitted(generation_id), poll_after=poll_after, must_poll_after=OLD_S):
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
     return store.jobs.mark_running(submitted, poll_after=poll_after)

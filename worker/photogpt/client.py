@@ -161,7 +161,7 @@ class PhotoGPT:
         """Check the key, the version header and the connection."""
         self._call("GET", "/ping")
 
-    def ahead_s(self, at: float) -> float | None:
+    def clock_offset_s(self, at: float) -> float | None:
         """Return the seconds by which PhotoGPT's clock is ahead, by the Date of its latest answer; None if it has none.
 
         Args:

@@ -38,7 +38,7 @@ def in_flight(
     """Return a job whose generation is in flight, and that a list may defer."""
     job = line.accepted(**changes)
     assert line.store.jobs.record_intent(job)
-    assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, p95_duration_s=p95_duration_s)
+    assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, must_poll_after=p95_duration_s)
     return line.read(job)
 
 

@@ -288,7 +288,7 @@ def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, setting
         job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)
         services.store.jobs.accept(job, digest="d", continuation="{}")
         assert services.store.jobs.record_intent(job)
-        services.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=60, p95_duration_s=600)
+        services.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=60, must_poll_after=600)
     known = ListPollState(id=NAME, density=2.5, clock_offset_s=0.0)
     list_poll(services, known, services.store.clock())
     services.close()
