@@ -11,7 +11,7 @@ from worker.domain.list_poll import defer_s, is_active, is_control_sample
 from worker.domain.outcome import JobResult, expired
 from worker.domain.reason import Reason
 from worker.domain.text import truncate
-from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationSeen, ModelSeen
+from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationStatus, ModelStatus
 from worker.services import Services
 from worker.telemetry.logs import event
 
@@ -58,7 +58,7 @@ def _list_poll_defers(services: Services, at: float) -> float:
     return defer_s(interval_s) if is_active(state, at, interval_s) else 0.0
 
 
-def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
+def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: float) -> Decision:
     match seen.status:
         case "success":
             result = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
@@ -70,7 +70,7 @@ def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: flo
     return Finish(result, polled=True, duration_s=_duration(services, job, at, seen.duration_s))
 
 
-def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
+def _read_model(services: Services, job: Job, seen: ModelStatus, at: float) -> Decision:
     # until the training begins, the model shows what it showed before the trigger
     unchanged = job.state is JobState.SUBMITTED and seen.fingerprint == job.model_fingerprint_before
     if seen.status == "ready" and not unchanged:
