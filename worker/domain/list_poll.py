@@ -13,6 +13,8 @@ from zlib import crc32
 
 MIN_IN_FLIGHT = 2  # generations; one alone is polled singly
 PAGE_SIZE = 20.0  # assumed until a page was read
+PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
+QUIET_PART = 0.4  # of the interval of single polls: maximum between two list polls while no generation ends
 SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled singly although it is listed
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used
@@ -24,10 +26,10 @@ class ListPollState:
     """What is known of PhotoGPT's list of jobs. Times are epoch seconds by Redis' clock."""
 
     id: str
-    #: Entries of the longest page.
+    #: Entries of a full page.
     page_size: float = PAGE_SIZE
-    #: Entries listed per second of a window, those of other users included. None: not known yet.
-    density: float | None = None
+    #: Entries listed per second of a window, those of other users included.
+    density: float = 0.0
     suspended_until: float = 0.0
     #: List polls in a row that failed.
     failures: int = 0
@@ -36,6 +38,8 @@ class ListPollState:
     #: Pages and duration of the last list poll.
     pages: int = 0
     seconds: float = 0.0
+    #: Ends per second that the last list polls have found.
+    ends_per_s: float = 0.0
     #: Seconds from the start of a list poll to the start of the next.
     interval_s: float = 0.0
     #: End of the last list poll.
@@ -59,30 +63,38 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
     weight = in_flight / len(ordered)
     best, min_requests = None, math.inf
     for number, age in enumerate(ordered, start=1):
-        pages = expected_pages(age, in_flight, ordered[-1], state)
+        pages = expected_pages(number * weight, age, state)
         requests = pages + (len(ordered) - number) * weight
         if pages < budget * number * weight and requests < min_requests:
             best, min_requests = age, requests
     return best
 
 
-def expected_pages(age: float, in_flight: int, max_age: float, state: ListPollState) -> int:
-    """Return how many pages show the generations of the last `age` seconds."""
-    density = state.density if state.density is not None else in_flight / max(max_age, 1.0)
-    return max(1, math.ceil(density * age / state.page_size))
+def expected_pages(in_flight: float, age: float, state: ListPollState) -> int:
+    """Return how many pages show the last `age` seconds, in which `in_flight` of our generations were created."""
+    entries = max(in_flight, (state.density or 0.0) * age)
+    return max(1, math.ceil(entries / state.page_size))
 
 
-def list_interval(pages: int, in_flight: int, *, interval_s: float, floor_s: float, budget: float) -> float:
+def list_interval(  # noqa: PLR0913 - one formula
+    pages: int, in_flight: int, ends_per_s: float, *, interval_s: float, floor_s: float, budget: float
+) -> float:
     """Return the seconds from the start of one list poll to the start of the next.
+
+    With `ends_per_s` ends a second, an interval T costs pages / T requests and ends_per_s * T / 2 seconds of delay per
+    second; their sum is least at the square root below.
 
     Args:
         pages: of one list poll.
         in_flight: generations.
+        ends_per_s: ends that the last list polls have found.
         interval_s: of single polls.
         floor_s: minimum.
         budget: pages that may be read, as a share of the single polls that they save.
     """
-    return max(floor_s, pages * interval_s / (budget * in_flight))
+    quiet_s = QUIET_PART * interval_s
+    best_s = math.sqrt(2 * PAGE_VALUE_S * pages / ends_per_s) if ends_per_s else quiet_s
+    return max(floor_s, min(quiet_s, best_s), pages * interval_s / (budget * in_flight))
 
 
 def is_control_sample(generation_id: str) -> bool:

@@ -34,7 +34,7 @@ from worker.telemetry.logs import event
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
-SLICE_PAGES = 3  # a longer window is read in slices, some at the same time
+SLICE_PAGES = 5  # a longer window is read in slices, some at the same time
 MAX_SLICES, PARALLEL_SLICES = 64, 8
 MAX_OVERRUN = 3  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
@@ -54,9 +54,12 @@ class Scan:
     ends_at: float
     #: Ends that single polls have shown lately, by generation: epoch seconds.
     recently_ended: dict[str, float]
+    #: Entries of the longest page that another one followed.
     page_size: int = 0
     pages: int = 0
     entries: int = 0
+    #: Jobs whose end the list has shown.
+    ended: int = 0
     #: Seconds after the end of a generation at which the list still showed it as under way.
     lag_s: float = 0.0
     #: What is known of the listed generations afterwards, as `_sent`.
@@ -85,15 +88,25 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     if window_s is None or at < state.suspended_until:
         idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
         waits = sample.in_flight and settings.list_polling
+        if state.window_s:
+            store.resume_single_polls(interval_s)
         store.reschedule(idle, retry_in_s=max(interval_s, state.suspended_until - at) if waits else None)
         return
-    pages = expected_pages(window_s, sample.in_flight, max(sample.ages), state)
+    share = sum(age <= window_s for age in sample.ages) / len(sample.ages)
+    pages = expected_pages(share * sample.in_flight, window_s, state)
     floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
     measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
     every_s = list_interval(
-        measured.pages or pages, sample.in_flight, interval_s=interval_s, floor_s=floor_s, budget=budget
+        measured.pages or pages,
+        sample.in_flight,
+        measured.ends_per_s,
+        interval_s=interval_s,
+        floor_s=min(floor_s, interval_s),
+        budget=budget,
     )
     pause_s = _pause_after(error, measured.failures, interval_s) if error else every_s - measured.seconds
+    if not measured.window_s:
+        store.resume_single_polls(interval_s)
     retry_in_s = 0.0 if services.stopping.is_set() else max(MIN_PAUSE_S, pause_s)
     store.reschedule(replace(measured, interval_s=every_s), retry_in_s=retry_in_s)
 
@@ -115,12 +128,13 @@ def _scan(
     if not scan.stopped:
         _sent.clear()
         _sent.update(scan.sent)
-    density = scan.entries / (end - start)
+    density = scan.entries / max(state.window_s, 1.0)
     measured = replace(
         state,
-        page_size=max(float(scan.page_size), state.page_size if state.density is not None else 1.0),
-        density=max(density, state.density or 0.0) if scan.stopped else density,
+        page_size=float(scan.page_size) or state.page_size,
+        density=max(density, state.density) if scan.stopped else density,
         pages=scan.pages,
+        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at, MIN_PAUSE_S)) / 2,
         seconds=time.monotonic() - began,
         failures=state.failures + 1 if error else 0,
     )
@@ -156,7 +170,10 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
 
 def _read(scan: Scan, start: float, end: float) -> ApiError | None:
     try:
+        before = 0
         for asked_at, page in _pages(scan, start, end):
+            scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
+            before = len(page)
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
@@ -187,11 +204,12 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
     with scan.lock:
         scan.pages += 1
         scan.entries += len(page)
-        scan.page_size = max(scan.page_size, len(page))
     if entries:
         services = scan.services
         deferred_s = defer_s(services.settings.job_poll_interval_s)
-        running = services.store.list_polls.apply_page(entries, defer_s=deferred_s)
+        ended, running = services.store.list_polls.apply_page(entries, defer_s=deferred_s)
+        with scan.lock:
+            scan.ended += ended
         _mark_running(services, running, deferred_s)
 
 

@@ -119,7 +119,7 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(rate_bucket=keys.RATE, rate=self._requests_per_s))
 
-    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> list[str]:
+    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[str]]:
         """Poll now what a page shows as ended, and defer the single polls of what has not.
 
         Args:
@@ -127,9 +127,10 @@ class ListPolls:
             defer_s: seconds for which a job that has not ended is not polled singly.
 
         Returns:
-            Ids of jobs that the list shows as running and Redis as submitted.
+            The number of jobs to be polled now, and the ids of jobs that the list shows as running and Redis as
+            submitted.
         """
-        tick, *running = self._scripts.apply_page(
+        tick, ended, *running = self._scripts.apply_page(
             jobs=keys.lane(Lane.JOBS),
             loop=keys.loop(Lane.JOBS),
             jobs_by_generation=keys.JOBS_BY_GENERATION,
@@ -139,7 +140,17 @@ class ListPolls:
             entries=[value for entry in entries for value in entry],
         )
         self._ticks.publish(Lane.JOBS, tick)
-        return [str(job_id) for job_id in running]
+        return int(ended), [str(job_id) for job_id in running]
+
+    def resume_single_polls(self, interval_s: float) -> None:
+        """Poll every job within `interval_s` seconds that list polls have deferred for longer."""
+        tick = self._scripts.resume_single_polls(
+            jobs=keys.lane(Lane.JOBS),
+            loop=keys.loop(Lane.JOBS),
+            interval=interval_s,
+            gap=MIN_TICK_GAP_S[Lane.JOBS],
+        )
+        self._ticks.publish(Lane.JOBS, tick)
 
     def reschedule(self, measured: ListPollState, *, retry_in_s: float | None) -> None:
         """Store what a list poll has measured, and schedule the next one in `retry_in_s` seconds, or none."""

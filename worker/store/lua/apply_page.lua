@@ -3,8 +3,8 @@
 -- KEYS jobs loop jobs_by_generation
 -- ARGV job_prefix defer:number gap:number entries:list
 --   Each entry: generation, its status (`ended`, or PhotoGPT's word for one that has not), seconds that it took or ''.
--- Returns {tick, id of a job that the list shows as running and its record as submitted…}.
-local at, answer = now(), {false}
+-- Returns {tick, number of jobs to be polled now, id of a job that the list shows as running and its record as submitted…}.
+local at, answer = now(), {false, 0}
 local head = tonumber(redis.call('ZRANGE', jobs, 0, 0, 'WITHSCORES')[2] or at)
 for i = 1, #entries, 3 do
   local generation, status, took = unpack(entries, i, i + 2)
@@ -15,6 +15,7 @@ for i = 1, #entries, 3 do
     if took ~= '' then redis.call('HSET', job, 'duration_s', took) end
     local forward = redis.call('ZADD', jobs, 'XX', 'LT', 'CH', seconds(math.min(at, head)), id)  -- ahead of a backlog
     if forward > 0 then answer[1] = schedule_tick(loop, at, at, gap) or answer[1] end
+    answer[2] = answer[2] + forward
   elseif known[1] then
     local limit = math.min(tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf'))
     if at < limit then redis.call('ZADD', jobs, 'XX', 'GT', seconds(math.min(at + defer, limit)), id) end
