@@ -14,7 +14,7 @@ from zlib import crc32
 MIN_IN_FLIGHT = 2  # generations; one alone is polled singly
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
-QUIET_PART = 0.4  # of the interval of single polls: maximum between two list polls while no generation ends
+QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends
 SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled singly although it is listed
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used

@@ -5,5 +5,5 @@
 -- Returns what schedule_tick() returns.
 local at = now()
 local deferred = redis.call('ZRANGEBYSCORE', jobs, '(' .. seconds(at + interval), '+inf')
-for i, id in ipairs(deferred) do redis.call('ZADD', jobs, seconds(at + interval * i / #deferred), id) end
-return deferred[1] and schedule_tick(loop, at, at + interval / #deferred, gap)
+for i, id in ipairs(deferred) do redis.call('ZADD', jobs, seconds(at + interval * (i - 1) / #deferred), id) end
+return deferred[1] and schedule_tick(loop, at, at, gap)
