@@ -13,10 +13,9 @@ Redis' answer is lost, the job may be stored or not: `Unacknowledged` has its id
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import redis
 
@@ -25,13 +24,13 @@ from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JsonObject, Kind
 from worker.domain.outcome import Outcome
-from worker.domain.submission import Limits, new_job, parse_submission
+from worker.domain.submission import JobDefaults, SubmissionLimits, new_job, parse_submission
 from worker.queue.publisher import CeleryPublisher
-from worker.store import keys
 from worker.store.connection import open_store
+from worker.store.job_history import STREAM_START
 from worker.store.records import JobKnown, KeyConflict
 
-BLOCK_MS = 2000  # below the client's socket timeout
+BLOCK_S = 2.0  # below the client's socket timeout
 
 
 class WaitTimeout(TimeoutError):
@@ -70,15 +69,13 @@ class SubmittedJob:
             WaitTimeout: `timeout` seconds have passed.
         """
         ends = time.monotonic() + timeout if timeout is not None else None
-        last = "0-0"
+        last = STREAM_START
         while ends is None or time.monotonic() < ends:
-            left = BLOCK_MS if ends is None else max(1, min(BLOCK_MS, int(1000 * (ends - time.monotonic()))))
-            answer: Any = self._client.store.client.xread({keys.events(self.id): last}, block=left)
-            for _, entries in answer or ():
-                for last, event in entries:  # noqa: B007 - the next read starts there
-                    if "data" in event:
-                        outcome: Outcome = json.loads(event["data"])
-                        return outcome
+            left = BLOCK_S if ends is None else min(BLOCK_S, ends - time.monotonic())
+            for event in self._client.store.job_history.wait_for_job_events(self.id, after=last, block_s=left):
+                last = event.entry
+                if event.data is not None:
+                    return cast("Outcome", event.data)
         raise WaitTimeout(f"job {self.id} has not ended within {timeout:g} s")
 
 
@@ -91,11 +88,18 @@ class Client:
         from kombu import pools  # noqa: PLC0415 - the same
 
         given = {"redis_url": redis_url} if redis_url else {}
-        self._settings = settings or load_settings(**given)
+        settings = settings or load_settings(**given)
+        # No limits for webhook URLs: workers check the URL
+        self._limits = SubmissionLimits(metadata_max_bytes=settings.metadata_max_bytes)
+        self._defaults = JobDefaults(
+            job_deadline_s=settings.job_deadline_s,
+            model_deadline_s=settings.model_deadline_s,
+            webhook_url=settings.webhook_url,
+        )
         self._app = Celery("photogpt-client", set_as_current=False)
         # kombu's limit of connections applies to the whole process, in which another Celery app may run
-        self._app.conf.update(celery_options(self._settings) | {"broker_pool_limit": pools.get_limit()})
-        self.store = open_store(self._settings, CeleryPublisher(self._app).publish_tick)
+        self._app.conf.update(celery_options(settings) | {"broker_pool_limit": pools.get_limit()})
+        self.store = open_store(settings, CeleryPublisher(self._app).publish_tick)
 
     def submit(self, kind: str, request: JsonObject, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
         """Store a job, and send the message that makes a worker trigger it.
@@ -112,11 +116,10 @@ class Client:
             redis.RedisError: any other error; the job is not stored.
         """
         what = Kind(kind)
-        limits = Limits(metadata_max_bytes=self._settings.metadata_max_bytes)  # workers check the webhook URL
         kwargs = {"request": request, **options}
-        submission = parse_submission(what, [], kwargs, limits)
+        submission = parse_submission(what, [], kwargs, self._limits)
         at = self.store.clock()
-        job = new_job(job_id or str(uuid.uuid4()), what, submission, settings=self._settings, at=at, result={})
+        job = new_job(job_id or str(uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result_meta={})
         try:
             answer = self.store.jobs.accept(job, digest=submission.digest)
         except (redis.ConnectionError, redis.TimeoutError) as error:

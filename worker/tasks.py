@@ -19,14 +19,13 @@ from redis import RedisError
 from worker.domain.errors import JobError, WebhookError, WorkerError
 from worker.domain.job import JsonObject
 from worker.domain.outcome import Outcome
-from worker.lanes.runner import tick
-from worker.queue.app import app, redis_outage, services
+from worker.queue.app import app, redis_outage, runner, services
 from worker.queue.continuation import CONTINUED
 from worker.queue.request import RedactedRequest
 from worker.queue.strategy import accept_message, job_strategy
 from worker.steps import cancel as cancel_step
-from worker.steps.publish import deliver_result
-from worker.steps.redeliver import MOST, recover_since, resend
+from worker.steps.publish import return_outcome
+from worker.steps.redeliver import MAX_DELIVERIES, recover_since, resend
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.telemetry.logs import event
@@ -88,7 +87,7 @@ def resend_webhook(webhook_id: Any = None) -> JsonObject:
 
 
 @app.task(name="photogpt.recover_webhooks", throws=(WebhookError,))
-def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOST) -> JsonObject:
+def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MAX_DELIVERIES) -> JsonObject:
     """Send again the dead letters of the last `since_s` seconds and the deliveries that wait for a retry."""
     return recover_since(services().store, since_s, endpoint, limit)
 
@@ -96,25 +95,25 @@ def recover_webhooks(since_s: Any = 3600, endpoint: Any = None, limit: Any = MOS
 @app.task(name="photogpt.trigger", ignore_result=True, send_events=False)
 def trigger(lane: str, token: str) -> None:
     """Trigger the generations of queued jobs."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.poll", ignore_result=True, send_events=False)
 def poll(lane: str, token: str) -> None:
     """Poll PhotoGPT: one job, one model, or a page of its list."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.publish", ignore_result=True, send_events=False)
 def publish(lane: str, token: str) -> None:
     """Send continuations again whose results are not stored yet."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 @app.task(name="photogpt.deliver", ignore_result=True, send_events=False)
 def deliver(lane: str, token: str) -> None:
     """Deliver webhooks."""
-    tick(services(), Lane(lane), token)
+    runner().run(Lane(lane), token)
 
 
 def accept_or_return(task: JobTask) -> Outcome:
@@ -138,4 +137,4 @@ def accept_or_return(task: JobTask) -> Outcome:
         raise Reject(error, requeue=True) from error
     if outcome is None:
         raise Ignore
-    return deliver_result(outcome)
+    return return_outcome(outcome)

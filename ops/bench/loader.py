@@ -16,7 +16,8 @@ from config.settings import load_settings
 from ops.bench.stage import REQUEST
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.submission import Limits, new_job, parse_submission
+from worker.domain.submission import SubmissionLimits, new_job, parse_submission
+from worker.steps.accept import job_defaults
 from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import JobAccepted
@@ -44,12 +45,14 @@ def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: in
 def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int) -> set[str]:
     settings = load_settings(redis_url=redis_url, api_key="sandbox-key")
     store, dice = open_store(settings, leave_to_lane_monitor), random.Random(seed)
-    submission = parse_submission(Kind.IMAGE, [], {"request": dict(REQUEST)}, Limits(metadata_max_bytes=4096))
+    submission = parse_submission(Kind.IMAGE, [], {"request": dict(REQUEST)}, SubmissionLimits(metadata_max_bytes=4096))
     try:
         in_flight = set()
         for generation_id in generation_ids:
             job_id = f"in-flight-{generation_id}"
-            job = new_job(job_id, Kind.IMAGE, submission, settings=settings, at=store.clock(), result={})
+            job = new_job(
+                job_id, Kind.IMAGE, submission, defaults=job_defaults(settings), at=store.clock(), result_meta={}
+            )
             accepted = store.jobs.accept(job, digest=submission.digest)
             if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
                 in_flight.add(generation_id)

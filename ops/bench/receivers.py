@@ -30,6 +30,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from config.secrets import new_webhook_secret
 from config.settings import load_settings
 from worker.cli.context import producer
@@ -39,7 +41,6 @@ from worker.domain.delivery import plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
-from worker.store import keys
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
@@ -118,7 +119,8 @@ class Load:
     def forget_results(self) -> None:
         """Take the jobs out of the lane that would look for their Celery results."""
         if self._unforgotten:
-            self._store.client.zrem(keys.lane(Lane.RESULTS), *self._unforgotten)
+            for job_id in self._unforgotten:
+                self._store.jobs.mark_published(job_id)
             self._unforgotten.clear()
 
 
@@ -230,7 +232,7 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
     measured = []
     try:
         for number, (name, rate, seconds, bad) in enumerate(runs):
-            store.client.flushdb()
+            redis.Redis.from_url(valkey.url).flushdb()
             book = folder / f"book-{number}"
             place = folder / str(number)
             place.mkdir()

@@ -20,10 +20,10 @@ from ops.bench.fixed import compare
 from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
-from worker.domain.list_poll import SETTLING, ListPollState, choose_window, gap, sample_every
+from worker.domain.list_poll import SETTLED, ListPollState, choose_window, list_interval, sample_every
 from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
 from worker.steps.poll import JITTER
-from worker.store.list_poll import DRAWN
+from worker.store.list_poll import SAMPLE_SIZE
 
 Law = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
@@ -111,12 +111,12 @@ def crowd(in_flight: int, law: Law, *, page_size: int, processes: int, seed: int
     durations = [law(dice) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     begun_per_s = in_flight / mean
-    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLING)
-    ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=DRAWN)]
+    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=begun_per_s, confirmed=SETTLED)
+    ages = [dice.random() * chosen for chosen in dice.choices(durations, weights=durations, k=SAMPLE_SIZE)]
     far = choose_window(ages, in_flight, known) or 0.0
     pages = math.ceil(begun_per_s * far / page_size) if far else 0
     sweep_s = pages * max(PAGE_S / AT_ONCE, COSTS["page"] / 1000) / processes
-    period = max(gap(pages, in_flight, known, IMAGES), sweep_s)
+    period = max(list_interval(pages, in_flight, known, IMAGES), sweep_s)
     one_in = sample_every(known, in_flight)
     looks, lags = 0, []
     for duration in durations:

@@ -16,7 +16,13 @@ SOURCES = sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "config").rglob("*.
 CHILD_ENVIRONMENT = {"worker/sandbox/remote.py"}
 """Passes the environment to a child process and reads nothing in it."""
 
-CATCH_REDIS_ERRORS = {"worker/queue/app.py", "worker/queue/publisher.py", "worker/lanes/runner.py", "worker/tasks.py"}
+CATCH_REDIS_ERRORS = {
+    "worker/queue/app.py",
+    "worker/queue/publisher.py",
+    "worker/lanes/apply.py",
+    "worker/lanes/runner.py",
+    "worker/tasks.py",
+}
 """Modules that may catch Redis' exceptions."""
 
 

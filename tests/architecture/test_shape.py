@@ -1,4 +1,4 @@
-"""Sizes, the key table, the heads of the scripts, and the version."""
+"""Sizes of files, the key table, the heads of the scripts, and the version."""
 
 from __future__ import annotations
 
@@ -6,68 +6,100 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from tests.architecture.test_layers import ROOT, SOURCES, name_of
 from worker import __version__
-from worker.store import keys, scripts
+from worker.store import keys, scripts, state_change
 from worker.store.keys import Lane
 
 MAX_LINES = 300
-MAX_FUNCTION_LINES = 60
 MAX_LUA_LINES = 60
 LUA = sorted((ROOT / "worker" / "store" / "lua").rglob("*.lua"))
-VERBS = [path for path in LUA if "-- Stands in front of" not in path.read_text(encoding="utf-8")]
+VERBS = [path for path in LUA if path.parent.name == "lua"]
 
 
 def test_modules_are_small() -> None:
-    """One can be read at one sitting."""
+    """No Python module has more than 300 lines."""
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
-def test_functions_are_small() -> None:
-    """Docstring included."""
-    lengths = {
-        f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
-
-
 @pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
 def test_scripts_are_small(path: Path) -> None:
-    """One verb each."""
+    """No Lua script has more than 60 lines."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LUA_LINES
 
 
-@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.name)
-def test_a_script_tells_what_it_takes_and_returns(path: Path) -> None:
-    """In its head, before the first line of code."""
+@pytest.mark.parametrize("path", LUA, ids=lambda path: path.name)
+def test_lua_names_its_keys_and_arguments(path: Path) -> None:
+    """No Lua file reads a key or an argument by its number, and only the loader's code reads KEYS and ARGV."""
+    code = "\n".join(line.partition("--")[0] for line in path.read_text(encoding="utf-8").splitlines())
+    assert not re.search(r"\b(KEYS|ARGV)\b", code)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_a_script_has_a_head(path: Path) -> None:
+    """The head of a script says what the script does, takes and returns, before the first line of code."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = "\n".join(lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))])
+    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("--"))]
+    assert len(head[0]) > len("-- ")
     for word in ("-- KEYS ", "-- ARGV ", "-- Returns "):
-        assert word in head
+        assert any(line.startswith(word) for line in head), word
 
 
-@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.name)
-def test_a_script_uses_what_its_head_names(path: Path) -> None:
-    """No number of a key or argument beyond those that are listed."""
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_a_script_uses_every_name_of_its_head(path: Path) -> None:
+    """A key or an argument that the code of a script does not use is not in its head."""
     text = path.read_text(encoding="utf-8")
-    head = "\n".join(line for line in text.splitlines() if line.startswith("--"))
-    for what, listed in re.findall(r"-- (KEYS|ARGV) (.*?)(?=-- (?:KEYS|ARGV|Returns)|\Z)", head, flags=re.DOTALL):
-        numbers = [int(number) for number in re.findall(r"(?:^\s*|  |--\s+)(\d+)…? ", listed)]
-        used = [int(number) for number in re.findall(rf"{what}\[(\d+)\]", text)]
-        assert max(used, default=0) <= max(numbers), what
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    assert {name for name in scripts.read_head(text).names if not re.search(rf"\b{name}\b", code)} == set()
 
 
 def test_every_script_is_loaded() -> None:
-    """A file that nobody loads is no verb."""
-    loaded = set(re.findall(r'load\("(\w+)"', inspect.getsource(scripts)))
-    assert loaded == {path.stem for path in VERBS}
+    """Every script is loaded, under the name of its file."""
+    loaded = re.findall(r'self\.(\w+) = load\("(\w+)"\)', inspect.getsource(scripts))
+    assert {file for name, file in loaded if name == file} == {path.stem for path in VERBS}
+
+
+def test_every_library_is_used() -> None:
+    """Every file of Lua functions is used by a script; the prelude is used by all."""
+    used = {name for path in VERBS for name in scripts.read_head(path.read_text(encoding="utf-8")).uses}
+    assert used | {"prelude"} == {path.stem for path in LUA if path not in VERBS}
+
+
+def keywords_of(call: ast.Call) -> set[str]:
+    """Return the keywords of a call; `**name(…)` stands for the keys of the TypedDict that the function returns."""
+    found: set[str] = set()
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            found.add(keyword.arg)
+        else:
+            assert isinstance(keyword.value, ast.Call)
+            assert isinstance(keyword.value.func, ast.Name)
+            function = getattr(state_change, keyword.value.func.id)
+            found |= set(get_type_hints(get_type_hints(function, vars(state_change) | ONLY_TYPES)["return"]))
+    return found
+
+
+ONLY_TYPES = dict.fromkeys(("BodyOptions", "Outcome", "ResultUpdate"), object)
+"""What `state_change` imports for its annotations only."""
+
+
+def test_calls_name_what_the_heads_name() -> None:
+    """Every call of a script in the store names each key and argument of the script's head, and nothing else."""
+    called = set()
+    for path in sorted((ROOT / "worker" / "store").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self._scripts."):
+                verb = ast.unparse(node.func).removeprefix("self._scripts.")
+                (script,) = [each for each in VERBS if each.stem == verb]
+                head = scripts.read_head(script.read_text(encoding="utf-8"))
+                assert keywords_of(node) - {"client"} == head.names, verb
+                called.add(verb)
+    assert called == {path.stem for path in VERBS}
 
 
 def table() -> list[list[str]]:
@@ -77,7 +109,7 @@ def table() -> list[list[str]]:
 
 
 def test_every_key_stands_in_the_table() -> None:
-    """Those that functions make, and those with a fixed name."""
+    """The table in `keys.py` lists every key, those made by functions and those with a fixed name."""
     listed = {re.sub(r"<\w+>", "<>", row[0].strip("`")) for row in table()}
     made = set()
     for name, function in inspect.getmembers(keys, inspect.isfunction):
@@ -91,7 +123,7 @@ def test_every_key_stands_in_the_table() -> None:
 
 
 def test_every_row_says_when_the_key_ends() -> None:
-    """A time to live, or a written reason why there is none."""
+    """The key table gives for each key a time to live or a reason for having none."""
     for key, kind, ends, meaning in table():
         assert kind in {"hash", "set", "sorted set", "stream", "string"}, key
         assert len(ends) > 4, key
@@ -101,7 +133,7 @@ def test_every_row_says_when_the_key_ends() -> None:
 
 
 def test_keys_are_made_in_one_place() -> None:
-    """Nobody else spells one."""
+    """No module and no script but `keys.py` spells a Redis key."""
     spelled = {
         name_of(path)
         for path in SOURCES
@@ -114,7 +146,7 @@ def test_keys_are_made_in_one_place() -> None:
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    """What is released is described."""
+    """The changelog begins with the version of the package."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     found = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, flags=re.MULTILINE)
     assert found is not None

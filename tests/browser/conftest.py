@@ -1,4 +1,4 @@
-"""Fixtures: Debian's Chromium, and a Flower that has watched one job of each kind, a failed one and a parked one."""
+"""Fixtures: Chromium, and a Flower that has seen one job of each kind, a failed one and an unfinished one."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ KINDS = {
     "video": "photogpt.generate_video",
     "training": "photogpt.train_model",
     "refused": "photogpt.generate_image",
-    "parked": "photogpt.generate_image",
+    "unfinished": "photogpt.generate_image",
 }
-"""The jobs of the scene, each with the task that its producer named."""
+"""The jobs of the scene, each with the name of its task."""
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def programs() -> tuple[str, str]:
 
 @contextmanager
 def chromium_at(programs: tuple[str, str], profile: Path) -> Iterator[Chrome]:
-    """Run Chromium with a profile of its own. Both paths are given, so that selenium looks for no download."""
+    """Run Chromium with a profile of its own. Both paths are given, so that selenium downloads nothing."""
     options = ChromeOptions()
     options.binary_location, driver = programs
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
@@ -77,15 +77,15 @@ def chromium_at(programs: tuple[str, str], profile: Path) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def stranger(programs: tuple[str, str], tmp_path: Path) -> Iterator[Chrome]:
-    """A browser that has logged in nowhere."""
+def logged_out(programs: tuple[str, str], tmp_path: Path) -> Iterator[Chrome]:
+    """A browser without a login."""
     with chromium_at(programs, tmp_path / "profile") as chrome:
         yield chrome
 
 
 @pytest.fixture(scope="module")
 def browser(programs: tuple[str, str], scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A browser whose operator has logged in to Flower."""
+    """A browser that is logged in to Flower."""
     with chromium_at(programs, tmp_path_factory.mktemp("profile")) as chrome:
         chrome.get(scene.url("/broker", login=True))
         yield chrome
@@ -93,11 +93,11 @@ def browser(programs: tuple[str, str], scene: Scene, tmp_path_factory: pytest.Te
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A Flower, and what it has seen."""
+    """A Flower, its worker and their jobs."""
 
     port: int
     ids: dict[str, str]
-    """Task ids as their producer got them, by the names in KINDS."""
+    """Task ids by the names in KINDS."""
     node: str
 
     def url(self, path: str, *, login: bool = False) -> str:
@@ -105,18 +105,18 @@ class Scene:
         return f"http://{f'{USER}:{PASSWORD}@' if login else ''}127.0.0.1:{self.port}{path}"
 
     def ask(self, path: str) -> Any:
-        """Return what Flower's API says."""
+        """Return an answer of Flower's API."""
         return _ask(self.port, path)
 
 
 @pytest.fixture(scope="module")
 def scene(sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A worker and a Flower on a Valkey of their own, with a password, and jobs from a bare producer."""
+    """A worker and a Flower on their own Valkey with a password, and jobs from a bare producer."""
     logs = tmp_path_factory.mktemp("flower")
     port = free_port()
     sandbox_process.control.reset()
     with ExitStack() as stop:
-        valkey = EmbeddedValkey(logs / "valkey")  # other tests' workers live as long as the session, on its Valkey
+        valkey = EmbeddedValkey(logs / "valkey")  # the session's Valkey has workers of other tests
         stop.callback(valkey.stop)
         env = _environment(valkey, sandbox_process, port)
         running = WorkerProcess(env, logs / "worker.log", "--name", "line-1")
@@ -125,9 +125,9 @@ def scene(sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFact
         flower = Child("flower", [sys.executable, "-m", "worker.cli.main", "flower"], env=env, log=logs / "flower.log")
         stop.callback(flower.stop)
         wait_until(lambda: _sees_worker(port), f"Flower sees the worker; its log is {logs / 'flower.log'}", within=40)
-        with Celery("somebody-else", broker=valkey.url, backend=valkey.url, set_as_current=False) as producer:
+        with Celery("another-service", broker=valkey.url, backend=valkey.url, set_as_current=False) as producer:
             ids = _enqueue(producer, sandbox_process)
-        wait_until(lambda: _has_seen(port, ids), "Flower has seen how every job went", within=40)
+        wait_until(lambda: _has_seen(port, ids), "Flower has the state of every job", within=40)
         yield Scene(port=port, ids=ids, node=next(iter(_ask(port, "/api/workers"))))
 
 
@@ -150,20 +150,20 @@ def _environment(valkey: EmbeddedValkey, sandbox: SandboxProcess, port: int) -> 
 
 
 def _enqueue(producer: Celery, sandbox: SandboxProcess) -> dict[str, str]:
-    """Send what KINDS names, and wait for all but the parked one."""
+    """Send the tasks of KINDS, and wait for all but the unfinished one."""
     sandbox.control.model("a-model", duration_s=0.5)
     hook = f"http://hooks.example{HOOK_PATH}?{HOOK_QUERY}"
-    asked: dict[str, dict[str, Any]] = {
+    requests_by_name: dict[str, dict[str, Any]] = {
         "image": {"request": image_request(), "webhook_url": hook, "metadata": {"order": 1207}},
         "upscale": {"request": {"imageID": "image_1207", "sandbox": {"duration_s": 0.5}}},
         "video": {"request": image_request() | {"modelID": "veo-3.1"}},
         "training": {"request": {"modelID": "a-model"}},
         "refused": {"request": {"modelID": "nanobanana"}},
-        "parked": {"request": image_request(duration_s=600)},
+        "unfinished": {"request": image_request(duration_s=600)},
     }
-    sent = {name: producer.send_task(KINDS[name], kwargs=kwargs) for name, kwargs in asked.items()}
+    sent = {name: producer.send_task(KINDS[name], kwargs=kwargs) for name, kwargs in requests_by_name.items()}
     for name, result in sent.items():
-        if name != "parked":
+        if name != "unfinished":
             result.get(timeout=30, propagate=False)
     return {name: result.id for name, result in sent.items()}
 
@@ -175,10 +175,10 @@ def _ask(port: int, path: str) -> Any:
 
 
 def _sees_worker(port: int) -> bool:
-    """Whether Flower gets the worker's events, and has asked it what it is."""
+    """Whether Flower gets the worker's events, and has the worker's details."""
     try:
-        heard = [worker for worker in _ask(port, "/workers?json=1")["data"] if worker["status"]]
-        return bool(heard) and bool(_ask(port, "/api/workers?refresh=1"))
+        online = [worker for worker in _ask(port, "/workers?json=1")["data"] if worker["status"]]
+        return bool(online) and bool(_ask(port, "/api/workers?refresh=1"))
     except requests.RequestException:
         return False
 
@@ -186,4 +186,4 @@ def _sees_worker(port: int) -> bool:
 def _has_seen(port: int, ids: dict[str, str]) -> bool:
     tasks = _ask(port, "/api/tasks")
     ended = {name for name, task_id in ids.items() if tasks.get(task_id, {}).get("state") in {"SUCCESS", "FAILURE"}}
-    return ended == set(ids) - {"parked"} and ids["parked"] in tasks
+    return ended == set(ids) - {"unfinished"} and ids["unfinished"] in tasks

@@ -1,4 +1,4 @@
-"""What operators see of the service in Flower, in a real browser."""
+"""What operators see in Flower, in a real browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROW = "#tasks-table tbody tr"
 
 
 def screenshot(browser: Chrome, name: str, tmp_path: Path) -> None:
-    """Keep a picture of the page in the test's own folder, and where FLOWER_SCREENSHOTS says if it is shown there."""
+    """Save a picture of the page for the test, and into FLOWER_SCREENSHOTS if the documents show it."""
     picture = tmp_path / f"{name}.png"
     browser.save_screenshot(str(picture))
     shown = os.environ.get("FLOWER_SCREENSHOTS")
@@ -57,30 +57,30 @@ def open_tasks(browser: Chrome, scene: Scene) -> dict[str, dict[str, str]]:
 
 
 def statuses(browser: Chrome, url: str) -> list[int]:
-    """Return what a page was answered with since this was last asked."""
+    """Return the HTTP statuses of a page since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
     answers = [event["params"]["response"] for event in events if event["method"] == "Network.responseReceived"]
     return [answer["status"] for answer in answers if answer["url"] == url]
 
 
-def test_without_login_there_is_nothing_to_see(scene: Scene, stranger: Chrome) -> None:
-    """Who has no login sees no page and no data, and is told so with 401."""
+def test_every_page_needs_the_login(scene: Scene, logged_out: Chrome) -> None:
+    """Flower answers 401 without a login and shows neither pages nor data."""
     for path in ("/", "/tasks", "/workers", f"/task/{scene.ids['image']}", "/broker", "/api/tasks", "/api/workers"):
         assert requests.get(scene.url(path), timeout=10).status_code == 401, path
-    stranger.get(scene.url("/tasks"))
-    WebDriverWait(stranger, 10).until(lambda shown: 401 in statuses(shown, scene.url("/tasks")))
-    assert not stranger.find_elements(By.ID, "tasks-table")
-    assert [task_id for task_id in scene.ids.values() if task_id in stranger.page_source] == []
+    logged_out.get(scene.url("/tasks"))
+    WebDriverWait(logged_out, 10).until(lambda shown: 401 in statuses(shown, scene.url("/tasks")))
+    assert not logged_out.find_elements(By.ID, "tasks-table")
+    assert [task_id for task_id in scene.ids.values() if task_id in logged_out.page_source] == []
 
 
-def test_a_wrong_password_is_no_login(scene: Scene) -> None:
-    """The right name with another password is refused as well."""
+def test_a_wrong_password(scene: Scene) -> None:
+    """Flower answers 401 to the right user name with a wrong password."""
     answer = requests.get(scene.url("/tasks"), auth=("operator", "wrong"), timeout=10)
     assert answer.status_code == 401
 
 
-def test_tasks_stand_under_their_producers_ids(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
-    """The tasks page lists every job under the id and the task name that its producer knows, with how it went."""
+def test_tasks_have_the_ids_of_their_producers(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """Flower's tasks page lists every job with its state under the producer's task id and task name."""
     rows = open_tasks(browser, scene)
     screenshot(browser, "tasks", tmp_path)
     for name, task_id in scene.ids.items():
@@ -90,19 +90,19 @@ def test_tasks_stand_under_their_producers_ids(scene: Scene, browser: Chrome, tm
     states = {name: rows[task_id]["state"].strip() for name, task_id in scene.ids.items()}
     assert states == dict.fromkeys(("image", "upscale", "video", "training"), "SUCCESS") | {
         "refused": "FAILURE",
-        "parked": "STARTED",
+        "unfinished": "STARTED",
     }
 
 
-def test_ticks_do_not_flood_the_table(scene: Scene, browser: Chrome) -> None:
-    """Polls, triggers and deliveries happen all the time and are no rows: Flower shows jobs."""
+def test_ticks_are_not_listed(scene: Scene, browser: Chrome) -> None:
+    """Flower's tasks page lists jobs only, no ticks of the lanes."""
     rows = open_tasks(browser, scene)
     assert {row["name"] for row in rows.values()}.isdisjoint(TICK_NAMES)
     assert set(scene.ask("/api/tasks")) == set(scene.ids.values())
 
 
-def test_arguments_hold_no_secret(scene: Scene, browser: Chrome) -> None:
-    """The tasks page shows what was asked for, and of a webhook no more than its host."""
+def test_arguments_have_no_secret(scene: Scene, browser: Chrome) -> None:
+    """Flower's tasks page shows the request, and only the host of a webhook."""
     row = open_tasks(browser, scene)[scene.ids["image"]]
     assert "nanobanana" in row["kwargs"]
     assert "a quiet harbour" in row["kwargs"]
@@ -114,16 +114,16 @@ def test_arguments_hold_no_secret(scene: Scene, browser: Chrome) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/tasks", "/api/workers", "/broker", "/worker/{node}", "/task/{image}", "/metrics"]
 )
-def test_no_page_holds_a_secret(scene: Scene, path: str) -> None:
-    """Whatever Flower can be asked, no answer holds a key, a secret, a password, or a webhook's path."""
+def test_no_page_has_a_secret(scene: Scene, path: str) -> None:
+    """No page and no API answer of Flower contains a key, a secret, a password or a webhook's path."""
     url = scene.url(path.format(node=scene.node, image=scene.ids["image"]))
     answer = requests.get(url, auth=("operator", PASSWORD), timeout=20)
     assert answer.status_code == 200
     assert [secret for secret in SECRETS if secret in answer.text] == []
 
 
-def test_a_tasks_page_tells_its_outcome(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
-    """A click on a row's id opens the task's page with state, arguments and outcome."""
+def test_the_page_of_a_task(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The page of a task in Flower shows its state, its arguments and its outcome."""
     open_tasks(browser, scene)
     task_id = scene.ids["image"]
     browser.find_element(By.CSS_SELECTOR, f"#tasks-table a[href$='{task_id}']").click()
@@ -135,24 +135,24 @@ def test_a_tasks_page_tells_its_outcome(scene: Scene, browser: Chrome, tmp_path:
         assert text in page
 
 
-def test_a_refused_job_says_why(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
-    """The page of a failed task names the reason, and the field that was wrong."""
+def test_the_page_of_a_failed_task(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The page of a failed task in Flower shows the reason and the invalid field."""
     browser.get(scene.url(f"/task/{scene.ids['refused']}"))
     WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "task-page"), "FAILURE"))
     screenshot(browser, "refused", tmp_path)
     assert "invalid_request: request.prompt" in browser.find_element(By.ID, "task-page").text
 
 
-def test_a_parked_job_can_be_looked_at_and_revoked(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
-    """A job that waits for PhotoGPT is STARTED; its button revokes, which cancels (tests/integration/test_line.py)."""
-    browser.get(scene.url(f"/task/{scene.ids['parked']}"))
+def test_the_page_of_an_unfinished_task(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
+    """The page of an unfinished job in Flower shows STARTED and a button that revokes it."""
+    browser.get(scene.url(f"/task/{scene.ids['unfinished']}"))
     WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.ID, "task-page"), "STARTED"))
-    screenshot(browser, "parked", tmp_path)
+    screenshot(browser, "unfinished", tmp_path)
     assert browser.find_elements(By.CSS_SELECTOR, ".detail-actions button") != []
 
 
 def test_workers_are_online(scene: Scene, browser: Chrome, tmp_path: Path) -> None:
-    """The workers page shows the worker under its name, online."""
+    """Flower's workers page shows the worker as online under its name."""
     browser.get(scene.url("/workers"))
     row = f"//table[@id='workers-table']/tbody/tr[td[contains(., '{scene.node}')]]"
     WebDriverWait(browser, 20).until(seen.text_to_be_present_in_element((By.XPATH, row), "Online"))
@@ -162,7 +162,7 @@ def test_workers_are_online(scene: Scene, browser: Chrome, tmp_path: Path) -> No
 
 
 def test_pages_load_without_errors(scene: Scene, browser: Chrome) -> None:
-    """Nothing that a page loads is missing or refused, or comes from another host."""
+    """Flower's tasks page loads every resource without an error and from its own host."""
     open_tasks(browser, scene)
     script = "return JSON.stringify(performance.getEntriesByType('resource').map(e => [e.name, e.responseStatus]))"
     loaded = json.loads(browser.execute_script(script))

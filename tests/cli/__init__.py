@@ -1,1 +1,1 @@
-"""The command, as people use it: real processes."""
+"""Tests of the command line."""

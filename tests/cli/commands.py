@@ -1,4 +1,4 @@
-"""Commands in processes of their own, and what becomes of their children."""
+"""Runs commands in separate processes, and checks their child processes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ COMMAND = (sys.executable, "-m", "worker.cli.main")
 
 
 class Running:
-    """A command that goes on until it is told to end."""
+    """A command that runs until it gets a signal."""
 
     def __init__(self, log: Path, env: dict[str, str], *argv: str) -> None:
-        """Start it."""
+        """Start the command with its output in a log file."""
         self._log = log
         self.child = Child(argv[0], [*COMMAND, *argv], env=env, log=log)
 
     def text(self) -> str:
-        """Return what it printed so far."""
+        """Return the output so far."""
         return self._log.read_text() if self._log.exists() else ""
 
-    def says(self, words: str, *, within: float = 40) -> str:
-        """Wait until it has printed some words, and return everything."""
+    def wait_for_output(self, words: str, *, within: float = 40) -> str:
+        """Wait until the output contains some words, and return all output."""
         wait_until(
             lambda: words in self.text() or self.child.exit_code is not None,
             f"{self.child.name} prints {words!r}",
@@ -36,20 +36,20 @@ class Running:
         return self.text()
 
     def children(self) -> dict[int, str]:
-        """Return its child processes, each with its command line."""
+        """Return the command lines of the child processes by process id."""
         pid = self.child.pid
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return {int(name): Path(f"/proc/{name}/cmdline").read_text().replace("\0", " ") for name in found}
 
-    def signalled(self, signum: int) -> int:
-        """Send a signal and return the exit code."""
+    def end_with(self, signum: int) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
         self.child.send_signal(signum)
         wait_until(lambda: self.child.exit_code is not None, f"{self.child.name} has ended")
         return self.child.stop()
 
 
 def run(env: dict[str, str], *argv: str, within: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command until it ends."""
     child = subprocess.run(
         [*COMMAND, *argv], env={**os.environ, **env}, capture_output=True, text=True, timeout=within, check=False
     )
@@ -57,8 +57,8 @@ def run(env: dict[str, str], *argv: str, within: float = 60) -> subprocess.Compl
     return child
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, collected or not."""
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended, even if its parent has not collected it yet."""
     stat = Path(f"/proc/{pid}/stat")
     try:
         return stat.read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,4 +1,4 @@
-"""What the command says of itself."""
+"""The help texts of the command line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS)]
 
 
 def test_the_help_names_every_command() -> None:
-    """The first page lists all commands with a line each, and says where to begin."""
+    """`photogpt-worker --help` lists every command with one line each."""
     shown = CliRunner().invoke(cli, ["--help"]).output
     assert "photogpt-worker demo" in shown
     assert all(f"\n  {name} " in shown for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_help_teaches(name: str) -> None:
-    """Each command's help says what it does, shows an example, and names the variables that matter."""
+def test_every_help_has_an_example(name: str) -> None:
+    """The help of every command has an example and names the environment variables that it reads."""
     result = CliRunner().invoke(cli, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
@@ -34,18 +34,18 @@ def test_every_help_teaches(name: str) -> None:
 
 
 def test_examples_keep_their_lines() -> None:
-    """Examples in the help stand on lines of their own."""
+    """An example in a help text keeps its line breaks and its indentation."""
     lines = CliRunner().invoke(cli, ["submit", "--help"]).output.splitlines()
     assert '    photogpt-worker submit image --prompt "a quiet harbour" --wait' in lines
 
 
-def test_the_version_is_the_package_s() -> None:
-    """`--version` prints the version of the package."""
+def test_the_version_is_that_of_the_package() -> None:
+    """`photogpt-worker --version` prints the version of the package."""
     assert __version__ in run({}, "--version").stdout
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """The first page comes without Celery, Redis or pydantic having been imported."""
+    """`photogpt-worker --help` imports neither Celery nor Redis, pydantic or rich."""
     code = (
         "import sys; from click.testing import CliRunner; from worker.cli.main import cli;"
         "CliRunner().invoke(cli, ['--help']);"
@@ -55,5 +55,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:
-    """A command that there is not ends with exit code 2."""
+    """An unknown command ends with exit code 2."""
     assert CliRunner().invoke(cli, ["dance"]).exit_code == 2

@@ -1,4 +1,4 @@
-"""PhotoGPT's client against the sandbox and its faults, and against peers that are worse."""
+"""PhotoGPT's client against the sandbox with its faults, and against servers that behave worse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = REQUESTS[Kind.IMAGE] | {"sandbox": {"duration_s": 0}}
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Make clients of an address."""
+    """Make clients of a base address."""
     made: list[PhotoGPT] = []
 
     def client(base_url: str, **settings: Any) -> PhotoGPT:
@@ -47,12 +47,12 @@ def photogpt(make: Make, sandbox: SandboxProcess) -> PhotoGPT:
     return make(sandbox.base_url)
 
 
-# -- the good line --------------------------------------------------------------------------------------------------
+# -- without faults --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.UPSCALE, Kind.VIDEO])
 def test_a_generation_from_trigger_to_output(photogpt: PhotoGPT, kind: Kind) -> None:
-    """Each kind has its endpoint, and its outputs."""
+    """Each kind of generation is triggered at its own endpoint and returns its images or videos."""
     generation_id = photogpt.trigger(kind, REQUESTS[kind] | {"sandbox": {"duration_s": 0}})
     assert generation_id
     seen = photogpt.generation(generation_id)
@@ -62,7 +62,7 @@ def test_a_generation_from_trigger_to_output(photogpt: PhotoGPT, kind: Kind) -> 
 
 
 def test_a_training_from_trigger_to_ready(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
-    """It is a GET, and has no id of its own."""
+    """A training is triggered with a GET, has no id of its own, and ends with its model ready."""
     sandbox.control.model("model_001", images=12, duration_s=0)
     before = photogpt.model("model_001")
     assert photogpt.trigger(Kind.TRAINING, {"modelID": "model_001"}) is None
@@ -71,20 +71,20 @@ def test_a_training_from_trigger_to_ready(photogpt: PhotoGPT, sandbox: SandboxPr
     assert after.updated_at != before.updated_at
 
 
-def test_a_failed_generation_tells_why(photogpt: PhotoGPT) -> None:
-    """An answer, not an error."""
+def test_a_failed_generation_has_a_message(photogpt: PhotoGPT) -> None:
+    """A failed generation is an answer with PhotoGPT's message, not an exception."""
     generation_id = photogpt.trigger(Kind.IMAGE, IMAGE | {"sandbox": {"duration_s": 0, "error": "unsafe prompt"}})
     seen = photogpt.generation(generation_id or "")
     assert (seen.status, seen.error, seen.images) == ("failed", "unsafe prompt", ())
 
 
 def test_ping(photogpt: PhotoGPT) -> None:
-    """It checks the key and the version header."""
+    """A ping with a valid key and version header raises nothing."""
     photogpt.ping()
 
 
 def test_the_list_is_read_to_its_end(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
-    """Page by page, whatever their size."""
+    """The list is read page by page to its end, whatever the page size."""
     made = {photogpt.trigger(Kind.IMAGE, IMAGE) for _ in range(7)}
     sandbox.control.options(page_size=3)
     try:
@@ -97,14 +97,14 @@ def test_the_list_is_read_to_its_end(photogpt: PhotoGPT, sandbox: SandboxProcess
 
 @pytest.mark.parametrize("mark", ["empty", "null"])
 def test_the_last_page_may_be_marked_in_any_way(photogpt: PhotoGPT, sandbox: SandboxProcess, mark: str) -> None:
-    """A missing, an empty and a null token end the list."""
+    """An empty and a null page token both end the list."""
     photogpt.trigger(Kind.IMAGE, IMAGE)
     sandbox.control.faults({"match": "listJobs", "action": {"last_page": mark}})
     assert len(list(photogpt.generations_between(*_around(sandbox)))) == 1
 
 
 def _around(sandbox: SandboxProcess) -> tuple[float, float]:
-    """Return a window that holds all that a test made."""
+    """Return a time window that contains everything a test created."""
     now = sandbox.control.state(lists=False)["now"]
     at = datetime.fromisoformat(now).timestamp()
     return at - 60, at + 60
@@ -145,7 +145,7 @@ FAULTS: list[Fault] = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault[0]))
 def test_a_fault_of_the_trigger(make: Make, sandbox: SandboxProcess, fault: Fault) -> None:
-    """Has its class; certain only where nothing was created, and never sent twice."""
+    """Each fault of a trigger raises its error class, is definite only if nothing was created, and is not retried."""
     action, kind, reason, definite, created = fault
     sandbox.control.faults({"match": "triggerImageGenerationJob", "action": action})
     client = make(sandbox.base_url, api_call_deadline_s=1.0, api_max_answer_bytes=100_000)
@@ -161,10 +161,10 @@ def test_a_fault_of_the_trigger(make: Make, sandbox: SandboxProcess, fault: Faul
     ("action", "expected"),
     [({"retry_after": 7}, 7), ({"retry_after_date": 90}, 90), ({"retry_after": "soon"}, None), ({}, None)],
 )
-def test_a_wait_that_is_asked_for_is_handed_on(
+def test_retry_after_is_returned(
     photogpt: PhotoGPT, sandbox: SandboxProcess, action: dict[str, Any], expected: float | None
 ) -> None:
-    """In seconds or as a date, by PhotoGPT's own clock."""
+    """Retry-After is read in seconds and as a date by PhotoGPT's own clock."""
     sandbox.control.faults({"match": "getJobStatus", "action": {"status": 429, **action}})
     with pytest.raises(Throttled) as raised:
         photogpt.generation("g-1")
@@ -173,21 +173,21 @@ def test_a_wait_that_is_asked_for_is_handed_on(
 
 @pytest.mark.parametrize("case", ["upper", "title"])
 def test_statuses_are_read_in_any_case(photogpt: PhotoGPT, sandbox: SandboxProcess, case: str) -> None:
-    """The vendor's own sample lower-cases them."""
+    """A status is read in lower case, as the vendor's own sample does."""
     generation_id = photogpt.trigger(Kind.IMAGE, IMAGE)
     sandbox.control.faults({"match": "getJobStatus", "action": {"odd_case": case}})
     assert photogpt.generation(generation_id or "").status == "success"
 
 
 def test_an_unknown_status_is_handed_on(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
-    """What it means is for the line to say."""
+    """An unknown status is returned in lower case and raises nothing."""
     generation_id = photogpt.trigger(Kind.IMAGE, IMAGE)
     sandbox.control.faults({"match": "getJobStatus", "action": {"unknown_status": "Moderating"}})
     assert photogpt.generation(generation_id or "").status == "moderating"
 
 
 def test_a_revoked_key(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
-    """Is Unauthorized wherever it is used."""
+    """A revoked key raises Unauthorized from every call."""
     sandbox.control.keys(revoke=["sandbox-key"])
     try:
         for call in (photogpt.ping, lambda: photogpt.generation("g"), lambda: photogpt.trigger(Kind.IMAGE, IMAGE)):
@@ -197,29 +197,29 @@ def test_a_revoked_key(photogpt: PhotoGPT, sandbox: SandboxProcess) -> None:
         sandbox.control.keys(add=["sandbox-key"])
 
 
-# -- what goes out --------------------------------------------------------------------------------------------------
+# -- requests -------------------------------------------------------------------------------------------------------
 
 SEEN = json.dumps({"status": "OK", "result": {"status": "queued"}}).encode()
-YES = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}}).encode()
+ACCEPTED = json.dumps({"status": "OK", "result": {"jobId": "g-1", "status": "queued"}}).encode()
 
 
 @pytest.mark.parametrize("name", [None, "", 0, True, 1.5, ["g-1"], {"id": "g-1"}], ids=str)
-def test_a_name_that_is_none(make: Make, name: Any) -> None:
-    """It was created and is paid for; to look for `['g-1']` would be to give it up."""
+def test_a_generation_id_that_is_none(make: Make, name: Any) -> None:
+    """A trigger whose answer has no usable generation id raises MissingGenerationId."""
     answer = json.dumps({"status": "OK", "result": {"jobId": name, "status": "queued"}}).encode()
     with Peer(answering(200, answer)) as peer, pytest.raises(MissingGenerationId):
         make(peer.url).trigger(Kind.IMAGE, IMAGE)
 
 
-def test_a_name_that_is_a_number(make: Make) -> None:
-    """As text it is one."""
+def test_a_generation_id_that_is_a_number(make: Make) -> None:
+    """A generation id that is a number is returned as text."""
     with Peer(answering(200, b'{"status":"OK","result":{"jobId":1234567890123456789}}')) as peer:
         assert make(peer.url).trigger(Kind.IMAGE, IMAGE) == "1234567890123456789"
 
 
 def test_the_headers_of_every_call(make: Make) -> None:
-    """Key, version, agent: Cloudflare turns Python's own away."""
-    with Peer(answering(200, YES)) as peer:
+    """Every request has key, version and user agent, and only a POST has a content type."""
+    with Peer(answering(200, ACCEPTED)) as peer:
         client = make(peer.url, api_key="key-1")
         client.trigger(Kind.IMAGE, {"modelID": "m", "prompt": "Häfen"})
         client.generation("g-1")
@@ -236,8 +236,8 @@ def test_the_headers_of_every_call(make: Make) -> None:
 
 
 def test_calls_have_nothing_in_common(make: Make) -> None:
-    """No cookie of an answer and no body of a request is found in the next one; no redirect is looked into."""
-    with Peer(answering(307, YES, "Set-Cookie: a=1; Path=/", "Location: /elsewhere")) as peer:
+    """No cookie, body or redirect of one call changes the next call."""
+    with Peer(answering(307, ACCEPTED, "Set-Cookie: a=1; Path=/", "Location: /elsewhere")) as peer:
         client = make(peer.url)
         calls: list[Callable[[], object]] = [client.ping, lambda: client.trigger(Kind.IMAGE, IMAGE), client.ping]
         for call in calls:
@@ -252,7 +252,7 @@ def test_calls_have_nothing_in_common(make: Make) -> None:
 
 @pytest.mark.parametrize("base", ["http://{peer}/v 1/ü/", "http://{peer}"])
 def test_the_base_address_is_encoded_once(make: Make, base: str) -> None:
-    """As `requests` does it."""
+    """Path and ids are percent-encoded exactly once, as `requests` does it."""
     with Peer(answering(200, SEEN)) as peer:
         client = make(base.format(peer=peer.url.partition("//")[2]))
         client.ping()
@@ -276,7 +276,7 @@ def test_the_base_address_is_encoded_once(make: Make, base: str) -> None:
     ],
 )
 def test_odd_ids_stay_in_their_place(make: Make, name: str, path: str) -> None:
-    """A model's id is the producer's text; it leads to no other endpoint."""
+    """An id with slashes, spaces or line breaks reaches no other endpoint."""
     with Peer(answering(200, SEEN)) as peer:
         client = make(f"{peer.url}/api")
         client.generation(name)
@@ -288,8 +288,8 @@ def test_odd_ids_stay_in_their_place(make: Make, name: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", [".", ".."])
 def test_ids_that_a_path_cannot_hold_are_not_sent(make: Make, name: str) -> None:
-    """Every URL library takes `/models/../train` for `/train`."""
-    with Peer(answering(200, YES)) as peer:
+    """The ids `.` and `..`, which URL libraries remove from a path, are refused before anything is sent."""
+    with Peer(answering(200, ACCEPTED)) as peer:
         with pytest.raises(ApiError):
             make(f"{peer.url}/api").trigger(Kind.TRAINING, {"modelID": name})
         assert peer.requests == []
@@ -297,14 +297,14 @@ def test_ids_that_a_path_cannot_hold_are_not_sent(make: Make, name: str) -> None
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_the_key_does_not_follow_a_redirect(make: Make, status: int) -> None:
-    """Nor does the request."""
-    with Peer(answering(200, YES)) as other, Peer(answering(status, b"", f"Location: {other.url}/")) as peer:
+    """A redirect is not followed, so the key reaches no other server."""
+    with Peer(answering(200, ACCEPTED)) as other, Peer(answering(status, b"", f"Location: {other.url}/")) as peer:
         with pytest.raises(Unavailable):
             make(peer.url).trigger(Kind.IMAGE, IMAGE)
         assert other.conversations == []
 
 
-# -- lists that cannot be trusted -----------------------------------------------------------------------------------
+# -- faulty lists --------------------------------------------------------------------------------------------------
 
 
 def pages(token: Callable[[int], object]) -> Script:
@@ -320,14 +320,14 @@ def pages(token: Callable[[int], object]) -> Script:
 
 
 def test_a_list_without_an_end_is_not_believed(make: Make) -> None:
-    """It is given up as unreadable, so that nobody concludes anything from it."""
+    """A list that never ends raises Unavailable after MAX_PAGES pages."""
     with Peer(pages(lambda number: f"t-{number}")) as peer, pytest.raises(Unavailable, match="pages"):
         list(make(peer.url).generations_between(0, 1))
     assert len(peer.requests) == MAX_PAGES
 
 
 def test_a_repeated_token_ends_a_list(make: Make) -> None:
-    """Some servers hand out the last one for ever."""
+    """A page token that repeats ends the list."""
     with Peer(pages(lambda number: "a" if number else "b")) as peer:
         listed = [entry["jobId"] for entry in make(peer.url).generations_between(0, 1)]
     assert listed == ["g-0", "g-1", "g-2"]
@@ -335,7 +335,7 @@ def test_a_repeated_token_ends_a_list(make: Make) -> None:
 
 
 def test_the_window_is_repeated_with_the_token(make: Make) -> None:
-    """Whether a token carries it is not documented."""
+    """Every page request repeats the time window beside the page token."""
     with Peer(pages(lambda number: "a/b" if number == 0 else None)) as peer:
         list(make(peer.url).generations_between(0, 1.5))
     window = "start=1970-01-01T00%3A00%3A00.000Z&end=1970-01-01T00%3A00%3A01.500Z"
@@ -345,26 +345,26 @@ def test_the_window_is_repeated_with_the_token(make: Make) -> None:
 
 @pytest.mark.parametrize("result", [None, [], "text", {}, {"jobs": None}, {"jobs": {}}, 7])
 def test_a_list_that_is_none_is_unavailable(make: Make, result: object) -> None:
-    """An empty list would mean that nothing was created."""
+    """An answer without a list raises Unavailable, since an empty list would mean that nothing was created."""
     body = json.dumps({"status": "OK", "result": result}).encode()
     with Peer(answering(200, body)) as peer, pytest.raises(Unavailable):
         list(make(peer.url).generations_between(0, 1))
 
 
 @pytest.mark.parametrize("result", [None, [], "text", {}, {"status": None}, {"status": 7}])
-def test_a_look_that_shows_no_status_is_unavailable(make: Make, result: object) -> None:
-    """For generations and models."""
+def test_an_answer_without_a_status_is_unavailable(make: Make, result: object) -> None:
+    """An answer without a status raises Unavailable, for generations and models."""
     body = json.dumps({"status": "OK", "result": result}).encode()
     with Peer(answering(200, body)) as peer:
         client = make(peer.url)
-        for look in (client.generation, client.model):
+        for call in (client.generation, client.model):
             with pytest.raises(Unavailable):
-                look("x")
+                call("x")
 
 
 @pytest.mark.parametrize("result", [None, "queued", [], {}, {"jobId": None}, {"jobId": ""}])
-def test_a_yes_without_an_id_is_uncertain(make: Make, result: object) -> None:
-    """It may have been created and paid for."""
+def test_acceptance_without_an_id_is_uncertain(make: Make, result: object) -> None:
+    """A trigger accepted without a generation id is not definite, since it may have been paid for."""
     body = json.dumps({"status": "OK", "result": result}).encode()
     with Peer(answering(200, body)) as peer, pytest.raises(Unavailable) as raised:
         make(peer.url).trigger(Kind.IMAGE, IMAGE)
@@ -372,7 +372,7 @@ def test_a_yes_without_an_id_is_uncertain(make: Make, result: object) -> None:
 
 
 def test_an_answer_about_another_generation(make: Make) -> None:
-    """Is not believed: its images are somebody else's."""
+    """An answer with another generation's id raises Unavailable, so its images reach no wrong job."""
     body = json.dumps({"status": "OK", "result": {"jobId": "g-2", "status": "success", "images": [{"id": 1}]}}).encode()
     with Peer(answering(200, body)) as peer:
         client = make(peer.url)
@@ -391,14 +391,14 @@ def test_an_answer_about_another_generation(make: Make) -> None:
     ],
 )
 def test_outputs_that_are_no_records_are_kept(make: Make, images: object, kept: tuple[Any, ...]) -> None:
-    """They were paid for."""
+    """Outputs of an unexpected shape are kept, since they were paid for."""
     body = json.dumps({"status": "OK", "result": {"status": "success", "images": images}}).encode()
     with Peer(answering(200, body)) as peer:
         assert make(peer.url).generation("g-1").images == kept
 
 
 def test_odd_records_pass(make: Make) -> None:
-    """The shapes of images, videos and errors are not documented."""
+    """Images, videos and errors of an undocumented shape are passed through."""
     result = {"status": " Failed ", "images": [{"id": 1, "new": {}}, None, "x"], "videos": {}, "error": {"code": 7}}
     with Peer(answering(200, json.dumps({"result": result}).encode())) as peer:
         seen = make(peer.url).generation("g-1")
@@ -410,11 +410,11 @@ def test_odd_records_pass(make: Make) -> None:
     )
 
 
-# -- what is certain when the connection breaks ---------------------------------------------------------------------
+# -- broken connections --------------------------------------------------------------------------------------------
 
 
 def test_nothing_listens(make: Make) -> None:
-    """Nothing was sent: it may be asked again at once."""
+    """A refused connection is definite: nothing was sent."""
     with Peer(answering()) as gone:
         base = gone.url
     with pytest.raises(Unavailable) as raised:
@@ -424,15 +424,15 @@ def test_nothing_listens(make: Make) -> None:
 
 @pytest.mark.parametrize("script", [Conversation.reset, Conversation.silence], ids=["reset", "silence"])
 def test_the_request_arrived_and_no_answer_came(make: Make, script: Script) -> None:
-    """It may have been paid for."""
+    """A request that was sent and got no answer is not definite, since it may have been paid for."""
     with Peer(script) as peer, pytest.raises(Unavailable) as raised:
         make(peer.url, api_read_timeout_s=0.3).trigger(Kind.IMAGE, IMAGE)
     assert not raised.value.definite
 
 
 def test_a_certificate_that_is_refused_is_certain(make: Make, certificate: tuple[Path, Path]) -> None:
-    """The handshake failed before anything was said."""
-    with Peer(answering(200, YES), tls=server_tls(certificate)) as peer:
+    """A refused certificate is definite: the request was not sent."""
+    with Peer(answering(200, ACCEPTED), tls=server_tls(certificate)) as peer:
         with pytest.raises(Unavailable) as raised:
             make(peer.url).trigger(Kind.IMAGE, IMAGE)
         assert peer.requests == []
@@ -440,7 +440,7 @@ def test_a_certificate_that_is_refused_is_certain(make: Make, certificate: tuple
 
 
 def test_tls_that_breaks_after_the_request_is_not_certain(make: Make, certificate: tuple[Path, Path]) -> None:
-    """A TLS error is no proof that nothing arrived: asking again could pay twice."""
+    """A TLS error after the request is not definite, since the request may have arrived."""
 
     def script(conversation: Conversation) -> None:
         with socket.socket(fileno=os.dup(conversation.sock.fileno())) as raw:

@@ -54,7 +54,7 @@ def app(store_settings: Settings) -> Iterator[Celery]:
 def accepted(store: Store, job_id: str = "job-1", **changes: Any) -> Job:
     """Accept and return a job whose result the script writes."""
     at = round(store.clock(), 3)
-    usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result": {}}
+    usual: dict[str, Any] = {"id": job_id, "created_at": at, "deadline_at": at + 600, "result_meta": {}}
     job = make_job(**usual | changes)
     assert isinstance(store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
     return job
@@ -73,7 +73,7 @@ def stored_by_celery(app: Celery, outcome: Outcome, job: Job) -> Any:
     """Let Celery store the same outcome under another id, and return what it stored."""
     error, name = as_error(outcome), job.id + "-celery"
     backend: Any = app.backend
-    request = Context({"id": name, **_names(job.result or {})}, called_directly=False)
+    request = Context({"id": name, **_names(job.result_meta or {})}, called_directly=False)
     if error is None:
         backend.mark_as_done(name, outcome, request=request)
     else:
@@ -90,7 +90,7 @@ def _names(kept: JsonObject) -> JsonObject:
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
 def test_the_result_is_celerys(store: Store, app: Celery, client: Any, ending: JobResult, kept: JsonObject) -> None:
     """The stored result equals Celery's own in every key but the time and the id, and has the same TTL."""
-    job = accepted(store, result=kept)
+    job = accepted(store, result_meta=kept)
     outcome = end(store, CeleryPublisher(app), job, ending)
     written = json.loads(client.get(f"celery-task-meta-{job.id}"))
     expected = json.loads(stored_by_celery(app, outcome, job))
@@ -140,12 +140,12 @@ def test_a_waiting_producer_is_notified(store: Store, app: Celery, client: Any) 
 def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
     """A group of jobs joins to their outcomes, and raises the error of a failed one."""
     publisher = CeleryPublisher(app)
-    jobs = [accepted(store, f"job-{n}", result={"group_id": "a group"}) for n in range(3)]
+    jobs = [accepted(store, f"job-{n}", result_meta={"group_id": "a group"}) for n in range(3)]
     parts = [producer.AsyncResult(job.id) for job in jobs]
     group = GroupResult("a group", parts, app=producer)
     outcomes = [end(store, publisher, job, success()) for job in jobs]
     assert group.join(timeout=10) == outcomes
-    bad = accepted(store, "job-bad", result={"group_id": "a group"})
+    bad = accepted(store, "job-bad", result_meta={"group_id": "a group"})
     end(store, publisher, bad, ENDINGS["failed"])
     with pytest.raises(Exception, match="generation_failed"):
         GroupResult("a group", [*parts, producer.AsyncResult(bad.id)], app=producer).join(timeout=10)
@@ -154,7 +154,7 @@ def test_a_group(store: Store, app: Celery, producer: Celery) -> None:
 def test_an_ignored_result_is_not_stored(store: Store, app: Celery, client: Any) -> None:
     """With `ignore_result` no result is stored, neither for progress nor at the end."""
     publisher = CeleryPublisher(app)
-    job = accepted(store, result={"ignored": True})
+    job = accepted(store, result_meta={"ignored": True})
     progressed(store, publisher, job)
     now = store.jobs.get(job.id)
     assert now is not None
@@ -225,7 +225,7 @@ def test_progress_never_replaces_the_end(store: Store, app: Celery, client: Any)
 def test_a_canvas_gets_its_result_from_celery(store: Store, app: Celery, client: Any) -> None:
     """For a task in a canvas the script stores no result, and schedules the continuation."""
     del app
-    job = accepted(store, result=None)
+    job = accepted(store, result_meta=None)
     finished = store.jobs.finish(job, ended(job, success(), at=store.clock()), None)
     assert finished is not None
     assert finished.continuation == "{}"

@@ -1,4 +1,4 @@
-"""One tick's steps, in this process, on a real ledger and a real API."""
+"""The lane runner on a real Redis and a real API: steps, decisions and outages."""
 
 from __future__ import annotations
 
@@ -14,90 +14,149 @@ import redis
 from config.settings import Settings
 from tests.conftest import image_request
 from tests.unit.factories import make_job
+from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule
-from worker.lanes import runner as ticking
+from worker.lanes.runner import LaneRunner
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.store import keys
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
-from worker.store.records import JobAccepted
+from worker.store.records import NO_UPDATE
 
-NEVER = float("inf")
-
-
-def opened(settings: Settings) -> Services:
-    """Return the clients of a worker process; messages go nowhere."""
-    return open_services(settings, create_autospec(TaskPublisher, instance=True))
+NO_LIMIT = float("inf")
 
 
-def claimed(services: Services, count: int) -> list[list[str | None]]:
-    """Accept some jobs, and return their records as a claim hands them out."""
+def open_worker(settings: Settings) -> Services:
+    """Return the clients of a worker process whose tick messages are kept by a mock."""
+    publisher = create_autospec(TaskPublisher, instance=True)
+    publisher.progress.return_value = publisher.result.return_value = NO_UPDATE
+    return open_services(settings, publisher)
+
+
+def token_of(client: redis.Redis, lane: Lane) -> str:
+    """Return the token of the lane's next tick."""
+    return str(client.hget(keys.loop(lane), "token"))
+
+
+def accept_jobs(services: Services, count: int) -> None:
+    """Store some jobs."""
     for number in range(count):
         at = services.store.clock()
         job = make_job(id=f"job-{number}", request=image_request(), created_at=at, deadline_at=at + 600)
-        assert isinstance(services.store.jobs.accept(job, digest="d", continuation="{}"), JobAccepted)
-    publish_tick: Any = services.publisher.publish_tick
-    token = publish_tick.call_args_list[0].args[0].token
-    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease=60, prefix=keys.JOB, fields=FIELDS)
+        services.store.jobs.accept(job, digest="d", continuation="{}")
+
+
+def claim_records(services: Services, client: redis.Redis, count: int) -> list[list[str | None]]:
+    """Accept some jobs, and return their records as a claim returns them."""
+    accept_jobs(services, count)
+    token = token_of(client, Lane.TRIGGERS)
+    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.JOB, fields=FIELDS)
     assert claim is not None
     return claim.records
 
 
-def test_a_yes_without_a_name_is_written_down_at_once(
+def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     client: redis.Redis, sandbox: SandboxProcess, settings: Settings
 ) -> None:
-    """Before the batch that puts the job back: a worker that dies in between must not leave it to a list that omits."""
+    """An accepted trigger without an id is recorded before the job's reschedule, so that no crash leads to a second one."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"missing_job_id": True}}])
-    services = opened(settings)
-    (record,) = claimed(services, 1)
-    back = ticking.run_step(services, Lane.TRIGGERS, record, NEVER)
-    assert back is not None
-    assert isinstance(back[1], Reschedule)
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    (record,) = claim_records(services, client, 1)
+    rescheduled = runner._run_step(Lane.TRIGGERS, record, NO_LIMIT)
+    assert rescheduled is not None
+    assert isinstance(rescheduled[1], Reschedule)
     assert client.hget(keys.job("job-0"), "accepted_intent") == client.hget(keys.job("job-0"), "intent_at") != ""
-    found = services.store.jobs.get("job-0")
+    job = services.store.jobs.get("job-0")
+    runner.close()
     services.close()
-    assert found is not None
-    assert found.accepted_without_id
+    assert job is not None
+    assert job.accepted_without_id
+
+
+def test_a_run_triggers_every_due_job(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> None:
+    """One run of the trigger lane triggers every accepted job once, also if its message comes twice."""
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    accept_jobs(services, 5)
+    token = token_of(client, Lane.TRIGGERS)
+    runner.run(Lane.TRIGGERS, token)
+    runner.run(Lane.TRIGGERS, token)
+    wait_until(lambda: len(sandbox.control.generations()) == 5, "all are triggered")
+    runner.close()
+    states = {services.store.jobs.get(f"job-{number}").state.value for number in range(5)}  # type: ignore[union-attr]
+    services.close()
+    assert states == {"submitted"}
+    assert len(sandbox.control.generations()) == 5
+
+
+def test_a_step_whose_lease_is_too_short_does_not_begin(
+    client: redis.Redis, sandbox: SandboxProcess, settings: Settings
+) -> None:
+    """A step does not begin once the lease could end before it does, since another worker may claim the job then."""
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    (record,) = claim_records(services, client, 1)
+    assert runner._run_step(Lane.TRIGGERS, record, 0.0) is None
+    runner.close()
+    services.close()
+    assert not sandbox.control.generations()
+
+
+def test_jobs_go_back_when_the_process_stops(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> None:
+    """A claimed job whose step has not begun is rescheduled at once when the process stops."""
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    (record,) = claim_records(services, client, 1)
+    services.stopping.set()
+    rescheduled = runner._run_step(Lane.TRIGGERS, record, NO_LIMIT)
+    runner.close()
+    services.close()
+    assert rescheduled is not None
+    assert rescheduled[1].after == 0
+    assert not sandbox.control.generations()
 
 
 @pytest.fixture
-def mortal(settings: Settings, tmp_path: Path) -> Iterator[tuple[EmbeddedValkey, Services]]:
-    """A ledger of one's own that may be stopped, and the clients of a worker there."""
+def own_server(settings: Settings, tmp_path: Path) -> Iterator[tuple[EmbeddedValkey, Services]]:
+    """A Redis that a test may stop, and the clients of a worker there."""
     server = EmbeddedValkey(tmp_path)
-    services = opened(Settings(_env_file=None, redis_url=server.url, base_url=settings.base_url, api_key="sandbox-key"))
-    for lane in Lane:
-        ticking.REDIS_OUTAGES[lane].resolve()
+    own = Settings(_env_file=None, redis_url=server.url, base_url=settings.base_url, api_key="sandbox-key")
+    services = open_worker(own)
     yield server, services
     services.close()
     server.stop()
 
 
-def told(caplog: pytest.LogCaptureFixture, lane: Lane) -> list[str]:
-    """Return what was said of a lane's ledger."""
-    found: list[Any] = [record for record in caplog.records if getattr(record, "event", "") == "redis.unavailable"]
-    return [record.getMessage() for record in found if record.fields.get("lane") is lane]
+def lane_events(caplog: pytest.LogCaptureFixture, lane: Lane) -> list[str]:
+    """Return the log events about Redis for one lane."""
+    records: list[Any] = [each for each in caplog.records if getattr(each, "event", "").startswith("redis.")]
+    return [record.event for record in records if record.fields.get("lane") == lane.value]
 
 
-def test_an_outage_is_one_line_a_lane(
-    mortal: tuple[EmbeddedValkey, Services], caplog: pytest.LogCaptureFixture
+def test_an_outage_of_redis_is_one_line_per_lane(
+    own_server: tuple[EmbeddedValkey, Services], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However many members and ticks it meets; and one when it is over."""
+    """An outage of Redis is logged once per lane however many jobs it concerns, and once more when it ends."""
     caplog.set_level(logging.INFO, logger="photogpt")
-    server, services = mortal
-    records = claimed(services, 5)
+    server, services = own_server
+    runner = LaneRunner(services)
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        records = claim_records(services, client, 5)
     server.stop()
     for record in records:
-        assert ticking.run_step(services, Lane.TRIGGERS, record, NEVER) is None
+        assert runner._run_step(Lane.TRIGGERS, record, NO_LIMIT) is None
     for lane in (Lane.TRIGGERS, Lane.JOBS):
-        ticking.tick(services, lane, "1")
+        runner.run(lane, "1")
     waiting = make_job(), Reschedule(after=1)
-    ticking._put_back(services, Lane.JOBS, [waiting, waiting])
-    assert [len(told(caplog, lane)) for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS)] == [1, 1, 0]
+    runner._reschedule(Lane.JOBS, [waiting, waiting])
+    lines = [lane_events(caplog, lane) for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS)]
+    assert lines == [["redis.unavailable"], ["redis.unavailable"], []]
     server.start()
     for _ in range(2):
         with redis.Redis.from_url(server.url, decode_responses=True) as client:
-            ticking.tick(services, Lane.TRIGGERS, str(client.hget(keys.loop(Lane.TRIGGERS), "token")))
-    (_, over) = told(caplog, Lane.TRIGGERS)
-    assert over.startswith("over after")
+            runner.run(Lane.TRIGGERS, token_of(client, Lane.TRIGGERS))
+    runner.close()
+    assert lane_events(caplog, Lane.TRIGGERS) == ["redis.unavailable", "redis.recovered"]

@@ -1,4 +1,4 @@
-"""docker-compose.yml agrees with the code, and gives nobody more than they need."""
+"""docker-compose.yml agrees with the code, and gives every service only the rights it needs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from worker.cli.main import COMMANDS, cli
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
 
 SERVICES = ("redis", "worker", "flower", "sandbox")
-OURS = ("worker", "flower", "sandbox")
+OWN_SERVICES = ("worker", "flower", "sandbox")
 
 VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {
     f"{PREFIX}{name.upper()}_FILE" for name in SECRET_FIELDS
 }
-"""What may be said to us."""
+"""The environment variables of all settings."""
 
 
 def seconds(text: str) -> int:
-    """Return a duration such as `45s`."""
+    """Convert a duration such as `45s`."""
     assert text.endswith("s"), text
     return int(text[:-1])
 
@@ -34,21 +34,21 @@ def check(service: dict[str, Any]) -> str:
 
 
 def test_the_services_are_these(compose: dict[str, Any]) -> None:
-    """Nothing runs that these tests do not know."""
+    """The compose file has exactly the services that these tests know."""
     assert set(compose["services"]) == set(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_asked_how_it_is(compose: dict[str, Any], name: str) -> None:
-    """Each has a health check that ends in time, and time to stop."""
+def test_health_checks(compose: dict[str, Any], name: str) -> None:
+    """Every service has a health check that ends before the next one, and at least 10 s to stop."""
     service = compose["services"][name]
     assert seconds(service["healthcheck"]["timeout"]) < seconds(service["healthcheck"]["interval"])
     assert seconds(service["stop_grace_period"]) >= 10
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_nobody(compose: dict[str, Any], name: str) -> None:
-    """Each is an ordinary user without capabilities, on a file system that it cannot write."""
+def test_every_service_is_unprivileged(compose: dict[str, Any], name: str) -> None:
+    """Every service runs as an ordinary user without capabilities, on a read-only file system."""
     service = compose["services"][name]
     user, _, group = service["user"].partition(":")
     assert int(user) > 0
@@ -62,15 +62,15 @@ def test_every_service_is_nobody(compose: dict[str, Any], name: str) -> None:
 
 
 def test_variables_are_settings(compose: dict[str, Any]) -> None:
-    """Every PHOTOGPT_ variable, given or asked for, or named in a comment, is one that Settings knows."""
+    """Every PHOTOGPT_ variable in the compose file is a setting."""
     named = set(re.findall(rf"\b{PREFIX}\w*[A-Z]\b", (ROOT / "docker-compose.yml").read_text()))
     given = {name for service in compose["services"].values() for name in service.get("environment", {})}
     assert given <= named
     assert named <= VARIABLES
 
 
-def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
-    """A secret comes from outside, and an address holds no password."""
+def test_no_secret_is_in_the_file(compose: dict[str, Any]) -> None:
+    """The compose file contains no secret and no password in a URL."""
     secrets = {f"{PREFIX}{name.upper()}" for name in SECRET_FIELDS}
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
@@ -78,14 +78,14 @@ def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
                 assert value == "redis://redis:6379/0"
 
 
-def test_what_is_missing_is_said(compose: dict[str, Any]) -> None:
-    """Without a key or a password nothing starts, and the message says where to put it."""
+def test_missing_variables_are_named(compose: dict[str, Any]) -> None:
+    """Compose refuses to start without an API key and a Flower password, and says where to set them."""
     environments = {name: compose["services"][name]["environment"] for name in ("worker", "flower")}
     for value in (environments["worker"]["PHOTOGPT_API_KEY"], environments["flower"]["PHOTOGPT_FLOWER_PASSWORD"]):
         assert re.fullmatch(r"\$\{\w+\?.*\.env.*\}", value)
 
 
-def test_flower_and_redis_know_no_key(compose: dict[str, Any]) -> None:
+def test_only_workers_get_the_key(compose: dict[str, Any]) -> None:
     """Only workers get the API key and the webhook secrets."""
     for name in ("redis", "flower", "sandbox"):
         service = compose["services"][name]
@@ -94,22 +94,22 @@ def test_flower_and_redis_know_no_key(compose: dict[str, Any]) -> None:
 
 
 def test_published_on_loopback_only(compose: dict[str, Any]) -> None:
-    """Flower's page is the one port, and the host's own."""
+    """Flower's port is the only published one, on the host's loopback address."""
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert list(published) == ["flower"]
     assert [port.startswith("127.0.0.1:") for port in published["flower"]] == [True]
 
 
-def test_redis_is_reached_by_ours_only(compose: dict[str, Any]) -> None:
-    """Redis and the sandbox stand in a network that leads nowhere."""
+def test_redis_and_sandbox_are_internal(compose: dict[str, Any]) -> None:
+    """Redis and the sandbox are in an internal network only."""
     assert compose["networks"]["queue"]["internal"] is True
     assert compose["services"]["redis"]["networks"] == ["queue"]
     assert compose["services"]["sandbox"]["networks"] == ["queue"]
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_commands_are_ours(compose: dict[str, Any], name: str) -> None:
-    """Each command exists, and takes the options that it is given."""
+@pytest.mark.parametrize("name", OWN_SERVICES)
+def test_commands_exist(compose: dict[str, Any], name: str) -> None:
+    """The command of every service exists and accepts its options."""
     command, *argv = compose["services"][name]["command"]
     assert command in COMMANDS
     known = cli.get_command(click.Context(cli), command)
@@ -118,26 +118,26 @@ def test_commands_are_ours(compose: dict[str, Any], name: str) -> None:
 
 
 def test_workers_scale(compose: dict[str, Any]) -> None:
-    """A worker has nothing that two could not have: `--scale worker=3` works."""
+    """The worker service has nothing that prevents a second container of it."""
     assert not {"container_name", "hostname", "ports", "volumes"} & set(compose["services"]["worker"])
 
 
-def test_the_check_of_a_worker_asks_that_worker(compose: dict[str, Any]) -> None:
-    """The node that the health check asks is the one that the command names, on this container."""
+def test_the_health_check_of_a_worker(compose: dict[str, Any]) -> None:
+    """A worker's health check asks the node of its own container."""
     worker = compose["services"]["worker"]
     name = worker["command"][worker["command"].index("--name") + 1]
     assert name.endswith("@%h")
     assert f"--destination {name.removesuffix('%h')}$$(cat /etc/hostname)" in check(worker)
 
 
-def test_a_worker_may_finish_its_calls(compose: dict[str, Any]) -> None:
-    """After SIGTERM there is time for the longest call to PhotoGPT and to a receiver."""
-    longest = max(Settings.model_fields[name].default for name in ("api_call_deadline_s", "webhook_deadline_s"))
-    assert seconds(compose["services"]["worker"]["stop_grace_period"]) >= 2 * longest
+def test_the_grace_period_of_a_worker(compose: dict[str, Any]) -> None:
+    """A worker has time after SIGTERM for its slowest call to PhotoGPT and to a receiver."""
+    max_call_s = max(Settings.model_fields[name].default for name in ("api_call_deadline_s", "webhook_deadline_s"))
+    assert seconds(compose["services"]["worker"]["stop_grace_period"]) >= 2 * max_call_s
 
 
 def test_ports_agree(compose: dict[str, Any]) -> None:
-    """Health checks and the published port ask where the services listen."""
+    """Health checks and the published port use the ports on which the services listen."""
     flower, sandbox = compose["services"]["flower"], compose["services"]["sandbox"]
     port = Settings.model_fields["flower_port"].default
     assert f"127.0.0.1:{port}/healthcheck" in check(flower)
@@ -146,16 +146,16 @@ def test_ports_agree(compose: dict[str, Any]) -> None:
     assert sandbox["command"][sandbox["command"].index("--port") + 1] == str(DEFAULT_PORT)
 
 
-def test_the_sandbox_is_asked_for(compose: dict[str, Any]) -> None:
-    """It starts with its profile only, and the file says how to use it."""
+def test_the_sandbox_has_a_profile(compose: dict[str, Any]) -> None:
+    """The sandbox starts only with its profile, and the compose file explains how."""
     assert compose["services"]["sandbox"]["profiles"] == ["sandbox"]
     text = (ROOT / "docker-compose.yml").read_text()
     for line in ("COMPOSE_PROFILES=sandbox", f"http://sandbox:{DEFAULT_PORT}/api", f"PHOTOGPT_API_KEY={DEFAULT_KEY}"):
         assert line in text
 
 
-def test_what_is_mounted_exists(compose: dict[str, Any]) -> None:
-    """Each file mounted from here is here, read-only; each volume is declared."""
+def test_mounts(compose: dict[str, Any]) -> None:
+    """Every mounted file exists and is read-only, and every volume is declared."""
     for volume in compose["services"]["redis"]["volumes"]:
         source, target, *mode = volume.split(":")
         if source.startswith("./"):

@@ -1,4 +1,4 @@
-"""ops/Dockerfile makes an image of an ordinary user, out of what is committed."""
+"""ops/Dockerfile builds an image of committed files that runs as an ordinary user."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from worker.cli.main import COMMANDS
 Instructions = list[tuple[str, str]]
 
 
-def said(dockerfile: Instructions, instruction: str) -> list[str]:
-    """Return what one kind of instruction says, in order."""
+def arguments(dockerfile: Instructions, instruction: str) -> list[str]:
+    """Return the arguments of all instructions of one kind, in order."""
     return [text for name, text in dockerfile if name == instruction]
 
 
 def test_it_runs_as_the_user_of_the_compose_file(dockerfile: Instructions, compose: dict[str, Any]) -> None:
-    """The image ends as a user with a number, who is not root, and compose says the same."""
-    assert dockerfile.index(("USER", said(dockerfile, "USER")[-1])) > max(
+    """The image runs as the numbered user that the compose file names."""
+    assert dockerfile.index(("USER", arguments(dockerfile, "USER")[-1])) > max(
         place for place, (name, _) in enumerate(dockerfile) if name in {"FROM", "COPY", "RUN"}
     )
-    assert said(dockerfile, "USER")[-1] == compose["services"]["worker"]["user"]
+    assert arguments(dockerfile, "USER")[-1] == compose["services"]["worker"]["user"]
 
 
-def test_its_python_is_one_of_ours(dockerfile: Instructions) -> None:
-    """Both stages stand on the same Python, slim, and not older than the package allows."""
-    bases = {text.split(" AS ")[0] for text in said(dockerfile, "FROM")}
+def test_the_python_version(dockerfile: Instructions) -> None:
+    """Both stages of the image use one slim Python that the package supports."""
+    bases = {text.split(" AS ")[0] for text in arguments(dockerfile, "FROM")}
     assert len(bases) == 1
     version = bases.pop().removeprefix("python:").removesuffix("-slim")
     oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
     assert tuple(map(int, version.split("."))) >= tuple(map(int, oldest.split(".")))
 
 
-def test_what_it_copies_is_let_through(dockerfile: Instructions) -> None:
-    """What it copies exists, the .dockerignore lets it in, and everything else stays out."""
+def test_copied_files(dockerfile: Instructions) -> None:
+    """Every copied file exists and passes the .dockerignore, which excludes everything else."""
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert ignored[0] == "*"
     let_in = {line.removeprefix("!") for line in ignored if line.startswith("!")}
-    copied = {source for text in said(dockerfile, "COPY") if "--from" not in text for source in text.split()[:-1]}
+    copied = {source for text in arguments(dockerfile, "COPY") if "--from" not in text for source in text.split()[:-1]}
     for pattern in copied:
         assert any(fnmatch.fnmatch(name, pattern) for name in let_in), pattern
     for name in let_in - {"constraints.txt"}:
         assert (ROOT / name).exists(), name
 
 
-def test_everything_the_package_names_is_copied(dockerfile: Instructions) -> None:
-    """The README and the packages that pyproject.toml builds from are in the build."""
+def test_the_package_is_copied(dockerfile: Instructions) -> None:
+    """The image's build has the README and every package that pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    copied = " ".join(said(dockerfile, "COPY")).split()
+    copied = " ".join(arguments(dockerfile, "COPY")).split()
     packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert packages | {project["project"]["readme"], "pyproject.toml"} <= set(copied)
 
 
-def test_it_is_a_worker_unless_told_otherwise(dockerfile: Instructions, compose: dict[str, Any]) -> None:
-    """Entry point and command make a worker; the health check is the one of the compose file."""
+def test_the_default_command(dockerfile: Instructions, compose: dict[str, Any]) -> None:
+    """The image runs a worker by default, with the health check of the compose file."""
     text = (ROOT / "ops/Dockerfile").read_text()
     entry = json.loads(text.split("ENTRYPOINT ")[1].splitlines()[0])
     command = json.loads(text.rsplit("\nCMD ", 1)[1].splitlines()[0])
@@ -64,17 +64,17 @@ def test_it_is_a_worker_unless_told_otherwise(dockerfile: Instructions, compose:
     assert command[0] in COMMANDS
     assert command == compose["services"]["worker"]["command"]
     check = compose["services"]["worker"]["healthcheck"]["test"][1].replace("$$", "$")
-    assert said(dockerfile, "HEALTHCHECK")[0].partition(" CMD ")[2] == check
+    assert arguments(dockerfile, "HEALTHCHECK")[0].partition(" CMD ")[2] == check
 
 
-def test_nothing_secret_is_baked_in(dockerfile: Instructions) -> None:
-    """No instruction sets a variable of ours: what is secret comes when the container starts."""
+def test_no_secret_is_in_the_image(dockerfile: Instructions) -> None:
+    """The image sets no PHOTOGPT_ variable and takes no build argument."""
     assert not any("PHOTOGPT_" in text for _, text in dockerfile)
-    assert said(dockerfile, "ARG") == []
+    assert arguments(dockerfile, "ARG") == []
 
 
-def test_logs_are_not_held_back(dockerfile: Instructions) -> None:
-    """Python writes its output at once, and writes no bytecode to a file system that is read-only."""
-    variables = " ".join(said(dockerfile, "ENV"))
+def test_environment_of_python(dockerfile: Instructions) -> None:
+    """Python in the image writes logs unbuffered and writes no bytecode."""
+    variables = " ".join(arguments(dockerfile, "ENV"))
     assert "PYTHONUNBUFFERED=1" in variables
     assert "PYTHONDONTWRITEBYTECODE=1" in variables

@@ -125,8 +125,8 @@ def test_a_broken_endpoint_is_left_in_peace_and_delays_nobody(
     receiver.answers = lambda _: 500
     for job in send(receiver.url, 30):
         webhook(store, job)
-    broken = endpoint_of(receiver.url).id
-    wait_until(lambda: (store.endpoints.get(broken) or {}).get("state") == "broken", "it is broken")
+    failing = endpoint_of(receiver.url).id
+    wait_until(lambda: (store.endpoints.get(failing) or {}).get("state") == "circuit_open", "the circuit opens")
     before = len(receiver.requests)
     jobs = send(receiver.url, 20) + send(neighbour.url, 20)
     for job in jobs[20:]:

@@ -106,7 +106,9 @@ def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: San
     """A failed generation raises in the producer with PhotoGPT's own message."""
     result = send(producer, "generate_image", request=image_request(end="failed", error="unsafe prompt"))
 
-    with pytest.raises(Exception, match="generation_failed: PhotoGPT could not do it: unsafe prompt") as caught:
+    with pytest.raises(
+        Exception, match="generation_failed: the generation failed at PhotoGPT: unsafe prompt"
+    ) as caught:
         result.get(timeout=20)
 
     assert type(caught.value).__name__ == "JobFailed"
@@ -122,7 +124,7 @@ def test_failed_generation_raises_with_the_reason(producer: Celery, sandbox: San
         ({"request": image_request(), "webhook_url": "ftp://x"}, "webhook_url: must start with https://"),
         (
             {"request": image_request(), "metadata": {"a": "x" * 5000}},
-            "metadata: is 5008 bytes of JSON, 4096 are allowed",
+            "metadata: has 5008 bytes of JSON, 4096 are allowed",
         ),
         ({"request": image_request(), "deadline_s": 0}, "deadline_s: Input should be greater than 0"),
         ({"request": image_request(), "requst": 1}, "requst: is not an argument of this task"),
@@ -145,7 +147,7 @@ def test_deadline_while_running(producer: Celery, sandbox: SandboxProcess) -> No
     """A deadline ends the job, and the message says that PhotoGPT may go on and charge."""
     result = send(producer, "generate_image", request=image_request(duration_s=60), deadline_s=1.5)
 
-    with pytest.raises(Exception, match=r"deadline_exceeded: the deadline of job .* may still run and be charged"):
+    with pytest.raises(Exception, match=r"deadline_exceeded: the deadline of job .* may go on and be charged"):
         result.get(timeout=20)
 
 

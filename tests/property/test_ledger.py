@@ -1,4 +1,4 @@
-"""A state machine over the ledger: whatever is done in whatever order, and repeated, nothing is lost or paid twice."""
+"""A state machine over the store: in whatever order calls are made and repeated, no job is lost or paid twice."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
-from worker.store.lanes import Tick
-from worker.store.progress import last_polled_at
+from worker.store.lanes import Tick, poll_lane
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 
 JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
@@ -39,13 +38,13 @@ CLAIMANTS = 3
 TERMINAL_TYPES = {f"{noun}.{state.value}" for noun in ("job", "model") for state in TERMINAL}
 
 claimants = st.integers(min_value=0, max_value=CLAIMANTS - 1)
-chances = st.integers(min_value=0, max_value=2**30)
+fractions = st.integers(min_value=0, max_value=2**30)
 repeats = st.integers(min_value=1, max_value=3)
 
 
 @dataclass
 class Modelled:
-    """What the model believes of one job."""
+    """One job in the model."""
 
     job: Job
     digest: str
@@ -59,14 +58,14 @@ class Modelled:
 
     @property
     def lane(self) -> Lane | None:
-        """The one lane where it has to be."""
+        """The one lane in which the job must be."""
         if self.state in TERMINAL:
             return None if self.published else Lane.RESULTS
-        return Lane.TRIGGERS if self.state is JobState.QUEUED else last_polled_at(self.job)
+        return Lane.TRIGGERS if self.state is JobState.QUEUED else poll_lane(self.job)
 
 
-class Ledger(RuleBasedStateMachine):
-    """Several claimants with views of their own, some of them old, drive the store."""
+class StoreMachine(RuleBasedStateMachine):
+    """Several claimants, each with its own and perhaps outdated view of the jobs, call the store."""
 
     store: ClassVar[Store]
     client: ClassVar[Any]
@@ -74,7 +73,7 @@ class Ledger(RuleBasedStateMachine):
 
     @initialize(stages=st.lists(st.integers(min_value=0, max_value=4), min_size=1, max_size=3))
     def begin(self, stages: list[int]) -> None:
-        """Begin with a few jobs, each some way down the line, and with the views that this left behind."""
+        """Begin with a few jobs in different states, and with the views that claims have left."""
         self.client.flushall()
         self.jobs: dict[str, Modelled] = {}
         self.keys: dict[str, str] = {}
@@ -93,7 +92,7 @@ class Ledger(RuleBasedStateMachine):
                 assert self.store.jobs.mark_submitted(view, Submitted(known.generation), poll_after=5)
                 known.intended, known.state = False, JobState.SUBMITTED
             if stage >= 3:
-                self.claim((number + 1) % CLAIMANTS, {last_polled_at(view)}, 64)
+                self.claim((number + 1) % CLAIMANTS, {poll_lane(view)}, 64)
             if stage >= 4:
                 assert self.store.jobs.mark_running(view, poll_after=5)
                 known.state = JobState.RUNNING
@@ -107,7 +106,7 @@ class Ledger(RuleBasedStateMachine):
         times=repeats,
     )
     def accept(self, kind: Kind, key: str | None, digest: str, times: int) -> None:
-        """Enqueue, the message perhaps more than once."""
+        """Accept a job, perhaps from a repeated message."""
         self.made += 1
         now = round(self.store.clock(), 3)
         events = ("job.submitted", "job.succeeded", "job.failed", "model.ready")
@@ -135,11 +134,11 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(claimant=claimants, lanes=st.sets(st.sampled_from(JOB_LANES), min_size=1), limit=st.sampled_from([1, 64]))
     def claim(self, claimant: int, lanes: set[Lane], limit: int) -> None:
-        """Claim after every lease has ended, so that several claimants hold one job."""
+        """Claim after every lease has ended, so that several claimants have the same job."""
         for lane in sorted(lanes):
             for member in self.client.zrange(keys.lane(lane), 0, -1):
                 self.client.zadd(keys.lane(lane), {member: self.store.clock() - 1})
-            self.client.hdel(keys.loop(lane), "paused")
+            self.client.hdel(keys.loop(lane), "paused_until")
             self._claim_one(claimant, lane, limit)
 
     @rule(claimant=claimants, lane=st.sampled_from(JOB_LANES))
@@ -161,10 +160,10 @@ class Ledger(RuleBasedStateMachine):
             self.views[claimant][job.id] = job
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Any:
-        return self.store.lanes.claim(lane, token, limit=limit, lease=30, prefix=keys.JOB, fields=FIELDS)
+        return self.store.lanes.claim(lane, token, limit=limit, lease_s=30, prefix=keys.JOB, fields=FIELDS)
 
     def _pick(self, random_fraction: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
-        """Pick a job as some claimant saw it, which may be long ago; newer views are picked more often."""
+        """Pick a job from the view of a claimant, which may be outdated; current views are picked more often."""
         seen = [
             job
             for views in self.views
@@ -176,9 +175,9 @@ class Ledger(RuleBasedStateMachine):
         return pool[random_fraction // 3 % len(pool)] if pool else None
 
     @precondition(lambda self: self._pick(0, queued=True))
-    @rule(random_fraction=chances, times=repeats)
+    @rule(random_fraction=fractions, times=repeats)
     def record_intent(self, random_fraction: int, times: int) -> None:
-        """Ask for the right to trigger; one has it at a time."""
+        """Record an intent; one claimant at a time gets it."""
         job = self._pick(random_fraction, queued=True)
         assert job is not None
         known = self.jobs[job.id]
@@ -192,9 +191,9 @@ class Ledger(RuleBasedStateMachine):
                 known.granted += 1
 
     @precondition(lambda self: self._pick(0, granted=True))
-    @rule(random_fraction=chances, times=repeats, number=st.integers(min_value=0, max_value=2))
+    @rule(random_fraction=fractions, times=repeats, number=st.integers(min_value=0, max_value=2))
     def submitted(self, random_fraction: int, times: int, number: int) -> None:
-        """PhotoGPT's yes arrives: in time, late, or again with another generation."""
+        """PhotoGPT accepts a job: in time, late, or again with another generation."""
         job = self._pick(random_fraction, granted=True)
         assert job is not None
         known = self.jobs[job.id]
@@ -207,12 +206,12 @@ class Ledger(RuleBasedStateMachine):
             known.generation = known.generation or generation
             known.intended = False
         if generation is not None:
-            assert self.store.jobs.unknown_generations([generation, "stranger"]) == ["stranger"]
+            assert self.store.generations.unknown([generation, "stranger"]) == ["stranger"]
 
     @precondition(lambda self: self._pick(0, queued=False))
-    @rule(random_fraction=chances, times=repeats)
+    @rule(random_fraction=fractions, times=repeats)
     def running(self, random_fraction: int, times: int) -> None:
-        """A look sees it running, perhaps an old one; only what was triggered is looked at."""
+        """A poll, perhaps an outdated one, shows a submitted job as running."""
         job = self._pick(random_fraction, queued=False)
         assert job is not None
         known = self.jobs[job.id]
@@ -224,7 +223,7 @@ class Ledger(RuleBasedStateMachine):
 
     @precondition(lambda self: self._pick(0))
     @rule(
-        random_fraction=chances,
+        random_fraction=fractions,
         times=repeats,
         again=st.builds(
             Reschedule,
@@ -236,10 +235,10 @@ class Ledger(RuleBasedStateMachine):
         ),
     )
     def reschedule(self, random_fraction: int, times: int, again: Reschedule) -> None:
-        """Put a job back into the lane where it was seen; doubts are settled where triggers wait only."""
+        """Put a job back into the lane of the view; only the lane of triggers clears intents."""
         job = self._pick(random_fraction)
         assert job is not None
-        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else last_polled_at(job)
+        lane = Lane.TRIGGERS if job.state is JobState.QUEUED else poll_lane(job)
         lane = Lane.RESULTS if job.state in TERMINAL else lane
         again = replace(
             again,
@@ -247,15 +246,15 @@ class Ledger(RuleBasedStateMachine):
             polled=again.polled and lane is not Lane.RESULTS,
         )
         for _ in range(times):
-            self.store.jobs.reschedule(lane, [(job, again)])
+            self.store.lanes.reschedule(lane, [(job, again)])
         known = self.jobs[job.id]
         if again.clear_intent and known.lane is lane:
             known.intended = False
 
     @precondition(lambda self: self._pick(0))
-    @rule(random_fraction=chances, times=repeats, polled=st.booleans(), state=st.sampled_from(sorted(TERMINAL)))
+    @rule(random_fraction=fractions, times=repeats, polled=st.booleans(), state=st.sampled_from(sorted(TERMINAL)))
     def finish(self, random_fraction: int, times: int, state: JobState, *, polled: bool) -> None:
-        """End it: by a look, a deadline, or a cancel, with whatever view the claimant has."""
+        """End a job by a poll, a deadline or a cancel, with the view of a claimant."""
         job = self._pick(random_fraction)
         assert job is not None
         known = self.jobs[job.id]
@@ -265,13 +264,13 @@ class Ledger(RuleBasedStateMachine):
             final = ended(job, JobResult(state=state, reason=reason), at=self.store.clock(), polled=polled)
             finished = self.store.jobs.finish(job, final, None, polled=polled)
             assert finished is None or (known.state not in TERMINAL and job.state is known.state)
-            assert finished is not None or not fresh or known.state in TERMINAL  # a view that is not old decides
+            assert finished is not None or not fresh or known.state in TERMINAL  # a current view decides
             if finished is not None:
                 known.state = state
                 known.final = self.store.jobs.outcome(job.id)
 
     @precondition(lambda self: any(known.state in TERMINAL for known in self.jobs.values()))
-    @rule(random_fraction=chances, times=repeats)
+    @rule(random_fraction=fractions, times=repeats)
     def publish(self, random_fraction: int, times: int) -> None:
         """Celery stores a result."""
         ended = [known for known in self.jobs.values() if known.state in TERMINAL]
@@ -281,22 +280,22 @@ class Ledger(RuleBasedStateMachine):
         known.published = True
 
     @precondition(lambda self: any(known.lane is Lane.RESULTS for known in self.jobs.values()))
-    @rule(random_fraction=chances)
+    @rule(random_fraction=fractions)
     def result_fails(self, random_fraction: int) -> None:
-        """Handling an ended job raised; it is put back, and is what it was."""
+        """A step of an ended job raises; rescheduling does not change the job."""
         ended = [known.job for known in self.jobs.values() if known.lane is Lane.RESULTS]
         job = ended[random_fraction % len(ended)]
-        self.store.jobs.reschedule(
+        self.store.lanes.reschedule(
             Lane.RESULTS, [(job, Reschedule(after=1, reason=Reason.INTERNAL_ERROR, error="raised"))]
         )
 
     @rule(lose=st.booleans())
-    def watch(self, *, lose: bool) -> None:
-        """Ask what is missing; sometimes every message was lost."""
+    def monitor(self, *, lose: bool) -> None:
+        """Ask for missing ticks; sometimes every message was lost."""
         if lose:
             for lane in Lane:
                 if self.client.exists(keys.loop(lane)):
-                    self.client.hset(keys.loop(lane), "armed", self.store.clock() - 10)
+                    self.client.hset(keys.loop(lane), "tick_due_at", self.store.clock() - 10)
         for tick in self._missing():
             assert tick.token == self.client.hget(keys.loop(tick.lane), "token")
             assert 0 <= tick.delay <= 8.0
@@ -312,7 +311,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_forgotten_and_nothing_is_in_two_lanes(self) -> None:
-        """Every job is in the one lane where it has to be, or is done."""
+        """Every job is in its one lane, or is published."""
         for name, known in self.jobs.items():
             lanes = [lane for lane in JOB_LANES if self.client.zscore(keys.lane(lane), name) is not None]
             assert lanes == ([known.lane] if known.lane is not None else []), name
@@ -320,8 +319,8 @@ class Ledger(RuleBasedStateMachine):
         assert members == sum(known.lane is not None for known in self.jobs.values())
 
     @invariant()
-    def the_record_is_what_the_model_believes(self) -> None:
-        """State, generation, owner and intent."""
+    def the_record_is_that_of_the_model(self) -> None:
+        """State, generation, first job and intent are those of the model."""
         for name, known in self.jobs.items():
             job = self.store.jobs.get(name)
             assert job is not None
@@ -337,40 +336,40 @@ class Ledger(RuleBasedStateMachine):
             assert job.request == known.job.request
 
     @invariant()
-    def an_end_is_told_once_and_never_changes(self) -> None:
-        """One terminal event, one webhook, one outcome."""
+    def an_end_is_published_once_and_never_changes(self) -> None:
+        """An ended job has one terminal event, one webhook and one outcome."""
         for name, known in self.jobs.items():
             types = [fields["type"] for _, fields in self.client.xrange(keys.events(name))]
             ends = [found for found in types if found in TERMINAL_TYPES]
             assert len(ends) == (known.state in TERMINAL)
             assert len(set(types)) == len(types)
             if known.final is not None:
-                told: Any = self.store.jobs.outcome(name) or {}
-                late = {"generation_id": known.generation}  # a yes that came after a cancel is noted
-                assert told == known.final | late
+                stored: Any = self.store.jobs.outcome(name) or {}
+                late = {"generation_id": known.generation}  # stored even after a cancel
+                assert stored == known.final | late
             webhooks = [found["type"] for found in self.store.deliveries.of_job(name)]
             assert sorted(webhooks) == sorted(set(types) & set(known.job.webhook_events))
 
     @invariant()
-    def every_record_ends(self) -> None:
-        """Nothing about a job stays for ever."""
+    def every_record_expires(self) -> None:
+        """Every key of a job has a TTL."""
         for name in self.client.scan_iter("photogpt:job:*"):
             assert self.client.ttl(name) > 0
 
 
 @pytest.fixture
-def ledger(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[Ledger]]:
-    """The machine on a real Valkey."""
-    opened = open_store(Settings(_env_file=None, redis_url=valkey.url), Ledger.ticks.append)
-    Ledger.store, Ledger.client = opened, client
-    yield Ledger
+def machine(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[type[StoreMachine]]:
+    """The state machine on a real Valkey."""
+    opened = open_store(Settings(_env_file=None, redis_url=valkey.url), StoreMachine.ticks.append)
+    StoreMachine.store, StoreMachine.client = opened, client
+    yield StoreMachine
     opened.close()
 
 
-def test_the_ledger_keeps_its_promises(ledger: type[Ledger]) -> None:
-    """Whatever several workers do, in whatever order, with whatever repeats."""
+def test_no_order_of_calls_breaks_the_store(machine: type[StoreMachine]) -> None:
+    """The invariants hold whatever several workers do, in whatever order and with whatever repeats."""
     run_state_machine_as_test(
-        ledger,
+        machine,
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
@@ -380,8 +379,8 @@ def test_the_ledger_keeps_its_promises(ledger: type[Ledger]) -> None:
     )
 
 
-def test_the_first_outcome_is_that_of_the_job(ledger: type[Ledger]) -> None:
-    """The model above compares outcomes with each other; this one compares with the domain's."""
+def test_the_first_outcome_is_that_of_the_job(machine: type[StoreMachine]) -> None:
+    """The outcome of an accepted job is that of the domain."""
     job = make_job()
-    ledger.store.jobs.accept(job, digest="d", continuation="{}")
-    assert ledger.store.jobs.outcome(job.id) == outcome(job)
+    machine.store.jobs.accept(job, digest="d", continuation="{}")
+    assert machine.store.jobs.outcome(job.id) == outcome(job)

@@ -81,7 +81,7 @@ def test_what_the_line_adds_is_read() -> None:
     """Fields that only scripts write."""
     added = {
         "state": "running",
-        "follows": "job-0",
+        "duplicate_of": "job-0",
         "submitted_at": "2027-01-15T08:00:01.000Z",
         "intent_at": "1800000000.250",
         "attempts": "2",
@@ -160,5 +160,5 @@ def test_a_jobs_own_keys_share_a_slot(kind: Kind, name: str) -> None:
 @pytest.mark.parametrize(("stored", "result"), [(None, None), ("{}", {}), ('{"group_id":"g"}', {}), ("{", {})])
 def test_what_is_saved_of_a_record_tells_how_celery_hears_of_its_end(stored: str | None, result: object) -> None:
     """By a message where a canvas hangs on it, which the record then holds; else by the script."""
-    values = [stored if name == "result" else None for name in FIELDS]
-    assert salvage(values, at=CREATED).result == result
+    values = [stored if name == "result_meta" else None for name in FIELDS]
+    assert salvage(values, at=CREATED).result_meta == result

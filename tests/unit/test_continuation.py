@@ -77,7 +77,7 @@ def test_ignore_result_is_kept() -> None:
 def test_a_task_outside_a_canvas_is_sent_again_from_its_record(result: dict[str, Any], kept: dict[str, Any]) -> None:
     """The continuation of a task outside a canvas is made from its kind, its id and its result fields."""
     own = {"task_id": "job-1", "root_id": "job-1"}
-    assert default_continuation(make_job(Kind.VIDEO, result=result)) == {
+    assert default_continuation(make_job(Kind.VIDEO, result_meta=result)) == {
         "task": "photogpt.generate_video",
         "options": own | kept,
     }

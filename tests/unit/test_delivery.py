@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.factories import CREATED, make_job, success
 from worker.cli.jobs.schemas import Webhook
-from worker.domain.delivery import SCHEDULE_S, Bodies, Delivery, event_type, plan
+from worker.domain.delivery import SCHEDULE_S, BodyOptions, Delivery, event_type, plan
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import outcome
 
@@ -92,14 +92,14 @@ def test_the_schedule_lasts_more_than_a_day() -> None:
 
 # -- thin, or too large -----------------------------------------------------------------------------------------------
 
-BODIES = Bodies(max_bytes=2000, outcome_key="photogpt:job:{{id}}", outcome_url="https://api.example/jobs/{id}")
+BODIES = BodyOptions(max_bytes=2000, outcome_key="photogpt:job:{{id}}", outcome_url="https://api.example/jobs/{id}")
 
 
-def written(images: int, bodies: Bodies, job_id: str = "job-1") -> dict[str, Any]:
+def written(images: int, bodies: BodyOptions, job_id: str = "job-1") -> dict[str, Any]:
     """Return the body of a job with so many images."""
     job = make_job(webhook_url=URL, id=job_id)
     data = outcome(job, success(), at=CREATED) | {"images": [{"url": "https://cdn.example/" + "x" * 80}] * images}
-    (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED, bodies=bodies)
+    (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED, body=bodies)
     assert images > 9 or bodies.thin or "images" in json.loads(delivery.body)["data"]
     assert len(delivery.body.encode()) <= bodies.max_bytes
     found: dict[str, Any] = json.loads(delivery.body)

@@ -1,4 +1,4 @@
-"""What errors carry."""
+"""The error classes: what each one carries, and how it is shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from worker.domain.reason import Reason
 
 
 def test_the_tree_is_the_one_drawn() -> None:
-    """Every class of the module stands in its drawing."""
+    """Every error class of the module appears in the drawing at the top of the module."""
     classes = {name for name, value in vars(errors).items() if isinstance(value, type) and name != "Reason"}
     drawing = errors.__doc__ or ""
     assert classes == {name for name in classes if name in drawing}
@@ -42,26 +42,26 @@ def test_the_tree_is_the_one_drawn() -> None:
         (Refused("x", reason=Reason.INVALID_REQUEST), Reason.INVALID_REQUEST, True),
     ],
 )
-def test_what_is_certain_after_a_fault(error: ApiError, reason: Reason, *, definite: bool) -> None:
-    """Only silence leaves open whether something was created."""
+def test_definite_api_errors(error: ApiError, reason: Reason, *, definite: bool) -> None:
+    """After an API error, only a missing or unreadable answer leaves open whether something was created."""
     assert (error.reason, error.definite) == (reason, definite)
 
 
 def test_a_submission_error_names_its_field() -> None:
-    """In front of the sentence, if there is a field."""
+    """The message of a submission error starts with the invalid field, if there is one."""
     assert str(SubmissionError(field="request.prompt", problem="is required")) == "request.prompt: is required"
     assert str(SubmissionError(field="", problem="takes keywords")) == "takes keywords"
 
 
-def test_a_delivery_error_goes_on_unless_said_otherwise() -> None:
-    """Most receivers come back."""
+def test_a_delivery_error_allows_retries_by_default() -> None:
+    """A delivery error allows further attempts by default."""
     error = DeliveryError("x", kind="timeout")
     assert (error.final, error.status, error.retry_after) == (False, None, None)
 
 
 @pytest.mark.parametrize("kind", [JobError, *ERRORS.values()])
-def test_what_a_result_backend_stores_can_be_made_again(kind: type[JobError]) -> None:
-    """Celery rebuilds the exception from its name and arguments on the producer's side."""
+def test_job_errors_can_be_pickled(kind: type[JobError]) -> None:
+    """A job error survives pickling, so that Celery can raise it again on the producer's side."""
     made: JobError = pickle.loads(pickle.dumps(kind("invalid_request: request.prompt: is required")))  # noqa: S301
     assert type(made) is kind
     assert made.args == ("invalid_request: request.prompt: is required",)

@@ -1,198 +1,143 @@
-"""A lane's threads: what is promised is kept, what comes back is written, also at the end."""
+"""The threads of a lane: slots, batches, and closing."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.waiting import wait_until
-from worker.lanes.pool import WAITING, LanePool
+from worker.lanes.pool import LanePool
 
 SIZE = 4
 
 
+class Written:
+    """Keeps the batches that a pool writes."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def __call__(self, batch: list[int]) -> None:
+        self.batches.append(batch)
+
+    @property
+    def values(self) -> list[int]:
+        return sorted(value for batch in self.batches for value in batch)
+
+
 @pytest.fixture
-def pool() -> Iterator[LanePool]:
-    """A crew that ends with the test."""
-    made = LanePool("test", SIZE)
+def written() -> Written:
+    """The batches of the test's pool."""
+    return Written()
+
+
+@pytest.fixture
+def pool(written: Written) -> Iterator[LanePool[int]]:
+    """A pool that is closed after the test."""
+    made = LanePool("test", SIZE, written)
     yield made
     made.close()
 
 
-def nothing(_: list[Any]) -> None:
-    """Write nothing."""
+def all_slots_free(pool: LanePool[int]) -> bool:
+    """Acquire and release every slot."""
+    slots = pool.acquire_slots(SIZE)
+    pool.release_slots(slots)
+    return slots == SIZE
 
 
-def slow_down(pool: LanePool) -> None:
-    """Let it believe that calls take long."""
-    pool._pace_s = 10.0
+def returns(value: int | None) -> Callable[[], int | None]:
+    """Return a step that returns a value."""
+    return lambda: value
 
 
-def speed_up(pool: LanePool) -> None:
-    """Let it believe that calls take a millisecond, all of it processor."""
-    pool._pace_s = pool._effort_s = 0.001
-
-
-def test_room_is_shared(pool: LanePool) -> None:
-    """Where calls are short, a few more wait than there are threads; never more than asked for."""
+def test_slots_are_limited_by_the_size_and_by_the_request(pool: LanePool[int]) -> None:
+    """A pool gives out no more slots than it has threads, and no more than were asked for."""
     assert pool.acquire_slots(3) == 3
-    assert pool.acquire_slots(1000) == SIZE * (1 + WAITING) - 3
+    assert pool.acquire_slots(1000) == SIZE - 3
     assert pool.acquire_slots(1) == 0
 
 
-def test_small_room_is_none(pool: LanePool) -> None:
-    """Where calls are short, a claim is worth while only for a quarter of all that there may be."""
-    whole = pool.acquire_slots(1000)
-    pool.release_slots(whole // 4 - 1)
-    assert pool.acquire_slots(1) == 0
+def test_acquiring_waits_for_a_free_slot(pool: LanePool[int]) -> None:
+    """A caller that may wait gets a slot as soon as one is released."""
+    assert pool.acquire_slots(SIZE) == SIZE
+    got: list[int] = []
+    waiting = threading.Thread(target=lambda: got.append(pool.acquire_slots(SIZE, wait_s=30)))
+    waiting.start()
     pool.release_slots(1)
-    assert pool.acquire_slots(1000) == whole // 4
+    waiting.join(20)
+    assert got == [1]
 
 
-def test_long_calls_leave_no_queue(pool: LanePool) -> None:
-    """No more is claimed than there are threads, and less than nothing is none."""
-    assert pool.acquire_slots(SIZE + 2) == SIZE + 2
-    slow_down(pool)
-    assert pool.acquire_slots(10) == 0
-    pool.release_slots(3)
-    assert pool.acquire_slots(10) == 1
+def test_a_step_gives_its_slot_back_even_if_it_raises(pool: LanePool[int]) -> None:
+    """All slots are free again after every step has returned or raised."""
+    for number in range(pool.acquire_slots(SIZE)):
+        pool.submit(lambda number=number: 1 // (number % 2) and None)  # type: ignore[misc]
+    wait_until(lambda: all_slots_free(pool), "all slots are free")
 
 
-def test_taking_gives_the_room_back(pool: LanePool) -> None:
-    """Also after a step that raised against its promise."""
-    whole = pool.acquire_slots(1000)
-    for number in range(whole):
-        pool.submit(lambda number=number: 1 / (number % 2) and None, nothing)  # type: ignore[misc]
-    wait_until(lambda: pool._taken == 0, "all threads are done")
-    assert pool.acquire_slots(1000) == whole
-
-
-def test_reserving_from_many_threads(pool: LanePool) -> None:
-    """Never gives out more than there is."""
+def test_slots_are_never_given_out_twice(pool: LanePool[int]) -> None:
+    """Many threads that acquire at the same time get no more slots than there are."""
     got: list[int] = []
     threads = [threading.Thread(target=lambda: got.append(pool.acquire_slots(3))) for _ in range(24)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    whole = SIZE * (1 + WAITING)
-    assert whole * 3 / 4 < sum(got) <= whole
+    assert sum(got) == SIZE
 
 
-def test_what_comes_back_is_written_together(pool: LanePool) -> None:
-    """In few batches, each thing once, nothing where there is nothing."""
-    batches: list[list[int]] = []
-    begin = threading.Event()
-    count = pool.acquire_slots(SIZE)
-
-    def work(number: int) -> int | None:
-        begin.wait(10)
-        return number or None
-
-    for number in range(count):
-        pool.submit(lambda number=number: work(number), batches.append)  # type: ignore[misc]
-    begin.set()
-    wait_until(lambda: sum(map(len, batches)) == SIZE - 1, "all are written")
-    assert sorted(number for batch in batches for number in batch) == [1, 2, 3]
+def test_returned_values_are_written_once(pool: LanePool[int], written: Written) -> None:
+    """Every value that a step returns is written exactly once, and None is not written."""
+    for number in range(pool.acquire_slots(SIZE)):
+        pool.submit(returns(number or None))
+    wait_until(lambda: len(written.values) == SIZE - 1, "all values are written")
+    assert written.values == [1, 2, 3]
+    assert all(written.batches)
 
 
-def test_closing_writes_what_comes_back() -> None:
-    """Also what comes back only while it closes, and the batch that waits for more."""
-    pool, written, go_on = LanePool("test", 2), list[int](), threading.Event()
+def test_values_that_return_together_share_a_batch(pool: LanePool[int], written: Written) -> None:
+    """Steps that return at the same moment are written with fewer batches than there are steps."""
+    together = threading.Barrier(SIZE)
+    for _ in range(pool.acquire_slots(SIZE)):
+        pool.submit(lambda: together.wait(20) + 1)
+    wait_until(lambda: len(written.values) == SIZE, "all values are written")
+    assert len(written.batches) < SIZE
 
-    def late() -> int:
-        go_on.wait(10)
-        return 2
 
+def test_closing_finishes_steps_and_writes_their_values(written: Written) -> None:
+    """A pool that closes waits for the steps in progress and writes what they return."""
+    pool, go_on = LanePool("test", 2, written), threading.Event()
     assert pool.acquire_slots(2) == 2
-    pool.submit(lambda: 1, written.extend)
-    pool.submit(late, written.extend)
+    pool.submit(returns(1))
+    pool.submit(lambda: 2 if go_on.wait(20) else 3)
     closing = threading.Thread(target=pool.close)
     closing.start()
     assert closing.is_alive()
     go_on.set()
-    closing.join(10)
+    closing.join(20)
     assert not closing.is_alive()
-    assert sorted(written) == [1, 2]
+    assert written.values == [1, 2]
 
 
-def test_closing_waits_for_no_slow_call_first() -> None:
-    """What waits behind one begins at once, though calls were short before."""
-    pool, go_on, done = LanePool("test", 2), threading.Event(), threading.Event()
-    speed_up(pool)
-    assert pool.acquire_slots(2) == 2
-    pool.submit(lambda: go_on.wait(20) and None, nothing)
-    pool.submit(done.set, nothing)
-    closing = threading.Thread(target=pool.close)
-    closing.start()
-    assert done.wait(10)
-    go_on.set()
-    closing.join(10)
-    assert not closing.is_alive()
-
-
-def test_closing_what_never_began() -> None:
-    """Does nothing, and twice."""
-    pool = LanePool("test", 2)
+def test_closing_an_unused_pool_twice_does_nothing(written: Written) -> None:
+    """A pool that never ran a step can be closed, even twice."""
+    pool = LanePool("test", 2, written)
     pool.close()
     pool.close()
+    assert not written.batches
 
 
-def test_a_slow_call_holds_up_nobody(pool: LanePool) -> None:
-    """The others come and go next to it."""
-    stuck, done = threading.Event(), list[int]()
+def test_a_slow_step_does_not_delay_others(pool: LanePool[int], written: Written) -> None:
+    """While one step hangs, the other slots go on running steps and writing their values."""
+    go_on = threading.Event()
     assert pool.acquire_slots(1) == 1
-    pool.submit(lambda: stuck.wait(20) and None, nothing)
+    pool.submit(lambda: None if go_on.wait(20) else 0)
     for _ in range(3):
-        count = pool.acquire_slots(SIZE)
-        for _ in range(count):
-            pool.submit(lambda: 1, done.extend)
-        wait_until(lambda: pool._taken == 1, "all but one are done")
-    wait_until(lambda: len(done) == 3 * SIZE, "and written")
-    stuck.set()
-
-
-def test_calls_that_turn_slow_all_run(pool: LanePool) -> None:
-    """Though few threads were enough before: each call waits here for all others."""
-    speed_up(pool)
-    together, done = threading.Barrier(SIZE), list[int]()
-    for _ in range(pool.acquire_slots(SIZE)):
-        pool.submit(lambda: together.wait(20) + 1, done.extend)
-    wait_until(lambda: len(done) == SIZE, "all have met")
-
-
-def test_a_slow_call_among_short_ones_holds_up_nobody(pool: LanePool) -> None:
-    """One thread was enough for all; another one takes its place."""
-    stuck, done = threading.Event(), list[int]()
-    speed_up(pool)
-    for number in range(pool.acquire_slots(1000)):
-        pool.submit((lambda: stuck.wait(20) and None) if not number else lambda: 1, done.extend)
-    wait_until(lambda: len(done) == SIZE * (1 + WAITING) - 1, "all others are written")
-    assert not stuck.is_set()
-    stuck.set()
-
-
-def test_short_calls_get_few_threads() -> None:
-    """Calls that only compute would wait for each other."""
-    pool, lock, under_way, most = LanePool("test", 32), threading.Lock(), 0, 0
-
-    def compute() -> None:
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 10_000)  # some milliseconds, in which the interpreter is free
-        with lock:
-            under_way -= 1
-
-    for _ in range(4):
-        most = 0
-        for _ in range(pool.acquire_slots(1000)):
-            pool.submit(compute, nothing)
-        wait_until(lambda: pool._taken == 0, "all are done")
-    pool.close()
-    assert most < 8
+        for _ in range(pool.acquire_slots(SIZE, wait_s=20)):
+            pool.submit(returns(1))
+    wait_until(lambda: len(written.values) >= 3, "other steps have run")
+    assert not go_on.is_set()
+    go_on.set()

@@ -10,23 +10,24 @@ from typing import Any
 import pytest
 
 from worker.telemetry.logs import JsonFormatter, TextFormatter, event
+from worker.telemetry.outage import Outage
 
 
-def record(sentence: str = "accepted", **fields: Any) -> logging.LogRecord:
-    """Return what `event` hands to the handlers."""
-    made = logging.LogRecord("photogpt", logging.WARNING, __file__, 1, sentence, None, None)
+def record(message: str = "accepted", **fields: Any) -> logging.LogRecord:
+    """Return a log record like those of `event`."""
+    made = logging.LogRecord("photogpt", logging.WARNING, __file__, 1, message, None, None)
     made.event, made.fields = "job.accepted", fields
     return made
 
 
 def test_text_is_one_line_with_event_and_fields() -> None:
-    """Time, level, event, sentence, fields; what is None is left out."""
+    """A text line has time, level, event, message and fields, without fields that are None."""
     line = TextFormatter().format(record(job="job-1", lane=None, tries=3))
     assert line.split()[2:] == ["WARNING", "job.accepted", "accepted", "[job=job-1", "tries=3]"]
 
 
 def test_json_is_one_object_with_the_fields_beside() -> None:
-    """Ready for a log store."""
+    """A JSON line is one object with the fields beside the message."""
     entry = json.loads(JsonFormatter().format(record(job="job-ü", tries=3)))
     assert {name: entry[name] for name in entry if name != "time"} == {
         "level": "WARNING",
@@ -39,30 +40,30 @@ def test_json_is_one_object_with_the_fields_beside() -> None:
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 @pytest.mark.parametrize("text", ["a\n2026-01-01 00:00:00 ERROR forged", "a\r\nb", "a\x1b[31mb"])
-def test_nobody_forges_a_line(formatter: logging.Formatter, text: str) -> None:
-    """A task id is the producer's, an error text is PhotoGPT's or a receiver's."""
+def test_no_text_forges_a_line(formatter: logging.Formatter, text: str) -> None:
+    """A line break or a terminal code in an id or an error text does not start a new log line."""
     for line in (formatter.format(record(job=text)), formatter.format(record(text))):
         assert len(line.splitlines()) == 1
         assert "\x1b" not in line
 
 
 def test_json_takes_what_json_does_not_know() -> None:
-    """A log line must never raise."""
+    """A field that is not JSON is logged as text instead of raising."""
     entry = json.loads(JsonFormatter().format(record(at={1, 2}, error=ValueError("x"))))
     assert entry["error"] == "x"
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_lines_of_others_are_formatted_too(formatter: logging.Formatter) -> None:
-    """Celery's own records have no event."""
-    endpoint_at_fault = logging.LogRecord("celery.worker", logging.INFO, __file__, 1, "%s ready", ("w1",), None)
-    assert "celery.worker" in formatter.format(endpoint_at_fault)
-    assert "w1 ready" in formatter.format(endpoint_at_fault)
+    """Records of other libraries, which have no event, are formatted too."""
+    other = logging.LogRecord("celery.worker", logging.INFO, __file__, 1, "%s ready", ("w1",), None)
+    assert "celery.worker" in formatter.format(other)
+    assert "w1 ready" in formatter.format(other)
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_a_traceback_is_kept(formatter: logging.Formatter) -> None:
-    """Below the line, or in a field."""
+    """A traceback stands below a text line, and in a field of a JSON line."""
     made = record()
     try:
         raise RuntimeError("boom")
@@ -75,9 +76,43 @@ def test_a_traceback_is_kept(formatter: logging.Formatter) -> None:
     ("options", "level"), [({}, "INFO"), ({"warn": True}, "WARNING"), ({"exc_info": True}, "ERROR")]
 )
 def test_levels(caplog: pytest.LogCaptureFixture, options: dict[str, bool], level: str) -> None:
-    """A warning asks for somebody, an error has a traceback."""
+    """An event is logged as info, as a warning, or with a traceback as an error."""
     with caplog.at_level(logging.INFO, "photogpt"):
         event("job.accepted", "accepted", job="job-1", **options)
     (seen,) = caplog.records
     assert (seen.levelname, seen.getMessage()) == (level, "accepted")
     assert (vars(seen)["event"], vars(seen)["fields"]) == ("job.accepted", {"job": "job-1"})
+
+
+def make_outage(**options: Any) -> Outage:
+    """Return an outage of Redis."""
+    return Outage(
+        "redis.unavailable", "redis.recovered", message="Redis is unavailable", recovered="Redis is back", **options
+    )
+
+
+def test_an_outage_is_logged_once_at_each_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Many reports of one outage give one line, and its end gives one line with the duration."""
+    caplog.set_level(logging.INFO, "photogpt")
+    outage = make_outage(lane="jobs")
+    outage.resolve()
+    for _ in range(3):
+        outage.report("refused")
+    assert outage.active
+    outage.resolve()
+    outage.resolve()
+    assert not outage.active
+    assert [vars(line)["event"] for line in caplog.records] == ["redis.unavailable", "redis.recovered"]
+    assert [line.getMessage() for line in caplog.records] == [
+        "Redis is unavailable: refused",
+        "Redis is back after 0 s",
+    ]
+    assert vars(caplog.records[1])["fields"] == {"outage_s": 0, "lane": "jobs"}
+
+
+def test_a_long_outage_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    """A report is logged again once the last line is old enough."""
+    outage = make_outage(remind_s=0)
+    outage.report("refused")
+    outage.report("refused")
+    assert len(caplog.records) == 2

@@ -29,7 +29,7 @@ class Services:
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=lambda: self.call("ticks")),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
-            prove_writes=lambda: self.call("write"),
+            check_writes=lambda: self.call("write"),
         )
 
     def call(self, name: str) -> None:
@@ -56,7 +56,7 @@ def _revoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
     """Return a monitor that does not run, and what it knows of an outage."""
-    outage = Outage("redis.unavailable", "Redis is unavailable")
+    outage = Outage("redis.unavailable", "redis.recovered", message="Redis is unavailable", recovered="Redis is back")
     watched: Any = services
     return LaneMonitor(watched, outage), outage
 
@@ -89,10 +89,10 @@ def test_an_outage_ends_with_an_accepted_write() -> None:
     checked.check()
     assert outage.active
     services.error = None
-    services.store.prove_writes = lambda: (_ for _ in ()).throw(ReadOnlyError("a replica"))
+    services.store.check_writes = lambda: (_ for _ in ()).throw(ReadOnlyError("a replica"))
     checked.check()
     assert outage.active
-    services.store.prove_writes = lambda: services.call("write")
+    services.store.check_writes = lambda: services.call("write")
     checked.check()
     assert services.calls[-1] == "write"
     assert not outage.active

@@ -1,4 +1,4 @@
-"""When to look next: bounds that hold for every law of durations, and what is gained on some."""
+"""The learned poll schedule: limits that hold for every distribution of durations, and the gain on some."""
 
 from __future__ import annotations
 
@@ -11,77 +11,88 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from worker.domain.poll_schedule import MIN_HISTORY, MIN_S, RATIO, RIPE, Limits, Schedule, bin_of, edge, fixed, learn
+from worker.domain.poll_schedule import (
+    BIN_RATIO,
+    FIRST_EDGE_S,
+    MIN_HISTORY,
+    MIN_OBSERVED,
+    Limits,
+    Schedule,
+    bin_of,
+    edge,
+    fixed,
+    learn,
+)
 
 LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=60)
 FREE = Limits(interval_s=5, floor_s=1e-6, ceiling_s=1e6)
 
-durations = st.floats(min_value=MIN_S, max_value=20_000)
+durations = st.floats(min_value=FIRST_EDGE_S, max_value=20_000)
 histories = st.dictionaries(st.integers(0, bin_of(3600)), st.floats(min_value=1, max_value=2000), min_size=1).filter(
     lambda history: sum(history.values()) >= MIN_HISTORY
 )
 ages = st.floats(min_value=0, max_value=50_000)
 
 
-def history_of(drawn: list[float]) -> dict[int, float]:
+def history_of(sample: list[float]) -> dict[int, float]:
     """Return the histogram of some durations."""
     found: dict[int, float] = {}
-    for each in drawn:
+    for each in sample:
         found[bin_of(each)] = found.get(bin_of(each), 0) + 1
     return found
 
 
-def cost(schedule: Schedule, drawn: list[float]) -> tuple[float, float]:
-    """Return the mean number of looks, and the mean delay, of walking it for each duration."""
-    looks, delay = 0, 0.0
-    for number, end in enumerate(drawn):
-        age = LIMITS.interval_s * (number % 97) / 97 * 0.2  # nobody begins to count at the same moment
+def cost(schedule: Schedule, sample: list[float]) -> tuple[float, float]:
+    """Return the mean number of polls and the mean delay of a schedule over a sample of durations."""
+    polls, delay = 0, 0.0
+    for number, end in enumerate(sample):
+        age = LIMITS.interval_s * (number % 97) / 97 * 0.2  # starts are spread
         while age < end:
             age = schedule.next_age(age)
-            looks += 1
+            polls += 1
         delay += age - end
-    return looks / len(drawn), delay / len(drawn)
+    return polls / len(sample), delay / len(sample)
 
 
 @given(durations)
 def test_a_duration_lies_within_its_bin(duration: float) -> None:
-    """Up to rounding at the edges."""
+    """A duration lies between the edges of its bin, up to rounding."""
     number = bin_of(duration)
     assert edge(number) * (1 - 1e-9) <= duration <= edge(number + 1) * (1 + 1e-9)
 
 
 @given(st.integers(1, 400))
 def test_bins_round_trip(number: int) -> None:
-    """The middle of a bin falls into it."""
-    assert bin_of(edge(number) * math.sqrt(RATIO)) == number
+    """The middle of a bin belongs to that bin."""
+    assert bin_of(edge(number) * math.sqrt(BIN_RATIO)) == number
 
 
 @given(histories, ages)
 @hypothesis_settings(max_examples=60)
-def test_gaps_stay_within_the_limits(history: dict[int, float], age: float) -> None:
-    """For every law and every age, so time goes on."""
+def test_delays_stay_within_the_limits(history: dict[int, float], age: float) -> None:
+    """The delay between two polls stays within floor and ceiling at every age."""
     schedule = learn(history, LIMITS)
-    gap = schedule.next_age(age) - age
-    assert LIMITS.floor_s * 0.999999 <= gap <= LIMITS.ceiling_s * 1.000001
+    delay = schedule.next_age(age) - age
+    assert LIMITS.floor_s * 0.999999 <= delay <= LIMITS.ceiling_s * 1.000001
 
 
 @given(histories)
 @hypothesis_settings(max_examples=60)
-def test_the_count_of_looks_grows(history: dict[int, float]) -> None:
-    """Ages and counts ascend, from 0, and the sums that are told are finite."""
+def test_ages_and_counts_ascend(history: dict[int, float]) -> None:
+    """Ages and counts ascend from zero, and the expected polls and delay are finite."""
     schedule = learn(history, LIMITS)
     for values in (schedule.ages, schedule.counts):
         assert values[0] == 0
         assert all(first < second for first, second in pairwise(values))
-    assert math.isfinite(schedule.looks)
+    assert math.isfinite(schedule.polls)
     assert math.isfinite(schedule.delay_s)
     assert 0 <= schedule.min_duration_s <= schedule.p95_duration_s
 
 
 @given(histories, ages, ages)
 @hypothesis_settings(max_examples=60)
-def test_who_is_older_is_looked_at_later(history: dict[int, float], one: float, other: float) -> None:
-    """The next look never comes before that of a younger one."""
+def test_older_jobs_are_polled_later(history: dict[int, float], one: float, other: float) -> None:
+    """The next poll of an older job never comes before that of a younger one."""
     schedule = learn(history, LIMITS)
     first, second = sorted((one, other))
     assert schedule.next_age(first) <= schedule.next_age(second) * (1 + 1e-9) + 1e-9
@@ -89,17 +100,17 @@ def test_who_is_older_is_looked_at_later(history: dict[int, float], one: float, 
 
 @given(histories, st.floats(min_value=0.2, max_value=3))
 @hypothesis_settings(max_examples=60)
-def test_it_spends_what_it_may(history: dict[int, float], effort: float) -> None:
-    """Where no limit binds, as many looks as at the fixed interval, times the effort."""
-    limits = Limits(FREE.interval_s, FREE.floor_s, FREE.ceiling_s, effort)
+def test_the_budget_is_spent(history: dict[int, float], budget: float) -> None:
+    """Where no limit applies, the schedule makes as many polls as the fixed interval, times the budget."""
+    limits = Limits(FREE.interval_s, FREE.floor_s, FREE.ceiling_s, budget)
     schedule, plain = learn(history, limits), learn(history, Limits(5, 5, 5))
-    assert schedule.looks == pytest.approx(effort * plain.looks, rel=0.01)
+    assert schedule.polls == pytest.approx(budget * plain.polls, rel=0.01)
 
 
 def lognormal(middle: float, spread: float) -> list[float]:
-    """Return image-like durations."""
-    random_fraction = random.Random(7)
-    return [random_fraction.lognormvariate(math.log(middle), spread) for _ in range(1500)]
+    """Return a sample of lognormal durations."""
+    generator = random.Random(7)
+    return [generator.lognormvariate(math.log(middle), spread) for _ in range(1500)]
 
 
 LAWS = {
@@ -110,52 +121,52 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize(("drawn", "part"), LAWS.values(), ids=LAWS)
-def test_at_equal_requests_it_notices_sooner(drawn: list[float], part: float) -> None:
-    """Walked against the fixed interval over the same durations."""
-    learned = learn(history_of(drawn), LIMITS)
-    assert learned.learned_from == len(drawn)
-    looks, delay = cost(learned, drawn)
-    plain_looks, plain_delay = cost(fixed(LIMITS), drawn)
-    assert looks <= plain_looks * 1.1
+@pytest.mark.parametrize(("sample", "part"), LAWS.values(), ids=LAWS)
+def test_equal_polls_notice_sooner(sample: list[float], part: float) -> None:
+    """With about as many polls as the fixed interval, the learned schedule notices an end sooner."""
+    learned = learn(history_of(sample), LIMITS)
+    assert learned.learned_from == len(sample)
+    polls, delay = cost(learned, sample)
+    plain_polls, plain_delay = cost(fixed(LIMITS), sample)
+    assert polls <= plain_polls * 1.1
     assert delay <= plain_delay * part
     assert delay == pytest.approx(learned.delay_s, rel=0.35)
 
 
-def test_what_it_foretells_of_who_is_old() -> None:
-    """Nearly all have ended by one age, hardly any by the other."""
-    drawn = lognormal(20, 0.35)
-    learned = learn(history_of(drawn), LIMITS)
-    assert sum(each > learned.p95_duration_s for each in drawn) <= 0.06 * len(drawn)
-    assert sum(each < learned.min_duration_s for each in drawn) <= 0.01 * len(drawn)
+def test_quantiles() -> None:
+    """About 95 % of the durations are below the p95, and hardly any are below the minimum."""
+    sample = lognormal(20, 0.35)
+    learned = learn(history_of(sample), LIMITS)
+    assert sum(each > learned.p95_duration_s for each in sample) <= 0.06 * len(sample)
+    assert sum(each < learned.min_duration_s for each in sample) <= 0.01 * len(sample)
     assert learned.min_duration_s > 1
 
 
-def test_too_few_say_nothing() -> None:
-    """One below the least history keeps the fixed interval, the next one does not."""
+def test_a_small_history_keeps_the_interval() -> None:
+    """A history of fewer than twenty durations keeps the fixed interval."""
     assert learn({50: MIN_HISTORY - 1}, LIMITS) == fixed(LIMITS)
     assert learn({}, LIMITS) == fixed(LIMITS)
     assert learn({50: MIN_HISTORY}, LIMITS) != fixed(LIMITS)
 
 
-def test_a_young_history_has_missed_the_long_ones() -> None:
-    """It is not believed before the long ones could have ended."""
+def test_a_young_history_keeps_the_interval() -> None:
+    """A history is used only once it is three times as old as its p95."""
     history = history_of([20.0] * 100)
-    ripe = RIPE * edge(bin_of(20.0) + 1)
-    assert learn(history, LIMITS, known_for_s=ripe * 0.99) == fixed(LIMITS)
-    assert learn(history, LIMITS, known_for_s=ripe * 1.01).learned_from == 100
+    observed_s = MIN_OBSERVED * edge(bin_of(20.0) + 1)
+    assert learn(history, LIMITS, known_for_s=observed_s * 0.99) == fixed(LIMITS)
+    assert learn(history, LIMITS, known_for_s=observed_s * 1.01).learned_from == 100
 
 
-def test_halving_changes_nothing() -> None:
-    """Only what weighs how much against the rest counts."""
+def test_halving_the_weights_changes_nothing() -> None:
+    """Halving all weights of a history does not change its schedule."""
     history = history_of(lognormal(20, 0.35))
     whole, half = (learn({n: w * part for n, w in history.items()}, LIMITS) for part in (1, 0.5))
     assert half.counts == pytest.approx(whole.counts)
     assert half.p95_duration_s == whole.p95_duration_s
 
 
-def test_the_fixed_one() -> None:
-    """Looks at every interval, for ever."""
+def test_the_fixed_schedule() -> None:
+    """The fixed schedule polls once per interval at every age."""
     schedule = fixed(LIMITS)
     assert [schedule.next_age(age) for age in (0, 5, 7.5, 1e6)] == [5, 10, 12.5, 1e6 + 5]
     assert schedule.min_duration_s == 0

@@ -1,4 +1,4 @@
-"""The bodies that PhotoGPT documents."""
+"""Request bodies: documented fields are checked strictly, and unknown fields pass."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from tests.unit.factories import REQUESTS as MIN_IN_FLIGHT
+from tests.unit.factories import REQUESTS as MINIMAL_REQUESTS
 from worker.domain.job import Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
-from worker.domain.submission import Limits, parse_submission
+from worker.domain.submission import SubmissionLimits, parse_submission
 
 DESCRIPTION = Path(__file__).parents[1] / "sandbox" / "openapi.yaml"
 PATHS = {
@@ -35,14 +35,14 @@ def documented_examples() -> list[tuple[Kind, dict[str, Any]]]:
 
 
 def test_the_description_has_examples_of_every_kind() -> None:
-    """So that the test below looks at something."""
+    """The vendor's description has an example body for every kind with a documented path."""
     assert {kind for kind, _ in documented_examples()} == set(PATHS)
 
 
 @pytest.mark.parametrize(("kind", "body"), documented_examples())
 def test_the_vendors_own_examples_pass_unchanged(kind: Kind, body: dict[str, Any]) -> None:
-    """What stands in the documentation can be sent."""
-    assert parse_submission(kind, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+    """Every example body of the vendor's description is accepted and left unchanged."""
+    assert parse_submission(kind, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_the_vendors_own_examples_pass_unchanged(kind: Kind, body: dict[str, Any
     ],
 )
 def test_veo_options_are_strict(kind: Kind, field: tuple[str, ...], value: Any) -> None:
-    """Their values are documented, so a wrong one is seen before PhotoGPT is asked."""
-    body = MIN_IN_FLIGHT[kind] | {"options": {"veo": {field[0]: value}}}
+    """A Veo option with a value or type that is not documented is refused by name."""
+    body = MINIMAL_REQUESTS[kind] | {"options": {"veo": {field[0]: value}}}
     with pytest.raises(ValidationError, match=field[0]):
         TypeAdapter(REQUESTS[kind]).validate_python(body)
 
@@ -78,32 +78,32 @@ def test_veo_options_are_strict(kind: Kind, field: tuple[str, ...], value: Any) 
     ],
 )
 def test_trained_models_take_documented_types_only(field: str, value: Any) -> None:
-    """Text is no number, and one is no boolean."""
+    """A request for a trained model is refused when a field has another type than documented."""
     with pytest.raises(ValidationError, match=field):
         TypeAdapter(REQUESTS[Kind.IMAGE]).validate_python({"modelID": "mine", field: value})
 
 
 def test_a_trained_model_needs_no_prompt() -> None:
-    """Most workflows send one of prompt, preset and inputImageId; none is documented as required."""
+    """A request for a trained model is accepted without a prompt."""
     TypeAdapter(REQUESTS[Kind.IMAGE]).validate_python({"modelID": "mine"})
 
 
 @pytest.mark.parametrize("model", sorted(REFERENCE_IMAGES))
 def test_public_models_need_a_prompt(model: str) -> None:
-    """They have their own schema."""
+    """A request for a public model is refused without a prompt."""
     with pytest.raises(ValidationError, match="prompt"):
         TypeAdapter(REQUESTS[Kind.IMAGE]).validate_python({"modelID": model})
 
 
-@pytest.mark.parametrize(("model", "most"), sorted(REFERENCE_IMAGES.items()))
-def test_as_many_references_as_a_model_takes(model: str, most: int) -> None:
-    """The limit itself is allowed."""
-    body = {"modelID": model, "prompt": "x", "referenceImageURLs": ["https://cdn.example/1.png"] * most}
-    assert parse_submission(Kind.IMAGE, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+@pytest.mark.parametrize(("model", "maximum"), sorted(REFERENCE_IMAGES.items()))
+def test_as_many_references_as_a_model_takes(model: str, maximum: int) -> None:
+    """A request with exactly the maximum number of reference images of its model is accepted."""
+    body = {"modelID": model, "prompt": "x", "referenceImageURLs": ["https://cdn.example/1.png"] * maximum}
+    assert parse_submission(Kind.IMAGE, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_fields_that_no_page_names_pass_untouched(kind: Kind) -> None:
-    """PhotoGPT adds fields faster than we release; what goes out is what came in."""
-    body = MIN_IN_FLIGHT[kind] | {"newField": {"deep": [1, None, {"x": True}]}, "public": 1, "int": "x"}
-    assert parse_submission(kind, [], {"request": body}, Limits(metadata_max_bytes=0)).request == body
+    """Undocumented fields of a request pass unchanged, because PhotoGPT may add fields at any time."""
+    body = MINIMAL_REQUESTS[kind] | {"newField": {"deep": [1, None, {"x": True}]}, "public": 1, "int": "x"}
+    assert parse_submission(kind, [], {"request": body}, SubmissionLimits(metadata_max_bytes=0)).request == body

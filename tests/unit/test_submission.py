@@ -1,4 +1,4 @@
-"""What a producer may hand in, and how a bad argument is named."""
+"""Submissions: which arguments are accepted, and how an invalid one is named."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import Kind
 from worker.domain.submission import (
     EVENT_TYPES,
-    LARGEST_REQUEST,
     MAX_DEADLINE_S,
     MAX_KEY,
-    Limits,
+    MAX_REQUEST,
     Submission,
+    SubmissionLimits,
     check_webhook_url,
     parse_submission,
 )
 
-LIMITS = Limits(metadata_max_bytes=4096)
+LIMITS = SubmissionLimits(metadata_max_bytes=4096)
 IMAGE = REQUESTS[Kind.IMAGE]
 NAN, INFINITE = float("nan"), float("inf")
 SURROGATE = "half a pair: \ud83d"
@@ -29,24 +29,24 @@ SURROGATE = "half a pair: \ud83d"
 
 
 def parsed(kind: Kind = Kind.IMAGE, *args: Any, **kwargs: Any) -> Submission:
-    """Parse as the task does."""
+    """Parse arguments as the task does."""
     return parse_submission(kind, list(args), kwargs, LIMITS)
 
 
 def outcome(kind: Kind, **fields: Any) -> dict[str, Any]:
-    """Return what the task before left."""
+    """Return the outcome of the task before in a chain."""
     return {"kind": kind.value, "state": "succeeded", "images": [], "model_id": None, **fields}
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_least_request_of_each_kind_is_taken(kind: Kind) -> None:
-    """What PhotoGPT calls required is enough."""
+def test_the_minimal_request_of_each_kind_is_accepted(kind: Kind) -> None:
+    """A request with only the required fields is accepted for every kind."""
     assert parsed(kind, request=REQUESTS[kind]).request == REQUESTS[kind]
 
 
 def test_every_argument_is_kept() -> None:
-    """Nothing of what a producer says gets lost on the way."""
-    said: dict[str, Any] = {
+    """Every argument of a producer appears unchanged in the submission."""
+    arguments: dict[str, Any] = {
         "request": IMAGE,
         "webhook_url": "https://shop.example/hooks",
         "webhook_events": ["job.running", "job.succeeded"],
@@ -54,7 +54,7 @@ def test_every_argument_is_kept() -> None:
         "deadline_s": 90.5,
         "idempotency_key": "order-7",
     }
-    assert parsed(**said).model_dump(exclude_unset=True) == said
+    assert parsed(**arguments).model_dump(exclude_unset=True) == arguments
 
 
 def nested(depth: int) -> Any:
@@ -79,7 +79,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("empty prompt", {"request": {"modelID": "nanobanana", "prompt": ""}}, "request.prompt"),
     ("count as text", {"request": IMAGE | {"numImages": "2"}}, "request.numImages"),
     ("count as a boolean", {"request": IMAGE | {"numImages": True}}, "request.numImages"),
-    ("count of nought", {"request": IMAGE | {"numImages": 0}}, "request.numImages"),
+    ("count of zero", {"request": IMAGE | {"numImages": 0}}, "request.numImages"),
     ("references as text", {"request": IMAGE | {"referenceImageURLs": "u"}}, "request.referenceImageURLs"),
     ("a reference as a number", {"request": IMAGE | {"referenceImageURLs": ["u", 1]}}, "request.referenceImageURLs.1"),
     ("too many references", {"request": IMAGE | {"referenceImageURLs": ["u"] * 4}}, "request.referenceImageURLs"),
@@ -87,7 +87,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("not a number", {"request": IMAGE | {"strength": NAN}}, "request"),
     ("infinite", {"request": IMAGE | {"nested": [{"deep": INFINITE}]}}, "request"),
     ("half a surrogate pair", {"request": IMAGE | {"style": SURROGATE}}, "request"),
-    ("too long", {"request": IMAGE | {"more": "x" * LARGEST_REQUEST}}, "request"),
+    ("too long", {"request": IMAGE | {"more": "x" * MAX_REQUEST}}, "request"),
     ("unknown argument", {"request": IMAGE, "prompt": "a harbour"}, "prompt"),
     ("URL without a scheme", {"request": IMAGE, "webhook_url": "shop.example/hooks"}, "webhook_url"),
     ("URL as a number", {"request": IMAGE, "webhook_url": 5}, "webhook_url"),
@@ -98,7 +98,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("metadata too long in UTF-8 only", {"request": IMAGE, "metadata": {"a": "\N{SNOWMAN}" * 2000}}, "metadata"),
     ("metadata with not a number", {"request": IMAGE, "metadata": {"a": NAN}}, "metadata"),
     ("metadata with half a surrogate pair", {"request": IMAGE, "metadata": {"a": SURROGATE}}, "metadata"),
-    ("deadline of nought", {"request": IMAGE, "deadline_s": 0}, "deadline_s"),
+    ("deadline of zero", {"request": IMAGE, "deadline_s": 0}, "deadline_s"),
     ("deadline in the past", {"request": IMAGE, "deadline_s": -1}, "deadline_s"),
     ("deadline beyond a week", {"request": IMAGE, "deadline_s": MAX_DEADLINE_S + 1}, "deadline_s"),
     ("deadline as text", {"request": IMAGE, "deadline_s": "60"}, "deadline_s"),
@@ -113,7 +113,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("kwargs", "field"), [case[1:] for case in BAD_ARGUMENTS], ids=[c[0] for c in BAD_ARGUMENTS])
 def test_a_bad_argument_is_named(kwargs: dict[str, Any], field: str) -> None:
-    """The error names the argument at fault, dotted, and starts with it."""
+    """An invalid argument raises an error that starts with the argument's dotted name."""
     with pytest.raises(SubmissionError) as raised:
         parsed(**kwargs)
     assert raised.value.field == field
@@ -122,7 +122,7 @@ def test_a_bad_argument_is_named(kwargs: dict[str, Any], field: str) -> None:
 
 @pytest.mark.parametrize("name", ["request", "metadata"])
 def test_an_argument_that_is_too_deep_is_named(name: str) -> None:
-    """Valid JSON that Python cannot write again."""
+    """An argument that is nested too deeply for Python's JSON encoder is refused by name."""
     with pytest.raises(SubmissionError) as raised:
         parse_submission(Kind.IMAGE, [], {"request": IMAGE, name: IMAGE | {"more": nested(5000)}}, LIMITS)
     assert raised.value.field == name
@@ -142,7 +142,7 @@ def test_an_argument_that_is_too_deep_is_named(name: str) -> None:
     ],
 )
 def test_each_kind_names_its_own_fields(kind: Kind, request_: dict[str, Any], field: str) -> None:
-    """The dotted name leads into the body that PhotoGPT would get."""
+    """An invalid field of a request is named as request.field for every kind."""
     with pytest.raises(SubmissionError) as raised:
         parsed(kind, request=request_)
     assert raised.value.field == field
@@ -152,7 +152,7 @@ def test_each_kind_names_its_own_fields(kind: Kind, request_: dict[str, Any], fi
 @pytest.mark.parametrize("value", [None, 5, 0.5, True, "text", [], ["x"], {}, {"a": 1}])
 @pytest.mark.parametrize("name", ["modelID", "imageID", "prompt", "referenceImageURLs", "options", "numImages"])
 def test_any_value_in_any_field_is_taken_or_named(kind: Kind, name: str, value: Any) -> None:
-    """Whatever stands in a field, the task never breaks on it."""
+    """Any JSON value in any field of a request is either accepted or refused by name."""
     request = REQUESTS[kind] | {name: value}
     try:
         assert parsed(kind, request=request).request == request
@@ -164,7 +164,7 @@ def test_any_value_in_any_field_is_taken_or_named(kind: Kind, name: str, value: 
 
 
 def test_more_positional_arguments_than_a_chain_hands_on_are_refused() -> None:
-    """A producer who passes positions is told how to call."""
+    """Two positional arguments are refused with a message that asks for keyword arguments."""
     with pytest.raises(SubmissionError, match=r"keyword arguments only") as raised:
         parsed(Kind.IMAGE, {}, "https://shop.example")
     assert raised.value.field == ""
@@ -174,32 +174,32 @@ def test_more_positional_arguments_than_a_chain_hands_on_are_refused() -> None:
 
 
 def test_a_training_hands_on_its_model() -> None:
-    """chain(train, generate) needs no glue."""
+    """A request after a training in a chain gets the trained model as modelID."""
     piped = parsed(Kind.IMAGE, outcome(Kind.TRAINING, model_id="model_9"), request={"prompt": "x"})
     assert piped.request == {"prompt": "x", "modelID": "model_9"}
 
 
 def test_an_image_hands_on_its_first_output() -> None:
-    """chain(generate, upscale) needs no request at all."""
+    """An upscale after an image in a chain gets the first image, and needs no request of its own."""
     images = [{"id": "image-1"}, {"id": "image-2"}]
     assert parsed(Kind.UPSCALE, outcome(Kind.IMAGE, images=images)).request == {"imageID": "image-1"}
 
 
 def test_a_chord_hands_on_the_first_outcome_that_fits() -> None:
-    """The body of a chord gets a list; what fills nothing is passed over."""
+    """The body of a chord gets the image of the first outcome in the list that has one."""
     before = ["noise", outcome(Kind.IMAGE), outcome(Kind.IMAGE, images=[{"id": "image-7"}]), None]
     assert parsed(Kind.UPSCALE, before).request == {"imageID": "image-7"}
 
 
 def test_what_the_request_says_stands() -> None:
-    """Piping fills gaps and overwrites nothing."""
+    """A field that the request sets is not overwritten by the task before in a chain."""
     before = outcome(Kind.TRAINING, model_id="other")
     assert parsed(Kind.IMAGE, before, request=IMAGE).request == IMAGE
 
 
 @pytest.mark.parametrize("before", ["text", 5, None, [], {}, {"kind": "training"}, [["nested"]]])
 def test_what_is_no_outcome_fills_nothing(before: Any) -> None:
-    """Any task may stand before ours in a chain."""
+    """A result of another task that is no outcome changes nothing in the request."""
     assert parsed(Kind.IMAGE, before, request=IMAGE).request == IMAGE
     with pytest.raises(SubmissionError) as raised:
         parsed(Kind.UPSCALE, before)
@@ -208,13 +208,13 @@ def test_what_is_no_outcome_fills_nothing(before: Any) -> None:
 
 @pytest.mark.parametrize("images", ["text", ["text"], [None], [{}], [{"id": 5}], {"a": 1}, 7])
 def test_outputs_that_cannot_be_read_are_named(images: Any) -> None:
-    """An outcome that somebody else made up does not break the task."""
+    """An outcome with malformed images leads to an error about the missing imageID."""
     with pytest.raises(SubmissionError, match=r"imageID"):
         parsed(Kind.UPSCALE, outcome(Kind.IMAGE, images=images))
 
 
 def test_piping_leaves_the_arguments_as_they_were() -> None:
-    """What the message held is not changed behind Celery's back."""
+    """Filling a request from the task before does not modify the arguments of the message."""
     request = {"prompt": "x"}
     parsed(Kind.IMAGE, outcome(Kind.TRAINING, model_id="model_9"), request=request)
     assert request == {"prompt": "x"}
@@ -224,7 +224,7 @@ def test_piping_leaves_the_arguments_as_they_were() -> None:
 
 
 def test_metadata_may_fill_its_limit_to_the_byte() -> None:
-    """The limit counts bytes of compact JSON."""
+    """Metadata may have exactly as many bytes of JSON as the limit allows, and not one more."""
     fits = {"a": "x" * (LIMITS.metadata_max_bytes - len('{"a":""}'))}
     assert parsed(request=IMAGE, metadata=fits).metadata == fits
     with pytest.raises(SubmissionError, match=r"4097 bytes of JSON, 4096 are allowed"):
@@ -242,7 +242,7 @@ def test_metadata_may_fill_its_limit_to_the_byte() -> None:
     ],
 )
 def test_usable_urls_pass(url: str) -> None:
-    """Where they lead is checked when the socket opens."""
+    """A valid webhook URL is accepted without resolving its host."""
     check_webhook_url(url)
 
 
@@ -271,7 +271,7 @@ def test_usable_urls_pass(url: str) -> None:
     ],
 )
 def test_urls_that_can_never_work_are_refused(url: str) -> None:
-    """At once, instead of after a day of attempts."""
+    """A webhook URL that no attempt could ever reach is refused at once."""
     with pytest.raises(ValueError, match=r"."):
         check_webhook_url(url)
 
@@ -294,11 +294,11 @@ TARGETS: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("url", "said", "passes"), TARGETS)
-def test_ports_and_schemes_are_those_of_the_settings(url: str, said: dict[str, Any], *, passes: bool) -> None:
-    """Where a name leads is not known here; inside the allowed networks any port is open."""
+@pytest.mark.parametrize(("url", "options", "passes"), TARGETS)
+def test_ports_and_schemes_are_those_of_the_settings(url: str, options: dict[str, Any], *, passes: bool) -> None:
+    """Webhook URLs need an allowed scheme and port, except that every port is allowed inside allowed networks."""
     usual: dict[str, Any] = {"metadata_max_bytes": 0, "webhook_ports": (80, 443)}
-    limits = Limits(**usual | said)
+    limits = SubmissionLimits(**usual | options)
     if passes:
         assert parse_submission(Kind.IMAGE, [], {"request": IMAGE, "webhook_url": url}, limits).webhook_url == url
     else:
@@ -308,7 +308,7 @@ def test_ports_and_schemes_are_those_of_the_settings(url: str, said: dict[str, A
 
 
 def test_secrets_in_a_url_are_not_repeated() -> None:
-    """The error goes into records, results and logs."""
+    """The error about a URL with a password does not contain the password."""
     with pytest.raises(SubmissionError) as raised:
         parsed(request=IMAGE, webhook_url="https://user:hunter2@shop.example/")
     assert "hunter2" not in str(raised.value)
@@ -316,7 +316,7 @@ def test_secrets_in_a_url_are_not_repeated() -> None:
 
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
 def test_every_event_can_be_asked_for(name: str) -> None:
-    """`job.<state>` and `model.<state>`, each state."""
+    """Every event type of jobs and models is accepted in webhook_events."""
     assert parsed(request=IMAGE, webhook_events=[name]).webhook_events == [name]
 
 
@@ -324,7 +324,7 @@ def test_every_event_can_be_asked_for(name: str) -> None:
 
 
 def test_the_digest_is_that_of_the_body() -> None:
-    """The order of keys, metadata and webhook do not make another wish."""
+    """Two submissions with the same request have the same digest, whatever their other arguments are."""
     first = Submission(request={"modelID": "m", "prompt": "x"})
     turned = Submission(request={"prompt": "x", "modelID": "m"}, metadata={"try": 2}, webhook_url="https://a.example")
     assert first.digest == turned.digest
@@ -342,5 +342,5 @@ def test_the_digest_is_that_of_the_body() -> None:
     ],
 )
 def test_another_body_has_another_digest(other: dict[str, Any]) -> None:
-    """Whatever PhotoGPT would read differently counts."""
+    """Two submissions with different requests have different digests."""
     assert Submission(request={"modelID": "m", "prompt": "x"}).digest != Submission(request=other).digest

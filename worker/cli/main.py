@@ -8,8 +8,8 @@ from worker import __version__
 from worker.cli.help import Entry, LazyGroup
 
 COMMANDS = {
-    "demo": Entry("worker.cli.local.demo:demo", "Show all four kinds of job, from enqueue to signed webhook, in 30 s."),
-    "up": Entry("worker.cli.local.up:up", "Run everything on this machine: Redis, workers, Flower, and a sandbox."),
+    "demo": Entry("worker.cli.local.demo:demo", "Run all four kinds of job against a local sandbox."),
+    "up": Entry("worker.cli.local.up:up", "Run the whole service on this machine."),
     "worker": Entry("worker.cli.local.worker:worker", "Run one worker process for all queues."),
     "flower": Entry("worker.cli.local.flower:flower", "Run Flower, the web page that shows workers and tasks."),
     "sandbox": Entry("worker.cli.local.sandbox:sandbox", "Run a local PhotoGPT over HTTP, with faults on demand."),
@@ -21,9 +21,7 @@ COMMANDS = {
     "schedule": Entry("worker.cli.jobs.schedule:schedule", "Show when jobs are polled, and why."),
     "cancel": Entry("worker.cli.jobs.cancel:cancel", "Cancel a job: stop polling it."),
     "replay": Entry("worker.cli.jobs.replay:replay", "Enqueue failed, expired or canceled jobs again."),
-    "webhooks": Entry(
-        "worker.cli.webhooks.group:webhooks", "List and resend webhooks; endpoints, keys, test receivers."
-    ),
+    "webhooks": Entry("worker.cli.webhooks.group:webhooks", "List and resend webhooks; manage endpoints and keys."),
     "schema": Entry("worker.cli.jobs.schema:schema", "Print the JSON Schema of requests, outcomes and webhooks."),
 }
 """Every command, in the order in which a newcomer needs them."""

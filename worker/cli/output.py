@@ -1,4 +1,4 @@
-"""How things look in a terminal, and in a file where there is none."""
+"""Console, colours and times for a terminal, and for a log file or a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 PLAIN_WIDTH = 160
-"""Columns where nothing says how many there are: a log of a CI run."""
+"""Columns where the output is no terminal, such as the log of a CI run."""
 
 COLOURS = {
     "queued": "bright_black",
@@ -23,10 +23,11 @@ COLOURS = {
     "pending": "cyan",
     "dead": "red",
 }
+"""The colour of each state of a job or a webhook."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return where to print: as wide as the terminal, or wide enough for a log."""
+    """Return a console as wide as the terminal, or `PLAIN_WIDTH` columns wide where there is none."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
 
@@ -36,13 +37,13 @@ def state(name: str) -> Text:
     return Text(name, style=COLOURS.get(name, ""))
 
 
-def plain(value: object) -> str:
-    """Return what a stranger wrote as text that cannot move the cursor."""
+def printable(value: object) -> str:
+    """Return text from outside without control characters, so that it cannot move the cursor."""
     return "".join(character if character.isprintable() else "·" for character in str(value))
 
 
-def clock(text: str | None) -> str:
-    """Return an RFC 3339 time as local time of day, with the day if it is not today."""
+def local_time(text: str | None) -> str:
+    """Return an RFC 3339 time as local time of day, with the date if it is not today."""
     if not text:
         return ""
     at = datetime.fromisoformat(text).astimezone()
@@ -51,7 +52,7 @@ def clock(text: str | None) -> str:
 
 
 def seconds_between(start: str | None, end: str | None) -> float | None:
-    """Return the seconds between two RFC 3339 times."""
+    """Return the seconds between two RFC 3339 times, or None if one is missing."""
     if not start or not end:
         return None
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,8 +1,10 @@
-"""How long to wait before trying again. Randomness and time are arguments."""
+"""How long to wait before a retry. Randomness and time are arguments."""
 
 from __future__ import annotations
 
-LARGEST_EXPONENT = 32  # 2**32 of anything is past every cap, and no float overflows
+MAX_EXPONENT = 32  # keeps 2**n far below a float's limit; every cap is reached long before
+KEY_CHECK_S = 15.0  # between two calls with an API key that PhotoGPT rejects
+MAX_RETRY_AFTER_S = 600.0  # of a Retry-After header, where a job waits for it
 
 
 def exponential(attempt: int, *, base: float, cap: float, random_fraction: float) -> float:
@@ -14,7 +16,7 @@ def exponential(attempt: int, *, base: float, cap: float, random_fraction: float
         cap: never more seconds than this.
         random_fraction: a number in [0, 1) from the caller's generator.
     """
-    exponent = min(max(attempt, 1) - 1, LARGEST_EXPONENT)
+    exponent = min(max(attempt, 1) - 1, MAX_EXPONENT)
     delay: float = min(cap, base * 2**exponent)
     return delay * (0.5 + 0.5 * random_fraction)
 
@@ -25,5 +27,5 @@ def jittered(seconds: float, *, spread: float, random_fraction: float) -> float:
 
 
 def obeying(retry_after: float | None, planned: float, *, cap: float) -> float:
-    """Return the longer of the plan and what the other side asked for, which is believed up to `cap` seconds."""
+    """Return the longer of the planned wait and of a Retry-After, which counts up to `cap` seconds."""
     return planned if retry_after is None else max(planned, min(retry_after, cap))

@@ -1,4 +1,4 @@
-"""What a step returns. A value, so that it can stand in a table of tests; only the tick turns it into writes."""
+"""What a step decides about a job: a value, which `lanes/apply.py` turns into writes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from worker.domain.reason import Reason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reschedule:
-    """Nothing to tell yet: come back after some seconds."""
+    """Run the step again later."""
 
+    #: Seconds.
     after: float
-    #: What stands in the way, if anything.
+    #: Why the job makes no progress, if it does not.
     reason: Reason | None = None
     error: str | None = None
-    #: The open intent is outcome_known: PhotoGPT created nothing.
+    #: PhotoGPT created nothing for the open intent: clear it.
     clear_intent: bool = False
-    #: Which intent: its time as it is stored. Another one is another worker's, and stays.
+    #: The time of that intent, as stored. The intent of another worker is left alone.
     intent: str | None = None
-    #: PhotoGPT said yes to that intent and named nothing: nobody may ask again, which is written down at once.
+    #: PhotoGPT accepted the trigger and named no generation: record that at once, so that no worker triggers again.
     accepted_without_id: bool = False
-    #: Nothing else in this lane is worth trying before then, either.
+    #: No other job of the lane can succeed before then: pause the lane.
     pause_lane: bool = False
-    #: PhotoGPT has no room: back into the queue, to wait for some.
+    #: PhotoGPT has no room: put the job back into the admission queue.
     requeue: bool = False
-    #: PhotoGPT was asked how the generation is.
+    #: PhotoGPT was asked for the state of the generation; counts as a poll.
     polled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """PhotoGPT took the job: look at it from now on."""
+    """PhotoGPT accepted the job: poll it from now on."""
 
     #: None for a training.
     generation_id: str | None
@@ -40,22 +41,23 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """PhotoGPT works on it: tell the world, look again after some seconds."""
+    """PhotoGPT works on the job: publish the state `running`, and poll again."""
 
+    #: Seconds until the next poll.
     after: float
-    #: When that was seen, epoch seconds.
+    #: Time of this poll, epoch seconds.
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The job is over."""
+    """The job has ended."""
 
-    ending: JobResult
+    result: JobResult
     polled: bool = False
-    #: How long the generation took, seconds, for the schedule of others.
+    #: Seconds that the generation took, for the poll schedule of later jobs.
     duration_s: float | None = None
-    #: It is certain whether PhotoGPT created something, should it have been asked.
+    #: It is certain whether PhotoGPT created something for the open intent.
     outcome_known: bool = False
 
 

@@ -1,4 +1,4 @@
-"""A delivery: one webhook event to one endpoint."""
+"""A delivery: one webhook event for one endpoint, and the body that is signed and sent."""
 
 from __future__ import annotations
 
@@ -16,65 +16,65 @@ SCHEDULE_S = (5, 60, 300, 1800, 7200, 18_000, 18_000, 21_600, 21_600)
 """Seconds before the second attempt, the third, and so on: ten attempts over about a day."""
 
 SCHEMA = 1
-"""Of the body. A field that is added leaves it as it is; one that goes or changes its meaning makes it 2."""
+"""Version of the body. A new field does not change it; a field that is removed or changes its meaning does."""
 
 OUTPUTS = ("images", "videos")
-"""What a thin body, or one that would be too large, goes without."""
+"""Left out of a thin body, and of one that would be too large."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What the ledger holds of one webhook."""
+    """One webhook as Redis stores it."""
 
-    #: The `webhook-id`: the same for every attempt, the receiver's idempotency key.
+    #: The `webhook-id` header: the same for every attempt, so receivers use it as idempotency key.
     id: str
     type: str
     url: str
-    #: The very text that is signed and sent.
+    #: The text that is signed and sent.
     body: str
     job_id: str
     state: str = "pending"
     attempts: int = 0
-    #: Attempts that somebody asked for; they use up no step of the schedule.
+    #: Attempts on request; they use no step of the schedule.
     manual: int = 0
-    #: Steps that passed while nothing could be sent to the endpoint.
+    #: Steps that passed while the endpoint's circuit was open.
     skipped: int = 0
 
     @property
     def steps(self) -> int:
-        """How many steps of the schedule are used up."""
+        """Number of used steps of the schedule."""
         return self.attempts - self.manual + self.skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bodies:
-    """What the settings say about bodies."""
+class BodyOptions:
+    """How bodies are written."""
 
     thin: bool = False
     max_bytes: int = 20_000
-    #: Where the whole outcome can be read, with `{id}`.
+    #: URL of the whole outcome, with `{id}`.
     outcome_url: str | None = None
-    #: The key of the record in Redis, with `{id}`.
+    #: Redis key of the record, with `{id}`.
     outcome_key: str = "{id}"
 
 
-FULL = Bodies()
+FULL = BodyOptions()
 
 
 def event_type(job: Job, state: JobState) -> str:
-    """Name an event: `job.<state>`, or `model.<state>` for a training."""
+    """Return the type of an event: `job.<state>`, or `model.<state>` for a training."""
     return f"{'model' if job.kind is Kind.TRAINING else 'job'}.{state.value}"
 
 
-def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, bodies: Bodies = FULL) -> list[Delivery]:
-    """Return the webhooks that an event of this job calls for.
+def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, body: BodyOptions = FULL) -> list[Delivery]:
+    """Return the deliveries for an event of a job: none, or one.
 
     Args:
-        job: whose event it is.
-        state: what it entered.
-        data: the outcome, so far or final.
-        at: epoch seconds of the event.
-        bodies: how they are written.
+        job: as it was before the event.
+        state: that the job enters.
+        data: the outcome.
+        at: time of the event, epoch seconds.
+        body: how the body is written.
     """
     name = event_type(job, state)
     wanted = name in job.webhook_events if job.webhook_events else state.terminal
@@ -87,25 +87,25 @@ def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, bodie
             id=f"msg_{digest[:32]}",
             type=name,
             url=job.webhook_url,
-            body=_body(head, data, job.id, bodies),
+            body=_body(head, data, job.id, body),
             job_id=job.id,
         )
     ]
 
 
-def _body(head: JsonObject, data: Mapping[str, Any], job_id: str, bodies: Bodies) -> str:
-    """Write a body, without the outputs if it shall be thin or would be too large; then it says where they are."""
-    whole = _written(head | {"truncated": False, "outcome_url": None, "outcome_key": None, "data": data})
-    too_large = len(whole.encode("utf-8", "replace")) > bodies.max_bytes
-    if not (bodies.thin or too_large):
+def _body(head: JsonObject, data: Mapping[str, Any], job_id: str, options: BodyOptions) -> str:
+    """Return a body. A thin one, and one that would be too large, names the place of the outputs instead."""
+    whole = _dump(head | {"truncated": False, "outcome_url": None, "outcome_key": None, "data": data})
+    too_large = len(whole.encode("utf-8", "replace")) > options.max_bytes
+    if not (options.thin or too_large):
         return whole
     place = {
-        "truncated": too_large and not bodies.thin,
-        "outcome_url": bodies.outcome_url.replace("{id}", quote(job_id, safe="")) if bodies.outcome_url else None,
-        "outcome_key": bodies.outcome_key.replace("{id}", job_id, 1),
+        "truncated": too_large and not options.thin,
+        "outcome_url": options.outcome_url.replace("{id}", quote(job_id, safe="")) if options.outcome_url else None,
+        "outcome_key": options.outcome_key.replace("{id}", job_id, 1),
     }
-    return _written(head | place | {"data": {name: value for name, value in data.items() if name not in OUTPUTS}})
+    return _dump(head | place | {"data": {name: value for name, value in data.items() if name not in OUTPUTS}})
 
 
-def _written(body: JsonObject) -> str:
+def _dump(body: JsonObject) -> str:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""An endpoint: where webhooks go, without what differs from one to the next."""
+"""An endpoint: the part of a webhook's URL whose health is tracked."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Scheme, host, port and path of a webhook's URL: what is healthy or not."""
+    """Scheme, host, port and path of a webhook's URL."""
 
     id: str
     url: str
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """Return the endpoint of a URL. A query may carry an order's number, and a fragment is never sent.
+    """Return the endpoint of a URL, without query and fragment, which may differ from job to job.
 
-    What is no URL is an endpoint, too: the attempt at it says what is wrong.
+    A text that is not a URL is an endpoint too; the attempt at it fails with a reason.
     """
     try:
         parts = urlsplit(url)

@@ -1,23 +1,23 @@
-"""What can go wrong, drawn once.
+"""Every exception that the service raises on purpose.
 
 WorkerError
-├─ SubmissionError          what a producer handed in cannot become a job; names the field
-├─ ApiError                 PhotoGPT did not do what it was asked; `definite` says that nothing was created
-│  ├─ Refused               it will not do this, now or later; carries a Reason
-│  ├─ Unauthorized          the key is not accepted; the lane waits for an operator, no job fails
-│  ├─ Throttled             too much at once (429)
-│  ├─ Conflict              another operation is in the way (409)
-│  └─ Unavailable           no answer, half an answer, or one that cannot be read
-│     └─ MissingGenerationId   it said yes to a trigger and named nothing
-├─ DeliveryError            a receiver did not take a webhook; carries a class and whether to go on
-├─ WebhookError             what somebody asks for a webhook or an endpoint cannot be done; says why
-└─ JobError                 how a job that did not succeed reaches its producer, as the Celery result
+├─ SubmissionError          the arguments of a task are invalid; names the field
+├─ ApiError                 a request to PhotoGPT failed; `definite` means that it created nothing
+│  ├─ Refused               PhotoGPT refuses the request for good; carries a Reason
+│  ├─ Unauthorized          PhotoGPT does not accept the API key; the lane pauses, no job fails
+│  ├─ Throttled             too many requests or jobs (429)
+│  ├─ Conflict              another operation is in progress (409)
+│  └─ Unavailable           no answer, an incomplete answer, or an invalid one
+│     └─ MissingGenerationId   PhotoGPT accepted a trigger and returned no id
+├─ DeliveryError            an attempt at a webhook failed; carries a kind and whether to retry
+├─ WebhookError             a command about a webhook or an endpoint is impossible; the message says why
+└─ JobError                 the Celery result of a job that did not succeed
    ├─ JobFailed
    ├─ JobExpired
    └─ JobCanceled
 
-A generation that failed is an outcome, not an exception; JobError exists since Celery's result of a task that did
-not succeed is an exception.
+A generation that failed at PhotoGPT is an outcome, not an exception. JobError exists because Celery stores an exception
+as the result of a task that did not succeed.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from worker.domain.reason import Reason
 
 
 class WorkerError(Exception):
-    """The root of everything raised on purpose."""
+    """The root of all exceptions of the service."""
 
 
 class SubmissionError(WorkerError):
-    """A producer handed in something that cannot become a job.
+    """The arguments of a task are invalid.
 
     Attributes:
-        field: the argument at fault, dotted (`request.prompt`).
+        field: the invalid argument, dotted (`request.prompt`); empty if it is none in particular.
     """
 
     def __init__(self, *, field: str, problem: str) -> None:
-        """Say which argument is at fault and what to do."""
+        """Build the message from the field and the problem."""
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
 
 
 class ApiError(WorkerError):
-    """PhotoGPT did not do what it was asked.
+    """A request to PhotoGPT failed.
 
     Attributes:
-        status: the HTTP code, or None where no answer came.
-        definite: nothing was created, so asking again cannot pay twice.
-        retry_after: seconds PhotoGPT asked us to wait, or None.
-        reason: what a reader of the job is told.
+        status: the HTTP code, or None without an answer.
+        definite: True if the request created nothing, so that a repeat cannot pay twice.
+        retry_after: seconds to wait that PhotoGPT asked for, or None.
+        reason: for the outcome of the job.
     """
 
     reason = Reason.UNAVAILABLE
@@ -63,7 +63,7 @@ class ApiError(WorkerError):
         retry_after: float | None = None,
         definite: bool | None = None,
     ) -> None:
-        """Keep what the answer said."""
+        """Store the details of the answer."""
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
@@ -72,10 +72,10 @@ class ApiError(WorkerError):
 
 
 class Refused(ApiError):
-    """PhotoGPT will not do this, however often it is asked."""
+    """PhotoGPT refuses the request for good; a repeat gets the same answer."""
 
     def __init__(self, message: str, *, reason: Reason, status: int | None = None) -> None:
-        """Carry the reason."""
+        """Store the reason."""
         super().__init__(message, status=status)
         self.reason = reason
 
@@ -93,36 +93,36 @@ class Throttled(ApiError):
 
 
 class Conflict(ApiError):
-    """Another operation is in the way; it may be asked again once that has finished."""
+    """Another operation is in progress; the request can be repeated when it has ended."""
 
     reason = Reason.CONFLICT
 
 
 class Unavailable(ApiError):
-    """No answer, half an answer, or one that cannot be read. What became of a trigger is unknown."""
+    """No answer, an incomplete answer, or an invalid one. A trigger may have created a generation."""
 
     definite = False
 
 
 class MissingGenerationId(Unavailable):
-    """PhotoGPT said yes to a trigger and did not name what it created: very likely there, and paid for."""
+    """PhotoGPT accepted a trigger and returned no id. The generation very likely exists and was charged."""
 
 
 class DeliveryError(WorkerError):
-    """A receiver did not take a webhook.
+    """An attempt at a webhook failed.
 
     Attributes:
-        kind: the class of fault, a word for history and metrics.
-        status: the HTTP code, or None.
-        retry_after: seconds the receiver asked for, or None.
-        final: no further attempt shall be made.
-        disable: why nothing more shall be sent to the endpoint: `gone` or `asked`; or nothing.
-        theirs: the endpoint is to blame, not our own proxy or our own refusal.
-        duration_s: how long the attempt took, or None where none was made.
-        answer: how the receiver's answer begins, as the history keeps it.
+        kind: of failure, such as `timeout`, for history and metrics.
+        status: the HTTP code, or None without an answer.
+        retry_after: seconds to wait that the receiver asked for, or None.
+        final: True if no further attempt may be made.
+        disable: why the endpoint must be disabled: `gone` or `asked`; empty if it must not.
+        endpoint_at_fault: False if our own proxy or our own refusal is the cause.
+        duration_s: of the attempt, or None if no request was sent.
+        answer: the start of the receiver's answer, for the history.
     """
 
-    def __init__(  # noqa: PLR0913 - one record
+    def __init__(  # noqa: PLR0913 - the fields of one record
         self,
         message: str,
         *,
@@ -133,7 +133,7 @@ class DeliveryError(WorkerError):
         disable: str = "",
         endpoint_at_fault: bool = True,
     ) -> None:
-        """Keep what the attempt showed."""
+        """Store the details of the attempt."""
         super().__init__(message)
         self.kind = kind
         self.status = status
@@ -146,11 +146,11 @@ class DeliveryError(WorkerError):
 
 
 class WebhookError(WorkerError):
-    """What somebody asks for a webhook or an endpoint cannot be done. The message says why."""
+    """A command about a webhook or an endpoint is impossible. The message says why."""
 
 
 class JobError(WorkerError):
-    """A job that did not succeed. Its one argument is a sentence that starts with the reason."""
+    """A job did not succeed. The one argument is a sentence that starts with the reason."""
 
 
 class JobFailed(JobError):
@@ -162,4 +162,4 @@ class JobExpired(JobError):
 
 
 class JobCanceled(JobError):
-    """Somebody canceled the job."""
+    """The job was canceled."""

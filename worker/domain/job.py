@@ -12,7 +12,7 @@ JsonObject = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What is generated. Each has a task, an endpoint, and a thing to look at."""
+    """What is generated. Each kind has a Celery task and an endpoint of PhotoGPT."""
 
     IMAGE = "image"
     UPSCALE = "upscale"
@@ -21,11 +21,11 @@ class Kind(StrEnum):
 
 
 class JobState(StrEnum):
-    """What drives a job. Everything finer is a `Reason`."""
+    """How far a job is. A `Reason` says why."""
 
-    QUEUED = "queued"  # accepted; PhotoGPT has not been asked, or its answer is not known yet
-    SUBMITTED = "submitted"  # triggered, and paid for
-    RUNNING = "running"  # PhotoGPT says that it works on it
+    QUEUED = "queued"  # accepted; not triggered, or the answer to its trigger is not known yet
+    SUBMITTED = "submitted"  # PhotoGPT accepted the trigger, and charges for it
+    RUNNING = "running"  # PhotoGPT reports that it works on it
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     EXPIRED = "expired"
@@ -33,14 +33,14 @@ class JobState(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing follows."""
+        """Whether the job has ended."""
         return self in TERMINAL
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELED})
 
 SEQUENCE = {JobState.QUEUED: 1, JobState.SUBMITTED: 2, JobState.RUNNING: 3} | dict.fromkeys(TERMINAL, 4)
-"""The order of a job's events, so that a receiver can tell a late one from a new one."""
+"""The order of a job's events, so that a receiver can drop one that arrives late."""
 
 TASKS = {
     Kind.IMAGE: "photogpt.generate_image",
@@ -48,53 +48,53 @@ TASKS = {
     Kind.VIDEO: "photogpt.generate_video",
     Kind.TRAINING: "photogpt.train_model",
 }
-"""The Celery task of each kind: names that other services depend on."""
+"""The Celery task of each kind. Other services send these names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What the ledger holds of one job. Times are epoch seconds by Redis' clock."""
+    """One job as Redis stores it. Times are epoch seconds by Redis' clock."""
 
-    #: The Celery task id that the producer got.
+    #: The Celery task id that the producer has.
     id: str
     kind: Kind
     state: JobState = JobState.QUEUED
-    #: The body that PhotoGPT gets, as validated.
+    #: The validated body for PhotoGPT.
     request: JsonObject
-    #: Handed in by the producer and echoed everywhere.
+    #: The producer's own data, repeated in outcome, events and webhooks.
     metadata: JsonObject | None = None
     webhook_url: str | None = None
-    #: Event types the producer wants to hear of; empty means every terminal one.
+    #: Event types for which webhooks are sent; empty: those of ended jobs.
     webhook_events: tuple[str, ...] = ()
-    #: Whose job it is, for fair picking where jobs wait for room.
+    #: For fair admission between tenants.
     tenant: str | None = None
     idempotency_key: str | None = None
-    #: How its result gets to Celery: what else stands in it (`group_id`, `parent_id`) where the script that ends the
-    #: job writes it; None where a message has to, since a canvas hangs on it.
-    result: JsonObject | None = None
-    #: The job whose generation this one shares, since both were enqueued with one idempotency key.
+    #: Without a canvas: the other fields of the Celery result (`group_id`, `parent_id`), which the script that ends the
+    #: job writes. None with a canvas: then a message lets Celery write the result and go on.
+    result_meta: JsonObject | None = None
+    #: The first job with the same idempotency key; this job ends like it.
     duplicate_of: str | None = None
 
     created_at: float
     deadline_at: float
     submitted_at: float | None = None
-    #: When a look last showed that it had not ended.
+    #: The last poll that showed the generation under way.
     last_polled_at: float | None = None
-    #: How long its generation took, where PhotoGPT's list of jobs told.
+    #: Seconds that the generation took, if PhotoGPT's list of jobs shows it.
     duration_s: float | None = None
-    #: Set before PhotoGPT is asked, gone once the answer is known: an open intent may have been paid for.
+    #: Set before the trigger, cleared when its answer is known: an open intent may have been paid for.
     intent_at: float | None = None
-    #: PhotoGPT said yes to the open intent and named nothing: asking again would pay twice.
+    #: PhotoGPT accepted the open intent's trigger without an id: a second trigger would pay twice.
     accepted_without_id: bool = False
-    #: How often PhotoGPT was asked to start it.
+    #: Number of triggers.
     attempts: int = 0
-    #: How often it was looked at.
+    #: Number of polls.
     polls: int = 0
 
     generation_id: str | None = None
-    #: Training: status and time stamp of the model before it was asked to train.
+    #: Training only: the model's fingerprint before the trigger.
     model_fingerprint_before: str | None = None
-    #: What stands in the way at the moment.
+    #: Why the job makes no progress at the moment.
     reason: Reason | None = None
     error: str | None = None
 

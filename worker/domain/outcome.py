@@ -83,6 +83,23 @@ def outcome(job: Job, result: JobResult | None = None, *, at: float | None = Non
     }
 
 
+def expired(job: Job) -> JobResult:
+    """Return how a job ends whose deadline has passed."""
+    if job.generation_id or job.submitted_at:
+        started = f"generation {job.generation_id}" if job.generation_id else "training"
+        cost = f"its {started} may go on and be charged"
+    elif job.intent_at is not None:
+        cost = "PhotoGPT was asked and its answer was lost, so a generation may exist and be charged"
+    else:
+        cost = "PhotoGPT started nothing, so nothing is charged"
+    last_error = f"; last error: {job.error}" if job.error else ""
+    return JobResult(
+        state=JobState.EXPIRED,
+        reason=Reason.DEADLINE_EXCEEDED,
+        error=f"the deadline of job {job.id} passed; {cost}{last_error}",
+    )
+
+
 def as_error(outcome: Mapping[str, Any]) -> JobError | None:
     """Return the exception for a job that did not succeed, or None. Its message starts with the reason."""
     error = ERRORS.get(JobState(outcome["state"]))

@@ -1,4 +1,4 @@
-"""Why a job is where it is. A state drives, a reason reports."""
+"""Why a job did not succeed, or makes no progress."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a job did not succeed, or what it is waiting for."""
+    """The reasons that outcomes name. Producers compare them as text."""
 
-    INVALID_REQUEST = "invalid_request"  # the arguments, or PhotoGPT's 400
-    IDEMPOTENCY_CONFLICT = "idempotency_conflict"  # the key was used with another body
-    UNAUTHORIZED = "unauthorized"  # the API key is not accepted
+    INVALID_REQUEST = "invalid_request"  # the task's arguments, or PhotoGPT's 400
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"  # the key belongs to another request
+    UNAUTHORIZED = "unauthorized"  # PhotoGPT rejects the API key
     INSUFFICIENT_CREDITS = "insufficient_credits"
-    REFUSED = "refused"  # any other definite no
+    REFUSED = "refused"  # PhotoGPT refuses for another reason
     NOT_FOUND = "not_found"  # no such model, image or generation
-    CONFLICT = "conflict"  # another operation is in the way
+    CONFLICT = "conflict"  # another operation on the same object is in progress
     RATE_LIMITED = "rate_limited"
-    UNAVAILABLE = "unavailable"  # PhotoGPT does not answer, or not in a way one can read
-    TRIGGER_UNCERTAIN = "trigger_uncertain"  # the answer was lost and the job list does not decide
-    GENERATION_FAILED = "generation_failed"  # PhotoGPT tried and failed
+    UNAVAILABLE = "unavailable"  # PhotoGPT does not answer, or its answer is unreadable
+    TRIGGER_UNCERTAIN = (
+        "trigger_uncertain"  # the answer was lost, and PhotoGPT's job list does not show what was created
+    )
+    GENERATION_FAILED = "generation_failed"  # the generation failed at PhotoGPT
     DEADLINE_EXCEEDED = "deadline_exceeded"
     CANCELED = "canceled"
-    INTERNAL_ERROR = "internal_error"  # ours
+    INTERNAL_ERROR = "internal_error"  # an error of this service
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request, enqueued again, may succeed without anybody paying twice for one wish."""
+        """Whether the same request may succeed when it is enqueued again, without a second payment."""
         return self in _RETRYABLE
 
 

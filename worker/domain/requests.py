@@ -1,7 +1,7 @@
-"""What producers may ask for, as pydantic models.
+"""The request bodies of PhotoGPT's API, as pydantic models.
 
-Strict about what PhotoGPT documents, open for fields it adds (`photogpt/openapi.yaml`, `docs/image-generation`,
-`docs/upscaling`, `docs/video-generation`). What a model does not name is passed on as it came.
+Documented fields are checked strictly (`photogpt/openapi.yaml`, `docs/image-generation`, `docs/upscaling`,
+`docs/video-generation`). Other fields pass unchecked, because PhotoGPT may add some at any time.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ REFERENCE_IMAGES = {
     "seedream-5-lite": 10,
     "gpt-image-2": 10,
 }
-"""Public image models, and how many reference images each takes (triggerImageGenerationJob)."""
+"""The maximum number of reference images of each public image model (triggerImageGenerationJob)."""
 
 
 class Request(BaseModel):
-    """A body as PhotoGPT documents it; further fields pass."""
+    """A request body; unknown fields pass."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class PublicImageRequest(Request):
-    """An image by one of PhotoGPT's own models."""
+    """An image by one of PhotoGPT's public models."""
 
     modelID: Text
     prompt: Text
@@ -56,7 +56,7 @@ class PublicImageRequest(Request):
 
 
 class TrainedImageRequest(Request):
-    """An image by a model of one's own; most callers send a prompt, a preset or an input image."""
+    """An image by a model that the account has trained; most requests have a prompt, a preset or an input image."""
 
     modelID: Text
     prompt: StrictStr | None = None
@@ -73,13 +73,13 @@ class TrainedImageRequest(Request):
 
 
 class UpscaleRequest(Request):
-    """A larger version of an image."""
+    """An upscale of an image."""
 
     imageID: Text
 
 
 class VeoOptions(BaseModel):
-    """`options.veo` (docs/video-generation)."""
+    """The options of Veo models, `options.veo` (docs/video-generation)."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -93,7 +93,7 @@ class VeoOptions(BaseModel):
 
 
 class VideoOptions(BaseModel):
-    """The group of the chosen model; only Veo's keys are documented."""
+    """Options by family of models; only Veo's are documented."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -116,19 +116,19 @@ class VideoRequest(Request):
 
 
 class TrainingRequest(Request):
-    """Training of a model of one's own, whose images are uploaded already."""
+    """The training of a model whose images were uploaded before."""
 
     modelID: Text
 
 
-def _which_image(value: Any) -> str:
+def _image_model(value: Any) -> str:
     model = value.get("modelID") if isinstance(value, dict) else getattr(value, "modelID", None)
     return "public" if isinstance(model, str) and model in REFERENCE_IMAGES else "trained"
 
 
 ImageRequest = Annotated[
     Annotated[PublicImageRequest, Tag("public")] | Annotated[TrainedImageRequest, Tag("trained")],
-    Discriminator(_which_image),
+    Discriminator(_image_model),
 ]
 
 REQUESTS: dict[Kind, Any] = {
@@ -137,4 +137,4 @@ REQUESTS: dict[Kind, Any] = {
     Kind.VIDEO: VideoRequest,
     Kind.TRAINING: TrainingRequest,
 }
-"""The body of each kind."""
+"""The type of the request body of each kind."""

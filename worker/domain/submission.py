@@ -1,4 +1,4 @@
-"""What a producer hands in, before it is a job."""
+"""Submissions: the arguments of the generation tasks, validated before they become a job."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from pydantic import (
 )
 from pydantic import field_validator as check
 
-from config.fields import Network
-from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 
-MAX_DEADLINE_S = 7 * 86_400  # the longest window that GET /jobs can be asked for
-MAX_URL = 2048
+MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
+MAX_URL = 2048  # characters
 MAX_KEY = 255
 MAX_TENANT = 100
-LARGEST_REQUEST = 256_000  # bytes of JSON; references go by URL
+MAX_REQUEST = 256_000  # bytes of JSON; reference images are URLs
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 EVENT_TYPES = frozenset(f"{noun}.{state.value}" for noun in ("job", "model") for state in JobState)
 
 
 class Submission(BaseModel):
-    """The keyword arguments of the four generation tasks."""
+    """The validated keyword arguments of a generation task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -52,52 +52,55 @@ class Submission(BaseModel):
 
     @check("webhook_url")
     @classmethod
-    def _is_callable(cls, value: str | None) -> str | None:
+    def _has_valid_url(cls, value: str | None) -> str | None:
         if value is not None:
             check_webhook_url(value)
         return value
 
     @check("webhook_events")
     @classmethod
-    def _are_known(cls, value: list[str] | None) -> list[str] | None:
+    def _has_known_events(cls, value: list[str] | None) -> list[str] | None:
         for name in value or []:
             if name not in EVENT_TYPES:
-                raise ValueError(f"{name!r} is no event; known are {', '.join(sorted(EVENT_TYPES))}")
+                raise ValueError(f"{name!r} is no event; known events are {', '.join(sorted(EVENT_TYPES))}")
         return value
 
     @property
     def digest(self) -> str:
-        """What makes two submissions the same wish: the body PhotoGPT would get."""
+        """A hash of the request. Two submissions with the same digest ask PhotoGPT for the same generation."""
         text = json.dumps(self.request, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What the settings say about submissions."""
+class SubmissionLimits:
+    """Limits that an operator sets for submissions."""
 
+    #: Bytes of JSON.
     metadata_max_bytes: int
     webhook_schemes: tuple[str, ...] = ("https", "http")
-    #: Inside the allowed networks any; which address a name leads to is not known before the socket opens.
+    #: Ports for addresses outside of the allowed networks; None allows every port.
     webhook_ports: tuple[int, ...] | None = None
+    #: Networks in which every port is allowed.
     webhook_allow_networks: tuple[Network, ...] = ()
 
 
-def limits_of(settings: Settings) -> Limits:
-    """Return what the settings say about submissions."""
-    return Limits(
-        metadata_max_bytes=settings.metadata_max_bytes,
-        webhook_schemes=settings.webhook_schemes,
-        webhook_ports=settings.webhook_ports,
-        webhook_allow_networks=settings.webhook_allow_networks,
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobDefaults:
+    """Values for what a submission leaves out."""
+
+    #: Seconds from acceptance until an image, an upscale or a video expires.
+    job_deadline_s: float
+    #: Seconds from acceptance until a training expires.
+    model_deadline_s: float
+    webhook_url: str | None = None
 
 
-def check_webhook_target(url: str, limits: Limits) -> None:
-    """Refuse a URL whose scheme or port webhooks do not go to here.
+def check_webhook_target(url: str, limits: SubmissionLimits) -> None:
+    """Refuse a URL whose scheme or port the operator does not allow.
 
     Raises:
-        ValueError: says which do.
+        ValueError: the scheme or the port is not allowed, or the URL is invalid.
     """
     check_webhook_url(url)
     parts = urlsplit(url)
@@ -107,25 +110,28 @@ def check_webhook_target(url: str, limits: Limits) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if limits.webhook_ports is None or port in limits.webhook_ports:
         return
-    try:
-        address = ipaddress.ip_address(str(parts.hostname).partition("%")[0])
-    except ValueError:
-        open_to_it = bool(limits.webhook_allow_networks)  # it may lead there
-    else:
-        open_to_it = any(address in network for network in limits.webhook_allow_networks)
-    if not open_to_it:
+    if not _may_be_in_networks(str(parts.hostname), limits.webhook_allow_networks):
         known = ", ".join(map(str, limits.webhook_ports))
         raise ValueError(f"names port {port}, and webhooks go to {known} only (PHOTOGPT_WEBHOOK_PORTS)")
 
 
+def _may_be_in_networks(host: str, networks: tuple[Network, ...]) -> bool:
+    """Whether a host is in one of the networks. A name may be in any: it is resolved only when the socket opens."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return bool(networks)
+    return any(address in network for network in networks)
+
+
 def check_webhook_url(url: str) -> None:
-    """Refuse what can never be delivered to. Where it leads is checked when the socket opens.
+    """Refuse a URL to which no webhook can be sent. Its address is checked later, when the socket opens.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: the URL is invalid; the message says why.
     """
     if not url.isprintable() or " " in url:
-        raise ValueError("must not hold spaces or control characters")
+        raise ValueError("must not contain spaces or control characters")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -136,68 +142,76 @@ def check_webhook_url(url: str) -> None:
     if not host:
         raise ValueError("names no host")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password; receivers verify the signature instead")
+        raise ValueError("must not contain a user name or password; receivers verify the signature instead")
     if len(url) > MAX_URL:
         raise ValueError(f"is longer than {MAX_URL} characters")
 
 
-def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Limits) -> Submission:
-    """Return what the producer means, filled up from the outcome of the task before.
+def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: SubmissionLimits) -> Submission:
+    """Validate the arguments of a task. In a chain, the outcome of the task before fills what the request leaves out.
 
     Args:
-        kind: what the task generates.
+        kind: of the task.
         args: positional arguments; in a chain, the first is the outcome of the task before.
-        kwargs: keyword arguments as they came.
-        limits: what the settings allow.
+        kwargs: keyword arguments.
+        limits: of the operator.
 
     Raises:
-        SubmissionError: names the first argument that cannot be used.
+        SubmissionError: an argument is invalid; names the first one.
     """
     if len(args) > 1:
         raise SubmissionError(field="", problem="takes keyword arguments only: request=…, webhook_url=…")
     try:
         submission = Submission.model_validate(_piped(kind, args[0] if args else None, kwargs))
-        body = _adapter(kind).validate_python(submission.request)
     except ValidationError as error:
-        raise _first(error, known=Submission.model_fields.keys() if error.title == "Submission" else ()) from None
+        raise _argument_error(error) from None
+    try:
+        _adapter(kind).validate_python(submission.request)  # checks only: PhotoGPT gets the request unchanged
+    except ValidationError as error:
+        raise _request_error(error) from None
     _check_sizes(submission, limits)
     _check_target(submission, limits)
     _check_references(submission.request)
-    del body  # validated; what goes out is what came in, so that nothing is added or dropped
     return submission
 
 
-def new_job(  # noqa: PLR0913 - one sentence
-    job_id: str, kind: Kind, submission: Submission, *, settings: Settings, at: float, result: JsonObject | None = None
+def new_job(  # noqa: PLR0913 - what a job is made of
+    job_id: str,
+    kind: Kind,
+    submission: Submission,
+    *,
+    defaults: JobDefaults,
+    at: float,
+    result_meta: JsonObject | None = None,
 ) -> Job:
-    """Return the job that a submission becomes.
+    """Make a queued job of a submission.
 
     Args:
         job_id: the Celery task id.
-        kind: what is generated.
-        submission: as parsed.
-        settings: what holds where the submission is silent.
-        at: epoch seconds by Redis' clock; the deadline counts from here.
-        result: see `Job.result`.
+        kind: of the task.
+        submission: validated.
+        defaults: for what the submission leaves out.
+        at: time of acceptance, epoch seconds by Redis' clock; the deadline counts from here.
+        result_meta: see `Job.result_meta`.
     """
-    usual = settings.model_deadline_s if kind is Kind.TRAINING else settings.job_deadline_s
+    deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
     return Job(
         id=job_id,
         kind=kind,
         request=submission.request,
         metadata=submission.metadata,
-        webhook_url=submission.webhook_url or settings.webhook_url,
+        webhook_url=submission.webhook_url or defaults.webhook_url,
         webhook_events=tuple(submission.webhook_events or ()),
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
-        result=result,
+        result_meta=result_meta,
         created_at=at,
-        deadline_at=at + (submission.deadline_s or usual),
+        deadline_at=at + (submission.deadline_s or deadline_s),
     )
 
 
 def _piped(kind: Kind, before: Any, kwargs: JsonObject) -> JsonObject:
-    """Fill what the request leaves out: `modelID` from a training, `imageID` from the first image."""
+    """Fill `modelID` from a training and `imageID` from the first image, where the request leaves them out."""
     request = kwargs.get("request", {} if _outcomes(before) else None)
     if not isinstance(request, dict):
         return kwargs if "request" in kwargs else dict(kwargs)
@@ -218,7 +232,7 @@ def _first_image(outcome: JsonObject) -> str | None:
 
 
 def _outcomes(before: Any) -> list[JsonObject]:
-    """Outcomes among what the task before returned; a chord's body gets a list."""
+    """Return the outcomes among the results of the task before; the body of a chord gets a list."""
     candidates = before if isinstance(before, list) else [before]
     return [item for item in candidates if isinstance(item, dict) and {"kind", "state", "images"} <= item.keys()]
 
@@ -228,28 +242,36 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
     return TypeAdapter(REQUESTS[kind])
 
 
-def _first(error: ValidationError, *, known: Any) -> SubmissionError:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    location = [str(part) for part in problem["loc"] if part not in {"public", "trained", "int", "float"}]
-    message = "is required" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-    if known:
-        if problem["type"] == "extra_forbidden":
-            message = f"is not an argument of this task; known are {', '.join(known)}"
-        return SubmissionError(field=".".join(location), problem=message)
-    return SubmissionError(field=".".join(["request", *location]), problem=message)
+def _argument_error(error: ValidationError) -> SubmissionError:
+    field, problem = _first_problem(error)
+    if error.errors()[0]["type"] == "extra_forbidden":
+        problem = f"is not an argument of this task; known arguments are {', '.join(Submission.model_fields)}"
+    return SubmissionError(field=field, problem=problem)
 
 
-def _check_sizes(submission: Submission, limits: Limits) -> None:
+def _request_error(error: ValidationError) -> SubmissionError:
+    field, problem = _first_problem(error)
+    return SubmissionError(field=f"request.{field}" if field else "request", problem=problem)
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the dotted name of the first invalid field, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in {"public", "trained", "int", "float"})
+    return field, "is required" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+
+
+def _check_sizes(submission: Submission, limits: SubmissionLimits) -> None:
     for field, value, limit in (
         ("metadata", submission.metadata, limits.metadata_max_bytes),
-        ("request", submission.request, LARGEST_REQUEST),
+        ("request", submission.request, MAX_REQUEST),
     ):
         size = _json_size(field, value) if value is not None else 0
         if size > limit:
-            raise SubmissionError(field=field, problem=f"is {size} bytes of JSON, {limit} are allowed")
+            raise SubmissionError(field=field, problem=f"has {size} bytes of JSON, {limit} are allowed")
 
 
-def _check_target(submission: Submission, limits: Limits) -> None:
+def _check_target(submission: Submission, limits: SubmissionLimits) -> None:
     try:
         if submission.webhook_url is not None:
             check_webhook_target(submission.webhook_url, limits)
@@ -260,8 +282,8 @@ def _check_target(submission: Submission, limits: Limits) -> None:
 def _json_size(field: str, value: JsonObject) -> int:
     try:
         return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-    except (ValueError, RecursionError):  # NaN, infinity, half a surrogate pair, or nested without end
-        raise SubmissionError(field=field, problem="holds something that JSON in UTF-8 cannot carry") from None
+    except (ValueError, RecursionError):  # NaN, infinity, half a surrogate pair, or nested too deeply
+        raise SubmissionError(field=field, problem="contains a value that JSON in UTF-8 cannot represent") from None
 
 
 def _check_references(request: JsonObject) -> None:
@@ -271,5 +293,5 @@ def _check_references(request: JsonObject) -> None:
     if limit is not None and given > limit:
         raise SubmissionError(
             field="request.referenceImageURLs",
-            problem=f"holds {given} URLs, {request['modelID']} takes {limit} at most",
+            problem=f"has {given} URLs, {request['modelID']} takes at most {limit}",
         )

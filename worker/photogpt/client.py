@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import requests
 
 from worker import __version__
-from worker.domain.durations import between
+from worker.domain.durations import seconds_between
 from worker.domain.errors import MissingGenerationId, Refused, Unavailable
 from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
@@ -33,6 +33,11 @@ TRIGGERS = {
     Kind.VIDEO: "/videos/generation",
 }
 MAX_PAGES = 2000  # of one listing; a list that never ends is not believed
+
+
+UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
+UNTRAINED = frozenset({"new", "training"})  # docs/models says "typical", so there may be others
+TRAINING_FAILED = frozenset({"failed", "error"})  # not documented, but unmistakable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +60,11 @@ class ModelSeen:
     status: str
     updated_at: str | None = None
     error: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when the model does."""
+        return json.dumps([self.status, self.updated_at])
 
 
 class PhotoGPT:
@@ -109,7 +119,7 @@ class PhotoGPT:
             videos=videos,
             error=_text(result.get("error") or result.get("errorMessage")),
             model_id=_text(result.get("modelId")),
-            duration_s=between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
+            duration_s=seconds_between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
         )
 
     def model(self, model_id: str) -> ModelSeen:

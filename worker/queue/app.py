@@ -12,6 +12,7 @@ from redis import RedisError
 
 from config.celery import celery_options
 from config.settings import Settings, load_settings
+from worker.lanes.runner import LaneRunner
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.transport import BrokerAMQP
@@ -32,10 +33,16 @@ def create_app(settings: Settings) -> Celery:
 settings = load_settings()
 app = create_app(settings)
 publisher = CeleryPublisher(app, hide_prompts=settings.hide_prompts)
-redis_outage = Outage("redis.unavailable", "Redis is unavailable")
+redis_outage = Outage(
+    "redis.unavailable",
+    "redis.recovered",
+    message="Redis is unavailable; messages return to their queue until it is back",
+    recovered="Redis is back",
+)
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _services: Services | None = None
+_runner: LaneRunner | None = None
 _monitor: LaneMonitor | None = None
 
 
@@ -47,6 +54,16 @@ def services() -> Services:
             if _services is None:
                 _services = open_services(settings, publisher)
     return _services
+
+
+def runner() -> LaneRunner:
+    """Return the lane runner of this process, made at the first call."""
+    global _runner  # noqa: PLW0603 - one per process, as the app
+    if _runner is None:
+        with _lock:
+            if _runner is None:
+                _runner = LaneRunner(services())
+    return _runner
 
 
 @signals.setup_logging.connect
@@ -103,5 +120,7 @@ def _stop(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
+    if _runner:
+        _runner.close()
     if _services:
         _services.close()

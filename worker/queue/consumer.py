@@ -38,7 +38,12 @@ class ResilientConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
-        self._outage = Outage("broker.unavailable", "the broker is unavailable")
+        self._outage = Outage(
+            "broker.unavailable",
+            "broker.recovered",
+            message="the broker is unavailable; the worker connects again until it is back",
+            recovered="the broker is back",
+        )
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it is established."""

@@ -69,6 +69,6 @@ def capture_continuation(request: Any, task: str, arguments: str) -> str:
 
 def default_continuation(job: Job) -> JsonObject:
     """Return the continuation of a job that is not part of a canvas; its record does not hold one."""
-    fields = dict(job.result or {})
+    fields = dict(job.result_meta or {})
     ignored = {"ignore_result": True} if fields.pop("ignored", False) else {}
     return {"task": TASKS[job.kind], "options": {"task_id": job.id, "root_id": job.id, **fields, **ignored}}

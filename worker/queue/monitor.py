@@ -70,5 +70,5 @@ class LaneMonitor:
     def _check_recovery(self) -> None:
         """Report the end of an outage once Redis accepts a write; a replica or a full server answers reads."""
         if self._redis_outage.active:
-            self._services.store.prove_writes()
+            self._services.store.check_writes()
             self._redis_outage.resolve()

@@ -44,7 +44,7 @@ def outcome_update(backend: Any, job: Job, outcome: Outcome) -> ResultUpdate:
 
 
 def _update(backend: Any, job: Job, status: str, result: Any, *, done_at: str | None = None) -> ResultUpdate:
-    if job.result is not None and job.result.get("ignored"):
+    if job.result_meta is not None and job.result_meta.get("ignored"):
         return NO_UPDATE
     meta = {
         "status": status,
@@ -53,7 +53,7 @@ def _update(backend: Any, job: Job, status: str, result: Any, *, done_at: str | 
         "children": [],
         "date_done": done_at,
         "task_id": job.id,
-        **(job.result or {}),
+        **(job.result_meta or {}),
     }
     key = backend.get_key_for_task(job.id).decode()
     return ResultUpdate(key=key, ttl=int(backend.expires), text=str(backend.encode(meta)))

@@ -26,7 +26,7 @@ from worker.queue.app import redis_outage, services, settings
 from worker.queue.continuation import CONTINUED, capture_continuation, result_fields
 from worker.queue.redaction import describe_arguments
 from worker.queue.request import RedactedRequest
-from worker.steps.accept import Envelope, submit
+from worker.steps.accept import Envelope, accept
 from worker.store.connection import is_unavailable
 
 KINDS = {name: kind for kind, name in TASKS.items()}
@@ -183,7 +183,7 @@ def accept_message(task: str, context: Any) -> Outcome | None:
         args=list(context.args),
         kwargs=context.kwargs,
         continuation=continuation,
-        result=result,
+        result_meta=result,
         redelivered=bool((context.delivery_info or {}).get("redelivered")),
     )
-    return submit(services(), envelope)
+    return accept(services(), envelope)

@@ -66,7 +66,12 @@ class RetryingQoS(kombu_redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message as unacked. Recording it twice does no harm."""
-        outage = Outage("message.unrecorded", "cannot record a message as unacked, so it waits in this worker")
+        outage = Outage(
+            "message.unrecorded",
+            "message.recorded",
+            message="cannot record a message as unacked; it stays in this worker until Redis accepts it",
+            recovered="the message is recorded as unacked",
+        )
         while True:
             try:
                 super().append(message, delivery_tag)

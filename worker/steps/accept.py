@@ -1,14 +1,15 @@
-"""Submission -> job, once. The first step of the line: Redis only, so that it never waits for PhotoGPT."""
+"""Turns a producer's message into a job, once. Writes to Redis only, so that accepting never waits for PhotoGPT."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
-from worker.domain.submission import check_webhook_target, limits_of, new_job, parse_submission
+from worker.domain.submission import JobDefaults, SubmissionLimits, check_webhook_target, new_job, parse_submission
 from worker.services import Services
 from worker.store.codec import dumps
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
@@ -17,45 +18,66 @@ from worker.telemetry.logs import event
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """A message as it came from the queue."""
+    """A message of a producer, as Celery delivered it."""
 
+    #: The Celery task id.
     id: str
     kind: Kind
     args: list[object]
     kwargs: JsonObject
-    #: Where a canvas hangs on it: what to send when the job has ended, as JSON; made from the message's own headers.
+    #: With a canvas: what to send once the job has ended, as JSON.
     continuation: str
-    #: Where none does: what else stands in its Celery result; see `Job.result`.
-    result: JsonObject | None = None
-    #: The broker has handed the message out before.
+    #: Without a canvas: see `Job.result_meta`.
+    result_meta: JsonObject | None = None
+    #: The broker delivered this message before.
     redelivered: bool = False
 
 
-def submit(services: Services, envelope: Envelope) -> Outcome | None:
-    """Write a job down and return None, or return the outcome if there is nothing to wait for."""
+def submission_limits(settings: Settings) -> SubmissionLimits:
+    """Return the operator's limits for submissions."""
+    return SubmissionLimits(
+        metadata_max_bytes=settings.metadata_max_bytes,
+        webhook_schemes=settings.webhook_schemes,
+        webhook_ports=settings.webhook_ports,
+        webhook_allow_networks=settings.webhook_allow_networks,
+    )
+
+
+def job_defaults(settings: Settings) -> JobDefaults:
+    """Return the operator's values for what a submission leaves out."""
+    return JobDefaults(
+        job_deadline_s=settings.job_deadline_s,
+        model_deadline_s=settings.model_deadline_s,
+        webhook_url=settings.webhook_url,
+    )
+
+
+def accept(services: Services, envelope: Envelope) -> Outcome | None:
+    """Store a new job and return None, or return the outcome of a job that has ended already."""
     at = services.store.clock()
-    limits = limits_of(services.settings)
+    limits = submission_limits(services.settings)
     try:
         submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
     except SubmissionError as error:
-        return _refuse(services, envelope, _unread(services, envelope, at), Reason.INVALID_REQUEST, str(error))
-    job = new_job(envelope.id, envelope.kind, submission, settings=services.settings, at=at, result=envelope.result)
+        return _refuse(services, envelope, _invalid_job(services, envelope, at), Reason.INVALID_REQUEST, str(error))
+    defaults = job_defaults(services.settings)
+    job = new_job(envelope.id, envelope.kind, submission, defaults=defaults, at=at, result_meta=envelope.result_meta)
     match services.store.jobs.accept(job, digest=submission.digest, continuation=envelope.continuation):
         case JobAccepted():
-            event("job.accepted", "accepted; waits to be triggered", job=job.id, kind=job.kind)
+            event("job.accepted", "the job waits for its trigger", job=job.id, kind=job.kind)
             return None
         case JobKnown(digest):
-            return _repeat(services, envelope, same=digest == submission.digest)
+            return _known(services, envelope, same_request=digest == submission.digest)
         case KeyConflict(owner):
-            problem = (
+            error_text = (
                 f"idempotency_key: {submission.idempotency_key!r} belongs to job {owner}, which has another request; "
-                "use a fresh key for a fresh request"
+                "use a new key for a new request"
             )
-            return _refuse(services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, problem, digest=submission.digest)
+            return _refuse(services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, error_text, digest=submission.digest)
 
 
-def _unread(services: Services, envelope: Envelope, at: float) -> Job:
-    """Make the record of a submission that cannot be read, with as much of it as can."""
+def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:
+    """Return a job for a submission that is invalid, with those of its arguments that are valid."""
     metadata, url = envelope.kwargs.get("metadata"), envelope.kwargs.get("webhook_url")
     small = isinstance(metadata, dict) and len(dumps(metadata).encode()) <= services.settings.metadata_max_bytes
     return Job(
@@ -63,40 +85,41 @@ def _unread(services: Services, envelope: Envelope, at: float) -> Job:
         kind=envelope.kind,
         request={},
         metadata=metadata if small else None,
-        webhook_url=url if _usable(services, url) else services.settings.webhook_url,
-        result=envelope.result,
+        webhook_url=url if _is_webhook_target(services, url) else services.settings.webhook_url,
+        result_meta=envelope.result_meta,
         created_at=at,
         deadline_at=at,
     )
 
 
-def _usable(services: Services, url: object) -> bool:
+def _is_webhook_target(services: Services, url: object) -> bool:
     if not isinstance(url, str):
         return False
     try:
-        check_webhook_target(url, limits_of(services.settings))
+        check_webhook_target(url, submission_limits(services.settings))
     except ValueError:
         return False
     return True
 
 
-def _refuse(  # noqa: PLR0913 - one sentence
-    services: Services, envelope: Envelope, job: Job, reason: Reason, problem: str, *, digest: str = ""
+def _refuse(  # noqa: PLR0913 - the parts of one record
+    services: Services, envelope: Envelope, job: Job, reason: Reason, error: str, *, digest: str = ""
 ) -> Outcome | None:
-    """End a job that never became one. PhotoGPT is not asked."""
-    ending = JobResult(state=JobState.FAILED, reason=reason, error=problem)
-    refused = outcome(job, ending, at=services.store.clock())
-    finished = services.store.jobs.finish(job, refused, None, create=envelope.continuation, digest=digest)
+    """Store a job that ends before it begins; PhotoGPT is not called."""
+    result = JobResult(state=JobState.FAILED, reason=reason, error=error)
+    final = outcome(job, result, at=services.store.clock())
+    finished = services.store.jobs.finish(job, final, None, create=envelope.continuation, digest=digest)
     if finished is None:
-        return _repeat(services, envelope, same=False)
-    event("job.refused", f"refused before PhotoGPT was asked: {problem}", job=job.id, kind=job.kind, reason=reason)
-    return refused
+        return _known(services, envelope, same_request=False)
+    event("job.refused", error, job=job.id, kind=job.kind, reason=reason)
+    return final
 
 
-def _repeat(services: Services, envelope: Envelope, *, same: bool) -> Outcome | None:
-    """Answer a second message with an id that is known: the job it names goes on as it is, or has ended."""
-    if not same:
-        event("job.duplicate", "enqueued again with another request; the first one stands", job=envelope.id, warn=True)
-    known = services.store.jobs.outcome(envelope.id)
-    ended = known is not None and JobState(known["state"]).terminal
-    return known if ended and not envelope.redelivered else None
+def _known(services: Services, envelope: Envelope, *, same_request: bool) -> Outcome | None:
+    """Return the outcome of the job that already has this id, or None while it goes on or on a redelivery."""
+    if not same_request:
+        message = "the task id was enqueued again with another request; the first request counts"
+        event("job.duplicate", message, job=envelope.id, warn=True)
+    final = services.store.jobs.outcome(envelope.id)
+    ended = final is not None and JobState(final["state"]).terminal
+    return final if ended and not envelope.redelivered else None

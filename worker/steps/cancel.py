@@ -1,13 +1,14 @@
-"""Stop looking. PhotoGPT has no cancel, and the answer says what that means for the money."""
+"""Cancels a job. PhotoGPT has no cancel, so the answer says whether the generation goes on and is charged."""
 
 from __future__ import annotations
 
+from worker.domain.decision import Finish
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState
-from worker.domain.outcome import JobResult, Outcome, outcome
+from worker.domain.outcome import JobResult, Outcome
 from worker.domain.reason import Reason
 from worker.services import Services
-from worker.steps.publish import complete
+from worker.steps.publish import finish_job
 
 
 def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outcome:
@@ -16,26 +17,28 @@ def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outc
     Args:
         services: the process' clients.
         job_id: of the job, or the outcome of one.
-        revoked: its task was revoked: what its result is, Celery says when a message of it comes.
+        revoked: Celery's `revoke` was called; Celery then stores the result `REVOKED`.
 
     Raises:
         SubmissionError: there is no such job.
     """
     name = job_id.get("id") if isinstance(job_id, dict) else job_id
-    while True:  # a job that moves on meanwhile is read again: the answer must be true of what was canceled
+    while True:  # a job that moves on is read again: the answer has to fit the state that was canceled
         job = services.store.jobs.get(name) if isinstance(name, str) and name else None
-        if job is None:
-            problem = f"there is no job {name!r}; records are kept for a while only"
+        final = services.store.jobs.outcome(job.id) if job is not None else None
+        if job is None or final is None:
+            problem = f"there is no job {name!r}; records are kept for a limited time"
             raise SubmissionError(field="job_id", problem=problem)
-        ending = JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error=_what_it_means(job))
-        if job.state.terminal or complete(services, job, ending, by_message=revoked):
-            return services.store.jobs.outcome(job.id) or outcome(job, ending)
+        if job.state.terminal:
+            return final
+        result = JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error=_consequence(job))
+        finish_job(services, job, Finish(result), result_by_message=revoked)
 
 
-def _what_it_means(job: Job) -> str:
-    said = f"job {job.id} was canceled"
+def _consequence(job: Job) -> str:
+    canceled = f"job {job.id} was canceled"
     if job.generation_id or job.submitted_at:
-        return f"{said}: nobody looks at it any more, but PhotoGPT has no cancel, so it goes on there and is charged"
+        return f"{canceled}: polling stops, but PhotoGPT has no cancel, so the generation goes on and is charged"
     if job.intent_at is not None:
-        return f"{said} while PhotoGPT was being asked to start it: it may go on there and be charged"
-    return f"{said} before PhotoGPT was asked: nothing is charged"
+        return f"{canceled} while PhotoGPT was asked to start it: it may go on there and be charged"
+    return f"{canceled} before PhotoGPT was asked: nothing is charged"

@@ -1,8 +1,8 @@
-"""Delivery -> one signed POST. Fails for a day if it must, without touching the job or another endpoint."""
+"""Delivers one webhook: one signed POST per attempt. A failing receiver delays neither its job nor another endpoint."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from worker.domain.backoff import jittered
 from worker.domain.delivery import SCHEDULE_S, Delivery
@@ -16,48 +16,43 @@ from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait
 from worker.telemetry.logs import event
 
 JITTER = 0.2
-WAITS_S = (0.1, 0.1, 0)  # for a slot, in the thread; the last answer is final
+SLOT_WAITS_S = (0.1, 0.1, 0)  # for a free slot of the endpoint; after the last one the delivery is deferred
 
-TOLD = {
-    "endpoint_disabled": "the endpoint is disabled ({detail}); photogpt-worker webhooks enable lets it in again",
-    "schedule_over": "nothing could be sent to the endpoint until the schedule was over ({detail})",
+Trigger = Literal["scheduled", "manual"]
+
+EXPLANATIONS = {
+    "endpoint_disabled": "the endpoint is disabled ({detail}); photogpt-worker webhooks enable lets deliveries in again",
+    "schedule_over": "no attempt was possible before the schedule was over ({detail})",
     "gone": "it answered 410",
     "asked": "it answered webhook-delivery: disable",
-    "failing": "it has only failed for too long",
+    "failing": "every attempt has failed for too long",
 }
 
 
 def deliver(services: Services, delivery: Delivery, at: float) -> None:
-    """Try once if the endpoint lets it in, and write down what happened.
+    """Make one attempt if the endpoint has a free slot, and record it.
 
     Args:
         services: the process' clients.
         delivery: as it was claimed.
         at: Redis' time, epoch seconds.
     """
-    match _enter(services, delivery):
+    match _acquire_slot(services, delivery):
         case Admitted(trigger):
-            _try(
-                services,
-                delivery,
-                AttemptReport(trigger=trigger, random_fraction=services.random_fraction.random()),
-                at,
-            )
-        case Deferred():
-            pass
+            _attempt(services, delivery, trigger, at)
         case Rejected(why, detail):
-            error = DeliveryError(TOLD[why].format(detail=detail), kind=why, final=True)
             trigger = "scheduled" if delivery.state == "pending" else "manual"
-            _failed(services, delivery, error, AttemptReport(trigger=trigger), _attempt(delivery, at, trigger))
-        case None:
-            pass  # it has ended meanwhile
+            error = DeliveryError(EXPLANATIONS[why].format(detail=detail), kind=why, final=True)
+            _record_failure(services, delivery, error, AttemptReport(trigger=trigger), _entry(delivery, at, trigger))
+        case Deferred() | SlotWait() | None:
+            pass  # it has its next time, or has ended
 
 
-def _enter(services: Services, delivery: Delivery) -> Admitted | SlotWait | Deferred | Rejected | None:
-    """Ask the gate, and wait a moment for a slot that is about to be free: cheaper than to claim it once more."""
-    for waits_s in WAITS_S:
+def _acquire_slot(services: Services, delivery: Delivery) -> Admitted | SlotWait | Deferred | Rejected | None:
+    """Acquire a slot of the endpoint; retry for 200 ms, which is cheaper than claiming the delivery again."""
+    for wait_s in SLOT_WAITS_S:
         answer = services.store.endpoints.acquire_slot(
-            delivery, random_fraction=services.random_fraction.random(), waits_s=waits_s
+            delivery, random_fraction=services.random.random(), waits_s=wait_s
         )
         if not isinstance(answer, SlotWait):
             break
@@ -65,78 +60,108 @@ def _enter(services: Services, delivery: Delivery) -> Admitted | SlotWait | Defe
     return answer
 
 
-def _try(services: Services, delivery: Delivery, report: AttemptReport, at: float) -> None:
-    attempt = _attempt(delivery, at, report.trigger)
+def _attempt(services: Services, delivery: Delivery, trigger: Trigger, at: float) -> None:
+    entry, random_fraction = _entry(delivery, at, trigger), services.random.random()
     try:
-        taken = services.sender.send(delivery, at=at)
+        accepted = services.sender.send(delivery, at=at)
     except DeliveryError as error:
-        _failed(services, delivery, error, attempt_report(services, error, report), attempt)
+        report = _failure_report(services, error, trigger, random_fraction)
+        _record_failure(services, delivery, error, report, entry)
         return
-    attempt |= {"status": taken.status, "duration_ms": round(taken.duration_s * 1000), **taken.answer}
-    slow = taken.duration_s > services.settings.webhook_deadline_s / 2
-    told = AttemptReport(
+    entry |= {"status": accepted.status, "duration_ms": round(accepted.duration_s * 1000), **accepted.answer}
+    slow = accepted.duration_s > services.settings.webhook_deadline_s / 2
+    report = AttemptReport(
         result="slow" if slow else "ok",
-        duration_s=taken.duration_s,
-        disable="asked" if taken.disable else "",
-        trigger=report.trigger,
-        random_fraction=report.random_fraction,
+        duration_s=accepted.duration_s,
+        disable="asked" if accepted.disable else "",
+        trigger=trigger,
+        random_fraction=random_fraction,
     )
-    done = services.store.deliveries.record_attempt(delivery, attempt, state="delivered", report=told)
-    event("webhook.delivered", "taken", delivery=delivery.id, job=delivery.job_id, attempt=attempt["number"])
-    _tell(delivery, done)
+    recorded = services.store.deliveries.record_attempt(delivery, entry, state="delivered", report=report)
+    fields = _fields(delivery, entry) | {"duration_ms": entry["duration_ms"]}
+    event("webhook.delivered", f"HTTP {accepted.status}", **fields)
+    _log_endpoint(delivery, recorded)
 
 
-def _failed(
-    services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, attempt: JsonObject
+def _record_failure(
+    services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, entry: JsonObject
 ) -> None:
-    attempt |= {"status": error.status, "fault": error.kind, "error": str(error)}
+    entry |= {"status": error.status, "fault": error.kind, "error": str(error)}
     if error.duration_s is not None:
-        attempt |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
+        entry |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
     manual = report.trigger == "manual"
-    wait = _wait(delivery.steps, error, manual=manual, random_fraction=services.random_fraction.random())
-    state = "dead" if wait is None else "pending"
-    done = services.store.deliveries.record_attempt(delivery, attempt, state=state, retry_in_s=wait or 0, report=report)
+    retry_in_s = _retry_delay(delivery.steps, error, manual=manual, random_fraction=services.random.random())
+    state = "dead" if retry_in_s is None else "pending"
+    recorded = services.store.deliveries.record_attempt(
+        delivery, entry, state=state, retry_in_s=retry_in_s or 0, report=report
+    )
     if manual and delivery.state != "pending":
-        then = f"it stays {delivery.state}"
+        follows = f"the delivery stays {delivery.state}"
     else:
-        then = "given up" if wait is None else f"tried again in {wait:.0f} s"
-    fields: dict[str, Any] = {"delivery": delivery.id, "job": delivery.job_id, "attempt": attempt["number"]}
-    event("webhook.attempt_failed", f"{error}; {then}", warn=True, **fields)
-    _tell(delivery, done)
+        follows = "no further attempt" if retry_in_s is None else f"retry in {retry_in_s:.0f} s"
+    fields = _fields(delivery, entry) | {
+        "kind": error.kind,
+        "retry_in_s": None if retry_in_s is None else round(retry_in_s),
+    }
+    event("webhook.attempt_failed", f"{error}; {follows}", warn=True, **fields)
+    _log_endpoint(delivery, recorded)
 
 
-def _attempt(delivery: Delivery, at: float, trigger: str) -> JsonObject:
+def _entry(delivery: Delivery, at: float, trigger: Trigger) -> JsonObject:
+    """Return the entry of the delivery's history that this attempt begins."""
     return {"number": delivery.attempts + 1, "at": rfc3339(at), "trigger": trigger}
 
 
-def _tell(delivery: Delivery, done: AttemptRecorded) -> None:
+def _fields(delivery: Delivery, entry: JsonObject) -> JsonObject:
+    """Return the log fields of an attempt."""
+    return {
+        "delivery": delivery.id,
+        "job": delivery.job_id,
+        "endpoint": endpoint_of(delivery.url).id,
+        "attempt": entry["number"],
+        "status": entry["status"],
+    }
+
+
+def _log_endpoint(delivery: Delivery, recorded: AttemptRecorded) -> None:
+    """Log that the attempt opened the endpoint's circuit, or disabled the endpoint."""
     endpoint = endpoint_of(delivery.url)
-    if done.paused_s is not None:
-        said = f"it fails again and again; nothing is sent to {endpoint.url} for {done.paused_s:.0f} s, then one probe"
-        event("endpoint.circuit_opened", said, endpoint=endpoint.id, warn=True)
-    if done.disabled:
-        said = f"nothing more is sent to {endpoint.url}: {TOLD[done.disabled]}"
-        event("webhook.endpoint_disabled", said, endpoint=endpoint.id, job=delivery.job_id, warn=True)
+    if recorded.paused_s is not None:
+        pause = round(recorded.paused_s)
+        message = f"{endpoint.url} fails repeatedly: no delivery for {pause} s, then one probe"
+        event("endpoint.circuit_opened", message, endpoint=endpoint.id, paused_s=pause, warn=True)
+    if recorded.disabled:
+        message = f"no more deliveries to {endpoint.url}: {EXPLANATIONS[recorded.disabled]}"
+        event(
+            "endpoint.disabled",
+            message,
+            endpoint=endpoint.id,
+            job=delivery.job_id,
+            cause=recorded.disabled,
+            warn=True,
+        )
 
 
-def attempt_report(services: Services, error: DeliveryError, report: AttemptReport) -> AttemptReport:
-    """Return what a failure says of the endpoint; our own proxy's and our own refusals say nothing."""
-    took = error.duration_s if error.duration_s is not None else services.settings.webhook_deadline_s
+def _failure_report(
+    services: Services, error: DeliveryError, trigger: Trigger, random_fraction: float
+) -> AttemptReport:
+    """Return what a failure means for the endpoint: nothing if our proxy failed or we refused the address."""
+    duration_s = error.duration_s if error.duration_s is not None else services.settings.webhook_deadline_s
     return AttemptReport(
         result=("timeout" if error.kind == "timeout" else "failed") if error.endpoint_at_fault else "none",
-        duration_s=took,
+        duration_s=duration_s,
         fault=error.kind,
         disable=error.disable,
-        trigger=report.trigger,
-        random_fraction=report.random_fraction,
+        trigger=trigger,
+        random_fraction=random_fraction,
     )
 
 
-def _wait(steps: int, error: DeliveryError, *, manual: bool, random_fraction: float) -> float | None:
+def _retry_delay(steps: int, error: DeliveryError, *, manual: bool, random_fraction: float) -> float | None:
     """Return the seconds until the next attempt, or None if there is none.
 
-    A receiver may ask for up to twice the planned wait; more would let it park our queue. An attempt that somebody
-    asked for uses up no step.
+    A Retry-After counts up to twice the planned delay, so that a receiver cannot keep deliveries in Redis for ever. A
+    manual attempt uses no step of the schedule.
     """
     if error.final or (steps >= len(SCHEDULE_S) and not manual):
         return None

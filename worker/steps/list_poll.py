@@ -1,4 +1,7 @@
-"""The list of jobs -> which generations have ended. Saves requests, decides nothing: see `domain/sweeping.py`."""
+"""Polls PhotoGPT's list of jobs to find ended generations. Saves requests; `steps/poll.py` decides about each job.
+
+The rules are in `ops/docs/polling.md`, the arithmetic is in `domain/list_poll.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,164 +13,186 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
 
-from worker.domain.durations import between
+from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
+from worker.domain.durations import seconds_between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, JsonObject
 from worker.domain.list_poll import (
+    ENTRIES_PER_OLD_JOB,
     MIN_IN_FLIGHT,
-    OWN,
+    PERIODS,
     ListPollState,
     choose_window,
-    gap,
     is_control_sample,
+    list_interval,
     sample_every,
     suspend_s,
 )
 from worker.domain.times import parse_time
+from worker.photogpt.client import UNFINISHED
 from worker.services import Services
-from worker.steps.poll import FIRST_SWEPT, KEY_CHECK_S, MAX_WAIT_S, UNFINISHED
 from worker.store.list_poll import Entry, PageResult
 from worker.telemetry.logs import event
 
-MAX_S = 30.0  # of one sweep; what it has not read by then is left to single looks
-MIN_PAUSE_S = 0.2  # between two sweeps
-PAGE_S = 0.01  # of one page, until a sweep was timed
-SLICE_PAGES = 20  # a window that takes twice as many is read in slices, some at once
-MAX_SLICES, AT_ONCE = 64, 4
+MAX_SECONDS = 30.0  # of one list poll; jobs that it has not listed by then are polled singly
+MIN_PAUSE_S = 0.2  # between two list polls
+PAGE_S = 0.01  # of one page, until a list poll was timed
+SLICE_PAGES = 20  # a window of twice as many pages is read in slices, some at the same time
+MAX_SLICES, PARALLEL_SLICES = 64, 4
 CHUNK = 500  # entries of one script
-MAX_WINDOW_S = 7 * 86_400.0 - 60  # that GET /jobs can be asked for, photogpt/api.md
-BEYOND = 1.02  # times the age of the oldest one drawn: the oldest of all, about
-MARGIN_S = 2.0  # of the window, where PhotoGPT's clock is known
-OVERSPENT = 1.5  # times the pages that single looks would have cost: then the sweep is given up
+MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
+AGE_MARGIN = 1.02  # the oldest sampled age times this is about the oldest age
+CLOCK_MARGIN_S = 2.0  # of the window, where the offset of PhotoGPT's clock is known
+MAX_OVERRUN = 1.5  # times the requests of single polls; a list poll with more pages stops
 
 
 @dataclass
 class ListScan:
-    """One sweep under way."""
+    """One list poll in progress. Threads that read slices share it."""
 
     services: Services
-    #: As of its begin, with what is expected of it.
-    known: ListPollState
+    #: As of its start, with the expected cost.
+    state: ListPollState
+    #: Seconds for which a listed generation that has not ended is not polled singly.
     defer_s: float
-    #: Of so many generations one is a canary.
     sample_every: int
-    #: Pages after which it is not worth going on.
-    most_pages: float
-    ends: float
-    under_way: int
+    max_pages: float
+    #: Monotonic time.
+    ends_at: float
+    in_flight: int
     page_size: float = 0.0
     pages: int = 0
     entries: int = 0
-    #: Generations that got a look of their own although the list shows them.
-    own: int = 0
+    #: Jobs older than their p95 that are polled singly although they are listed.
+    old_jobs: int = 0
     confirmed: int = 0
     lag_s: float = 0.0
-    offset_s: float | None = None
+    clock_offset_s: float | None = None
     lock: Lock = field(default_factory=Lock)
 
     @property
-    def over(self) -> bool:
-        """Whether the rest is left to single looks."""
-        return self.pages >= self.most_pages or time.monotonic() > self.ends or self.services.stopping.is_set()
+    def stopped(self) -> bool:
+        """Whether no further page is read."""
+        stopping = self.services.stopping.is_set()
+        return self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
 
 
-def list_poll(services: Services, known: ListPollState, at: float) -> None:
-    """Read the list of jobs once, if that is worth while, and write down what was learned.
+def list_poll(services: Services, state: ListPollState, at: float) -> None:
+    """Read the list of jobs once, if that costs less than single polls, and store what was measured.
 
     Args:
         services: the process' clients.
-        known: as it was claimed.
+        state: as it was claimed.
         at: Redis' time, epoch seconds.
     """
-    store, interval = services.store.list_polls, services.settings.job_poll_interval_s
-    under_way, ages = store.sample_ages()
-    idle = replace(known, window_s=0.0, pages=0, seconds=0.0)
-    if under_way < MIN_IN_FLIGHT or not services.settings.list_polling:
+    store, interval_s = services.store.list_polls, services.settings.job_poll_interval_s
+    in_flight, ages = store.sample_ages()
+    idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
+    if in_flight < MIN_IN_FLIGHT or not services.settings.list_polling:
         store.reschedule(idle, retry_in_s=None)
         return
-    if at < known.suspended_until:
-        store.reschedule(idle, retry_in_s=known.suspended_until - at)
+    if at < state.suspended_until:
+        store.reschedule(idle, retry_in_s=state.suspended_until - at)
         return
-    far = choose_window(ages, under_way, known)
-    if far is None:
-        store.reschedule(idle, retry_in_s=interval)
+    window_s = choose_window(ages, in_flight, state)
+    if window_s is None:
+        store.reschedule(idle, retry_in_s=interval_s)
         return
-    if under_way > len(ages) and far == max(ages):
-        far *= BEYOND
-    early = 0.0 if known.offset_s is None else services.store.schedules.min_duration_s
-    start = at - far - (services.settings.clock_skew_s if known.offset_s is None else MARGIN_S - known.offset_s)
-    end = at + services.settings.clock_skew_s if not early else at - early + (known.offset_s or 0.0)
-    start = max(start, end - MAX_WINDOW_S)
-    expected = _expected(services, replace(known, min_duration_s=early, window_s=far), under_way)
-    young = max(early if start >= end else 0.0, expected.gap_s)
-    if far < young:  # none has ended, or none for as long as it may have to wait for its sweep
-        store.reschedule(replace(expected, pages=0, seconds=known.seconds), retry_in_s=min(interval, young - far))
+    if in_flight > len(ages) and window_s == max(ages):
+        window_s *= AGE_MARGIN
+    start, end, min_duration_s = _window(services, state, window_s, at)
+    planned = _plan(services, replace(state, min_duration_s=min_duration_s, window_s=window_s), in_flight)
+    wait_s = max(min_duration_s if start >= end else 0.0, planned.interval_s)
+    if window_s < wait_s:  # no job has ended yet, or has waited as long as it may for its list poll
+        planned = replace(planned, pages=0, seconds=state.seconds)
+        store.reschedule(planned, retry_in_s=min(interval_s, wait_s - window_s))
         return
-    began = time.monotonic()
+    created = [at - age for age in ages if age <= window_s]
+    measured, pause_s = _scan(services, planned, in_flight, (start, end), created, at)
+    store.reschedule(measured, retry_in_s=0.0 if services.stopping.is_set() else pause_s)
+
+
+def _window(services: Services, state: ListPollState, window_s: float, at: float) -> tuple[float, float, float]:
+    """Return start and end of the window in epoch seconds of PhotoGPT's clock, and the age at which it begins."""
+    skew_s, offset_s = services.settings.clock_skew_s, state.clock_offset_s
+    min_duration_s = 0.0 if offset_s is None else services.store.schedules.min_duration_s
+    start = at - window_s - (skew_s if offset_s is None else CLOCK_MARGIN_S - offset_s)
+    end = at - min_duration_s + (offset_s or 0.0) if min_duration_s else at + skew_s
+    return max(start, end - MAX_WINDOW_S), end, min_duration_s
+
+
+def _plan(services: Services, state: ListPollState, in_flight: int) -> ListPollState:
+    """Return the state with the expected pages and seconds of this list poll, and the interval to the next."""
+    pages = max(state.pages, math.ceil(in_flight / state.page_size))
+    interval_s = list_interval(pages, in_flight, state, services.store.schedules.limits)
+    return replace(state, pages=pages, interval_s=interval_s, seconds=state.seconds or PAGE_S * pages)
+
+
+def _scan(  # noqa: PLR0913 - the parts of one window
+    services: Services,
+    planned: ListPollState,
+    in_flight: int,
+    window: tuple[float, float],
+    created: list[float],
+    at: float,
+) -> tuple[ListPollState, float]:
+    """Read a window; return what was measured, and the seconds until the next list poll."""
+    began, interval_s = time.monotonic(), services.settings.job_poll_interval_s
     scan = ListScan(
         services=services,
-        known=expected,
-        under_way=under_way,
-        sample_every=sample_every(known, under_way),
-        defer_s=FIRST_SWEPT * (interval + expected.seconds),
-        most_pages=OVERSPENT * under_way,
-        ends=began + MAX_S,
+        state=planned,
+        in_flight=in_flight,
+        sample_every=sample_every(planned, in_flight),
+        defer_s=PERIODS * (interval_s + planned.seconds),
+        max_pages=MAX_OVERRUN * in_flight,
+        ends_at=began + MAX_SECONDS,
     )
-    store.mark_started(expected, at=at)
-    fault = _read_all(scan, _slices(expected, start, end, [at - age for age in ages if age <= far]))
-    learned = _learned(scan, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
-    if fault is None:
-        learned = replace(learned, broken=0)
-        pause = max(MIN_PAUSE_S, learned.gap_s - learned.seconds)
-    else:
-        learned = replace(learned, broken=known.broken + 1, window_s=0.0)
-        pause = _pause_after(fault, learned.broken, interval)
-    store.reschedule(learned, retry_in_s=0.0 if services.stopping.is_set() else pause)
+    services.store.list_polls.mark_started(planned, at=at)
+    start, end = window
+    error = _read_slices(scan, _slices(planned, start, end, created))
+    measured = _measured(scan, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
+    if error is None:
+        pause_s = max(MIN_PAUSE_S, measured.interval_s - measured.seconds)
+        return replace(measured, failures=0), pause_s
+    measured = replace(measured, failures=planned.failures + 1, window_s=0.0)
+    return measured, _pause_after(error, measured.failures, interval_s)
 
 
-def _expected(services: Services, known: ListPollState, under_way: int) -> ListPollState:
-    """Return what is known, with how many pages and seconds this sweep may take, and how soon the next one follows."""
-    pages = max(known.pages, math.ceil(under_way / known.page_size))
-    limits = services.store.schedules.limits
-    return replace(
-        known, pages=pages, gap_s=gap(pages, under_way, known, limits), seconds=known.seconds or PAGE_S * pages
-    )
-
-
-def _slices(expected: ListPollState, start: float, end: float, begun: list[float]) -> list[tuple[float, float]]:
-    """Cut a window into slices of about as many generations each, the youngest first: most of them end soon."""
-    count = min(MAX_SLICES, max(1, expected.pages // SLICE_PAGES))
-    ordered = sorted(begun)
+def _slices(planned: ListPollState, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
+    """Cut a window into slices of about as many generations each, the youngest first, since most of them end soon."""
+    count = min(MAX_SLICES, max(1, planned.pages // SLICE_PAGES))
+    ordered = sorted(created)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
     edges = [start, *sorted(edge for edge in inner if start < edge < end), end]
     return list(pairwise(edges))[::-1]
 
 
-def _read_all(scan: ListScan, slices: list[tuple[float, float]]) -> ApiError | None:
-    """Read the slices, some at once; return what broke it off."""
-    with ThreadPoolExecutor(min(AT_ONCE, len(slices)), thread_name_prefix="sweep") as pool:
-        faults = list(pool.map(lambda window: _read(scan, *window), slices))
-    return next((fault for fault in faults if fault is not None), None)
+def _read_slices(scan: ListScan, slices: list[tuple[float, float]]) -> ApiError | None:
+    """Read the slices, some at the same time; return the first error."""
+    with ThreadPoolExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
+        errors = list(pool.map(lambda window: _read(scan, *window), slices))
+    return next((error for error in errors if error is not None), None)
 
 
 def _read(scan: ListScan, start: float, end: float) -> ApiError | None:
     try:
         for asked_at, page in _pages(scan, start, end):
-            apply_page(scan, page, asked_at)
+            _apply_page(scan, page, asked_at)
     except ApiError as error:
-        event("list_poll.failed", f"{error}; single looks go on", warn=True)
-        scan.ends = 0.0  # for the other slices, too
+        event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
+        scan.ends_at = 0.0  # stops the other slices too
         return error
     return None
 
 
 def _pages(scan: ListScan, start: float, end: float) -> Iterator[tuple[float, list[JsonObject]]]:
+    """Yield each page with the time of its request, within the request rate of all workers."""
     services = scan.services
-    pages = services.photogpt.pages_between(start, end, most=max(1, int(scan.most_pages)))
-    while not scan.over:
-        wait = services.store.list_polls.take_rate_token()
-        if wait > 0:
-            time.sleep(min(wait, 1.0))
+    pages = services.photogpt.pages_between(start, end, most=max(1, int(scan.max_pages)))
+    while not scan.stopped:
+        wait_s = services.store.list_polls.take_rate_token()
+        if wait_s > 0:
+            time.sleep(min(wait_s, 1.0))
             continue
         asked_at = services.store.clock()
         page = next(pages, None)
@@ -176,84 +201,86 @@ def _pages(scan: ListScan, start: float, end: float) -> Iterator[tuple[float, li
         yield asked_at, page
 
 
-def apply_page(scan: ListScan, page: list[JsonObject], asked_at: float) -> None:
+def _apply_page(scan: ListScan, page: list[JsonObject], asked_at: float) -> None:
     with scan.lock:
         scan.pages += 1
         scan.entries += len(page)
         scan.page_size = max(scan.page_size, len(page))
     for begin in range(0, len(page), CHUNK):
         chunk = page[begin : begin + CHUNK]
-        entries = [_entry(scan, shown) for shown in chunk]
+        entries = [_entry(scan, listed) for listed in chunk]
         with scan.lock:
-            own = max(0, 1 + scan.entries // OWN - scan.own)
-        page_result = scan.services.store.list_polls.apply_page(
-            entries, asked_at=asked_at, defer_s=scan.defer_s, own=own
+            allowed = max(0, 1 + scan.entries // ENTRIES_PER_OLD_JOB - scan.old_jobs)
+        result = scan.services.store.list_polls.apply_page(
+            entries, asked_at=asked_at, defer_s=scan.defer_s, old_jobs=allowed
         )
-        _note(scan, replace(page_result, own=own - page_result.own), chunk)
-        _mark_running(scan, page_result.running)
+        _add(scan, result, chunk)
+        _mark_running(scan, result.running)
 
 
-def _entry(scan: ListScan, shown: JsonObject) -> Entry:
-    name, status = str(shown["jobId"]), str(shown.get("status", "")).strip().lower()
+def _entry(scan: ListScan, listed: JsonObject) -> Entry:
+    generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
     if status in {"success", "failed"}:
-        return Entry(name, "ended", between(shown.get("createdAt"), shown.get("updatedAt")))
-    if status not in UNFINISHED or is_control_sample(name, scan.sample_every):
-        return Entry(name, "see")
-    return Entry(name, "working" if status == "running" else "put off")
+        return Entry(generation_id, "ended", seconds_between(listed.get("createdAt"), listed.get("updatedAt")))
+    if status not in UNFINISHED or is_control_sample(generation_id, scan.sample_every):
+        return Entry(generation_id, "ignored")
+    return Entry(generation_id, "running" if status == "running" else "waiting")
 
 
-def _note(scan: ListScan, page_result: PageResult, chunk: list[JsonObject]) -> None:
+def _add(scan: ListScan, result: PageResult, chunk: list[JsonObject]) -> None:
+    """Add what a page has shown about the list to what this list poll has measured."""
     with scan.lock:
-        scan.confirmed += page_result.confirmed
-        scan.own += page_result.own
-        scan.lag_s = max(scan.lag_s, page_result.lag_s)
-        if (
-            page_result.submitted_at is None
-            or (created := parse_time(chunk[page_result.place].get("createdAt"))) is None
-        ):
+        scan.confirmed += result.confirmed
+        scan.old_jobs += result.old_jobs
+        scan.lag_s = max(scan.lag_s, result.lag_s)
+        if result.submitted_at is None:
             return
-        offset = created - page_result.submitted_at
-        scan.offset_s = offset if scan.offset_s is None else min(offset, scan.offset_s)
+        created_at = parse_time(chunk[result.index].get("createdAt"))
+        if created_at is not None:
+            offset_s = created_at - result.submitted_at
+            scan.clock_offset_s = offset_s if scan.clock_offset_s is None else min(offset_s, scan.clock_offset_s)
 
 
-def _mark_running(scan: ListScan, ids: list[str]) -> None:
-    """Write down that PhotoGPT works on some jobs; nobody has looked at them singly."""
+def _mark_running(scan: ListScan, job_ids: list[str]) -> None:
+    """Store the state `running` of jobs that only the list has shown as running."""
     services = scan.services
-    for job_id in ids:
+    for job_id in job_ids:
         job = services.store.jobs.get(job_id)
         if job is not None and job.state is JobState.SUBMITTED:
             update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
-            left = max(0.0, job.deadline_at - services.store.clock())
-            services.store.jobs.mark_running(job, poll_after=min(scan.defer_s, left), update=update)
+            left_s = max(0.0, job.deadline_at - services.store.clock())
+            services.store.jobs.mark_running(job, poll_after=min(scan.defer_s, left_s), update=update)
 
 
-def _learned(scan: ListScan, *, at: float, window_s: float, seconds: float) -> ListPollState:
-    known, whole = scan.known, not scan.over
+def _measured(scan: ListScan, *, at: float, window_s: float, seconds: float) -> ListPollState:
+    """Return the state of the list after this list poll; suspended if the list was wrong about an end."""
+    state = scan.state
     density = scan.entries / max(window_s, 1.0)
-    learned = replace(
-        known,
-        page_size=scan.page_size or known.page_size,
-        density=density if whole else max(density, known.density or 0.0),
-        offset_s=scan.offset_s if scan.offset_s is not None else known.offset_s,
-        confirmed=known.confirmed + scan.confirmed,
+    measured = replace(
+        state,
+        page_size=scan.page_size or state.page_size,
+        density=max(density, state.density or 0.0) if scan.stopped else density,
+        clock_offset_s=scan.clock_offset_s if scan.clock_offset_s is not None else state.clock_offset_s,
+        confirmed=state.confirmed + scan.confirmed,
         pages=scan.pages,
         seconds=seconds,
-        gap_s=gap(scan.pages, scan.under_way, known, scan.services.store.schedules.limits),
+        interval_s=list_interval(scan.pages, scan.in_flight, state, scan.services.store.schedules.limits),
     )
     if not scan.lag_s:
-        return learned
-    wait = suspend_s(known.suspensions + 1)
+        return measured
+    wait_s = suspend_s(state.suspensions + 1)
     event(
         "list_poll.suspended",
-        f"PhotoGPT's list of jobs shows as under way what had ended {scan.lag_s:.1f} s before; "
-        f"not used for {wait:.0f} s",
+        f"PhotoGPT's list shows a generation as under way {scan.lag_s:.1f} s after its end; not used for {wait_s:.0f} s",
+        lag_s=round(scan.lag_s, 1),
+        suspended_s=round(wait_s),
         warn=True,
     )
-    return replace(learned, suspensions=known.suspensions + 1, suspended_until=at + wait, confirmed=0, window_s=0.0)
+    return replace(measured, suspensions=state.suspensions + 1, suspended_until=at + wait_s, confirmed=0, window_s=0.0)
 
 
-def _pause_after(fault: ApiError, broken: int, interval: float) -> float:
-    """Return the seconds until a sweep is tried again, after so many in a row have broken off."""
-    wait: float = min(MAX_WAIT_S, interval * 2 ** min(broken - 1, 10))
-    wait = max(wait, KEY_CHECK_S) if isinstance(fault, Unauthorized) else wait
-    return max(wait, min(fault.retry_after or 0.0, MAX_WAIT_S))
+def _pause_after(error: ApiError, failures: int, interval_s: float) -> float:
+    """Return the seconds until the list is polled again, after so many failures in a row."""
+    wait_s: float = min(MAX_RETRY_AFTER_S, interval_s * 2 ** min(failures - 1, 10))
+    wait_s = max(wait_s, KEY_CHECK_S) if isinstance(error, Unauthorized) else wait_s
+    return max(wait_s, min(error.retry_after or 0.0, MAX_RETRY_AFTER_S))

@@ -1,34 +1,28 @@
-"""Job -> one look at its generation. What is not the job's fault never ends it; its own deadline does."""
+"""Polls one generation, or one model in training, once. Only a job's deadline or PhotoGPT's own word ends it."""
 
 from __future__ import annotations
 
-from worker.domain.backoff import jittered, obeying
+from worker.domain.backoff import MAX_RETRY_AFTER_S, jittered, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Running
-from worker.domain.durations import took
+from worker.domain.durations import measured_duration
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.outcome import JobResult
+from worker.domain.list_poll import single_poll_after
+from worker.domain.outcome import JobResult, expired
 from worker.domain.reason import Reason
 from worker.domain.text import truncate
-from worker.photogpt.client import GenerationSeen, ModelSeen
+from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationSeen, ModelSeen
 from worker.services import Services
-from worker.steps.reconcile import model_fingerprint
-from worker.steps.trigger import expired
 from worker.telemetry.logs import event
 
 JITTER = 0.05
-KEY_CHECK_S = 15.0  # between two sweeps with a key that is not accepted
-FIRST_SWEPT = 1.3  # intervals until the first look where sweeps go on: one of them sees it before
-MAX_WAIT_S = 600.0  # that a Retry-After is believed
-MAX_REASON = 2000  # characters of PhotoGPT's own words on a failure; they go to every place that tells of it
+MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which goes into every record of it
 
-UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
-UNTRAINED = frozenset({"new", "training"})  # docs/models; "typical", so others may come
-TRAINING_FAILED = frozenset({"failed", "error"})  # not documented, and not to be mistaken
+_unknown_statuses: set[str] = set()  # logged once each by this process
 
 
 def poll(services: Services, job: Job, at: float) -> Decision:
-    """Look once.
+    """Poll one job once. An error of the API never fails a job; only its deadline does.
 
     Args:
         services: the process' clients.
@@ -41,95 +35,99 @@ def poll(services: Services, job: Job, at: float) -> Decision:
         else:
             decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
     except ApiError as error:
-        decision = on_api_error(services, job, error, at)
+        decision = _on_api_error(services, job, error, at)
     if at >= job.deadline_at and not isinstance(decision, Finish):
-        return Finish(ending=expired(job), polled=True)
+        return Finish(expired(job), polled=True)
     return decision
 
 
 def next_poll_delay(services: Services, job: Job, at: float) -> float:
-    """Return the seconds until the next look; the last one falls on the deadline."""
+    """Return the seconds until the next poll of a job; the last poll falls on the deadline."""
     age = max(0.0, at - job.submitted_at) if job.submitted_at is not None else 0.0
-    gap = services.store.schedules.of(job).next_age(age) - age
+    delay = services.store.schedules.of(job).next_age(age) - age
     if job.submitted_at is None and job.kind is not Kind.TRAINING:
-        gap = max(gap, list_polled_by(services, at))
-    return max(
-        0.0, min(jittered(gap, spread=JITTER, random_fraction=services.random_fraction.random()), job.deadline_at - at)
-    )
+        delay = max(delay, list_polled_by(services, at))
+    delay = jittered(delay, spread=JITTER, random_fraction=services.random.random())
+    return max(0.0, min(delay, job.deadline_at - at))
 
 
 def list_polled_by(services: Services, at: float) -> float:
-    """Return the age by which a sweep will have seen a young generation, seconds; 0 if sweeps are not worth while."""
-    known = services.store.list_polls.state() if services.settings.list_polling else None
-    if known is None or not known.window_s:
-        return 0.0
-    a_while = FIRST_SWEPT * (services.settings.job_poll_interval_s + known.seconds)
-    return known.min_duration_s + a_while if at - known.at < a_while else 0.0
-
-
-def _took(services: Services, job: Job, at: float, said: float | None) -> float | None:
-    said = said if job.duration_s is None else job.duration_s
-    return took(job, at=at, said=said, random_fraction=services.random_fraction.random())
+    """Return the age in seconds by which a list poll has shown a new generation; 0 without active list polling."""
+    state = services.store.list_polls.state() if services.settings.list_polling else None
+    return single_poll_after(state, at, services.settings.job_poll_interval_s) if state else 0.0
 
 
 def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
     match seen.status:
         case "success":
-            ending = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
-            return Finish(ending=ending, polled=True, duration_s=_took(services, job, at, seen.duration_s))
+            result = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
         case "failed":
-            ending = _failed(job, seen.error, seen.model_id)
-            return Finish(ending=ending, polled=True, duration_s=_took(services, job, at, seen.duration_s))
-    return _go_on(services, job, at, seen.status, known=UNFINISHED, working=seen.status == "running")
+            result = _failed(job, seen.error, seen.model_id)
+        case _:
+            working = seen.status == "running"
+            return _still_under_way(services, job, at, seen.status, known=UNFINISHED, working=working)
+    return Finish(result, polled=True, duration_s=_duration(services, job, at, seen.duration_s))
 
 
 def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
-    stale = job.state is JobState.SUBMITTED and model_fingerprint(seen) == job.model_fingerprint_before
-    if seen.status == "ready" and not stale:
-        return Finish(
-            ending=JobResult(state=JobState.SUCCEEDED), polled=True, duration_s=_took(services, job, at, None)
-        )
+    # until the training begins, the model shows what it showed before the trigger
+    unchanged = job.state is JobState.SUBMITTED and seen.fingerprint == job.model_fingerprint_before
+    if seen.status == "ready" and not unchanged:
+        result = JobResult(state=JobState.SUCCEEDED)
+        return Finish(result, polled=True, duration_s=_duration(services, job, at, None))
     if seen.status == "deleted":
-        problem = f"the model {job.model_id} was deleted while it was trained"
-        return Finish(ending=JobResult(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=problem), polled=True)
-    if seen.status in TRAINING_FAILED and not stale:
-        return Finish(ending=_failed(job, seen.error, None), polled=True)
+        error = f"the model {job.model_id} was deleted while it was trained"
+        return Finish(JobResult(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=error), polled=True)
+    if seen.status in TRAINING_FAILED and not unchanged:
+        return Finish(_failed(job, seen.error, None), polled=True)
     working = seen.status not in {"new", "ready"} | TRAINING_FAILED
-    return _go_on(services, job, at, seen.status, known=UNTRAINED | {"ready"}, working=working)
+    return _still_under_way(services, job, at, seen.status, known=UNTRAINED | {"ready"}, working=working)
 
 
 def _failed(job: Job, error: str | None, model_id: str | None) -> JobResult:
-    said = truncate(error or "no reason given", MAX_REASON)
+    """Return the result of a job whose generation failed at PhotoGPT."""
+    reason = truncate(error or "no reason given", MAX_ERROR_LENGTH)
     return JobResult(
         state=JobState.FAILED,
         reason=Reason.GENERATION_FAILED,
-        error=f"PhotoGPT could not do it: {said}",
+        error=f"the generation failed at PhotoGPT: {reason}",
         model_id=model_id or job.model_id,
     )
 
 
-def _go_on(  # noqa: PLR0913 - one sentence
+def _still_under_way(  # noqa: PLR0913 - one poll's facts
     services: Services, job: Job, at: float, status: str, *, known: frozenset[str], working: bool
 ) -> Decision:
+    if status not in known and status not in _unknown_statuses:
+        _unknown_statuses.add(status)
+        message = f"PhotoGPT's status {status!r} is not documented; polling goes on"
+        event("status.unknown", message, job=job.id, status=status)
     after = next_poll_delay(services, job, at)
-    if status not in known and status not in services.unknown_statuses:
-        services.unknown_statuses.add(status)
-        event("status.unknown", f"PhotoGPT says {status!r}, which its pages do not name; looking goes on", job=job.id)
     if working and job.state is JobState.SUBMITTED:
         return Running(after=after, at=at)
     return Reschedule(after=after, polled=True)
 
 
-def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
+def _duration(services: Services, job: Job, at: float, by_record: float | None) -> float | None:
+    """Return how long the generation took, by the list if it said so, else by PhotoGPT's record."""
+    stated = by_record if job.duration_s is None else job.duration_s
+    return measured_duration(job, at=at, stated=stated, random_fraction=services.random.random())
+
+
+def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
     if isinstance(error, Refused) and error.reason is Reason.NOT_FOUND:
         age = at - (job.submitted_at or at)
-        twice = job.reason is Reason.NOT_FOUND  # the look before said so, too: one server of theirs may lag behind
-        if twice and age > services.settings.not_found_grace_s:
-            problem = f"PhotoGPT no longer knows the generation of job {job.id}: {error}"
-            return Finish(ending=JobResult(state=JobState.FAILED, reason=error.reason, error=problem), polled=True)
-    wait = next_poll_delay(services, job, at)
-    pause = isinstance(error, Unauthorized | Throttled)
+        repeated = job.reason is Reason.NOT_FOUND  # one 404 may come from a server of theirs that lags behind
+        if repeated and age > services.settings.not_found_grace_s:
+            message = f"PhotoGPT no longer knows the generation of job {job.id}: {error}"
+            return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=message), polled=True)
     if isinstance(error, Unauthorized):
-        event("api_key.rejected", f"{error}. Nothing is looked at until it is; no job fails", job=job.id, warn=True)
-    after = min(obeying(error.retry_after, wait, cap=MAX_WAIT_S), max(0.0, job.deadline_at - at))
-    return Reschedule(after=after, reason=error.reason, error=str(error), pause_lane=pause, polled=True)
+        event("api_key.rejected", f"{error}. Polls wait until it is accepted; no job fails", job=job.id, warn=True)
+    wait = obeying(error.retry_after, next_poll_delay(services, job, at), cap=MAX_RETRY_AFTER_S)
+    return Reschedule(
+        after=min(wait, max(0.0, job.deadline_at - at)),
+        reason=error.reason,
+        error=str(error),
+        pause_lane=isinstance(error, Unauthorized | Throttled),
+        polled=True,
+    )

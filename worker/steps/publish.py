@@ -1,65 +1,80 @@
-"""Ending -> ledger -> Celery result. Ledger first, message last."""
+"""Ends a job: the outcome goes to Redis, to Celery's result backend and to webhooks."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
+from worker.domain.decision import Finish
 from worker.domain.job import Job
-from worker.domain.outcome import JobResult, Outcome, as_error, outcome
+from worker.domain.outcome import Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation
 from worker.services import Services
 from worker.telemetry.logs import event
 
 
-def complete(  # noqa: PLR0913 - one sentence
-    services: Services,
-    job: Job,
-    ending: JobResult,
-    *,
-    polled: bool = False,
-    outcome_known: bool = False,
-    duration_s: float | None = None,
-    by_message: bool = False,
-) -> bool:
-    """End a job and let Celery know; False if it has ended, or moved on, since `job` was read.
+def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
+    """End a job once, and publish its outcome; False if it ended or moved on since `job` was read.
 
-    Where no canvas hangs on it, its Celery result is written by the script that ends it; else, or if the caller wants
-    Celery itself to decide what the result is, a message under the producer's own task id is sent.
+    One script writes the record, the events, the webhooks and, for a job without a canvas, Celery's result. With a
+    canvas a message under the producer's task id lets Celery store the result and go on.
+
+    Args:
+        services: the process' clients.
+        job: as it was claimed.
+        finish: how it ends.
+        result_by_message: send the message in any case; Celery then decides what the result is.
     """
-    final = outcome(replace(job, polls=job.polls + int(polled)), ending, at=services.store.clock())
-    update = None if job.result is None or by_message else services.publisher.result(job, final)
-    finished = services.store.jobs.finish(
-        job, final, update, polled=polled, outcome_known=outcome_known, duration_s=duration_s
+    jobs, publisher, result = services.store.jobs, services.publisher, finish.result
+    final = outcome(job, result, at=services.store.clock())
+    final["polls"] += finish.polled
+    direct = job.result_meta is not None and not result_by_message
+    finished = jobs.finish(
+        job,
+        final,
+        publisher.result(job, final) if direct else None,
+        polled=finish.polled,
+        outcome_known=finish.outcome_known,
+        duration_s=finish.duration_s,
     )
     if finished is None:
         return False
-    event("job.ended", ending.error or "done", job=job.id, kind=job.kind, state=ending.state, reason=ending.reason)
-    if finished.continuation is None:
-        services.publisher.ended(job, final)
+    message = result.error or "the job succeeded"
+    event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
+    if direct:
+        publisher.ended(job, final)
     else:
-        resend_task(services, job, finished.continuation)
+        send_continuation(services, job, finished.continuation or "")
     return True
 
 
-def resend_task(services: Services, job: Job, continuation: str) -> None:
-    """Send the message that lets Celery store the result and run the canvas.
+def resend_result(services: Services, job: Job, at: float) -> None:
+    """Send the continuation of an ended job again, since its Celery result is not stored yet.
 
-    It may get lost: the results lane sends it again until the result is known to be stored.
+    Args:
+        services: the process' clients.
+        job: as it was claimed.
+        at: Redis' time, which every step gets.
     """
+    del at
+    event("result.resent", "the Celery result is not stored yet: its message is sent again", job=job.id)
+    send_continuation(services, job, services.store.jobs.continuation(job.id) or "")
+
+
+def send_continuation(services: Services, job: Job, continuation: str) -> None:
+    """Send the message with which Celery stores the result and runs the canvas. A lost message is sent again."""
     if continuation:
         services.publisher.resend_task(json.loads(continuation))
-    elif job.result is not None:
+    elif job.result_meta is not None:
         services.publisher.resend_task(default_continuation(job))
     else:
-        event("job.no_continuation", "its record holds no continuation", job=job.id, warn=True)
+        event("job.no_continuation", "the record holds no message to store the Celery result", job=job.id, warn=True)
 
 
-def deliver_result(final: Outcome) -> Outcome:
-    """Return the outcome of a job that succeeded; Celery stores it.
+def return_outcome(final: Outcome) -> Outcome:
+    """Return the outcome of a job that succeeded, for Celery to store.
 
     Raises:
-        JobError: it did not succeed; the message starts with the reason.
+        JobError: the job did not succeed; the message starts with the reason.
     """
     error = as_error(final)
     if error is None:

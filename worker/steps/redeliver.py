@@ -1,4 +1,4 @@
-"""Webhooks once more: one that somebody names, or all that are in trouble, spread over time."""
+"""Sends webhooks again on request: one by its id, or all that failed, spread over time."""
 
 from __future__ import annotations
 
@@ -9,77 +9,79 @@ from worker.domain.job import JsonObject
 from worker.store.connection import Store
 from worker.telemetry.logs import event
 
-MOST = 10_000  # of one call
-PER_S = 20.0
-MAX_S = 30 * 86_400
+MAX_DELIVERIES = 10_000  # of one call
+PER_S = 20.0  # so that a receiver which has just recovered is not overloaded
+MAX_SINCE_S = 30 * 86_400
 
-IN_THE_WAY = {
-    "unknown": "there is no webhook {id}; ended ones are kept for a while only",
-    "disabled": "the endpoint of {id} is disabled; photogpt-worker webhooks enable lets it in again",
+REFUSALS = {
+    "unknown": "there is no webhook {id}; ended ones are kept for a limited time",
+    "disabled": "the endpoint of {id} is disabled; photogpt-worker webhooks enable lets deliveries in again",
 }
 
 
 def resend(store: Store, delivery_id: object) -> JsonObject:
-    """Send a webhook once more, under the id that it has. If that fails, nothing is tried by itself.
+    """Send one webhook again, under its own id. A failure is not retried.
 
     Raises:
-        WebhookError: says why not.
+        WebhookError: the webhook is unknown, or its endpoint is disabled.
     """
     if not isinstance(delivery_id, str):
-        raise WebhookError("webhook_id must be a webhook's id, msg_…")
+        raise WebhookError("webhook_id must be the id of a webhook, msg_…")
     answer = store.deliveries.resend(delivery_id)
-    if answer in IN_THE_WAY:
-        raise WebhookError(IN_THE_WAY[answer].format(id=delivery_id))
-    event("webhook.requeued", "somebody asked for it again", delivery=delivery_id)
+    if answer in REFUSALS:
+        raise WebhookError(REFUSALS[answer].format(id=delivery_id))
+    event("webhook.requeued", "the webhook is sent again on request", delivery=delivery_id)
     return {"id": delivery_id, "answer": answer}
 
 
 def recover(
-    store: Store,
-    *,
-    since: float,
-    endpoint: str | None = None,
-    limit: int = MOST,
-    per_s: float = PER_S,
+    store: Store, *, since: float, endpoint: str | None = None, limit: int = MAX_DELIVERIES, per_s: float = PER_S
 ) -> JsonObject:
-    """Send once more what was given up since then, and what failed or was put off and waits.
+    """Send again every webhook that was given up since a time, and every one that failed and waits for its retry.
 
     Args:
-        store: the ledger.
+        store: Redis.
         since: epoch seconds.
-        endpoint: the id of one; or all.
-        limit: how many at most; `more` in the answer tells that there were more.
-        per_s: how many a second, so that a receiver that has just come back is not run over.
+        endpoint: the id of one endpoint; None for all.
+        limit: of webhooks; `more` in the answer says that there were more.
+        per_s: webhooks per second.
     """
-    told: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     more = False
     for delivery_id, url in store.deliveries.in_trouble(since=since, endpoint=endpoint):
-        if told["scheduled"] >= limit:
+        if answers["scheduled"] >= limit:
             more = True
             break
-        answer = store.deliveries.resend(delivery_id, url=url, after=told["scheduled"] / per_s, at_once=False)
-        told[answer] += 1
-    event("webhooks.requeued", f"{told['scheduled']} webhooks are sent once more", endpoint=endpoint)
+        after = answers["scheduled"] / per_s
+        answers[store.deliveries.resend(delivery_id, url=url, after=after, at_once=False)] += 1
+    resent = answers["scheduled"]
+    event("webhooks.requeued", f"{resent} webhooks are sent again on request", endpoint=endpoint, webhooks=resent)
     return {
-        "resent": told["scheduled"],
-        "in_flight": told["in_flight"],
-        "disabled": told["disabled"],
+        "resent": resent,
+        "in_flight": answers["in_flight"],
+        "disabled": answers["disabled"],
         "more": more,
-        "takes_s": round(told["scheduled"] / per_s, 1),
+        "takes_s": round(resent / per_s, 1),
     }
 
 
 def recover_since(store: Store, since_s: object, endpoint: object, limit: object) -> JsonObject:
-    """Do the same for arguments that came by a message.
+    """Check the arguments of a message, then recover.
+
+    Args:
+        store: Redis.
+        since_s: seconds back from now.
+        endpoint: an id, a URL, or None for all endpoints.
+        limit: of webhooks.
 
     Raises:
-        WebhookError: names the argument that cannot be used.
+        WebhookError: names the invalid argument.
     """
-    if isinstance(since_s, bool) or not isinstance(since_s, int | float) or not 0 < since_s < MAX_S:
-        raise WebhookError(f"since_s must be seconds, up to {MAX_S}")
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MOST:
-        raise WebhookError(f"limit must be a number up to {MOST}")
+    if isinstance(since_s, bool) or not isinstance(since_s, int | float) or not 0 < since_s < MAX_SINCE_S:
+        raise WebhookError(f"since_s must be a number of seconds below {MAX_SINCE_S}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_DELIVERIES:
+        raise WebhookError(f"limit must be a whole number from 1 to {MAX_DELIVERIES}")
     if endpoint is not None and not isinstance(endpoint, str):
-        raise WebhookError("endpoint must be its id, ep_…, or a URL")
-    found = store.endpoints.find(endpoint).id if endpoint else None
-    return recover(store, since=store.clock() - since_s, endpoint=found, limit=limit)
+        raise WebhookError("endpoint must be an endpoint's id, ep_…, or a URL")
+    endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
+    return recover(store, since=store.clock() - since_s, endpoint=endpoint_id, limit=limit)

@@ -1,27 +1,27 @@
-"""Job -> one generation. It costs credits: what is known is written down before and after, doubt is settled first."""
+"""Triggers a job at PhotoGPT, at most once per intent. Each trigger may cost credits."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 
-from worker.domain.backoff import exponential, obeying
+from worker.domain.backoff import KEY_CHECK_S, exponential, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.outcome import JobResult
+from worker.domain.outcome import JobResult, expired
 from worker.domain.reason import Reason
 from worker.services import Services
-from worker.steps.reconcile import model_fingerprint, reconcile, settle
+from worker.steps.reconcile import after_lost_answer, reconcile
 from worker.telemetry.logs import event
 
-FOLLOW_S = 15.0  # a follower is woken by the end of its owner; this is for the case that the call got lost
-MIN_S, MAX_S = 1.0, 60.0  # between two attempts
-KEY_CHECK_S = 15.0  # between two attempts with a key that is not accepted
+DUPLICATE_POLL_S = 15.0  # the end of the first job brings its duplicates forward; this is the fallback
+MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0
+MAX_RETRY_AFTER_S = 3600.0  # of a Retry-After header
 
 
-def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa: PLR0911 - a row of questions
-    """Ask PhotoGPT to start a job; None if somebody else does.
+def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa: PLR0911 - one question after another
+    """Ask PhotoGPT to start a job; None if another worker does.
 
     Args:
         services: the process' clients.
@@ -29,96 +29,91 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
         at: Redis' time, epoch seconds.
     """
     if job.duplicate_of is not None:
-        return _follow(services, job, at)
+        return _follow_first_job(services, job, at)
     if job.intent_at is not None:
-        return _in_doubt(services, job, at)
+        return _resolve_intent(services, job, at)
     if at >= job.deadline_at:
-        return Finish(ending=expired(job))
+        return Finish(expired(job))
     try:
-        before = model_fingerprint(services.photogpt.model(job.model_id or "")) if job.kind is Kind.TRAINING else None
+        fingerprint = _fingerprint_before(services, job)
     except ApiError as error:
         return on_api_error(services, job, error, at)
     began = time.monotonic()
-    intent = services.store.jobs.record_intent(job, model_fingerprint_before=before)
+    intent = services.store.jobs.record_intent(job, model_fingerprint_before=fingerprint)
     if intent is None:
         return None
     if time.monotonic() - began > services.settings.uncertain_settle_s:
-        return None  # this process stood still; the intent may be settled, and another worker may be asking
+        return None  # this process was stopped for so long that another worker may have resolved the intent
     try:
         return Submitted(services.photogpt.trigger(job.kind, job.request))
     except ApiError as error:
-        decision = on_api_error(services, job, error, at) if error.definite else settle(services, job, error)
+        lost = not error.definite
+        decision = after_lost_answer(services, job, error) if lost else on_api_error(services, job, error, at)
         return replace(decision, intent=intent) if isinstance(decision, Reschedule) else decision
 
 
-def _in_doubt(services: Services, job: Job, at: float) -> Decision:
-    """Settle an open intent; the deadline ends this, too, but not before PhotoGPT was looked at."""
+def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
+    """Decide what follows an error after which it is certain that PhotoGPT created nothing."""
+    if isinstance(error, Refused):
+        result = JobResult(state=JobState.FAILED, reason=error.reason, error=str(error))
+        return Finish(result, outcome_known=True)
+    key_rejected = isinstance(error, Unauthorized)
+    if key_rejected:
+        event("api_key.rejected", f"{error}. Triggers wait until it is accepted; no job fails", job=job.id, warn=True)
+    throttled = isinstance(error, Throttled) and job.kind is not Kind.TRAINING
+    wait = KEY_CHECK_S if key_rejected else _backoff(services, job, throttled=throttled)
+    return Reschedule(
+        after=min(obeying(error.retry_after, wait, cap=MAX_RETRY_AFTER_S), max(0.0, job.deadline_at - at)),
+        reason=error.reason,
+        error=str(error),
+        clear_intent=True,
+        pause_lane=key_rejected,
+        requeue=throttled,
+    )
+
+
+def _backoff(services: Services, job: Job, *, throttled: bool) -> float:
+    """Return the seconds until the next trigger. A 429 pauses all jobs, so it must not grow with one job's attempts."""
+    attempt = 2 if throttled else job.attempts + 1
+    return exponential(attempt, base=MIN_RETRY_S, cap=MAX_RETRY_S, random_fraction=services.random.random())
+
+
+def _fingerprint_before(services: Services, job: Job) -> str | None:
+    """Return the state of a model before its training, so that a lost trigger can be told from none."""
+    if job.kind is not Kind.TRAINING:
+        return None
+    return services.photogpt.model(job.model_id or "").fingerprint
+
+
+def _resolve_intent(services: Services, job: Job, at: float) -> Decision:
+    """Reconcile an open intent. After the deadline the job ends, but not before PhotoGPT was asked once more."""
     decision = reconcile(services, job, at)
     if isinstance(decision, Reschedule):
         decision = replace(decision, intent=f"{job.intent_at:.6f}")
     if at < job.deadline_at or not isinstance(decision, Reschedule):
         return decision
-    outcome_known = decision.clear_intent and services.settings.uncertain_policy == "reconcile"
-    known = replace(job, intent_at=None) if outcome_known else job
-    return Finish(expired(replace(known, error=decision.error or job.error)), outcome_known=outcome_known)
+    resolved = decision.clear_intent and services.settings.uncertain_policy == "reconcile"
+    known = replace(job, intent_at=None) if resolved else job
+    return Finish(expired(replace(known, error=decision.error or job.error)), outcome_known=resolved)
 
 
-def expired(job: Job) -> JobResult:
-    """Return how a job ends whose deadline has passed."""
-    if job.generation_id or job.submitted_at:
-        what = f"generation {job.generation_id}" if job.generation_id else "training"
-        spent = f"its {what} may still run and be charged"
-    elif job.intent_at is not None:
-        spent = "PhotoGPT was asked and its answer was lost, so that something may run there and be charged"
-    else:
-        spent = "PhotoGPT started nothing, nothing was spent"
-    last = f"; in the way: {job.error}" if job.error else ""
-    return JobResult(
-        state=JobState.EXPIRED,
-        reason=Reason.DEADLINE_EXCEEDED,
-        error=f"the deadline of job {job.id} passed; {spent}{last}",
-    )
-
-
-def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
-    """PhotoGPT created nothing, for certain."""
-    if isinstance(error, Refused):
-        return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=str(error)), outcome_known=True)
-    random_fraction = services.random_fraction.random()
-    wait = exponential(job.attempts + 1, base=MIN_S, cap=MAX_S, random_fraction=random_fraction)
-    throttled = isinstance(error, Throttled) and job.kind is not Kind.TRAINING
-    if throttled:  # everybody's wait, so it must not grow with one job's attempts
-        wait = exponential(2, base=MIN_S, cap=MAX_S, random_fraction=random_fraction)
-    if isinstance(error, Unauthorized):
-        wait = KEY_CHECK_S
-        event("api_key.rejected", f"{error}. Nothing is triggered until it is; no job fails", job=job.id, warn=True)
-    return Reschedule(
-        after=min(obeying(error.retry_after, wait, cap=3600), max(0.0, job.deadline_at - at)),
-        reason=error.reason,
-        error=str(error),
-        clear_intent=True,
-        pause_lane=isinstance(error, Unauthorized),
-        requeue=throttled,
-    )
-
-
-def _follow(services: Services, job: Job, at: float) -> Decision:
-    """End as the job ends that has the same idempotency key."""
-    owner = services.store.jobs.outcome(job.duplicate_of or "")
-    if owner is None:
-        problem = f"job {job.duplicate_of}, which has the same idempotency key, is no longer known"
-        return Finish(ending=JobResult(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=problem))
-    if JobState(owner["state"]).terminal:
-        ending = JobResult(
-            state=JobState(owner["state"]),
-            reason=Reason(owner["reason"]) if owner["reason"] else None,
-            error=owner["error"],
-            images=tuple(owner["images"]),
-            videos=tuple(owner["videos"]),
-            model_id=owner["model_id"],
-            generation_id=owner["generation_id"],
+def _follow_first_job(services: Services, job: Job, at: float) -> Decision:
+    """End a duplicate like the first job with its idempotency key, or wait for that job."""
+    first = services.store.jobs.outcome(job.duplicate_of or "")
+    if first is None:
+        error = f"job {job.duplicate_of}, which has the same idempotency key, no longer has a record"
+        return Finish(JobResult(state=JobState.FAILED, reason=Reason.NOT_FOUND, error=error))
+    if JobState(first["state"]).terminal:
+        result = JobResult(
+            state=JobState(first["state"]),
+            reason=Reason(first["reason"]) if first["reason"] else None,
+            error=first["error"],
+            images=tuple(first["images"]),
+            videos=tuple(first["videos"]),
+            model_id=first["model_id"],
+            generation_id=first["generation_id"],
         )
-        return Finish(ending=ending)
-    return (
-        Finish(ending=expired(job)) if at >= job.deadline_at else Reschedule(after=min(FOLLOW_S, job.deadline_at - at))
-    )
+        return Finish(result)
+    if at >= job.deadline_at:
+        return Finish(expired(job))
+    return Reschedule(after=min(DUPLICATE_POLL_S, job.deadline_at - at))

@@ -1,1 +1,1 @@
-"""The seam to Redis."""
+"""Everything that is stored in Redis. Redis clients and Lua scripts exist here only."""

@@ -1,4 +1,4 @@
-"""A job as the hash that the ledger keeps, and back. Times are RFC 3339 text, structures are JSON, absent is absent."""
+"""Jobs and outcomes as hashes in Redis. Times are RFC 3339 text, structures are JSON, None is an absent field."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FIELDS = (
     "webhook_events",
     "tenant",
     "idempotency_key",
-    "result",
-    "follows",
+    "result_meta",
+    "duplicate_of",
     "created_at",
     "deadline_at",
     "submitted_at",
@@ -39,7 +39,7 @@ FIELDS = (
     "reason",
     "error",
 )
-"""What a `Job` is read from, in the order in which claim.lua returns it."""
+"""The fields of a job's record that `decode` needs, in its order."""
 
 OUTCOME_TEXTS = ("reason", "error", "generation_id", "model_id", "submitted_at", "finished_at")
 
@@ -49,8 +49,13 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def encode(job: Job) -> dict[str, str]:
-    """Return the hash fields of a job that was just accepted."""
+def pairs(fields: Mapping[str, str]) -> list[str]:
+    """Return names and values in turn, as HSET takes them."""
+    return [text for pair in fields.items() for text in pair]
+
+
+def encode(job: Job, continuation: str = "") -> dict[str, str]:
+    """Return the hash fields of a job that is accepted."""
     fields: dict[str, str | None] = {
         "schema": str(SCHEMA),
         "id": job.id,
@@ -62,19 +67,20 @@ def encode(job: Job) -> dict[str, str]:
         "webhook_events": ",".join(job.webhook_events) or None,
         "tenant": job.tenant,
         "idempotency_key": job.idempotency_key,
-        "result": dumps(job.result) if job.result is not None else None,
+        "result_meta": dumps(job.result_meta) if job.result_meta is not None else None,
         "created_at": rfc3339(job.created_at),
         "deadline_at": rfc3339(job.deadline_at),
         "model_id": job.model_id,
+        "continuation": continuation or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def decode(values: list[str | None]) -> Job:
-    """Return the job whose values stand in the order of `FIELDS`.
+    """Return the job of a record, given the values of `FIELDS`.
 
     Raises:
-        ValueError, KeyError: the record is not one of ours.
+        ValueError, KeyError: the record is damaged.
     """
     record = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
     return Job(
@@ -87,8 +93,8 @@ def decode(values: list[str | None]) -> Job:
         webhook_events=tuple(filter(None, record.get("webhook_events", "").split(","))),
         tenant=record.get("tenant"),
         idempotency_key=record.get("idempotency_key"),
-        result=json.loads(record["result"]) if "result" in record else None,
-        duplicate_of=record.get("follows"),
+        result_meta=json.loads(record["result_meta"]) if "result_meta" in record else None,
+        duplicate_of=record.get("duplicate_of"),
         created_at=epoch(record["created_at"]),
         deadline_at=epoch(record["deadline_at"]),
         submitted_at=epoch(record["submitted_at"]) if "submitted_at" in record else None,
@@ -106,7 +112,7 @@ def decode(values: list[str | None]) -> Job:
 
 
 def salvage(values: list[str | None], *, at: float) -> Job:
-    """Return what can be made of a record that cannot be read: enough to end it, and to let Celery know."""
+    """Return as much of a damaged record as is needed to end the job and to store its Celery result."""
     record = dict(zip(FIELDS, values, strict=True))
     kind = record["kind"] if record["kind"] in set(Kind) else Kind.IMAGE
     state = record["state"] if record["state"] in set(JobState) else JobState.QUEUED
@@ -115,14 +121,14 @@ def salvage(values: list[str | None], *, at: float) -> Job:
         kind=Kind(kind),
         state=JobState(state),
         request={},
-        result=None if record["result"] is None else {},
+        result_meta=None if record["result_meta"] is None else {},
         created_at=at,
         deadline_at=at,
     )
 
 
 def encode_outcome(outcome: Mapping[str, Any]) -> dict[str, str]:
-    """Return the hash fields that a job's end adds."""
+    """Return the hash fields that the end of a job adds."""
     fields = {name: outcome[name] for name in OUTCOME_TEXTS if outcome[name] is not None}
     fields["state"] = outcome["state"]
     if outcome["retryable"] is not None:
@@ -134,7 +140,7 @@ def encode_outcome(outcome: Mapping[str, Any]) -> dict[str, str]:
 
 
 def decode_outcome(record: dict[str, str]) -> Outcome:
-    """Return the outcome that a record holds: so far, or for good."""
+    """Return the outcome in a record, final or not."""
     return {
         "id": record["id"],
         "kind": record["kind"],

@@ -1,4 +1,4 @@
-"""Opens Redis: one client for commands, with limits on every wait."""
+"""Opens the store: a Redis client with a limit on every wait, and the classes that use it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.domain.delivery import Bodies
+from worker.domain.delivery import BodyOptions
 from worker.domain.poll_schedule import Limits
 from worker.store import keys
-from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
-from worker.store.deliveries import Deliveries
+from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
+from worker.store.generations import Generations
+from worker.store.job_history import JobHistory
 from worker.store.jobs import Jobs
-from worker.store.lanes import Caps, Lanes, Tick
+from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
 from worker.store.scripts import Scripts
@@ -40,13 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
+    from worker.domain.job import JsonObject
+    from worker.store.lanes import Tick
 
-REFUSALS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
-"""What an answer contains by which Redis refuses for a while, also from within a script."""
+TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
+"""Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """Return a client. It repeats a command whose answer was lost, a few times; every script of ours allows that."""
+    """Return a client. It repeats a command whose answer was lost a few times; every script of ours allows that."""
     limits: dict[str, Any] = {
         "decode_responses": True,
         "encoding_errors": "replace",  # JSON can spell half a surrogate pair, UTF-8 cannot
@@ -66,11 +69,11 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
-    """Return a client of whichever server the Sentinels call the primary, asked at every new connection."""
+    """Return a client of the primary that the Sentinels name at each new connection."""
     parts = [urlsplit(part) for part in settings.store_url.split(";")]
     options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
-    made: Any = Sentinel  # redis-py ships it untyped
-    sentinels = made([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
+    untyped: Any = Sentinel  # redis-py ships it without types
+    sentinels = untyped([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
     first = parts[0]
     found: redis.Redis = sentinels.master_for(
         settings.sentinel_master or "",
@@ -83,23 +86,23 @@ def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
 
 
 def is_unavailable(error: RedisError) -> bool:
-    """Whether Redis is there and takes no writes, or is not there: an outage, and nobody's fault.
+    """Whether Redis does not answer or refuses writes for a while.
 
-    A script that is missing right after it was loaded tells of a server that was started again in between.
-    Everything else that it says no to (a wrong type, a script that raised) is a fault of the record or of ours, and so
-    is what cannot be sent to it.
+    A script that is missing right after it was loaded means that the server has restarted in between. Any other error
+    of Redis (a wrong type, a script that raised) is a fault of the record or of this code, and so is a value that
+    cannot be sent.
     """
     if not isinstance(error, ResponseError):
         return not isinstance(error, DataError)
-    named = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError | NoScriptError
-    return isinstance(error, named) or any(word in str(error) for word in REFUSALS)
+    temporary = ReadOnlyError | OutOfMemoryError | NoPermissionError | ExecAbortError | MasterDownError | NoScriptError
+    return isinstance(error, temporary) or any(code in str(error) for code in TEMPORARY_ERRORS)
 
 
 class ServerClock:
-    """Redis' clock, read now and then and carried on by the monotonic one in between."""
+    """Redis' clock: read once a minute, and advanced by the process' monotonic clock in between."""
 
     def __init__(self, client: redis.Redis, *, refresh_s: float = 60) -> None:
-        """Ask for the time at the first call, and again after `refresh_s`."""
+        """Read the time at the first call, and again every `refresh_s` seconds."""
         self._client = client
         self._refresh_s = refresh_s
         self._offset = 0.0
@@ -118,11 +121,13 @@ class ServerClock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """All that stands in Redis."""
+    """Everything that is stored in Redis."""
 
-    client: redis.Redis
+    _client: Any
     clock: ServerClock
     jobs: Jobs
+    job_history: JobHistory
+    generations: Generations
     deliveries: Deliveries
     endpoints: Endpoints
     lanes: Lanes
@@ -131,21 +136,25 @@ class Store:
 
     def close(self) -> None:
         """Close every connection."""
-        self.client.close()
+        self._client.close()
 
     def ping(self) -> bool:
         """Whether Redis answers."""
-        answer: Any = self.client.ping()
-        return bool(answer)
+        return bool(self._client.ping())
 
-    def prove_writes(self) -> None:
-        """Write something that needs memory; raises what Redis refuses with."""
-        self.client.set(keys.PROBE, "", ex=60)
+    def check_writes(self) -> None:
+        """Write a key that needs memory; raises the error with which Redis refuses that."""
+        self._client.set(keys.PROBE, "", ex=60)
+
+    def server_info(self) -> JsonObject:
+        """Return what Redis reports about itself (INFO)."""
+        info: JsonObject = self._client.info()
+        return info
 
 
-def bodies_of(settings: Settings) -> Bodies:
-    """Return what the settings say about the bodies of webhooks."""
-    return Bodies(
+def bodies_of(settings: Settings) -> BodyOptions:
+    """Return how webhook bodies are written, by the settings."""
+    return BodyOptions(
         thin=settings.webhook_body == "thin",
         max_bytes=settings.webhook_max_bytes,
         outcome_url=settings.webhook_outcome_url,
@@ -154,7 +163,7 @@ def bodies_of(settings: Settings) -> Bodies:
 
 
 def poll_limits(settings: Settings) -> dict[bool, Limits]:
-    """Return how often trainings (True) and everything else (False) are looked at."""
+    """Return the poll limits of trainings (True) and of all other jobs (False), by the settings."""
     jobs = settings.job_poll_interval_s, settings.job_poll_floor_s, settings.job_poll_ceiling_s
     models = settings.model_poll_interval_s, settings.model_poll_floor_s, settings.model_poll_ceiling_s
     kinds = (False, jobs), (True, models)
@@ -174,42 +183,49 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         publish_tick: sends a tick message; it must not raise when the broker is unavailable.
     """
     client = connect(settings)
-    scripts = Scripts(client, max_countdown_s=settings.max_countdown_s)
     clock = ServerClock(client)
-    retention = Retention(
+    scripts = Scripts(client, max_countdown_s=settings.max_countdown_s)
+    caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
+    limits, retention = _endpoint_limits(settings), _retention(settings)
+    delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
+    return Store(
+        _client=client,
+        clock=clock,
+        jobs=Jobs(
+            client,
+            scripts,
+            publish_tick,
+            retention=retention,
+            caps=caps,
+            clock=clock,
+            bodies=bodies_of(settings),
+        ),
+        job_history=JobHistory(client, scripts),
+        generations=Generations(client),
+        deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
+        endpoints=Endpoints(
+            client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
+        ),
+        lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
+        schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
+        list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
+    )
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(
         record_s=settings.retention_s,
         idempotency_s=settings.idempotency_ttl_s,
         events_max_length=settings.events_max_length,
     )
-    caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
-    endpoint_limits = EndpointLimits(
+
+
+def _endpoint_limits(settings: Settings) -> EndpointLimits:
+    return EndpointLimits(
         in_flight=settings.webhook_max_in_flight,
         per_s=settings.webhook_max_per_s,
         deadline_s=settings.webhook_deadline_s,
         disable_after_s=settings.webhook_disable_after_s,
         history_max=settings.webhook_history_max,
         events_max_length=settings.events_max_length,
-    )
-    delivery_life_s = max(DELIVERY_LIFE_S, settings.retention_s)
-    return Store(
-        client=client,
-        clock=clock,
-        jobs=Jobs(
-            client,
-            scripts,
-            publish_tick=publish_tick,
-            retention=retention,
-            caps=caps,
-            clock=clock,
-            bodies=bodies_of(settings),
-        ),
-        deliveries=Deliveries(
-            client, scripts, publish_tick, retention_s=settings.retention_s, endpoint_limits=endpoint_limits
-        ),
-        endpoints=Endpoints(
-            client, scripts, publish_tick, endpoint_limits=endpoint_limits, delivery_life_s=delivery_life_s
-        ),
-        lanes=Lanes(client, scripts, publish_tick, caps=caps),
-        schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
-        list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
     )

@@ -1,43 +1,52 @@
-"""The ledger of webhooks: what becomes of each."""
+"""Webhook deliveries in Redis: their attempts, resends, and history."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
 from worker.domain.job import JsonObject
+from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.codec import dumps
-from worker.store.history import History
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, TickPublisher
+from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import redis
 
     from worker.store.endpoints import EndpointLimits
+    from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
-LIFE_S = 2 * 86_400
-"""Longer than the webhook schedule, however short records are kept."""
+MIN_RETENTION_S = 2 * 86_400
+"""Longer than the webhook schedule, even if the records of jobs are kept for less."""
 
 MAX_ATTEMPTS = 30
-"""Of one webhook that are kept; somebody may send it by hand for ever."""
+"""That are kept of one webhook, which may be resent without a limit."""
+
+BATCH = 200
+"""Records that are read at once."""
+
+ENDED = {"delivered": keys.DELIVERED, "dead": keys.DEAD}
+STATES = ("pending", *ENDED)
+WAITING = (Lane.DELIVERIES, Lane.REDELIVERIES)
 
 FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
-"""What a `Delivery` is read from, in the order in which claim.lua returns it."""
+"""The fields of a webhook's record that `decode` needs, in its order."""
 
 
 def decode(values: list[str | None]) -> Delivery:
-    """Return the delivery whose values stand in the order of `FIELDS`."""
-    name, kind, url, body, job_id, state, attempts, manual, skipped = (value or "" for value in values)
+    """Return the delivery of a record, given the values of `FIELDS`."""
+    delivery_id, event_type, url, body, job_id, state, attempts, manual, skipped = (value or "" for value in values)
     return Delivery(
-        id=name,
-        type=kind,
+        id=delivery_id,
+        type=event_type,
         url=url,
         body=body,
         job_id=job_id,
@@ -50,17 +59,17 @@ def decode(values: list[str | None]) -> Delivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptReport:
-    """What an attempt says of the endpoint."""
+    """What an attempt shows about the endpoint."""
 
-    #: `none` says nothing: nothing was sent, or the fault is not the endpoint's.
+    #: `none`: nothing was sent, or the fault is not the endpoint's.
     result: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
     duration_s: float = 0
-    #: A class of fault.
+    #: The class of the fault.
     fault: str = ""
-    #: Why the endpoint is to be disabled: `gone` or `asked`; or nothing.
+    #: Why the endpoint is to be disabled, `gone` or `asked`; or ''.
     disable: str = ""
     trigger: Literal["scheduled", "manual"] = "scheduled"
-    #: A number in [0, 1) from the caller's generator.
+    #: A random number in [0, 1).
     random_fraction: float = 0.5
 
 
@@ -68,20 +77,20 @@ class AttemptReport:
 class AttemptRecorded:
     """What followed from an attempt."""
 
-    #: Why the endpoint was disabled by it: `gone`, `asked`, `failing`; or None.
+    #: Why the endpoint was disabled just now: `gone`, `asked`, `failing`; or None.
     disabled: str | None
-    #: Seconds for which nothing is sent to the endpoint from now on, since this was one failure too many; or None.
+    #: Seconds for which the endpoint's circuit is open from now on; or None.
     paused_s: float | None = None
 
 
 ResendAnswer = Literal["scheduled", "unknown", "in_flight", "disabled"]
 """Whether a webhook was scheduled once more, or why it was not."""
 
-SAYS_NOTHING = AttemptReport()
+NO_REPORT = AttemptReport()
 
 
-class Deliveries(History):
-    """The ledger of webhooks. Every verb is one script, and safe to repeat."""
+class Deliveries:
+    """Reads and writes webhook deliveries. Each write is one script, and safe to repeat."""
 
     def __init__(
         self,
@@ -92,12 +101,12 @@ class Deliveries(History):
         retention_s: int,
         endpoint_limits: EndpointLimits,
     ) -> None:
-        """Use one client and its scripts."""
-        super().__init__(client)
+        """Use one client; records are kept for `retention_s` after their last change."""
+        self._client: Any = client  # redis-py types its answers for a sync and an async client at once
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
-        self._life_s = max(LIFE_S, retention_s)
-        self._gates = endpoint_limits
+        self._retention_s = max(MIN_RETENTION_S, retention_s)
+        self._limits = endpoint_limits
 
     def record_attempt(
         self,
@@ -106,85 +115,186 @@ class Deliveries(History):
         *,
         state: str,
         retry_in_s: float = 0,
-        report: AttemptReport = SAYS_NOTHING,
+        report: AttemptReport = NO_REPORT,
     ) -> AttemptRecorded:
         """Record one attempt.
 
         Args:
-            delivery: what was tried.
+            delivery: as it was claimed.
             attempt: what happened, as JSON.
-            state: `delivered`, `dead`, or `pending` to try again.
-            retry_in_s: seconds until then.
-            report: what it says of the endpoint.
+            state: `delivered`, `dead`, or `pending` to retry.
+            retry_in_s: seconds until the retry.
+            report: what it shows about the endpoint.
         """
-        lane, endpoint, endpoint_limits = Lane.REDELIVERIES, endpoint_of(delivery.url), self._gates
-        answer = self._scripts.record_attempt(
-            keys=[
-                keys.delivery(delivery.id),
-                keys.lane(Lane.DELIVERIES),
-                keys.lane(lane),
-                keys.loop(lane),
-                keys.endpoint(endpoint.id),
-                keys.in_flight(endpoint.id),
-                keys.DELIVERED,
-                keys.DEAD,
-                keys.EVENTS,
-            ],
-            args=[
-                delivery.id,
-                state,
-                f"{retry_in_s:.3f}",
-                GAPS[lane],
-                dumps(attempt),
-                self._life_s,
-                report.trigger,
-                report.result,
-                f"{report.duration_s:.3f}",
-                f"{report.random_fraction:.6f}",
-                endpoint_limits.in_flight,
-                report.fault,
-                report.disable,
-                endpoint_limits.disable_after_s,
-                endpoint_limits.life_s,
-                keys.DELIVERY,
-                endpoint_limits.history_max,
-                MAX_ATTEMPTS,
-                endpoint.id,
-                attempt.get("at", ""),
-                endpoint_limits.events_max_length,
-                keys.ENDPOINT,
-            ],
+        endpoint = endpoint_of(delivery.url)
+        tick, disabled, paused_s = self._scripts.record_attempt(
+            delivery=keys.delivery(delivery.id),
+            deliveries=keys.lane(Lane.DELIVERIES),
+            redeliveries=keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
+            endpoint=keys.endpoint(endpoint.id),
+            in_flight=keys.in_flight(endpoint.id),
+            id=delivery.id,
+            gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
+            ttl=self._retention_s,
+            delivered=keys.DELIVERED,
+            dead=keys.DEAD,
+            all_events=keys.EVENTS,
+            state=state,
+            delay=retry_in_s,
+            attempt=dumps(attempt),
+            trigger=report.trigger,
+            result=report.result,
+            duration=report.duration_s,
+            random_fraction=report.random_fraction,
+            max_in_flight=self._limits.in_flight,
+            fault=report.fault,
+            disable=report.disable,
+            disable_after=self._limits.disable_after_s,
+            endpoint_ttl=self._limits.retention_s,
+            delivery_prefix=keys.DELIVERY,
+            endpoint_prefix=keys.ENDPOINT,
+            max_ended=self._limits.history_max,
+            max_attempts=MAX_ATTEMPTS,
+            endpoint_id=endpoint.id,
+            timestamp=attempt.get("at"),
+            stream_length=self._limits.events_max_length,
         )
-        self._ticks.publish(lane, answer[0])
-        return AttemptRecorded(answer[1], float(answer[2]) if answer[2] else None)
+        self._ticks.publish(Lane.REDELIVERIES, tick)
+        return AttemptRecorded(disabled, float(paused_s) if paused_s else None)
 
     def resend(
         self, delivery_id: str, *, url: str | None = None, after: float = 0, at_once: bool = True
     ) -> ResendAnswer:
-        """Send a webhook once more, whatever became of it.
+        """Schedule a webhook once more, whatever its state.
 
         Args:
-            delivery_id: which.
-            url: where it goes, if that is known already.
-            after: seconds until then.
-            at_once: even while nothing is sent to its endpoint, which has failed too often; else in its turn.
+            delivery_id: of the webhook.
+            url: of the webhook, if the caller knows it.
+            after: seconds until it is due.
+            at_once: send it even while the circuit of its endpoint is open; otherwise close the circuit.
         """
-        url = url or self.url_of(delivery_id)
+        url = url or self._client.hget(keys.delivery(delivery_id), "url")
         if url is None:
             return "unknown"
-        lane, endpoint = Lane.REDELIVERIES, endpoint_of(url)
-        answer: Any = self._scripts.resend(
-            keys=[
-                keys.delivery(delivery_id),
-                keys.lane(Lane.DELIVERIES),
-                keys.lane(lane),
-                keys.loop(lane),
-                keys.endpoint(endpoint.id),
-                keys.in_flight(endpoint.id),
-            ],
-            args=[delivery_id, f"{after:.3f}", GAPS[lane], "now" if at_once else "turn", self._life_s],
+        endpoint = endpoint_of(url)
+        answer = self._scripts.resend(
+            delivery=keys.delivery(delivery_id),
+            deliveries=keys.lane(Lane.DELIVERIES),
+            redeliveries=keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
+            endpoint=keys.endpoint(endpoint.id),
+            in_flight=keys.in_flight(endpoint.id),
+            id=delivery_id,
+            gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
+            ttl=self._retention_s,
+            delay=after,
+            at_once=at_once,
         )
         if answer[0] == "scheduled":
-            self._ticks.publish(lane, answer[1])
-        found: ResendAnswer = answer[0]
+            self._ticks.publish(Lane.REDELIVERIES, answer[1])
+        result: ResendAnswer = answer[0]
+        return result
+
+    def of_job(self, job_id: str) -> list[JsonObject]:
+        """Return a job's webhooks with their attempts, without the bodies."""
+        return list(self._read(sorted(self._client.smembers(keys.deliveries(job_id)))))
+
+    def get(self, delivery_id: str) -> JsonObject | None:
+        """Return one webhook with its attempts and its body, or None."""
+        record = self._client.hgetall(keys.delivery(delivery_id))
+        if not record:
+            return None
+        due = self._next_attempt_at(delivery_id)
+        return _readable(record) | {"next_attempt_at": due, "body": json.loads(record["body"])}
+
+    def listed(
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        job: str | None = None,
+        since: float = 0,
+        limit: int = 100,
+    ) -> list[JsonObject]:
+        """Return webhooks with their attempts, without the bodies, those with the newest attempts first.
+
+        Args:
+            state: `pending`, `delivered` or `dead`; or any.
+            endpoint: the id of one; or any.
+            job: the id of one; or any.
+            since: epoch seconds of the last attempt, or of the creation.
+            limit: maximum number.
+        """
+        found: list[JsonObject] = []
+        batches = [sorted(self._client.smembers(keys.deliveries(job)))] if job else self._ids(state, endpoint, since)
+        for shown in (shown for ids in batches for shown in self._read(ids)):
+            matches = state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}
+            if matches and max([shown["created"], *(each["at"] for each in shown["attempts"])]) >= rfc3339(since):
+                found.append(shown)
+            if len(found) == limit:
+                break
         return found
+
+    def in_trouble(self, *, since: float, endpoint: str | None = None) -> Iterator[tuple[str, str]]:
+        """Return ids and URLs of dead letters since a time, and of webhooks that failed or were deferred and wait.
+
+        The oldest come first.
+        """
+        dead = self._client.zrangebyscore(keys.DEAD, since, "+inf")
+        waiting = self._client.zrange(keys.lane(Lane.REDELIVERIES), 0, -1)
+        for ids in _batches([*dead, *waiting]):
+            pipeline = self._client.pipeline(transaction=False)
+            for delivery_id in ids:
+                pipeline.hmget(keys.delivery(delivery_id), "url", "state", "attempts", "deferred_at", "created")
+            for delivery_id, (url, state, attempts, deferred_at, created) in zip(ids, pipeline.execute(), strict=True):
+                if url is None or endpoint not in {None, endpoint_of(url).id}:
+                    continue
+                waits = state == "pending" and (attempts != "0" or deferred_at is not None)
+                if state == "dead" or (waits and float(created) >= since):
+                    yield delivery_id, url
+
+    def _ids(self, state: str | None, endpoint: str | None, since: float) -> Iterator[list[str]]:
+        """Return the ids of candidates in batches, each list newest first."""
+        lists = [keys.endpoint_deliveries(endpoint)] if endpoint else [ENDED[state]] if state in ENDED else []
+        if not endpoint and state in {None, "pending"}:
+            lists += map(keys.lane, WAITING)
+        if not endpoint and state is None:
+            lists += ENDED.values()
+        for name in lists:
+            oldest = since if name in ENDED.values() else 0  # the scores of a lane are due times
+            yield from _batches(self._client.zrevrangebyscore(name, "+inf", oldest))
+
+    def _read(self, ids: list[str]) -> Iterator[JsonObject]:
+        pipeline = self._client.pipeline(transaction=False)
+        for delivery_id in ids:
+            pipeline.hgetall(keys.delivery(delivery_id))
+        yield from (_readable(record) for record in pipeline.execute() if record)
+
+    def _next_attempt_at(self, delivery_id: str) -> str | None:
+        pipeline = self._client.pipeline(transaction=False)
+        for lane in WAITING:
+            pipeline.zscore(keys.lane(lane), delivery_id)
+        due = [score for score in pipeline.execute() if score is not None]
+        return rfc3339(due[0]) if due else None
+
+
+def _batches(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
+
+
+def _readable(record: dict[str, str]) -> JsonObject:
+    last = int(record["attempts"])
+    kept = (record.get(f"attempt:{number}") for number in range(1, last + 1))
+    return {
+        "id": record["id"],
+        "type": record["type"],
+        "job": record["job"],
+        "url": record["url"],
+        "endpoint": endpoint_of(record["url"]).id,
+        "state": record["state"],
+        "created": rfc3339(float(record["created"])),
+        "skipped": int(record.get("skipped", 0)),
+        "attempts": [json.loads(attempt) for attempt in kept if attempt],
+    }

@@ -1,4 +1,4 @@
-"""The ledger of endpoints: how each is, and who may be sent to it now."""
+"""Webhook endpoints in Redis: their health, and the slots for attempts."""
 
 from __future__ import annotations
 
@@ -11,80 +11,94 @@ from worker.domain.job import JsonObject
 from worker.domain.times import rfc3339
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, TickPublisher
+from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
 
+    from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
-LIFE_S = 30 * 86_400
-"""How long an endpoint is remembered to which nothing is sent."""
+MIN_RETENTION_S = 30 * 86_400
+"""How long a failing endpoint is kept without attempts."""
 
-FLIGHT_MARGIN_S = 5.0
-"""After the deadline of an attempt, until its slot is taken to be a dead worker's."""
+LEASE_MARGIN_S = 5.0
+"""From the deadline of an attempt until its slot is free again, if its worker has died."""
 
-PATIENCE_S = 3600.0
-"""How long a webhook that somebody asked for again waits for its endpoint."""
+MAX_MANUAL_WAIT_S = 3600.0
+"""How long a resent webhook waits for its endpoint."""
 
 OPENS_AFTER = 5
-"""Failures in a row after which nothing is sent for a while (`lua/health.lua`)."""
+"""Failures in a row that open the circuit (`lua/lib/endpoint_health.lua`)."""
 
-
-TROUBLE = ("disabled", "disabled_at", "failures", "failing_since", "fault", "open_until", "opened", "probe_until")
-"""Fields that are gone when an endpoint is enabled again."""
+FAULT_FIELDS = (
+    "disabled",
+    "disabled_at",
+    "failures",
+    "failing_since",
+    "fault",
+    "open_until",
+    "times_opened",
+    "probe_until",
+)
+"""What is removed when an endpoint is enabled again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointLimits:
-    """What the settings say about endpoints."""
+    """Limits of every endpoint, and of what is kept about webhooks."""
 
     in_flight: int = 16
+    #: Attempts per second; 0 means no limit.
     per_s: float = 0
+    #: Seconds of one attempt.
     deadline_s: float = 15
+    #: Seconds of failures.
     disable_after_s: float = 5 * 86_400
+    #: Webhooks that have ended.
     history_max: int = 100_000
+    #: Entries of the stream of all jobs.
     events_max_length: int = 100_000
 
     @property
-    def life_s(self) -> int:
-        """How long an endpoint is remembered: long enough to see that it fails for days."""
-        return int(max(LIFE_S, 2 * self.disable_after_s))
+    def retention_s(self) -> int:
+        """How long a failing endpoint is kept, so that it can be seen to fail for days."""
+        return int(max(MIN_RETENTION_S, 2 * self.disable_after_s))
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Send it; a slot of the endpoint is taken."""
+    """Send the webhook; it has a slot."""
 
     trigger: Literal["scheduled", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
 class SlotWait:
-    """A slot is about to be free: ask again. Nothing was written down."""
+    """A slot is free soon: ask again after some seconds. Nothing was written."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """It was put off: the endpoint is broken, or it is not its turn. None of its attempts is used up."""
+    """The webhook is scheduled for later, which uses up no attempt."""
 
-    why: str
+    why: Literal["circuit_open", "rate", "in_flight"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It will not be sent: the endpoint is disabled, or its schedule is over."""
+    """The webhook is not sent any more: its endpoint is disabled, or its schedule is over."""
 
     why: Literal["endpoint_disabled", "schedule_over"]
     detail: str
 
 
 class Endpoints:
-    """The ledger of endpoints."""
+    """Reads and writes endpoints."""
 
     def __init__(
         self,
@@ -93,86 +107,74 @@ class Endpoints:
         publish_tick: Callable[[Tick], None],
         *,
         endpoint_limits: EndpointLimits,
-        delivery_life_s: int,
+        delivery_retention_s: int,
     ) -> None:
-        """Use one client and its scripts."""
-        self._client: Any = client
+        """Use one client."""
+        self._client: Any = client  # redis-py types its answers for a sync and an async client at once
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
-        self._gates = endpoint_limits
-        self._delivery_life_s = delivery_life_s
+        self._limits = endpoint_limits
+        self._delivery_retention_s = delivery_retention_s
 
     def acquire_slot(
         self, delivery: Delivery, *, random_fraction: float, waits_s: float = 0
     ) -> Admitted | SlotWait | Deferred | Rejected | None:
-        """Ask whether a webhook may be sent now; None if it has ended.
+        """Take a slot for an attempt at a webhook, or defer it; None if it has ended.
 
         Args:
             delivery: as it was claimed.
-            random_fraction: a number in [0, 1) from the caller's generator.
-            waits_s: how long the caller would wait for a slot that is about to be free.
+            random_fraction: a random number in [0, 1).
+            waits_s: how long the caller would wait for a slot that is free soon.
         """
-        endpoint, lane, endpoint_limits = endpoint_of(delivery.url), Lane.REDELIVERIES, self._gates
-        pending, steps = delivery.state == "pending", min(delivery.steps, len(SCHEDULE_S) - 1)
+        endpoint, pending = endpoint_of(delivery.url), delivery.state == "pending"
+        step = min(delivery.steps, len(SCHEDULE_S) - 1)
         answer = self._scripts.acquire_slot(
-            keys=[
-                keys.delivery(delivery.id),
-                keys.endpoint(endpoint.id),
-                keys.in_flight(endpoint.id),
-                keys.endpoint_deliveries(endpoint.id),
-                keys.ENDPOINTS,
-                keys.lane(Lane.DELIVERIES),
-                keys.lane(lane),
-                keys.loop(lane),
-            ],
-            args=[
-                delivery.id,
-                endpoint.id,
-                endpoint.url,
-                f"{endpoint_limits.deadline_s + FLIGHT_MARGIN_S:.3f}",
-                endpoint_limits.in_flight,
-                endpoint_limits.per_s,
-                SCHEDULE_S[steps] if pending else PATIENCE_S,
-                SCHEDULE_S[-1] if pending else PATIENCE_S,
-                len(SCHEDULE_S) - delivery.steps if pending else 0,
-                f"{random_fraction:.6f}",
-                GAPS[lane],
-                endpoint_limits.life_s,
-                self._delivery_life_s,
-                endpoint_limits.history_max,
-                waits_s,
-            ],
+            delivery=keys.delivery(delivery.id),
+            endpoint=keys.endpoint(endpoint.id),
+            in_flight=keys.in_flight(endpoint.id),
+            endpoint_deliveries=keys.endpoint_deliveries(endpoint.id),
+            endpoints=keys.ENDPOINTS,
+            deliveries=keys.lane(Lane.DELIVERIES),
+            redeliveries=keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
+            gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
+            id=delivery.id,
+            endpoint_id=endpoint.id,
+            url=endpoint.url,
+            lease=self._limits.deadline_s + LEASE_MARGIN_S,
+            max_in_flight=self._limits.in_flight,
+            rate=self._limits.per_s,
+            max_wait_open=SCHEDULE_S[step] if pending else MAX_MANUAL_WAIT_S,
+            max_wait=SCHEDULE_S[-1] if pending else MAX_MANUAL_WAIT_S,
+            steps_left=len(SCHEDULE_S) - delivery.steps if pending else 0,
+            random_fraction=random_fraction,
+            endpoint_ttl=self._limits.retention_s,
+            delivery_ttl=self._delivery_retention_s,
+            max_listed=self._limits.history_max,
+            caller_waits=waits_s,
         )
         match answer[0]:
-            case "go":
+            case "admitted":
                 return Admitted(answer[1])
             case "wait":
                 return SlotWait(float(answer[1]))
-            case "later":
-                self._ticks.publish(lane, answer[1])
+            case "deferred":
+                self._ticks.publish(Lane.REDELIVERIES, answer[1])
                 return Deferred(answer[2])
-            case "disabled":
-                return Rejected("endpoint_disabled", answer[1])
-            case "spent":
-                return Rejected("schedule_over", answer[1])
-            case _:
-                return None
+            case "endpoint_disabled" | "schedule_over":
+                return Rejected(answer[0], answer[1])
+        return None
 
     def enable(self, endpoint_id: str) -> bool:
-        """Send to an endpoint again; False if it was not disabled. What it failed before is forgotten."""
-        name = keys.endpoint(endpoint_id)
+        """Send to an endpoint again, and forget its failures; False if it was not disabled."""
+        key = keys.endpoint(endpoint_id)
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.hexists(name, "disabled")
-        pipeline.hdel(name, *TROUBLE)
+        pipeline.hexists(key, "disabled")
+        pipeline.hdel(key, *FAULT_FIELDS)
         return bool(pipeline.execute()[0])
 
     def listed(self, *, limit: int = 100, disabled: bool = False) -> list[JsonObject]:
-        """Return endpoints, those first to which something was sent last.
-
-        Args:
-            limit: how many at most.
-            disabled: only those that are.
-        """
+        """Return up to `limit` endpoints, those with the newest attempts first; or only the disabled ones."""
         found: list[JsonObject] = []
         for endpoint_id, at in self._client.zrevrange(keys.ENDPOINTS, 0, -1, withscores=True):
             shown = self.get(endpoint_id)
@@ -184,7 +186,7 @@ class Endpoints:
         return found
 
     def get(self, endpoint_id: str) -> JsonObject | None:
-        """Return how an endpoint is, or None if nothing was sent to it lately."""
+        """Return the health of an endpoint, or None if nothing was sent to it recently."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hgetall(keys.endpoint(endpoint_id))
         pipeline.time()
@@ -192,11 +194,11 @@ class Endpoints:
         record, (seconds, _), in_flight = pipeline.execute()
         return _readable(endpoint_id, record, sum(ends > seconds for _, ends in in_flight), seconds) if record else None
 
-    def find(self, named: str) -> Endpoint:
-        """Return the endpoint that somebody means by its id, or by a URL that leads to it."""
-        if named.startswith("ep_"):
-            return Endpoint(named, self._client.hget(keys.endpoint(named), "url") or "")
-        return endpoint_of(named)
+    def find(self, id_or_url: str) -> Endpoint:
+        """Return the endpoint with an id, or that of a URL."""
+        if id_or_url.startswith("ep_"):
+            return Endpoint(id_or_url, self._client.hget(keys.endpoint(id_or_url), "url") or "")
+        return endpoint_of(id_or_url)
 
 
 def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: float) -> JsonObject:
@@ -204,8 +206,9 @@ def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: flo
         return rfc3339(float(record[name])) if name in record else None
 
     failures = int(record.get("failures", 0))
-    broken = float(record.get("open_until", 0)) > now or float(record.get("probe_until", 0)) > now
-    state = "disabled" if "disabled" in record else "broken" if broken else "failing" if failures else "healthy"
+    circuit_open = float(record.get("open_until", 0)) > now or float(record.get("probe_until", 0)) > now
+    state = "failing" if failures else "healthy"
+    state = "disabled" if "disabled" in record else "circuit_open" if circuit_open else state
     return {
         "id": endpoint_id,
         "url": record.get("url", ""),
@@ -213,11 +216,11 @@ def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: flo
         "failures": failures,
         "fault": record.get("fault"),
         "failing_since": at("failing_since"),
-        "last_success_at": at("ok_at"),
-        "paused_until": at("open_until") if state == "broken" else None,
+        "last_success_at": at("succeeded_at"),
+        "paused_until": at("open_until") if state == "circuit_open" else None,
         "in_flight": in_flight,
         "limit": int(float(record.get("limit", 4))),
-        "usual_s": round(float(record["took"]), 3) if "took" in record else None,
+        "usual_s": round(float(record["duration_s"]), 3) if "duration_s" in record else None,
         "disabled": record.get("disabled"),
         "disabled_at": at("disabled_at"),
     }

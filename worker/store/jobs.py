@@ -1,82 +1,223 @@
-"""The ledger of jobs, from begin to end."""
+"""Jobs in Redis, from acceptance to their end."""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import TYPE_CHECKING, Any
 
-from worker.domain.delivery import Delivery, event_type, plan
-from worker.domain.durations import duration_group
-from worker.domain.job import SEQUENCE, Job, JobState, Kind
+from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
-from worker.domain.poll_schedule import bin_of
-from worker.domain.times import epoch, rfc3339
+from worker.domain.times import rfc3339
 from worker.store import keys
-from worker.store.codec import dumps, encode, encode_outcome
-from worker.store.deliveries import LIFE_S as DELIVERY_LIFE_S
-from worker.store.durations import LIFE_S as DURATIONS_LIFE_S
+from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
+from worker.store.deliveries import MIN_RETENTION_S
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS
-from worker.store.progress import Progress, flat, webhooks
-from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate
+from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
+from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
+from worker.store.state_change import (
+    duration_arguments,
+    event_arguments,
+    result_arguments,
+    trigger_arguments,
+    webhook_arguments,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis
+
+    from worker.domain.decision import Submitted
+    from worker.domain.delivery import BodyOptions
+    from worker.store.lanes import Tick
+    from worker.store.scripts import Scripts
 
 RESULT_HEAD_START_S = 10.0
-"""How long the worker that ended a job has to get its Celery result stored before others see to it."""
+"""How long the worker that ends a job has to get its result stored before others send the message again."""
 
 
-class Jobs(Progress):
-    """The ledger of jobs. Every verb is one script, and safe to repeat."""
+class Jobs:
+    """Reads and writes jobs. Each write is one script, and safe to repeat."""
+
+    def __init__(  # noqa: PLR0913 - all that the scripts need
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        publish_tick: Callable[[Tick], None],
+        *,
+        retention: Retention,
+        caps: Caps,
+        clock: Callable[[], float],
+        bodies: BodyOptions,
+    ) -> None:
+        """Use one client; `clock` returns Redis' time in epoch seconds."""
+        self._client: Any = client  # redis-py types its answers for a sync and an async client at once
+        self._scripts = scripts
+        self._ticks = TickPublisher(publish_tick)
+        self._retention = retention
+        self._caps = caps
+        self._clock = clock
+        self._bodies = bodies
+
+    def get(self, job_id: str) -> Job | None:
+        """Return a job, or None if it has no record."""
+        values: list[str | None] = self._client.hmget(keys.job(job_id), list(FIELDS))
+        return decode(values) if values[0] is not None else None
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Return a job's outcome, final or not, or None if it has no record."""
+        record = self._client.hgetall(keys.job(job_id))
+        return decode_outcome(record) if record else None
+
+    def continuation(self, job_id: str) -> str | None:
+        """Return the continuation stored with a job, as JSON."""
+        return self._client.hget(keys.job(job_id), "continuation") or None
+
+    def position(self, job_id: str) -> int | None:
+        """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
+        rank: int | None = self._client.zrank(keys.QUEUE, job_id)
+        return rank
+
+    def intents_since(self, at: float) -> list[str]:
+        """Return the ids of jobs with an unresolved intent of epoch second `at` or later."""
+        return list(self._client.zrangebyscore(keys.INTENTS, at, "+inf"))
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
-        """Write a new job down and park it to be triggered; `continuation` is '' where no canvas hangs on it."""
-        planned = plan(job, JobState.QUEUED, outcome(job), at=job.created_at, bodies=self._bodies)
-        fields = encode(job) | _canvas(continuation)
-        ttl = int(job.deadline_at - job.created_at) + self._retention.record_s
+        """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
+        timestamp, state = rfc3339(job.created_at), JobState.QUEUED
         answer = self._scripts.accept(
-            keys=[
-                keys.job(job.id),
-                keys.events(job.id),
-                keys.EVENTS,
-                keys.lane(Lane.TRIGGERS),
-                keys.loop(Lane.TRIGGERS),
-                keys.idempotency(job.idempotency_key or ""),
-                keys.deliveries(job.id),
-                keys.lane(Lane.DELIVERIES),
-                keys.loop(Lane.DELIVERIES),
-                keys.QUEUE,
-                keys.TENANTS,
-                keys.ACTIVE,
-                *(keys.delivery(item.id) for item in planned),
-            ],
-            args=[
-                job.id,
-                digest,
-                ttl,
-                self._retention.idempotency_s if job.idempotency_key else 0,
-                self._retention.events_max_length,
-                GAPS[Lane.TRIGGERS],
-                GAPS[Lane.DELIVERIES],
-                event_type(job, JobState.QUEUED),
-                rfc3339(job.created_at),
-                keys.JOB,
-                job.tenant or "",
-                f"{job.deadline_at - job.created_at:.3f}",
-                self._caps.active,
-                int(job.kind is not Kind.TRAINING),
-                *flat(fields),
-                *webhooks(planned),
-            ],
+            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
+            **webhook_arguments(job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
+            **trigger_arguments(),
+            idempotency=keys.idempotency(job.idempotency_key or ""),
+            idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
+            tenants=keys.TENANTS,
+            digest=digest,
+            ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
+            job_prefix=keys.JOB,
+            tenant=job.tenant,
+            deadline_in=job.deadline_at - job.created_at,
+            max_active=self._caps.active,
+            is_generation=job.kind is not Kind.TRAINING,
+            fields=pairs(encode(job, continuation)),
         )
         match answer[0]:
             case "known":
                 return JobKnown(answer[1])
             case "conflict":
                 return KeyConflict(answer[1])
-            case _:
-                self._ticks.publish(Lane.TRIGGERS, answer[1])
-                self._ticks.publish(Lane.DELIVERIES, answer[2])
-                return JobAccepted()
+        self._ticks.publish(Lane.TRIGGERS, answer[1])
+        self._ticks.publish(Lane.DELIVERIES, answer[2])
+        return JobAccepted()
 
-    def finish(  # noqa: PLR0913 - one record of arguments for one script
+    def record_intent(self, job: Job, *, model_fingerprint_before: str | None = None) -> str | None:
+        """Record that PhotoGPT is about to be asked to start a job; return the intent's time as it is stored.
+
+        None means: do not ask, since the job has ended or another worker asks. A training also stores the model's
+        fingerprint before the trigger.
+        """
+        intent = self._scripts.record_intent(
+            job=keys.job(job.id),
+            intents=keys.INTENTS,
+            id=job.id,
+            asked_by=uuid.uuid4().hex,
+            model_fingerprint=model_fingerprint_before,
+        )
+        return intent or None
+
+    def record_acceptance(self, job: Job, intent: str) -> bool:
+        """Record that PhotoGPT accepted a trigger without an id; False if its intent is no longer the open one."""
+        return bool(self._scripts.record_acceptance(job=keys.job(job.id), intent=intent))
+
+    def mark_submitted(
+        self,
+        job: Job,
+        accepted: Submitted,
+        *,
+        poll_after: float,
+        p95_duration_s: float = 0,
+        update: ResultUpdate = NO_UPDATE,
+    ) -> bool:
+        """Store that PhotoGPT accepted the job, and schedule its first poll; False if it has ended or moved on.
+
+        Args:
+            job: as it was claimed.
+            accepted: PhotoGPT's answer.
+            poll_after: seconds until the first poll.
+            p95_duration_s: age at which the job is polled singly, whatever the list of jobs shows; after each single
+                poll the list is trusted for as long again.
+            update: the state that Celery shows.
+        """
+        submitted_at = self._clock()
+        fields = {"submitted_at": rfc3339(submitted_at)}
+        if accepted.generation_id:
+            fields |= {
+                "generation_id": accepted.generation_id,
+                "must_poll_at": f"{min(submitted_at + p95_duration_s, job.deadline_at):.3f}",
+                "ends_at": f"{job.deadline_at:.3f}",  # a list defers no deadline
+            }
+        lanes = Lane.TRIGGERS, poll_lane(job)
+        return self._advance(job, JobState.SUBMITTED, fields, lanes=lanes, poll_after=poll_after, update=update)
+
+    def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
+        """Store that PhotoGPT works on the job; False if it has ended or moved on."""
+        fields = {"polls": str(job.polls)}
+        if job.last_polled_at:
+            fields["last_polled_at"] = f"{job.last_polled_at:.6f}"
+        lanes = poll_lane(job), poll_lane(job)
+        return self._advance(job, JobState.RUNNING, fields, lanes=lanes, poll_after=poll_after, update=update)
+
+    def count_fault(self, job_id: str) -> int:
+        """Count that a step of a job raised; return how often it has, or 0 if the job has no record."""
+        return int(self._scripts.count(job=keys.job(job_id), field="faults"))
+
+    def count_lost(self, job_id: str) -> int:
+        """Count that a trigger's answer was lost and nothing was created; return how often, or 0 without a record."""
+        return int(self._scripts.count(job=keys.job(job_id), field="lost"))
+
+    def _advance(  # noqa: PLR0913 - one script
+        self,
+        job: Job,
+        state: JobState,
+        fields: dict[str, str],
+        *,
+        lanes: tuple[Lane, Lane],
+        poll_after: float,
+        update: ResultUpdate,
+    ) -> bool:
+        timestamp, generation_id = fields.get("submitted_at") or rfc3339(self._clock()), fields.get("generation_id")
+        shown = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
+        if state is JobState.SUBMITTED:
+            shown |= {"generation_id": generation_id, "submitted_at": timestamp}
+        old, new = lanes
+        answer = self._scripts.advance(
+            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
+            **webhook_arguments(job, state, shown, timestamp=timestamp, bodies=self._bodies),
+            deliveries_ttl=MIN_RETENTION_S,
+            old_lane=keys.lane(old),
+            new_lane=keys.lane(new),
+            new_loop=keys.loop(new),
+            gap=MIN_TICK_GAP_S[new],
+            delay=poll_after,
+            intents=keys.INTENTS,
+            generations=keys.GENERATIONS,
+            jobs_by_generation=keys.JOBS_BY_GENERATION,
+            active=keys.ACTIVE,
+            came_from=JobState.QUEUED if state is JobState.SUBMITTED else JobState.SUBMITTED,
+            state=state,
+            generation=generation_id,
+            model=job.model_id if state is JobState.SUBMITTED and generation_id is None else None,
+            **result_arguments(job, update),
+            result_kept=update.kept,
+            fields=pairs(fields),
+        )
+        if answer[0] == 0:
+            return False
+        self._ticks.publish(new, answer[1])
+        self._ticks.publish(Lane.DELIVERIES, answer[2])
+        return True
+
+    def finish(  # noqa: PLR0913 - one script
         self,
         job: Job,
         outcome: Outcome,
@@ -88,7 +229,7 @@ class Jobs(Progress):
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:
-        """End a job; None if it had ended, is not known, or is no longer in the state in which the caller saw it.
+        """End a job; None if it has no record, has ended, or is no longer in the state of `job`.
 
         Args:
             job: as it was claimed.
@@ -100,36 +241,36 @@ class Jobs(Progress):
             create: the continuation of a job that ends before it was accepted.
             digest: of the body of such a job.
         """
-        state, finished_at = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
-        planned = plan(job, state, outcome, at=epoch(finished_at), bodies=self._bodies)
+        state, timestamp = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
         fields = encode_outcome(outcome)
         if create is not None:
-            fields = encode(job) | fields | _canvas(create) | {"digest": digest}
-        result = update or NO_UPDATE
+            fields = encode(job, create) | fields | {"digest": digest}
         answer = self._scripts.finish(
-            keys=_finish_keys(job, planned, result),
-            args=[
-                job.id,
-                job.state if create is None else "",
-                self._retention.record_s,
-                self._retention.events_max_length,
-                GAPS[Lane.TRIGGERS],
-                GAPS[Lane.RESULTS],
-                GAPS[Lane.DELIVERIES],
-                RESULT_HEAD_START_S,
-                int(polled),
-                event_type(job, state),
-                SEQUENCE[state],
-                finished_at,
-                dumps(outcome),
-                max(DELIVERY_LIFE_S, self._retention.record_s),
-                int(outcome_known or job.state is not JobState.QUEUED),
-                int(job.intent_at is not None),
-                *(int(update is not None), result.ttl, result.text),
-                *(bin_of(duration_s) if duration_s is not None else "", DURATIONS_LIFE_S, job.generation_id or ""),
-                *flat(fields),
-                *webhooks(planned),
-            ],
+            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
+            **webhook_arguments(job, state, outcome, timestamp=timestamp, bodies=self._bodies),
+            **trigger_arguments(),
+            **result_arguments(job, update or NO_UPDATE),
+            **duration_arguments(job, duration_s),
+            deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
+            jobs=keys.lane(Lane.JOBS),
+            models=keys.lane(Lane.MODELS),
+            results=keys.lane(Lane.RESULTS),
+            results_loop=keys.loop(Lane.RESULTS),
+            results_gap=MIN_TICK_GAP_S[Lane.RESULTS],
+            head_start=RESULT_HEAD_START_S,
+            duplicates=keys.duplicates(job.id),
+            intents=keys.INTENTS,
+            jobs_by_generation=keys.JOBS_BY_GENERATION,
+            recently_ended=keys.RECENTLY_ENDED,
+            seen_state=job.state if create is None else None,
+            retention=self._retention.record_s,
+            polled=polled,
+            data=dumps(outcome),
+            outcome_known=outcome_known or job.state is not JobState.QUEUED,
+            saw_intent=job.intent_at is not None,
+            stores_result=update is not None,
+            generation=job.generation_id,
+            fields=pairs(fields),
         )
         if answer[0] == 0:
             return None
@@ -137,56 +278,12 @@ class Jobs(Progress):
             self._ticks.publish(lane, tick)
         return Finished(continuation=(answer[4] or "") if update is None else None)
 
-    def count_fault(self, job_id: str) -> int:
-        """Count that handling a job raised; return how often it has."""
-        return self._count(job_id, "faults")
-
-    def count_lost(self, job_id: str) -> int:
-        """Count that an answer to a job's trigger was lost and nothing had been created; return how often that was."""
-        return self._count(job_id, "lost")
-
-    def _count(self, job_id: str, field: str) -> int:
-        if not self._client.exists(keys.job(job_id)):
-            return 0
-        count: Any = self._client.hincrby(keys.job(job_id), field, 1)
-        return int(count)
-
     def mark_published(self, job_id: str) -> None:
-        """Write down that the Celery result is stored: nobody has to see to it any more."""
-        if not self._client.exists(keys.job(job_id)):
-            return
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.zrem(keys.lane(Lane.RESULTS), job_id)
-        pipeline.hset(keys.job(job_id), "published_at", rfc3339(self._clock()))
-        pipeline.expire(keys.job(job_id), self._retention.record_s)
-        pipeline.execute()
-
-
-def _canvas(continuation: str) -> dict[str, str]:
-    return {"continuation": continuation} if continuation else {}
-
-
-def _finish_keys(job: Job, planned: list[Delivery], update: ResultUpdate) -> list[str]:
-    return [
-        keys.job(job.id),
-        keys.events(job.id),
-        keys.EVENTS,
-        keys.lane(Lane.TRIGGERS),
-        keys.loop(Lane.TRIGGERS),
-        keys.lane(Lane.JOBS),
-        keys.lane(Lane.MODELS),
-        keys.lane(Lane.RESULTS),
-        keys.loop(Lane.RESULTS),
-        keys.lane(Lane.DELIVERIES),
-        keys.loop(Lane.DELIVERIES),
-        keys.deliveries(job.id),
-        keys.duplicates(job.id),
-        keys.INTENTS,
-        keys.ACTIVE,
-        keys.QUEUE,
-        update.key or keys.job(job.id),
-        keys.durations(duration_group(job)),
-        keys.JOBS_BY_GENERATION,
-        keys.ENDED,
-        *(keys.delivery(item.id) for item in planned),
-    ]
+        """Record that the Celery result of a job is stored, so that its message is not sent again."""
+        self._scripts.mark_published(
+            job=keys.job(job_id),
+            results=keys.lane(Lane.RESULTS),
+            id=job_id,
+            timestamp=rfc3339(self._clock()),
+            retention=self._retention.record_s,
+        )

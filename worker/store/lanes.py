@@ -1,7 +1,8 @@
-"""Lanes: sorted sets of ids by due time, each with a loop that looks after them.
+"""Lanes: sorted sets of ids by due time, each with a loop of tick messages.
 
-A loop is a chain of Celery messages, one at a time. The token in the lane's hash says which message may go on; whoever
-parks something, and every worker about once a second, sees to it that one is on its way. See `lua/prelude.lua`.
+A tick is a Celery message that makes a worker claim what is due in a lane. Each lane has a chain of them, one at a
+time: the token in the lane's hash decides which message may go on. Every script that schedules something, and every
+worker about once a second, makes sure that a tick is on its way (`schedule_tick` in `lua/lib/prelude.lua`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from worker.domain.job import Job, Kind
 from worker.store import keys
 from worker.store.keys import Lane
 
 if TYPE_CHECKING:
     import redis
 
+    from worker.domain.decision import Reschedule
     from worker.store.scripts import Scripts
 
-GAPS = {
+MIN_TICK_GAP_S = {
     Lane.TRIGGERS: 0.1,
     Lane.JOBS: 0.25,
     Lane.MODELS: 1.0,
@@ -28,42 +31,51 @@ GAPS = {
     Lane.DELIVERIES: 0.05,
     Lane.REDELIVERIES: 0.1,
 }
-"""Least seconds between two ticks of a lane: what comes due meanwhile shares one. A backlog waits for none."""
+"""Seconds between two ticks of a lane; members that come due within them share a tick. A backlog does not wait."""
+
+MAX_PAUSE_S = 60.0
+"""Of a lane, even if PhotoGPT asks for more: no deadline in the lane is noticed during a pause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick message that has to be sent. Sending it twice, or late, does no harm."""
+    """A tick message to send. Sending it twice, or late, does no harm."""
 
     lane: Lane
     token: str
+    #: Seconds.
     delay: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What a tick may look after, and until when."""
+    """The records that a tick has claimed."""
 
     #: Redis' time at the claim, epoch seconds.
     at: float
-    #: The records, as the values of the fields that were asked for.
+    #: The values of the requested fields, for each record.
     records: list[list[str | None]]
     #: The tick that the lane needs next, which the caller sends or waits for itself; None if one is on its way.
     next_tick: Tick | None
-    #: On this process' monotonic clock: when others may take the same members.
+    #: On this process' monotonic clock: when another worker may claim the same members.
     lease_ends: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caps:
-    """What all workers together may ask of PhotoGPT. 0 means: no cap of ours."""
+    """What all workers together may ask of PhotoGPT; 0 means no limit."""
 
     active: int = 0
     requests_per_s: float = 0
 
 
-ASKING = frozenset({Lane.TRIGGERS, Lane.JOBS, Lane.MODELS})
+POLLED_LANES = frozenset({Lane.TRIGGERS, Lane.JOBS, Lane.MODELS})
 """The lanes whose members cost PhotoGPT a request."""
+
+
+def poll_lane(job: Job) -> Lane:
+    """Return the lane in which a triggered job is polled."""
+    return Lane.MODELS if job.kind is Kind.TRAINING else Lane.JOBS
 
 
 def parse_tick(lane: Lane, answer: Any) -> Tick | None:
@@ -90,65 +102,133 @@ class TickPublisher:
 
 
 class Lanes:
-    """Claims and loops."""
+    """Admits, claims and reschedules the members of lanes, and keeps their ticks going."""
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, caps: Caps
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        publish_tick: Callable[[Tick], None],
+        *,
+        caps: Caps,
+        clock: Callable[[], float],
     ) -> None:
-        """Use one client and its scripts."""
-        self._client = client
+        """Use one client; `clock` returns Redis' time in epoch seconds."""
+        self._client: Any = client
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._caps = caps
+        self._clock = clock
         #: Sends a tick message: the next one of a claim.
         self.publish = publish_tick
 
-    def admit(self, most: int) -> int:
-        """Let queued jobs be triggered as far as there is room; return how many waited."""
-        queue = [keys.QUEUE, keys.lane(Lane.TRIGGERS), keys.loop(Lane.TRIGGERS), keys.ACTIVE, keys.TENANTS]
-        queue += [keys.lane(Lane.JOBS)]
-        return int(self._scripts.admit(keys=queue, args=[self._caps.active, most]))
+    def admit(self, max_admitted: int) -> int:
+        """Admit queued jobs to their trigger while there is room; return how many were queued."""
+        queued = self._scripts.admit(
+            queue=keys.QUEUE,
+            triggers=keys.lane(Lane.TRIGGERS),
+            triggers_loop=keys.loop(Lane.TRIGGERS),
+            active=keys.ACTIVE,
+            tenants=keys.TENANTS,
+            jobs=keys.lane(Lane.JOBS),
+            max_active=self._caps.active,
+            max_admitted=max_admitted,
+        )
+        return int(queued)
 
-    def claim(  # noqa: PLR0913 - one record of arguments for one script
-        self, lane: Lane, token: str, *, limit: int, lease: float, prefix: str, fields: Iterable[str]
+    def claim(  # noqa: PLR0913 - one script
+        self, lane: Lane, token: str, *, limit: int, lease_s: float, prefix: str, fields: Iterable[str]
     ) -> Claim | None:
-        """Take up to `limit` due members for `lease` seconds; None if the token was used before.
+        """Claim up to `limit` due members for `lease_s` seconds; None if the token was used before.
 
         Args:
-            lane: where.
-            token: what the message carried.
-            limit: how many members at most.
-            lease: seconds after which they come due again, unless somebody moved them.
+            lane: to claim from.
+            token: of the tick message.
+            limit: maximum number of members.
+            lease_s: seconds after which they come due again, unless they are rescheduled or removed.
             prefix: of the keys of their records.
-            fields: wanted of each record; the first must never be absent.
+            fields: to return of each record; the first must never be absent.
         """
         started = time.monotonic()
         answer = self._scripts.claim(
-            keys=[keys.lane(lane), keys.loop(lane), keys.RATE],
-            args=[token, limit, lease, GAPS[lane], self._caps.requests_per_s if lane in ASKING else 0, prefix, *fields],
+            lane=keys.lane(lane),
+            loop=keys.loop(lane),
+            rate_bucket=keys.RATE,
+            token=token,
+            max_claimed=limit,
+            lease=lease_s,
+            gap=MIN_TICK_GAP_S[lane],
+            rate=self._caps.requests_per_s if lane in POLLED_LANES else 0,
+            record_prefix=prefix,
+            fields=fields,
         )
         if answer[0] == "stale":
             return None
-        _, at, arm, *records = answer
-        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, arm), lease_ends=started + lease)
+        _, at, tick, *records = answer
+        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, tick), lease_ends=started + lease_s)
+
+    def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> None:
+        """Put claimed jobs back into their lane, each due after its own delay."""
+        if not waiting:
+            return
+        rows: list[Any] = []
+        for job, again in waiting:
+            rows += [job.id, again.after, again.reason, again.error, again.polled, again.clear_intent, again.intent]
+        tick = self._scripts.reschedule(
+            lane=keys.lane(lane),
+            loop=keys.loop(lane),
+            intents=keys.INTENTS,
+            job_records=[keys.job(job.id) for job, _ in waiting],
+            gap=MIN_TICK_GAP_S[lane],
+            pause=min(MAX_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0)),
+            rows=rows,
+        )
+        self._ticks.publish(lane, tick)
+
+    def requeue(self, refused: list[tuple[Job, Reschedule]]) -> None:
+        """Put jobs that PhotoGPT had no room for back into the admission queue, and lower the cap."""
+        if not refused:
+            return
+        at, rows = self._clock(), list[Any]()
+        for job, again in refused:
+            rows += [job.id, job.tenant, max(0.0, job.deadline_at - at), again.reason, again.error, again.intent]
+        tick = self._scripts.requeue(
+            queue=keys.QUEUE,
+            triggers=keys.lane(Lane.TRIGGERS),
+            triggers_loop=keys.loop(Lane.TRIGGERS),
+            active=keys.ACTIVE,
+            tenants=keys.TENANTS,
+            intents=keys.INTENTS,
+            jobs=keys.lane(Lane.JOBS),
+            job_records=[keys.job(job.id) for job, _ in refused],
+            gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
+            pause=min(MAX_PAUSE_S, max(again.after for _, again in refused)),
+            rows=rows,
+        )
+        self._ticks.publish(Lane.TRIGGERS, tick)
 
     def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> None:
         """Publish the tick messages that are missing."""
         pipeline = self._client.pipeline(transaction=False)
         asked = list(lanes)
         for lane in asked:
-            watched = [keys.lane(lane), keys.loop(lane), *([keys.QUEUE] if lane is Lane.TRIGGERS else [])]
-            self._scripts.ensure_tick(keys=watched, args=[GAPS[lane]], client=pipeline)
+            self._scripts.ensure_tick(
+                client=pipeline,
+                lane=keys.lane(lane),
+                loop=keys.loop(lane),
+                queues=[keys.QUEUE] if lane is Lane.TRIGGERS else [],
+                gap=MIN_TICK_GAP_S[lane],
+            )
         for lane, answer in zip(asked, pipeline.execute(), strict=True):
             self._ticks.publish(lane, answer)
 
     def due(self, lane: Lane, member: str) -> float | None:
-        """Return the seconds until a member comes due, below 0 if it is overdue; None if it is not in the lane."""
-        answer: Any = self._scripts.due_in(keys=[keys.lane(lane)], args=[member])
+        """Return the seconds until a member comes due, below 0 if it is overdue; None if the lane does not have it."""
+        answer = self._scripts.due_in(lane=keys.lane(lane), member=member)
         return None if answer is None else float(answer)
 
     def sizes(self) -> dict[Lane, int]:
-        """Return how many members each lane has."""
+        """Return the number of members of each lane."""
         pipeline = self._client.pipeline(transaction=False)
         for lane in Lane:
             pipeline.zcard(keys.lane(lane))

@@ -1,4 +1,4 @@
-"""The ledger of sweeps: what the list of jobs has shown, and what was learned of it."""
+"""The list poll in Redis: what PhotoGPT's list of jobs shows, and what is known about that list."""
 
 from __future__ import annotations
 
@@ -9,55 +9,64 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
 from worker.store import keys
+from worker.store.codec import pairs
 from worker.store.keys import Lane
-from worker.store.lanes import GAPS, Tick, TickPublisher
+from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:
     import redis
 
+    from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
 NAME = Lane.JOBS.value
-"""The one member of the lane of sweeps: the lane whose members the list shows."""
+"""The one member of the lane of list polls: the lane whose members the list shows."""
 
 FIELDS = tuple(field.name for field in fields(ListPollState))
-"""What a `ListPollState` is read from, in the order in which claim.lua returns it."""
+"""The fields of the state that `decode` needs, in its order."""
 
-DRAWN = 256  # jobs whose age is looked up before a sweep
-FRESH_S = 1.0  # how long a process believes what it has read of the last sweep
+SAMPLE_SIZE = 256
+"""Generations whose age is read before a list poll."""
+
+STATE_CACHE_S = 1.0
+"""How long a process uses a state before it reads it again."""
 
 
 class Entry(NamedTuple):
-    """What a page says of one generation."""
+    """One generation on a page of the list."""
 
     generation_id: str
-    #: `ended`, `put off`, `working` or `see`; see swept.lua.
-    says: str
-    #: Seconds, where it has ended and the list tells.
+    #: `ended`, `waiting`, `running`, or `ignored` (left to single polls).
+    status: str
+    #: Seconds that it took, if it has ended and the list shows that.
     duration_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageResult:
-    """What became of one page."""
+    """What followed from one page."""
 
+    #: Entries that are generations of our jobs in flight.
     ours: int
+    #: Jobs that were brought forward, to be polled singly now.
     forward: int
+    #: Ends on the page that a single poll had shown before.
     confirmed: int
+    #: Seconds by which the list lags behind single polls.
     lag_s: float
-    #: When our side first had the answer of the entry at `place`, epoch seconds.
+    #: When PhotoGPT accepted the entry at `index`, the first of ours, epoch seconds; None if there is none.
     submitted_at: float | None
-    place: int
-    #: How many more may get a look of their own although the list shows them.
-    own: int
-    #: Jobs that PhotoGPT works on, which the ledger does not know yet.
+    index: int
+    #: Jobs older than their p95 that are polled singly now although the list shows them as under way.
+    old_jobs: int
+    #: Ids of jobs that the list shows as running and Redis as submitted.
     running: list[str]
 
 
 def decode(values: list[str | None]) -> ListPollState:
-    """Return what is known of the list; the values stand in the order of `FIELDS`."""
+    """Return the state of the list poll, given the values of `FIELDS`."""
     known = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-    whole = {"confirmed", "suspensions", "broken", "pages"}
+    whole = {field.name for field in fields(ListPollState) if field.type == "int"}
     numbers: dict[str, Any] = {
         name: int(value) if name in whole else float(value) for name, value in known.items() if name != "id"
     }
@@ -65,97 +74,103 @@ def decode(values: list[str | None]) -> ListPollState:
 
 
 class ListPolls:
-    """The ledger of sweeps. Every verb is one step, and safe to repeat."""
+    """Reads and writes the list poll. Each write is one step, and safe to repeat."""
 
     def __init__(
         self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, requests_per_s: float
     ) -> None:
-        """Use one client and its scripts; `requests_per_s` is the cap over all workers, 0 for none."""
-        self._client = client
+        """Use one client; `requests_per_s` is the rate of all workers, 0 for no limit."""
+        self._client: Any = client
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._requests_per_s = requests_per_s
         self._read_at = float("-inf")
-        self._known: ListPollState | None = None
+        self._state: ListPollState | None = None
 
     def ensure_scheduled(self) -> None:
-        """Begin to ask whether a sweep is worth while, if enough is under way."""
-        lane = Lane.LIST_POLLS
-        answer = self._scripts.ensure_scheduled(
-            keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME), keys.lane(Lane.JOBS)],
-            args=[NAME, MIN_IN_FLIGHT, GAPS[lane]],
+        """Schedule the list poll, unless it is scheduled, if enough generations are in flight."""
+        tick = self._scripts.ensure_scheduled(
+            lane=keys.lane(Lane.LIST_POLLS),
+            loop=keys.loop(Lane.LIST_POLLS),
+            list_poll=keys.list_poll(NAME),
+            jobs=keys.lane(Lane.JOBS),
+            name=NAME,
+            min_in_flight=MIN_IN_FLIGHT,
+            gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],
         )
-        self._ticks.publish(lane, answer)
+        self._ticks.publish(Lane.LIST_POLLS, tick)
 
     def state(self) -> ListPollState | None:
-        """Return what is known of the list, read a moment ago at most; None if nobody has ever swept."""
+        """Return the state of the list poll, no older than a second; None before the first one."""
         now = time.monotonic()
-        if now - self._read_at > FRESH_S:
-            values: Any = self._client.hmget(keys.list_poll(NAME), list(FIELDS))
-            self._known = decode(values) if values[0] is not None else None
+        if now - self._read_at > STATE_CACHE_S:
+            values = self._client.hmget(keys.list_poll(NAME), list(FIELDS))
+            self._state = decode(values) if values[0] is not None else None
             self._read_at = now
-        return self._known
+        return self._state
 
     def sample_ages(self) -> tuple[int, list[float]]:
-        """Return how many jobs are under way, and the ages of some, seconds since PhotoGPT took them."""
-        count, *ages = self._scripts.sample_ages(keys=[keys.lane(Lane.JOBS)], args=[keys.JOB, DRAWN])
+        """Return the number of generations in flight, and the ages of a random sample in seconds."""
+        count, *ages = self._scripts.sample_ages(
+            jobs=keys.lane(Lane.JOBS), job_prefix=keys.JOB, sample_size=SAMPLE_SIZE
+        )
         return int(count), [float(age) for age in ages]
 
     def take_rate_token(self) -> float:
         """Return the seconds to wait before one more request may be sent; 0 if it may be sent now."""
         if not self._requests_per_s:
             return 0.0
-        return float(self._scripts.take_rate_token(keys=[keys.RATE], args=[self._requests_per_s]))
+        return float(self._scripts.take_rate_token(rate_bucket=keys.RATE, rate=self._requests_per_s))
 
-    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, own: int = 1) -> PageResult:
-        """Take in one page.
+    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, old_jobs: int = 1) -> PageResult:
+        """Poll now what a page shows as ended, and defer the single polls of what has not.
 
         Args:
-            entries: what it says.
-            asked_at: when it was asked for, epoch seconds.
-            defer_s: for how long what has not ended needs no look of its own.
-            own: how many of those that are older than most get one nevertheless.
+            entries: of the page.
+            asked_at: when it was requested, epoch seconds.
+            defer_s: seconds for which a job that has not ended is not polled singly.
+            old_jobs: how many jobs older than their p95 may be polled singly all the same.
         """
-        lane = Lane.JOBS
-        rows = [(name, says, "" if took is None else f"{took:.3f}") for name, says, took in entries]
-        answer = self._scripts.apply_page(
-            keys=[keys.lane(lane), keys.loop(lane), keys.JOBS_BY_GENERATION, keys.ENDED],
-            args=[
-                keys.JOB,
-                f"{asked_at:.6f}",
-                f"{defer_s:.3f}",
-                GAPS[lane],
-                STALE_S,
-                own,
-                len(rows),
-                *(text for row in rows for text in row),
-            ],
+        tick, ours, forward, confirmed, lag_s, first_at, first_index, left, *running = self._scripts.apply_page(
+            jobs=keys.lane(Lane.JOBS),
+            loop=keys.loop(Lane.JOBS),
+            jobs_by_generation=keys.JOBS_BY_GENERATION,
+            recently_ended=keys.RECENTLY_ENDED,
+            job_prefix=keys.JOB,
+            asked_at=asked_at,
+            defer=defer_s,
+            gap=MIN_TICK_GAP_S[Lane.JOBS],
+            max_lag=STALE_S,
+            old_jobs=old_jobs,
+            entries=[value for entry in entries for value in entry],
         )
-        arm, ours, forward, confirmed, lag, first, place, left, *running = answer
-        self._ticks.publish(lane, arm)
+        self._ticks.publish(Lane.JOBS, tick)
         return PageResult(
             ours=ours,
             forward=forward,
             confirmed=confirmed,
-            lag_s=float(lag),
-            submitted_at=float(first) if first else None,
-            place=place - 1,
-            own=int(left),
+            lag_s=float(lag_s),
+            submitted_at=float(first_at) if first_at else None,
+            index=first_index - 1,
+            old_jobs=old_jobs - int(left),
             running=running,
         )
 
-    def mark_started(self, known: ListPollState, *, at: float) -> None:
-        """Write down that a sweep goes on: single looks make way for it."""
-        told = {"at": at, "window_s": known.window_s, "seconds": known.seconds, "gap_s": known.gap_s}
-        self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in told.items()})
+    def mark_started(self, planned: ListPollState, *, at: float) -> None:
+        """Store that a list poll has started, so that new jobs wait for it instead of a single poll."""
+        shown = {"at": at, "window_s": planned.window_s, "seconds": planned.seconds, "interval_s": planned.interval_s}
+        self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in shown.items()})
 
-    def reschedule(self, learned: ListPollState, *, retry_in_s: float | None) -> None:
-        """Write down what a sweep has learned; `retry_in_s` is in seconds, None until somebody stirs again."""
-        lane = Lane.LIST_POLLS
-        told = {name: value for name, value in asdict(learned).items() if value is not None and name != "at"}
-        pairs = [text for name, value in told.items() for text in (name, str(value))]
-        answer = self._scripts.reschedule_list_poll(
-            keys=[keys.lane(lane), keys.loop(lane), keys.list_poll(NAME)],
-            args=[NAME, "" if retry_in_s is None else f"{retry_in_s:.3f}", GAPS[lane], len(pairs), *pairs],
+    def reschedule(self, measured: ListPollState, *, retry_in_s: float | None) -> None:
+        """Store what a list poll has measured, and schedule the next one in `retry_in_s` seconds, or none."""
+        stored = {name: str(value) for name, value in asdict(measured).items() if value is not None and name != "at"}
+        tick = self._scripts.reschedule_list_poll(
+            lane=keys.lane(Lane.LIST_POLLS),
+            loop=keys.loop(Lane.LIST_POLLS),
+            list_poll=keys.list_poll(NAME),
+            name=NAME,
+            delay=retry_in_s,
+            gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],
+            fields=pairs(stored),
         )
-        self._ticks.publish(lane, answer)
+        self._ticks.publish(Lane.LIST_POLLS, tick)

@@ -1,45 +1,207 @@
-"""Loads the Lua files. One file is one verb; its head says what it takes and returns."""
+"""Loads the Lua scripts and calls them with named arguments.
+
+Each file in `lua/` is one script, and its head is its contract:
+
+    -- KEYS job events delivery_records:list
+    -- ARGV id ttl:number polled:flag fields:list webhooks:list
+    -- USES events deliveries
+    -- Returns {'accepted', tick}
+
+`KEYS` and `ARGV` name the keys and arguments in order; further lines of the same kind continue the list. A name becomes
+a local variable in Lua and a keyword argument in Python. `name` is text, `name:number` a number (nil for None),
+`name:flag` true or false, and `name:list` a table; lists come last, and there is at most one list of keys. `USES` names
+the files of `lua/lib/` that stand in front of the script. Their functions take parameters and see none of these names.
+
+The heads are checked when the store opens, and the names of every call before it is sent.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import redis
 
 LUA = resources.files("worker.store") / "lua"
 
+DECLARATION = re.compile(r"^-- (KEYS|ARGV|USES) (.*)$", re.MULTILINE)
+NAME = re.compile(r"([a-z]\w*)(?::(number|flag|list))?\Z")
+LOCAL = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
+
+FORMS = {"text": "{0}", "number": "tonumber({0})", "flag": "{0} == '1'"}
+"""What an argument is in Lua, by type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One key or argument in the head of a script."""
+
+    name: str
+    #: `text`, `number`, `flag` or `list`.
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The contract of a script."""
+
+    keys: tuple[Name, ...]
+    args: tuple[Name, ...]
+    uses: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The keywords of a call."""
+        return frozenset(each.name for each in (*self.keys, *self.args))
+
+
+def read_head(text: str) -> Head:
+    """Return the contract in the head of a script.
+
+    Raises:
+        ValueError: a name is malformed or stands there twice, or a list is not last.
+    """
+    words: dict[str, list[str]] = {"KEYS": [], "ARGV": [], "USES": []}
+    for kind, line in DECLARATION.findall(text):
+        words[kind] += line.split()
+    head = Head(_names(words["KEYS"]), _names(words["ARGV"]), tuple(words["USES"]))
+    if len(head.names) < len(head.keys) + len(head.args):
+        raise ValueError("a name stands in KEYS or ARGV twice")
+    if any(each.type == "list" for each in head.keys[:-1]) or {"number", "flag"} & {each.type for each in head.keys}:
+        raise ValueError("keys are text, and only the last may be a list")
+    return head
+
+
+def _names(words: Iterable[str]) -> tuple[Name, ...]:
+    found: list[Name] = []
+    for word in words:
+        match = NAME.match(word)
+        if match is None:
+            raise ValueError(f"{word!r} is no name, name:number, name:flag or name:list")
+        found.append(Name(match[1], match[2] or "text"))
+        if found[-1].type != "list" and any(each.type == "list" for each in found[:-1]):
+            raise ValueError(f"{word} stands after a list")
+    return tuple(found)
+
+
+def locals_of(head: Head) -> str:
+    """Return the Lua code that gives keys and arguments their names."""
+    lines = [*_locals("KEYS", head.keys), *_locals("ARGV", head.args)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _locals(array: str, names: Sequence[Name]) -> Iterable[str]:
+    single = [each for each in names if each.type != "list"]
+    if single:
+        values = (FORMS[each.type].format(f"{array}[{number}]") for number, each in enumerate(single, start=1))
+        yield f"local {', '.join(each.name for each in single)} = {', '.join(values)}"
+    lists = names[len(single) :]
+    if lists and array == "KEYS":
+        yield f"local {lists[0].name} = slice(KEYS, {len(single) + 1}, #KEYS)"
+    elif lists:  # the length of a list stands in front of its items
+        yield f"local next_arg, {', '.join(each.name for each in lists)} = {len(single) + 1}"
+        yield from (
+            f"{each.name}, next_arg = slice(ARGV, next_arg + 1, next_arg + tonumber(ARGV[next_arg]))" for each in lists
+        )
+
+
+def encode(value: Any) -> Any:
+    """Return a key or argument as Redis takes it: None is '', a flag is 1 or 0, a float has microseconds."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return int(value)
+        case float():
+            return f"{value:.6f}"
+        case _:
+            return value
+
+
+class Script:
+    """One script, registered with a client. It loads itself again after a restart of the server."""
+
+    def __init__(self, client: redis.Redis, verb: str, prelude: str) -> None:
+        """Read a file.
+
+        Raises:
+            ValueError: its head is malformed, or one of its names hides a function or constant.
+        """
+        text = _read(verb)
+        try:
+            self.head = read_head(text)
+            libraries = prelude + "".join(_read(f"lib/{name}") for name in self.head.uses)
+            hidden = self.head.names & {name for names in LOCAL.findall(libraries) for name in names.split(", ")}
+            if hidden:
+                raise ValueError(f"{', '.join(sorted(hidden))} hides a function or constant")
+        except ValueError as error:
+            raise ValueError(f"{verb}.lua: {error}") from None
+        self._verb = verb
+        self._script: Any = client.register_script(f"{libraries}{locals_of(self.head)}{text}")
+
+    def __call__(self, *, client: Any = None, **values: Any) -> Any:
+        """Run the script.
+
+        Args:
+            client: a pipeline to run it in; else the client that it is registered with.
+            values: every key and argument of the head.
+
+        Raises:
+            TypeError: a name is wrong, missing or spare.
+        """
+        if values.keys() != self.head.names:
+            missing, spare = sorted(self.head.names - values.keys()), sorted(values.keys() - self.head.names)
+            raise TypeError(f"{self._verb}.lua: missing {missing}, spare {spare}")
+        keys = [item for each in self.head.keys for item in _items(each, values[each.name])]
+        args: list[Any] = []
+        for each in self.head.args:
+            items = _items(each, values[each.name])
+            args += [len(items), *items] if each.type == "list" else items
+        return self._script(keys=keys, args=args, client=client)
+
+
+def _items(name: Name, value: Any) -> list[Any]:
+    return [encode(item) for item in value] if name.type == "list" else [encode(value)]
+
+
+def _read(name: str) -> str:
+    return (LUA / f"{name}.lua").read_text(encoding="utf-8")
+
 
 class Scripts:
-    """The scripts, registered with one client. Run again after a restart of the server, they load themselves."""
+    """Every script."""
 
     def __init__(self, client: redis.Redis, *, max_countdown_s: float) -> None:
-        """Read every file and put the prelude in front."""
-        head = f"local LONGEST = {max_countdown_s:.3f}\n"
-        prelude = head + (LUA / "lib" / "prelude.lua").read_text(encoding="utf-8")
+        """Load the files; a message waits in a worker for at most `max_countdown_s`."""
+        prelude = f"local MAX_COUNTDOWN_S = {max_countdown_s:.3f}\n{_read('lib/prelude')}"
 
-        def load(verb: str, *before: str) -> Any:
-            names = [*(f"lib/{name}" for name in before), verb]
-            files = [(LUA / f"{name}.lua").read_text(encoding="utf-8") for name in names]
-            return client.register_script(prelude + "".join(files))
+        def load(verb: str) -> Script:
+            return Script(client, verb, prelude)
 
-        self.accept = load("accept", "publish", "fair_queue")
+        self.accept = load("accept")
+        self.acquire_slot = load("acquire_slot")
         self.admit = load("admit")
-        self.advance = load("advance", "publish")
-        self.record_attempt = load("record_attempt", "endpoint_health", "delivery_end")
-        self.claim = load("claim")
-        self.due_in = load("due_in")
-        self.acquire_slot = load("acquire_slot", "endpoint_health", "defer")
-        self.finish = load("finish", "publish", "durations")
-        self.requeue = load("requeue", "fair_queue")
-        self.record_intent = load("record_intent")
-        self.take_rate_token = load("take_rate_token")
-        self.reschedule = load("reschedule")
-        self.resend = load("resend")
-        self.reschedule_list_poll = load("reschedule_list_poll")
-        self.record_acceptance = load("record_acceptance")
-        self.ensure_scheduled = load("ensure_scheduled")
-        self.sample_ages = load("sample_ages")
+        self.advance = load("advance")
         self.apply_page = load("apply_page")
+        self.choose_replay = load("choose_replay")
+        self.claim = load("claim")
+        self.count = load("count")
+        self.due_in = load("due_in")
+        self.ensure_scheduled = load("ensure_scheduled")
         self.ensure_tick = load("ensure_tick")
+        self.finish = load("finish")
+        self.mark_published = load("mark_published")
+        self.record_acceptance = load("record_acceptance")
+        self.record_attempt = load("record_attempt")
+        self.record_intent = load("record_intent")
+        self.requeue = load("requeue")
+        self.resend = load("resend")
+        self.reschedule = load("reschedule")
+        self.reschedule_list_poll = load("reschedule_list_poll")
+        self.sample_ages = load("sample_ages")
+        self.take_rate_token = load("take_rate_token")

@@ -1,36 +1,79 @@
-"""Logs are events: a constant name, a sentence for people, and fields."""
+"""Logs are events: a name from a closed list, a message for people, and fields."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from typing import Any
+from typing import Any, Literal
 
 log = logging.getLogger("photogpt")
 
+EventName = Literal[
+    "api_key.missing",
+    "api_key.rejected",
+    "broker.recovered",
+    "broker.unavailable",
+    "clock.skewed",
+    "endpoint.circuit_opened",
+    "endpoint.disabled",
+    "flower.event_lost",
+    "job.accepted",
+    "job.duplicate",
+    "job.ended",
+    "job.no_continuation",
+    "job.refused",
+    "job.submitted",
+    "job.update_too_late",
+    "lane.write_failed",
+    "lane_monitor.failed",
+    "list_poll.failed",
+    "list_poll.suspended",
+    "message.lost",
+    "message.recorded",
+    "message.rejected",
+    "message.unrecorded",
+    "message.unsent",
+    "redis.recovered",
+    "redis.unavailable",
+    "result.not_marked",
+    "result.resent",
+    "status.unknown",
+    "step.failed",
+    "trigger.adopted",
+    "trigger.retried",
+    "trigger.unresolved",
+    "webhook.attempt_failed",
+    "webhook.delivered",
+    "webhook.requeued",
+    "webhooks.requeued",
+    "webhooks.unsigned",
+    "worker.ready",
+]
+"""Every event of the service's own log. `ops/docs/events.md` describes each; a test compares the two."""
 
-def event(name: str, sentence: str, *, warn: bool = False, exc_info: bool = False, **fields: Any) -> None:
+
+def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool = False, **fields: Any) -> None:
     """Log one event.
 
     Args:
-        name: constant, dotted (`job.accepted`): what to search for.
-        sentence: what happened, and what happens next.
-        warn: somebody may have to do something.
-        exc_info: add the traceback of the exception being handled.
-        fields: ids and numbers; never a secret, never a prompt.
+        name: what to search for.
+        message: what happened, and what happens next.
+        warn: an operator may have to act.
+        exc_info: add the traceback of the exception that is being handled.
+        fields: every id and number of the event; never a secret, never a prompt. None is left out of text lines.
     """
     level = logging.ERROR if exc_info else logging.WARNING if warn else logging.INFO
-    log.log(level, sentence, exc_info=exc_info, extra={"event": name, "fields": fields})
+    log.log(level, message, exc_info=exc_info, extra={"event": name, "fields": fields})
 
 
 def _one_line(text: str) -> str:
-    """Ids are the producers', error texts are others': nobody but us begins a line or colours a terminal."""
+    """Escape what could start a line of its own or color a terminal: ids and error texts come from outside."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class TextFormatter(logging.Formatter):
-    """`time level event sentence field=value`, on one line."""
+    """Formats `time level event message  [field=value …]` on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it."""
@@ -40,16 +83,16 @@ class TextFormatter(logging.Formatter):
             if value is not None
         )
         name = getattr(record, "event", record.name)
-        line = f"{self.formatTime(record)} {record.levelname:<7} {name:<20} {_one_line(record.getMessage())}"
+        line = f"{self.formatTime(record)} {record.levelname:<7} {name:<22} {_one_line(record.getMessage())}"
         line = f"{line}  [{fields}]" if fields else line
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the object."""
+        """Return the object as text."""
         entry = {
             "time": self.formatTime(record),
             "level": record.levelname,
@@ -63,11 +106,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str, style: str) -> None:
-    """Send everything to standard error in one style; Celery's own lines below a warning stay out."""
+    """Send every log to standard error in one style, without the libraries' lines below a warning.
+
+    Args:
+        level: of our own events, `INFO` for instance.
+        style: `text` or `json`.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("celery", "kombu", "amqp", "urllib3", "requests_hardened", "redis"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # of an answer's broken head it warns with the whole URL
+    for library in ("celery", "kombu", "amqp", "urllib3", "requests_hardened", "redis"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote whole URLs, which may hold a secret
     logging.getLogger("celery.apps.worker").setLevel(level)

@@ -1,4 +1,4 @@
-"""Telling of an outage in sentences: that it began, now and then that it lasts, and that it is over."""
+"""Logs an outage as a few lines: when it begins, once a minute while it lasts, and when it is over."""
 
 from __future__ import annotations
 
@@ -6,44 +6,62 @@ import threading
 import time
 from typing import Any
 
-from worker.telemetry.logs import event
+from worker.telemetry.logs import EventName, event
 
 REMIND_S = 60.0
 
 
 class Outage:
-    """What one caller knows of something that is away. Any thread may say so, as often as it likes."""
+    """The state of one dependency as one caller sees it. Any thread may report, as often as it likes."""
 
-    def __init__(self, name: str, what: str, *, remind_s: float = REMIND_S, **fields: Any) -> None:
-        """Tell under an event's name, with its fields, in sentences that begin with what is away."""
-        self._name = name
-        self._what = what
+    def __init__(
+        self,
+        began: EventName,
+        ended: EventName,
+        *,
+        message: str,
+        recovered: str,
+        remind_s: float = REMIND_S,
+        **fields: Any,
+    ) -> None:
+        """Name the events and their messages.
+
+        Args:
+            began: event of the first line and of the reminders.
+            ended: event of the last line.
+            message: what does not work, and what the worker does until it works again.
+            recovered: what works again; the duration follows.
+            remind_s: seconds between two reminders.
+            fields: of every line.
+        """
+        self._began_event = began
+        self._ended_event = ended
+        self._message = message
+        self._recovered = recovered
         self._remind_s = remind_s
-        self._fields: dict[str, Any] = fields
-        self._began = self._told = 0.0
+        self._fields = fields
+        self._began_at = self._logged_at = 0.0
         self._lock = threading.Lock()
-
-    def report(self, why: object) -> None:
-        """It is away: a line at first, and one a minute while it lasts."""
-        now = time.monotonic()
-        with self._lock:
-            first = not self._began
-            if not first and now - self._told < self._remind_s:
-                return
-            self._began, self._told = self._began or now, now
-            lasted = now - self._began
-        how = "tried again until it is back" if first else f"for {lasted:.0f} s now; still tried"
-        event(self._name, f"{self._what}: {why}; {how}", warn=True, **self._fields)
 
     @property
     def active(self) -> bool:
-        """Whether it was away when last heard of."""
-        return bool(self._began)
+        """Whether the last report was not followed by `resolve`."""
+        return bool(self._began_at)
+
+    def report(self, error: object) -> None:
+        """Record a failure: logged if it is the first, or if the last line is `remind_s` old."""
+        now = time.monotonic()
+        with self._lock:
+            if self._began_at and now - self._logged_at < self._remind_s:
+                return
+            self._began_at, self._logged_at = self._began_at or now, now
+            outage_s = round(now - self._began_at)
+        event(self._began_event, f"{self._message}: {error}", warn=True, outage_s=outage_s or None, **self._fields)
 
     def resolve(self) -> None:
-        """It is there; said once, after an outage."""
-        if not self._began:
+        """Record a success; logged if it ends an outage."""
+        if not self._began_at:
             return
         with self._lock:
-            lasted, self._began = time.monotonic() - self._began, 0.0
-        event(self._name, f"over after {lasted:.0f} s: work goes on", **self._fields)
+            outage_s, self._began_at = round(time.monotonic() - self._began_at), 0.0
+        event(self._ended_event, f"{self._recovered} after {outage_s} s", outage_s=outage_s, **self._fields)

@@ -1,1 +1,1 @@
-"""Each Lua verb on a real Valkey."""
+"""The store on a real Valkey."""

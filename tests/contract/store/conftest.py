@@ -1,4 +1,4 @@
-"""The ledger on a real Valkey, and a watch over what is left in it."""
+"""The store on a real Valkey. Every test fails that leaves a key without a TTL."""
 
 from __future__ import annotations
 
@@ -32,21 +32,23 @@ PERMANENT = [
     for row in (keys.__doc__ or "").splitlines()
     if row.startswith("| `") and "| never;" in row
 ]
-"""What the key table documents as never ending, with the reason: a fixed number of keys."""
+"""The keys that never expire by the table in keys.py: a fixed number."""
 
 
 @pytest.fixture
 def store_settings(valkey: Any) -> Settings:
-    """Short enough to tell lifetimes apart."""
+    """Settings whose retentions differ, so that a test can distinguish them."""
     return Settings(_env_file=None, redis_url=valkey.url, retention_s=5000, idempotency_ttl_s=700)
 
 
 @pytest.fixture(autouse=True)
-def every_key_ends(client: redis.Redis) -> Iterator[None]:
-    """Fail the test that leaves a key without an end."""
+def every_key_expires(client: redis.Redis) -> Iterator[None]:
+    """Fail a test that leaves a key without a TTL."""
     yield
-    endless = [name for name in client.scan_iter(match="photogpt:*") if client.ttl(name) == -1]  # others are kombu's
-    assert [name for name in endless if not any(allowed.match(name) for allowed in PERMANENT)] == []
+    permanent = [
+        name for name in client.scan_iter(match="photogpt:*") if client.ttl(name) == -1
+    ]  # other keys are kombu's
+    assert [name for name in permanent if not any(allowed.match(name) for allowed in PERMANENT)] == []
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Ended:
 
 @dataclass
 class Line:
-    """Moves jobs along the line as the pipeline does."""
+    """Moves jobs from state to state as the steps do."""
 
     store: Store
     client: Any  # redis-py's answers are typed for two clients at once
@@ -81,33 +83,33 @@ class Line:
         return None if finished is None else Ended(final, finished.continuation, self.published())
 
     def job(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
-        """Return a job of now, with an id of its own."""
+        """Return a job that is created now, with a new id."""
         self.made += 1
         now = round(self.store.clock(), 3)
         return make_job(kind, **{"id": f"job-{self.made}", "created_at": now, "deadline_at": now + 3600} | changes)
 
     def accept(self, job: Job, *, digest: str = "digest", continuation: str = '{"task":"t"}') -> list[Tick]:
-        """Accept it, which must succeed."""
+        """Accept a job, which must succeed; return the ticks that this publishes."""
         self.published()
         answer = self.store.jobs.accept(job, digest=digest, continuation=continuation)
         assert isinstance(answer, JobAccepted)
         return self.published()
 
     def accepted(self, kind: Kind = Kind.IMAGE, **changes: Any) -> Job:
-        """Return a job that was accepted."""
+        """Return an accepted job."""
         job = self.job(kind, **changes)
         self.accept(job)
         return job
 
     def submitted(self, kind: Kind = Kind.IMAGE, generation: str | None = "g-1", **changes: Any) -> Job:
-        """Return a job that PhotoGPT took, to be looked at at once."""
+        """Return a submitted job that is due for its poll."""
         job = self.accepted(kind, **changes)
         assert self.store.jobs.record_intent(job)
         assert self.store.jobs.mark_submitted(job, Submitted(generation), poll_after=0)
         return self.read(job)
 
     def read(self, job: Job) -> Job:
-        """Return the job as the ledger has it."""
+        """Return the job as it is stored."""
         found = self.store.jobs.get(job.id)
         assert found is not None
         return found
@@ -116,10 +118,10 @@ class Line:
         """Return the token that the next tick of a lane has to carry."""
         return str(self.client.hget(keys.loop(lane), "token"))
 
-    def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease: float = 30) -> Claim | None:
+    def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease_s: float = 30) -> Claim | None:
         """Claim as a tick does."""
         return self.store.lanes.claim(
-            lane, token or self.token(lane), limit=limit, lease=lease, prefix=keys.JOB, fields=FIELDS
+            lane, token or self.token(lane), limit=limit, lease_s=lease_s, prefix=keys.JOB, fields=FIELDS
         )
 
     def claimed(self, lane: Lane, **options: Any) -> list[Job]:
@@ -133,12 +135,12 @@ class Line:
         return {lane for lane in Lane if self.client.zscore(keys.lane(lane), job_id) is not None}
 
     def due_in(self, lane: Lane, member: str) -> float:
-        """Return the seconds until a member comes due, by Redis itself: our copy of its clock lags by a round trip."""
+        """Return the seconds until a member is due, by Redis itself: `ServerClock` lags by a round trip."""
         seconds, microseconds = self.client.time()
         return float(self.client.zscore(keys.lane(lane), member)) - float(seconds + microseconds / 1e6)
 
     def make_due(self, lane: Lane, *members: str) -> None:
-        """Let time pass for some members."""
+        """Make some members due."""
         for member in members:
             self.client.zadd(keys.lane(lane), {member: self.store.clock() - 1}, xx=True)
 
@@ -153,7 +155,7 @@ class Line:
 
 @pytest.fixture
 def line(store: Store, client: redis.Redis, ticks: list[Tick]) -> Line:
-    """The line on an empty ledger."""
+    """Jobs in an empty store."""
     return Line(store, client, ticks)
 
 
@@ -163,83 +165,83 @@ def line(store: Store, client: redis.Redis, ticks: list[Tick]) -> Line:
 URL = "https://shop.example/hooks?order=7"
 ENDPOINT = endpoint_of(URL)
 FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx")
-TAKEN = AttemptReport(result="ok", duration_s=0.05)
+ACCEPTED = AttemptReport(result="ok", duration_s=0.05)
 
 
 class Hooks:
-    """Webhooks of jobs that ended, moved as the pipeline does."""
+    """Webhooks of ended jobs, moved as the steps do."""
 
     def __init__(self, line: Line) -> None:
-        """Use the line."""
+        """Use the jobs of a line."""
         self.line = line
         self.store = line.store
         self.client = line.client
 
     def made(self, url: str = URL) -> Delivery:
-        """Return the webhook of a fresh job."""
+        """Return the webhook of a new job that has failed."""
         job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
         assert self.line.finish(job, JobResult(state=JobState.FAILED)) is not None
         (shown,) = self.store.deliveries.of_job(job.id)
         return self.read(shown["id"])
 
     def read(self, delivery_id: str) -> Delivery:
-        """Return a webhook as the next claim hands it out."""
+        """Return a webhook as the next claim returns it."""
         return deliveries.decode(self.client.hmget(keys.delivery(delivery_id), deliveries.FIELDS))
 
     def acquire_slot(
         self, delivery: Delivery, *, random_fraction: float = 0.5
     ) -> Admitted | SlotWait | Deferred | Rejected | None:
-        """Ask the gate."""
+        """Acquire a slot."""
         return self.store.endpoints.acquire_slot(self.read(delivery.id), random_fraction=random_fraction)
 
     def record_attempt(
-        self, delivery: Delivery, report: AttemptReport = TAKEN, state: str = "", after: float = 5
+        self, delivery: Delivery, report: AttemptReport = ACCEPTED, state: str = "", after: float = 5
     ) -> AttemptRecorded:
-        """Report an attempt."""
+        """Record an attempt."""
         delivery = self.read(delivery.id)
         state = state or ("delivered" if report.result in {"ok", "slow"} else "pending")
         attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": report.trigger}
         return self.store.deliveries.record_attempt(delivery, attempt, state=state, retry_in_s=after, report=report)
 
     def fail(self, times: int, report: AttemptReport = FAILED, url: str = URL) -> None:
-        """Let webhooks fail, one after the other."""
+        """Let webhooks fail one after another."""
         for _ in range(times):
             delivery = self.made(url)
             assert isinstance(self.acquire_slot(delivery), Admitted)
             self.record_attempt(delivery, report)
 
-    def break_it(self) -> None:
-        """Let the endpoint fail until nothing is sent any more."""
+    def open_circuit(self) -> None:
+        """Let the endpoint fail until its circuit opens."""
         self.fail(OPENS_AFTER - int(self.shown.get("failures", 0)))
 
     def pass_time(self, *fields: str) -> None:
-        """Let the time that fields of the endpoint speak of be over."""
+        """Move times in the endpoint's record into the past."""
         for name in fields or ("open_until",):
             self.client.hset(keys.endpoint(ENDPOINT.id), name, self.store.clock() - 0.1)
 
     def due_in(self, delivery: Delivery) -> float:
-        """Return the seconds until it comes due in the lane of second tries."""
+        """Return the seconds until a webhook is due in the lane of redeliveries."""
         assert self.line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
         return self.line.due_in(Lane.REDELIVERIES, delivery.id)
 
     @property
     def shown(self) -> dict[str, Any]:
-        """How the endpoint is."""
+        """The health of the endpoint."""
         return self.store.endpoints.get(ENDPOINT.id) or {}
 
 
 @pytest.fixture
 def hooks(line: Line) -> Hooks:
-    """Webhooks on an empty ledger."""
+    """Webhooks in an empty store."""
     return Hooks(line)
 
 
-Gated = Callable[..., Hooks]
+WithSettings = Callable[..., Hooks]
 
 
 @pytest.fixture
-def gated(line: Line, store: Store, store_settings: Settings) -> Iterator[Gated]:
-    """Make the same with other settings."""
+def with_settings(line: Line, store: Store, store_settings: Settings) -> Iterator[WithSettings]:
+    """Return webhooks in a store with other settings."""
     opened: list[Store] = []
 
     def make(**settings: Any) -> Hooks:

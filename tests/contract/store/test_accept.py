@@ -1,4 +1,4 @@
-"""Accepting a job: known to everybody or to nobody."""
+"""Accepting a job: all of it is stored, or nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from worker.store.records import JobKnown, KeyConflict
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_an_accepted_job_can_be_read_back(line: Line, kind: Kind) -> None:
-    """Every field, and it waits to be triggered."""
+def test_an_accepted_job_can_be_read(line: Line, kind: Kind) -> None:
+    """An accepted job can be read with every field, and is due in the lane of triggers."""
     job = line.accepted(kind, metadata={"order": 7}, webhook_events=("job.failed",), idempotency_key="k")
     assert line.read(job) == job
     assert line.lanes_of(job.id) == {Lane.TRIGGERS}
@@ -26,16 +26,16 @@ def test_an_accepted_job_can_be_read_back(line: Line, kind: Kind) -> None:
     assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
 
 
-def test_the_world_is_told(line: Line) -> None:
-    """In the job's stream and in everybody's."""
+def test_accepting_appends_an_event(line: Line) -> None:
+    """Accepting a job appends `job.queued` to the job's stream and to that of all jobs."""
     job = line.accepted()
     assert line.events(job) == ["job.queued"]
-    ((_, told),) = line.client.xrange(keys.EVENTS)
-    assert (told["job"], told["type"], told["sequence"]) == (job.id, "job.queued", "1")
+    ((_, event),) = line.client.xrange(keys.EVENTS)
+    assert (event["job"], event["type"], event["sequence"]) == (job.id, "job.queued", "1")
 
 
-def test_a_stream_takes_what_its_entries_take(line: Line) -> None:
-    """Not the 4 kB that a server sets aside for one that begins."""
+def test_a_stream_takes_little_memory(line: Line) -> None:
+    """The stream of a job takes less than 1,500 bytes, not the 4 kB of a new stream."""
     accepted, refused = line.accepted(), line.job()
     assert line.finish(refused, success(state=JobState.FAILED), create="") is not None
     for job in (accepted, refused):
@@ -43,8 +43,8 @@ def test_a_stream_takes_what_its_entries_take(line: Line) -> None:
         assert line.ttl(keys.events(job.id)) > 0
 
 
-def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
-    """A reader that was there first gets the first event as it happens, and the second after it."""
+def test_a_reader_that_waits_before_the_job_misses_nothing(line: Line) -> None:
+    """A reader that waits on a stream before its job is accepted gets the first event, and then the next."""
     job = line.job()
     stream = keys.events(job.id)
 
@@ -53,26 +53,26 @@ def test_who_waits_before_there_is_a_job_is_told(line: Line) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(line.client.xread, {stream: "0-0"}, block=20_000)
-        wait_until(has_reader, "somebody waits")
+        wait_until(has_reader, "a reader waits")
         line.accept(job)
-        ((_, [(entry, told)]),) = waiting.result()
-        assert told["type"] == "job.queued"
+        ((_, [(entry, event)]),) = waiting.result()
+        assert event["type"] == "job.queued"
         waiting = pool.submit(line.client.xread, {stream: entry}, block=20_000)
-        wait_until(has_reader, "they wait again")
+        wait_until(has_reader, "the reader waits again")
         assert line.finish(job, success()) is not None
-        ((_, [(_, told)]),) = waiting.result()
-    assert told["type"] == "job.succeeded"
+        ((_, [(_, event)]),) = waiting.result()
+    assert event["type"] == "job.succeeded"
 
 
-def test_the_first_job_wakes_the_lane_and_the_second_rides_along(line: Line) -> None:
-    """One message is on its way for both."""
+def test_two_jobs_share_a_tick(line: Line) -> None:
+    """The first job publishes a tick of the lane of triggers, and the second shares it."""
     (tick,) = line.accept(line.job())
     assert (tick.lane, tick.token) == (Lane.TRIGGERS, line.token(Lane.TRIGGERS))
     assert line.accept(line.job()) == []
 
 
-def test_the_same_id_again_changes_nothing(line: Line) -> None:
-    """The first one stands, whatever the second says; its digest tells whether it is the same."""
+def test_a_known_id_changes_nothing(line: Line) -> None:
+    """A second job with a known id changes nothing, and the answer has the digest of the first."""
     job = line.accepted()
     other = line.job(id=job.id, request={"modelID": "other"}, webhook_url="https://shop.example/2")
     answer = line.store.jobs.accept(other, digest="another", continuation="{}")
@@ -82,30 +82,30 @@ def test_the_same_id_again_changes_nothing(line: Line) -> None:
     assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
 
 
-def test_a_repeat_of_the_same_call_is_known(line: Line) -> None:
-    """redis-py repeats a command whose answer was lost."""
+def test_a_repeated_call_changes_nothing(line: Line) -> None:
+    """A repeat of the same call, as redis-py makes it when an answer is lost, changes nothing."""
     job = line.accepted(webhook_url="https://shop.example", webhook_events=("job.queued",))
     assert line.store.jobs.accept(job, digest="digest", continuation="{}") == JobKnown("digest")
     assert line.client.zcard(keys.lane(Lane.DELIVERIES)) == 1
 
 
-def test_the_same_key_and_body_follow(line: Line) -> None:
-    """Two jobs, one generation."""
+def test_the_same_key_and_body_make_a_duplicate(line: Line) -> None:
+    """A job with the idempotency key and the body of another becomes its duplicate."""
     owner = line.accepted(idempotency_key="order-7")
-    follower = line.accepted(idempotency_key="order-7")
-    assert line.read(follower).duplicate_of == owner.id
+    duplicate = line.accepted(idempotency_key="order-7")
+    assert line.read(duplicate).duplicate_of == owner.id
     assert line.read(owner).duplicate_of is None
-    assert line.client.smembers(keys.duplicates(owner.id)) == {follower.id}
+    assert line.client.smembers(keys.duplicates(owner.id)) == {duplicate.id}
 
 
-def test_a_third_follows_the_first(line: Line) -> None:
-    """Not the second: there is one generation, and one owner."""
+def test_a_third_job_is_a_duplicate_of_the_first(line: Line) -> None:
+    """A third job with the same idempotency key becomes a duplicate of the first, not of the second."""
     owner, _, third = (line.accepted(idempotency_key="order-7") for _ in range(3))
     assert line.read(third).duplicate_of == owner.id
 
 
-def test_the_same_key_with_another_body_is_refused(line: Line) -> None:
-    """And leaves nothing behind."""
+def test_the_same_key_with_another_body_is_a_conflict(line: Line) -> None:
+    """A job with a known idempotency key and another body is refused, and nothing of it is stored."""
     owner = line.accepted(idempotency_key="order-7")
     other = line.job(idempotency_key="order-7")
     assert line.store.jobs.accept(other, digest="another", continuation="{}") == KeyConflict(owner.id)
@@ -114,22 +114,22 @@ def test_the_same_key_with_another_body_is_refused(line: Line) -> None:
     assert line.events(other) == []
 
 
-def test_jobs_without_a_key_have_nothing_in_common(line: Line) -> None:
-    """An absent key is no key."""
+def test_jobs_without_a_key_are_no_duplicates(line: Line) -> None:
+    """Two jobs without an idempotency key are not duplicates."""
     first, second = line.accepted(), line.accepted()
     assert (line.read(first).duplicate_of, line.read(second).duplicate_of) == (None, None)
 
 
-def test_lifetimes(line: Line) -> None:
-    """The record outlives the deadline by the retention; a key is remembered for its own time."""
+def test_records_expire(line: Line) -> None:
+    """The record and the stream expire with the deadline plus the retention, the idempotency key after its own time."""
     job = line.accepted(idempotency_key="order-7")
     assert 8590 < line.ttl(keys.job(job.id)) <= 8600
     assert line.ttl(keys.events(job.id)) == line.ttl(keys.job(job.id))
     assert 690 < line.ttl(keys.idempotency("order-7")) <= 700
 
 
-def test_a_webhook_for_the_beginning_is_parked(line: Line) -> None:
-    """Where the producer asked for it."""
+def test_a_webhook_for_the_first_event_is_scheduled(line: Line) -> None:
+    """A webhook for `job.queued` is stored and scheduled if the producer asked for it."""
     job = line.job(webhook_url="https://shop.example/hooks", webhook_events=("job.queued",))
     ticks = line.accept(job)
     assert {tick.lane for tick in ticks} == {Lane.TRIGGERS, Lane.DELIVERIES}
@@ -139,8 +139,8 @@ def test_a_webhook_for_the_beginning_is_parked(line: Line) -> None:
     assert body["data"]["state"] == "queued"
 
 
-def test_a_job_that_never_became_one_ends_at_once(line: Line) -> None:
-    """A refused submission has a record, an end, and its webhook, but waits nowhere."""
+def test_a_refused_submission_ends_at_once(line: Line) -> None:
+    """A refused submission has a record, a final event and a webhook, and waits in no lane but that of results."""
     job = line.job(webhook_url="https://shop.example/hooks")
     finished = line.finish(job, success(state=JobState.FAILED, images=()), create='{"task":"t"}')
     assert finished is not None
@@ -151,14 +151,14 @@ def test_a_job_that_never_became_one_ends_at_once(line: Line) -> None:
 
 
 def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
-    """The same id with bad arguments leaves the first one alone."""
+    """A refused submission with the id of an accepted job leaves that job as it is."""
     job = line.accepted()
     assert line.finish(job, success(state=JobState.FAILED), create="{}") is None
     assert line.read(job).state is JobState.QUEUED
 
 
-def test_unknown_jobs_are_none(line: Line) -> None:
-    """Nothing is made up."""
+def test_an_unknown_job_is_none(line: Line) -> None:
+    """Every read of an unknown job returns None or nothing."""
     jobs = line.store.jobs
     assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x")) == (None, None, None)
     assert line.store.deliveries.of_job("x") == []

@@ -1,4 +1,4 @@
-"""Not asking for too much: the queue before the triggers, its caps, and fair picking."""
+"""Admission: the queue in front of the triggers, its caps, and fairness between tenants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL = Reschedule(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", re
 
 
 def capped(line: Line, **caps: Any) -> Line:
-    """Set caps for the rest of the test."""
+    """Set caps until the end of the test."""
     for part in (line.store.jobs, line.store.lanes):
         part._caps = Caps(**caps)
     return line
@@ -39,7 +39,7 @@ def refuse(line: Line, jobs: list[Job]) -> None:
     """PhotoGPT takes none of them."""
     for job in jobs:
         line.store.jobs.record_intent(job)
-    line.store.jobs.requeue([(job, FULL) for job in jobs])
+    line.store.lanes.requeue([(job, FULL) for job in jobs])
 
 
 def finish(line: Line, job: Job) -> Ended:
@@ -51,18 +51,18 @@ def finish(line: Line, job: Job) -> Ended:
 
 def unpause(line: Line) -> None:
     """Let the pause be over."""
-    line.client.hset(keys.loop(Lane.TRIGGERS), "paused", "0")
+    line.client.hset(keys.loop(Lane.TRIGGERS), "paused_until", "0")
 
 
 def test_without_a_cap_nothing_queues(line: Line) -> None:
-    """The straight line has no room to wait in."""
+    """Without a cap a job is not queued, and can be claimed at once."""
     job = line.accepted()
     assert line.store.jobs.position(job.id) is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 
 
-def test_a_cap_admits_no_more_than_it_says(line: Line) -> None:
-    """The others wait, and know their place."""
+def test_a_cap_limits_admission(line: Line) -> None:
+    """A cap of two admits two jobs, and the others know their position in the queue."""
     capped(line, active=2)
     jobs = [line.accepted() for _ in range(5)]
     assert admitted(line) == [job.id for job in jobs[:2]]
@@ -71,7 +71,7 @@ def test_a_cap_admits_no_more_than_it_says(line: Line) -> None:
 
 
 def test_an_end_makes_room(line: Line) -> None:
-    """And wakes the lane at once."""
+    """The end of a job publishes a tick of the lane of triggers, and the next job is admitted."""
     capped(line, active=1)
     first, second = line.accepted(), line.accepted()
     admitted(line)
@@ -84,8 +84,8 @@ def test_an_end_makes_room(line: Line) -> None:
     assert admitted(line) == [second.id]
 
 
-def test_one_tenants_many_do_not_starve_anothers_one(line: Line) -> None:
-    """Five hundred were there first; the one is picked next but one."""
+def test_a_tenant_does_not_starve_another(line: Line) -> None:
+    """The one job of a tenant is next but one, although five hundred of another tenant were queued before it."""
     capped(line, active=1)
     many = [line.accepted(tenant="many") for _ in range(500)]
     assert admitted(line) == [many[0].id]
@@ -93,8 +93,8 @@ def test_one_tenants_many_do_not_starve_anothers_one(line: Line) -> None:
     assert line.store.jobs.position(one.id) in {0, 1}
 
 
-def test_a_tenants_own_jobs_keep_their_order(line: Line) -> None:
-    """First come, first served, among one's own."""
+def test_the_jobs_of_a_tenant_keep_their_order(line: Line) -> None:
+    """The jobs of one tenant are queued in the order of their acceptance."""
     capped(line, active=100)
     jobs = [line.accepted(tenant=f"t{number % 3}") for number in range(12)]
     order: Any = line.client.zrange(keys.QUEUE, 0, -1)
@@ -104,16 +104,16 @@ def test_a_tenants_own_jobs_keep_their_order(line: Line) -> None:
         assert [name for name in order if name in own] == own
 
 
-def test_deadlines_run_while_waiting(line: Line) -> None:
-    """In its lane a queued job waits for its deadline."""
+def test_a_queued_job_is_due_at_its_deadline(line: Line) -> None:
+    """A queued job is due in its lane at its deadline."""
     capped(line, active=1)
     line.accepted()
     job = line.accepted(deadline_at=line.store.clock() + 50)
     assert 40 < line.due_in(Lane.TRIGGERS, job.id) <= 51
 
 
-def test_a_queued_job_that_is_canceled_leaves(line: Line) -> None:
-    """Nobody triggers it later."""
+def test_a_canceled_job_leaves_the_queue(line: Line) -> None:
+    """A queued job that ends leaves the queue and is not admitted later."""
     capped(line, active=1)
     line.accepted()
     waiting = line.accepted()
@@ -122,16 +122,16 @@ def test_a_queued_job_that_is_canceled_leaves(line: Line) -> None:
     assert waiting.id not in admitted(line)
 
 
-def test_trainings_need_no_room(line: Line) -> None:
-    """PhotoGPT counts them apart."""
+def test_trainings_are_not_queued(line: Line) -> None:
+    """A training is not queued, since PhotoGPT limits trainings separately."""
     capped(line, active=1)
     line.accepted()
     training = line.accepted(kind=Kind.TRAINING, request={"modelID": "m"})
     assert training.id in admitted(line)
 
 
-def test_what_was_refused_goes_back_and_teaches_the_cap(line: Line) -> None:
-    """PhotoGPT took two of five: two is the cap, and the others wait without an open intent."""
+def test_refused_jobs_go_back_and_set_the_cap(line: Line) -> None:
+    """If PhotoGPT accepts two of five jobs, two becomes the cap, and the others are queued without an intent."""
     jobs = [line.accepted() for _ in range(5)]
     line.claimed(Lane.TRIGGERS)
     for number, job in enumerate(jobs[:2]):
@@ -148,8 +148,8 @@ def test_what_was_refused_goes_back_and_teaches_the_cap(line: Line) -> None:
     assert line.store.jobs.position(later.id) == 3
 
 
-def test_quiet_time_raises_the_cap(line: Line) -> None:
-    """By one a second at least, so that a cap that was learned too low does not stay."""
+def test_the_cap_rises_without_refusals(line: Line) -> None:
+    """The cap rises by at least one a second while PhotoGPT refuses nothing."""
     jobs = [line.accepted() for _ in range(3)]
     line.claimed(Lane.TRIGGERS)
     refuse(line, jobs)
@@ -159,11 +159,11 @@ def test_quiet_time_raises_the_cap(line: Line) -> None:
 
 
 @pytest.mark.parametrize("cap", [3, 1000])
-def test_a_cap_outlasts_its_pause(line: Line, cap: int) -> None:
-    """Ticks during a long pause take nothing off it: a thousand at once would take half an hour to come back."""
+def test_the_cap_stays_during_the_pause(line: Line, cap: int) -> None:
+    """Ticks during a pause do not change the cap."""
     refuse(line, [line.accepted()])
     loop, over = keys.loop(Lane.TRIGGERS), line.store.clock() + 55
-    line.client.hset(loop, mapping={"cap": cap, "cap_at": over, "paused": over})
+    line.client.hset(loop, mapping={"cap": cap, "cap_at": over, "paused_until": over})
     for _ in range(3):
         admitted(line)
     assert float(str(line.client.hget(loop, "cap"))) == cap
@@ -171,19 +171,19 @@ def test_a_cap_outlasts_its_pause(line: Line, cap: int) -> None:
 
 
 @pytest.mark.parametrize("back", ["requeue", "pause_lane"])
-def test_no_pause_is_longer_than_a_minute(line: Line, back: str) -> None:
-    """Deadlines pass in a lane that stands still, and nobody sees it; PhotoGPT may ask for an hour."""
+def test_a_pause_lasts_a_minute_at_most(line: Line, back: str) -> None:
+    """A lane pauses for a minute at most, even if PhotoGPT asks for an hour."""
     job = line.accepted()
     line.store.jobs.record_intent(job)
     again = replace(FULL, after=3600, requeue=back == "requeue", pause_lane=back == "pause_lane")
-    put_back = line.store.jobs.requeue if again.requeue else partial(line.store.jobs.reschedule, Lane.TRIGGERS)
+    put_back = line.store.lanes.requeue if again.requeue else partial(line.store.lanes.reschedule, Lane.TRIGGERS)
     put_back([(job, again)])
-    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
+    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused_until")))
     assert 55 < paused - line.store.clock() <= 61
 
 
-def test_a_cap_is_forgotten_after_long_quiet(line: Line) -> None:
-    """Then jobs go straight to their trigger again."""
+def test_the_cap_ends_after_ten_minutes(line: Line) -> None:
+    """Ten minutes after the last refusal the cap is gone and new jobs are not queued."""
     job = line.accepted()
     line.claimed(Lane.TRIGGERS)
     refuse(line, [job])
@@ -194,30 +194,30 @@ def test_a_cap_is_forgotten_after_long_quiet(line: Line) -> None:
     assert line.store.jobs.position(line.accepted().id) is None
 
 
-def test_a_stale_view_gives_nothing_back(line: Line) -> None:
-    """A job that moved on meanwhile stays where it is."""
+def test_a_job_that_moved_on_is_not_requeued(line: Line) -> None:
+    """A job that PhotoGPT accepted since it was claimed is not requeued."""
     job = line.accepted()
     line.claimed(Lane.TRIGGERS)
     line.store.jobs.record_intent(job)
     line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
-    line.store.jobs.requeue([(replace(job), FULL)])
+    line.store.lanes.requeue([(replace(job), FULL)])
     assert line.store.jobs.position(job.id) is None
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
 
-def test_the_watch_sees_a_queue(line: Line) -> None:
-    """The message that would have admitted got lost."""
+def test_the_lane_monitor_sees_a_queue(line: Line) -> None:
+    """The lane monitor publishes a missing tick for jobs that wait in the queue."""
     capped(line, active=1)
     line.accepted()
-    line.client.hset(keys.loop(Lane.TRIGGERS), "armed", str(line.store.clock() - 60))
+    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", str(line.store.clock() - 60))
     line.published()
     line.store.lanes.ensure_ticks()
     assert [tick.lane for tick in line.published()] == [Lane.TRIGGERS]
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0, 8), (3, 3), (100, 8)])
-def test_requests_a_second_are_shared(line: Line, rate: float, expected: int) -> None:
-    """A second's worth at once, the rest later."""
+def test_the_request_rate_limits_claims(line: Line, rate: float, expected: int) -> None:
+    """A rate of three requests a second lets three jobs be claimed at once, and more as time passes."""
     capped(line, requests_per_s=rate)
     for _ in range(8):
         line.accepted()

@@ -1,4 +1,4 @@
-"""The end: once, whole, and told to everybody who waits."""
+"""The end of a job: stored once, complete, and published."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def finish(line: Line, job: Job, ending: JobResult | None = None, **options: Any
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_an_end_is_whole(line: Line, kind: Kind, state: JobState) -> None:
-    """Record, event, webhook and result are one outcome."""
+def test_an_end_is_the_same_everywhere(line: Line, kind: Kind, state: JobState) -> None:
+    """Record, event, webhook and result have the same outcome."""
     job = line.submitted(kind, webhook_url=URL, metadata={"order": 7})
     finished = finish(line, job, success(state=state, error=None if state is JobState.SUCCEEDED else "why"))
     noun = "model" if kind is Kind.TRAINING else "job"
     assert line.store.jobs.outcome(job.id) == finished.outcome
-    *_, (_, told) = line.client.xrange(keys.events(job.id))
-    assert (told["type"], told["sequence"]) == (f"{noun}.{state.value}", "4")
-    assert json.loads(told["data"]) == finished.outcome
-    *_, (_, everybody) = line.client.xrange(keys.EVENTS)
-    assert {name: everybody[name] for name in told} == told
+    *_, (_, event) = line.client.xrange(keys.events(job.id))
+    assert (event["type"], event["sequence"]) == (f"{noun}.{state.value}", "4")
+    assert json.loads(event["data"]) == finished.outcome
+    *_, (_, of_all) = line.client.xrange(keys.EVENTS)
+    assert {name: of_all[name] for name in event} == event
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
     assert finished.continuation == '{"task":"t"}'
@@ -49,8 +49,8 @@ def test_an_end_is_whole(line: Line, kind: Kind, state: JobState) -> None:
 
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
-def test_a_job_can_end_wherever_it_is(line: Line, stage: str) -> None:
-    """It then waits for nothing but its result."""
+def test_a_job_can_end_in_every_state(line: Line, stage: str) -> None:
+    """A job can end in every state, and then waits for its result only."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
         line.store.jobs.mark_running(job, poll_after=5)
@@ -59,8 +59,8 @@ def test_a_job_can_end_wherever_it_is(line: Line, stage: str) -> None:
     assert 5 < line.due_in(Lane.RESULTS, job.id) <= 10
 
 
-def test_a_second_end_is_none(line: Line) -> None:
-    """The first one stands, to the last byte."""
+def test_a_second_end_changes_nothing(line: Line) -> None:
+    """A second end of a job changes no key."""
     job = line.submitted(webhook_url=URL)
     finish(line, job)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
@@ -69,8 +69,8 @@ def test_a_second_end_is_none(line: Line) -> None:
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
 
 
-def test_of_many_ends_at_once_one_counts(line: Line) -> None:
-    """A cancel, a look and a deadline in one moment."""
+def test_of_concurrent_ends_one_counts(line: Line) -> None:
+    """Of several ends at the same moment one is stored, with one event and one webhook."""
     job = line.submitted(webhook_url=URL)
     with ThreadPoolExecutor(8) as pool:
         ends = list(
@@ -82,26 +82,26 @@ def test_of_many_ends_at_once_one_counts(line: Line) -> None:
     assert len(line.store.deliveries.of_job(job.id)) == 1
 
 
-def test_the_last_look_is_counted(line: Line) -> None:
-    """In the record and in what is published."""
+def test_the_last_poll_is_counted(line: Line) -> None:
+    """The poll that shows the end is counted in the record and in the outcome."""
     job = line.submitted()
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, polled=True))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=0, polled=True))])
     finished = finish(line, line.read(job), polled=True)
     assert finished.outcome["polls"] == 2
     assert line.read(job).polls == 2
 
 
-def test_what_was_in_the_way_is_no_longer_told(line: Line) -> None:
-    """A success has no reason."""
+def test_a_success_has_no_reason(line: Line) -> None:
+    """The outcome of a success has no reason and no error from before."""
     job = line.submitted()
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=0, reason=Reason.UNAVAILABLE, error="was away"))])
     finished = finish(line, line.read(job))
     assert (finished.outcome["reason"], finished.outcome["error"]) == (None, None)
     assert line.store.jobs.outcome(job.id) == finished.outcome
 
 
-def test_what_is_published_is_what_is_stored_even_from_an_old_view(line: Line) -> None:
-    """A cancel read the job before PhotoGPT took it; the webhook must not deny the generation that the record has."""
+def test_an_outdated_end_is_refused(line: Line) -> None:
+    """An end that was decided before PhotoGPT accepted the job is refused, or is what the record has."""
     old = line.accepted()
     assert line.store.jobs.record_intent(old)
     line.store.jobs.mark_submitted(old, Submitted("g-1"), poll_after=5)
@@ -109,8 +109,8 @@ def test_what_is_published_is_what_is_stored_even_from_an_old_view(line: Line) -
     assert finished is None or finished.outcome == line.store.jobs.outcome(old.id)
 
 
-def test_an_end_that_overlooks_the_question_is_refused(line: Line) -> None:
-    """A cancel was decided before PhotoGPT was asked: that nothing is charged is no longer true."""
+def test_an_end_that_misses_an_intent_is_refused(line: Line) -> None:
+    """An end that was decided before the trigger is refused, since its error denies a charge."""
     old = line.accepted()
     assert line.store.jobs.record_intent(old)
     assert line.finish(old, JobResult(state=JobState.CANCELED, reason=Reason.CANCELED)) is None
@@ -119,8 +119,8 @@ def test_an_end_that_overlooks_the_question_is_refused(line: Line) -> None:
 
 @pytest.mark.parametrize("stage", ["queued", "submitted", "running"])
 @pytest.mark.parametrize("damage", [{"request": "{"}, {"kind": "song"}, {"deadline_at": "soon"}])
-def test_a_record_that_cannot_be_read_can_be_ended(line: Line, stage: str, damage: dict[str, str]) -> None:
-    """Whatever state it is in, so that it does not come back for ever."""
+def test_a_damaged_record_can_be_ended(line: Line, stage: str, damage: dict[str, str]) -> None:
+    """A job with a damaged record can be ended in every state."""
     job = line.accepted() if stage == "queued" else line.submitted()
     if stage == "running":
         line.store.jobs.mark_running(job, poll_after=0)
@@ -134,16 +134,16 @@ def test_a_record_that_cannot_be_read_can_be_ended(line: Line, stage: str, damag
     assert line.lanes_of(job.id) == {Lane.RESULTS}
 
 
-def test_faults_of_a_vanished_job_are_not_counted(line: Line) -> None:
-    """A stub without an end would stay for ever."""
+def test_faults_of_a_job_are_counted(line: Line) -> None:
+    """Faults of a job are counted, and those of a job without a record are not."""
     line.store.jobs.count_fault("stranger")
     assert line.client.keys() == []
     job = line.accepted()
     assert [line.store.jobs.count_fault(job.id) for _ in range(3)] == [1, 2, 3]
 
 
-def test_followers_are_woken(line: Line) -> None:
-    """They end as their owner does, at once."""
+def test_duplicates_are_due_at_the_end(line: Line) -> None:
+    """The duplicates of a job are due when it ends."""
     owner = line.accepted(idempotency_key="order-7")
     duplicates = [line.accepted(idempotency_key="order-7") for _ in range(2)]
     line.claimed(Lane.TRIGGERS)
@@ -153,17 +153,17 @@ def test_followers_are_woken(line: Line) -> None:
     assert {job.id for job in line.claimed(Lane.TRIGGERS)} == {job.id for job in duplicates}
 
 
-def test_followers_that_ended_are_left_alone(line: Line) -> None:
-    """A canceled one is not brought back into a lane."""
+def test_ended_duplicates_are_not_scheduled(line: Line) -> None:
+    """A duplicate that has ended is not scheduled by the end of the first job."""
     owner = line.accepted(idempotency_key="order-7")
-    follower = line.accepted(idempotency_key="order-7")
-    finish(line, line.read(follower), success(state=JobState.CANCELED))
+    duplicate = line.accepted(idempotency_key="order-7")
+    finish(line, line.read(duplicate), success(state=JobState.CANCELED))
     finish(line, owner)
-    assert line.lanes_of(follower.id) == {Lane.RESULTS}
+    assert line.lanes_of(duplicate.id) == {Lane.RESULTS}
 
 
-def test_from_the_end_on_the_retention_counts(line: Line) -> None:
-    """For everything that belongs to the job."""
+def test_the_retention_starts_with_the_end(line: Line) -> None:
+    """Everything that belongs to a job expires with the retention after its end."""
     job = line.submitted(webhook_url=URL, idempotency_key="order-7", deadline_at=line.store.clock() + 80_000)
     line.accepted(idempotency_key="order-7")
     finish(line, job)
@@ -173,8 +173,8 @@ def test_from_the_end_on_the_retention_counts(line: Line) -> None:
     assert line.ttl(keys.deliveries(job.id)) == line.ttl(keys.delivery(delivery["id"]))
 
 
-def test_a_published_result_needs_nobody(line: Line) -> None:
-    """The lane is empty, and the record stays."""
+def test_a_published_result_is_not_sent_again(line: Line) -> None:
+    """A job whose result is published leaves the lane of results and keeps its record."""
     job = line.submitted()
     finish(line, job)
     assert not line.client.hexists(keys.job(job.id), "published_at")
@@ -186,19 +186,19 @@ def test_a_published_result_needs_nobody(line: Line) -> None:
 
 
 def test_an_unknown_job_cannot_be_published(line: Line) -> None:
-    """Its task was sent by a producer whose message was never accepted."""
+    """Marking the result of an unknown job as published writes nothing."""
     line.store.jobs.mark_published("stranger")
     assert line.client.keys() == []
 
 
-def test_a_fault_while_its_result_is_sent_does_not_change_an_ended_job(line: Line) -> None:
-    """The tick puts a member back whose handling raised; in this lane the jobs have ended."""
+def test_a_fault_of_its_message_does_not_change_an_ended_job(line: Line) -> None:
+    """A fault while the result of an ended job is sent does not change its outcome."""
     job = line.submitted()
     finished = finish(line, job)
     line.make_due(Lane.RESULTS, job.id)
     (claimed,) = line.claimed(Lane.RESULTS)
     again = Reschedule(after=30, reason=Reason.INTERNAL_ERROR, error="handling raised TimeoutError")
-    line.store.jobs.reschedule(Lane.RESULTS, [(claimed, again)])
+    line.store.lanes.reschedule(Lane.RESULTS, [(claimed, again)])
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.store.jobs.outcome(job.id) == finished.outcome
 
@@ -212,14 +212,14 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
     finish(line, job)
     token = line.token(Lane.DELIVERIES)
     claim = line.store.lanes.claim(
-        Lane.DELIVERIES, token, limit=9, lease=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
+        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
     )
     assert claim is not None
     return decode(claim.records[-1])
 
 
-def test_a_taken_webhook_is_done(line: Line) -> None:
-    """Its attempt stays readable, its lane is empty."""
+def test_a_delivered_webhook_is_done(line: Line) -> None:
+    """A delivered webhook keeps its attempt and leaves every lane."""
     delivery = delivery_of(line)
     line.published()
     done = line.store.deliveries.record_attempt(delivery, {"number": 1, "status": 204}, state="delivered")
@@ -230,8 +230,8 @@ def test_a_taken_webhook_is_done(line: Line) -> None:
     assert line.lanes_of(delivery.id) == set()
 
 
-def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
-    """A dead receiver delays no living one."""
+def test_a_failed_attempt_is_retried_in_another_lane(line: Line) -> None:
+    """A failed attempt is retried in the lane of redeliveries until the webhook is dead."""
     delivery = delivery_of(line)
     line.published()
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
@@ -246,8 +246,8 @@ def test_a_failed_attempt_comes_back_in_the_other_lane(line: Line) -> None:
 
 
 @pytest.mark.parametrize("end", ["delivered", "dead"])
-def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
-    """Two workers sent it, and the slower one failed."""
+def test_an_ended_webhook_keeps_its_state(line: Line, end: str) -> None:
+    """A late failure of a second worker does not change a webhook that has ended."""
     delivery = delivery_of(line)
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state=end)
     line.published()
@@ -258,8 +258,8 @@ def test_a_delivery_that_ended_keeps_its_end(line: Line, end: str) -> None:
     assert line.lanes_of(delivery.id) == set()
 
 
-def test_a_vanished_delivery_is_not_brought_back(line: Line) -> None:
-    """Its TTL ended while the receiver was asked."""
+def test_an_expired_webhook_is_not_created(line: Line) -> None:
+    """An attempt at a webhook whose record has expired creates none."""
     delivery = delivery_of(line)
     line.client.delete(keys.delivery(delivery.id))
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
@@ -269,8 +269,8 @@ def test_a_vanished_delivery_is_not_brought_back(line: Line) -> None:
 
 
 @pytest.mark.parametrize("attempts", [0, 1])
-def test_a_webhook_outlives_its_schedule(line: Line, attempts: int) -> None:
-    """However short the records' retention: else later attempts vanish without a word."""
+def test_a_webhook_is_kept_longer_than_its_schedule(line: Line, attempts: int) -> None:
+    """The record of a webhook is kept for longer than its retries take, even with a short retention."""
     delivery = delivery_of(line)
     for number in range(attempts):
         line.store.deliveries.record_attempt(delivery, {"number": number + 1}, state="pending", retry_in_s=5)

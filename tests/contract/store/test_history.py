@@ -1,4 +1,4 @@
-"""What became of webhooks, and webhooks once more."""
+"""The history of webhooks, resends, and recovery."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import ENDPOINT, FAILED, TAKEN, URL, Gated, Hooks
+from tests.contract.store.conftest import ACCEPTED, ENDPOINT, FAILED, URL, Hooks, WithSettings
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
 from worker.steps.redeliver import recover, recover_since, resend
@@ -16,8 +16,8 @@ from worker.store.endpoints import Admitted, Deferred
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
 
-BY_HAND_TAKEN = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
-BY_HAND_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")
+MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
+MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")
 
 
 def dead(hooks: Hooks, url: str = URL) -> str:
@@ -43,8 +43,8 @@ def again(hooks: Hooks, delivery_id: str) -> list[Tick]:
 # -- lists ------------------------------------------------------------------------------------------------------------
 
 
-def test_webhooks_are_listed_by_state_endpoint_job_and_time(hooks: Hooks) -> None:
-    """Each with its attempts."""
+def test_webhooks_are_filtered(hooks: Hooks) -> None:
+    """Webhooks are listed with their attempts by state, endpoint, job, time and number."""
     taken, failing, fresh = hooks.made(), hooks.made(), hooks.made("https://other.example/")
     hooks.acquire_slot(taken)
     hooks.record_attempt(taken)
@@ -66,8 +66,8 @@ def test_webhooks_are_listed_by_state_endpoint_job_and_time(hooks: Hooks) -> Non
     assert "body" not in shown
 
 
-def test_one_is_shown_with_its_body_and_its_next_attempt(hooks: Hooks) -> None:
-    """And one that is not known is None."""
+def test_a_webhook_is_shown_with_its_body(hooks: Hooks) -> None:
+    """A webhook is read with its body and its next attempt, and an unknown one is None."""
     delivery = hooks.made()
     shown = hooks.store.deliveries.get(delivery.id)
     assert shown is not None
@@ -78,15 +78,15 @@ def test_one_is_shown_with_its_body_and_its_next_attempt(hooks: Hooks) -> None:
     assert hooks.store.deliveries.get("msg_unknown") is None
 
 
-def test_history_cannot_fill_redis(gated: Gated) -> None:
-    """The oldest that have ended go, taken or given up; what is still to be sent stays."""
-    hooks = gated(webhook_history_max=3)
+def test_the_history_is_bounded(with_settings: WithSettings) -> None:
+    """Above the maximum the oldest webhooks that have ended are removed, and pending ones stay."""
+    hooks = with_settings(webhook_history_max=3)
     waiting = hooks.made()
     ended = []
     for number in range(6):
         delivery = hooks.made()
         hooks.acquire_slot(delivery)
-        hooks.record_attempt(delivery, FAILED if number % 2 else TAKEN, "dead" if number % 2 else "delivered")
+        hooks.record_attempt(delivery, FAILED if number % 2 else ACCEPTED, "dead" if number % 2 else "delivered")
         ended.append(delivery.id)
     kept = [name for name in ended if hooks.client.exists(keys.delivery(name))]
     assert kept == ended[3:]
@@ -94,19 +94,19 @@ def test_history_cannot_fill_redis(gated: Gated) -> None:
     assert hooks.client.zrange(keys.endpoint_deliveries(ENDPOINT.id), 0, -1) == ended[3:]
 
 
-def test_lists_forget_what_has_expired(hooks: Hooks) -> None:
-    """By age, as the records do."""
+def test_lists_drop_expired_webhooks(hooks: Hooks) -> None:
+    """The lists of ended webhooks drop those whose record has expired."""
     old = dead(hooks)
     hooks.client.zadd(keys.DEAD, {old: 1})
     dead(hooks)
     assert hooks.client.zscore(keys.DEAD, old) is None
 
 
-def test_attempts_by_hand_without_end_are_not_all_kept(hooks: Hooks) -> None:
-    """The last ones are."""
+def test_kept_attempts_are_bounded(hooks: Hooks) -> None:
+    """Of many manual attempts the newest are kept."""
     name = dead(hooks)
     for _ in range(MAX_ATTEMPTS + 3):
-        hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "dead")
+        hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
     (shown,) = hooks.store.deliveries.listed(state="dead")
     numbers = [attempt["number"] for attempt in shown["attempts"]]
     assert numbers == list(range(5, MAX_ATTEMPTS + 5))
@@ -115,65 +115,65 @@ def test_attempts_by_hand_without_end_are_not_all_kept(hooks: Hooks) -> None:
 # -- once more --------------------------------------------------------------------------------------------------------
 
 
-def test_a_dead_letter_is_sent_once_more(hooks: Hooks) -> None:
-    """Under its own id, in the other lane; taken, it is delivered."""
+def test_a_dead_letter_can_be_resent(hooks: Hooks) -> None:
+    """A dead letter is resent under its own id in the lane of redeliveries, and can be delivered."""
     name = dead(hooks)
     (tick,) = again(hooks, name)
     assert tick.lane is Lane.REDELIVERIES
     assert hooks.line.lanes_of(name) == {Lane.REDELIVERIES}
     assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
-    hooks.record_attempt(hooks.read(name), BY_HAND_TAKEN)
+    hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.read(name).state == "delivered"
     assert hooks.line.lanes_of(name) == set()
     assert ids(hooks.store.deliveries.listed(state="dead")) == set()
 
 
-def test_a_dead_letter_that_fails_again_stays_dead(hooks: Hooks) -> None:
-    """It does not go back on the schedule; it may be asked for as often as one likes."""
+def test_a_resent_dead_letter_that_fails_stays_dead(hooks: Hooks) -> None:
+    """A resent dead letter that fails again stays dead, and can be resent again."""
     name = dead(hooks)
     for count in (1, 2):
         again(hooks, name)
         assert isinstance(hooks.acquire_slot(hooks.read(name)), Admitted)
-        hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "pending")
+        hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "pending")
         found = hooks.read(name)
         assert (found.state, found.manual, found.steps) == ("dead", count, 1)
         assert hooks.line.lanes_of(name) == set()
 
 
-def test_a_delivered_one_can_be_sent_again_and_stays_delivered(hooks: Hooks) -> None:
-    """The receiver lost it; should it fail, it was taken once all the same."""
+def test_a_delivered_webhook_can_be_resent(hooks: Hooks) -> None:
+    """A delivered webhook can be resent, and stays delivered even if that fails."""
     delivery = hooks.made()
     hooks.record_attempt(delivery)
     again(hooks, delivery.id)
     assert isinstance(hooks.acquire_slot(delivery), Admitted)
-    hooks.record_attempt(delivery, BY_HAND_FAILED, "dead")
+    hooks.record_attempt(delivery, MANUAL_FAILED, "dead")
     assert hooks.read(delivery.id).state == "delivered"
 
 
-def test_a_pending_one_is_brought_forward_and_keeps_its_schedule(hooks: Hooks) -> None:
-    """The attempt by hand uses up no step."""
+def test_a_pending_webhook_can_be_resent(hooks: Hooks) -> None:
+    """A pending webhook that is resent is due at once, and the manual attempt uses up no step."""
     delivery = hooks.made()
     hooks.acquire_slot(delivery)
     hooks.record_attempt(delivery, FAILED, after=3600)
     again(hooks, delivery.id)
     assert hooks.due_in(delivery) < 1
     assert hooks.acquire_slot(delivery) == Admitted("manual")
-    hooks.record_attempt(delivery, BY_HAND_FAILED, after=60)
+    hooks.record_attempt(delivery, MANUAL_FAILED, after=60)
     found = hooks.read(delivery.id)
     assert (found.state, found.attempts, found.steps) == ("pending", 2, 1)
     assert 50 < hooks.due_in(delivery) <= 61
 
 
-def test_one_that_is_under_way_is_left_alone(hooks: Hooks) -> None:
-    """It is being sent; the lease of its claim stands."""
+def test_a_webhook_in_flight_is_not_resent(hooks: Hooks) -> None:
+    """A webhook that is being sent is not resent."""
     delivery = hooks.made()
     hooks.acquire_slot(delivery)
     assert resend(hooks.store, delivery.id)["answer"] == "in_flight"
     assert hooks.line.lanes_of(delivery.id) == {Lane.DELIVERIES}
 
 
-def test_a_wish_between_claim_and_gate_is_kept(hooks: Hooks) -> None:
-    """The scheduled attempt gave up meanwhile; the wish is seen to afterwards."""
+def test_a_resend_during_an_attempt_is_kept(hooks: Hooks) -> None:
+    """A resend that is requested during an attempt is made after it."""
     delivery = hooks.made()
     again(hooks, delivery.id)
     hooks.record_attempt(delivery, FAILED, "dead")
@@ -181,21 +181,21 @@ def test_a_wish_between_claim_and_gate_is_kept(hooks: Hooks) -> None:
     assert hooks.acquire_slot(delivery) == Admitted("manual")
 
 
-def test_a_worker_that_dies_with_a_resend_loses_nothing(hooks: Hooks) -> None:
-    """The wish stands until an attempt is written down."""
+def test_a_resend_survives_its_worker(hooks: Hooks) -> None:
+    """A resend whose worker dies is admitted again."""
     name = dead(hooks)
     again(hooks, name)
     for _ in range(2):
         assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
 
 
-def test_a_broken_endpoint_is_asked_if_somebody_wants_it(hooks: Hooks) -> None:
-    """One by hand is a probe; its yes opens the gate."""
+def test_a_resend_probes_an_open_circuit(hooks: Hooks) -> None:
+    """A resend is sent while the circuit is open, and its success closes the circuit."""
     name = dead(hooks)
-    hooks.break_it()
+    hooks.open_circuit()
     again(hooks, name)
     assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
-    hooks.record_attempt(hooks.read(name), BY_HAND_TAKEN)
+    hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.shown["state"] == "healthy"
 
 
@@ -208,8 +208,8 @@ def recovered(hooks: Hooks, **options: Any) -> dict[str, Any]:
     return recover(hooks.store, **wanted)
 
 
-def test_recover_sends_what_was_given_up_and_what_waits(hooks: Hooks) -> None:
-    """Not what was taken, and not what was never tried; spread over time."""
+def test_recover_resends_failed_webhooks(hooks: Hooks) -> None:
+    """Recovery resends dead letters and failed webhooks spread over time, and no other ones."""
     taken, failing, fresh = hooks.made(), hooks.made(), hooks.made()
     hooks.record_attempt(taken)
     hooks.record_attempt(failing, FAILED, after=3600)
@@ -222,8 +222,8 @@ def test_recover_sends_what_was_given_up_and_what_waits(hooks: Hooks) -> None:
     assert hooks.line.lanes_of(taken.id) == set()
 
 
-def test_recover_keeps_to_its_time_endpoint_and_number(hooks: Hooks) -> None:
-    """And says that there were more."""
+def test_recover_is_limited(hooks: Hooks) -> None:
+    """Recovery keeps to its time, endpoint and number, and reports that there are more."""
     other = "https://other.example/"
     for url in (URL, URL, other):
         dead(hooks, url)
@@ -233,19 +233,19 @@ def test_recover_keeps_to_its_time_endpoint_and_number(hooks: Hooks) -> None:
     assert (answer["resent"], answer["more"]) == (1, True)
 
 
-def test_recover_opens_the_gate_of_a_broken_endpoint(hooks: Hooks) -> None:
-    """Somebody says that it is back; if it is not, the next failure closes the gate again."""
+def test_recover_closes_the_circuit(hooks: Hooks) -> None:
+    """Recovery closes the circuit of an endpoint, and the next failure opens it again."""
     name = dead(hooks)
-    hooks.break_it()
+    hooks.open_circuit()
     recovered(hooks)
     assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
-    hooks.record_attempt(hooks.read(name), BY_HAND_FAILED, "dead")
-    assert hooks.shown["state"] == "broken"
+    hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
+    assert hooks.shown["state"] == "circuit_open"
 
 
-def test_recover_sends_what_a_broken_endpoint_kept_waiting(hooks: Hooks) -> None:
-    """It was never tried; nobody wants to wait for ten minutes after the receiver is back."""
-    hooks.break_it()
+def test_recover_resends_deferred_webhooks(hooks: Hooks) -> None:
+    """Recovery resends webhooks that were deferred while the circuit was open."""
+    hooks.open_circuit()
     kept = hooks.made()
     hooks.acquire_slot(kept)
     recovered(hooks, per_s=1000)
@@ -253,17 +253,17 @@ def test_recover_sends_what_a_broken_endpoint_kept_waiting(hooks: Hooks) -> None
     assert isinstance(hooks.acquire_slot(kept), Admitted)
 
 
-def test_recover_waits_its_turn(gated: Gated) -> None:
-    """Thousands of them obey the rate as all do."""
-    hooks = gated(webhook_max_per_s=1)
+def test_recover_keeps_to_the_rate(with_settings: WithSettings) -> None:
+    """Recovered webhooks keep to the rate of their endpoint."""
+    hooks = with_settings(webhook_max_per_s=1)
     names = [dead(hooks) for _ in range(2)]
-    hooks.client.hdel(keys.endpoint(ENDPOINT.id), "tat")
+    hooks.client.hdel(keys.endpoint(ENDPOINT.id), "next_slot_at")
     recovered(hooks)
     assert [type(hooks.acquire_slot(hooks.read(name))) for name in names] == [Admitted, Deferred]
 
 
-def test_recover_leaves_disabled_endpoints_out(hooks: Hooks) -> None:
-    """And says how many."""
+def test_recover_skips_disabled_endpoints(hooks: Hooks) -> None:
+    """Recovery skips disabled endpoints, and counts their webhooks."""
     dead(hooks)
     hooks.record_attempt(hooks.made(), AttemptReport(result="failed", disable="gone"), "dead")
     answer = recovered(hooks)
@@ -274,14 +274,14 @@ def test_recover_leaves_disabled_endpoints_out(hooks: Hooks) -> None:
     "arguments",
     [("soon", None, 1), (0, None, 1), (True, None, 1), (60, 7, 1), (60, None, 0), (60, None, 10**6), (1e12, None, 1)],
 )
-def test_arguments_of_a_message_are_checked(hooks: Hooks, arguments: tuple[Any, ...]) -> None:
-    """The error names the one at fault."""
+def test_invalid_arguments_are_named(hooks: Hooks, arguments: tuple[Any, ...]) -> None:
+    """An invalid argument of a recovery message raises an error that names it."""
     with pytest.raises(WebhookError, match=r"since_s|endpoint|limit"):
         recover_since(hooks.store, *arguments)
 
 
 @pytest.mark.parametrize("name", ["msg_unknown", None, 7])
-def test_what_is_not_known_cannot_be_resent(hooks: Hooks, name: Any) -> None:
-    """The error says so."""
+def test_an_unknown_webhook_cannot_be_resent(hooks: Hooks, name: Any) -> None:
+    """Resending an unknown webhook raises an error."""
     with pytest.raises(WebhookError, match="webhook"):
         resend(hooks.store, name)

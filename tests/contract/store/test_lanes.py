@@ -1,4 +1,4 @@
-"""Claims and loops: nothing is forgotten, and one message is on its way."""
+"""Lanes: claims, leases, pauses, and the ticks that keep each lane going."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def missing(line: Line, lanes: Iterable[Lane] = Lane) -> list[Tick]:
 def reschedule(line: Line, waiting: list[tuple[Job, Reschedule]]) -> list[Tick]:
     """Put jobs back into the lane of jobs, and return the ticks that this publishes."""
     line.published()
-    line.store.jobs.reschedule(Lane.JOBS, waiting)
+    line.store.lanes.reschedule(Lane.JOBS, waiting)
     return line.published()
 
 
-def test_a_claim_hands_out_what_is_due(line: Line) -> None:
-    """Oldest first, and not more than was asked for."""
+def test_a_claim_returns_due_members(line: Line) -> None:
+    """A claim returns due members, the oldest first, up to its limit."""
     jobs = [line.accepted() for _ in range(5)]
     claim = line.claim(Lane.TRIGGERS, limit=3)
     assert claim is not None
@@ -43,24 +43,24 @@ def test_a_claim_hands_out_what_is_due(line: Line) -> None:
 
 
 def test_a_claim_is_a_lease(line: Line) -> None:
-    """A worker that dies loses nothing: its claims come due again."""
+    """A claimed member is due again when its lease ends."""
     job = line.accepted()
-    assert line.claimed(Lane.TRIGGERS, lease=30) == [job]
+    assert line.claimed(Lane.TRIGGERS, lease_s=30) == [job]
     assert 25 < line.due_in(Lane.TRIGGERS, job.id) <= 30
     assert line.claimed(Lane.TRIGGERS) == []
     line.make_due(Lane.TRIGGERS, job.id)
     assert line.claimed(Lane.TRIGGERS) == [job]
 
 
-def test_a_short_lease_ends_by_itself(line: Line) -> None:
-    """By the server's clock."""
+def test_a_lease_ends_by_the_clock_of_redis(line: Line) -> None:
+    """A short lease ends by the clock of Redis."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=0.05)
+    line.claimed(Lane.TRIGGERS, lease_s=0.05)
     wait_until(lambda: line.claimed(Lane.TRIGGERS) == [job], "the lease ends", within=5)
 
 
 def test_a_token_is_used_once(line: Line) -> None:
-    """Of two messages that carry it, one goes on."""
+    """Of two messages with the same token one claims."""
     line.accepted()
     token = line.token(Lane.TRIGGERS)
     assert line.claim(Lane.TRIGGERS, token=token) is not None
@@ -68,16 +68,16 @@ def test_a_token_is_used_once(line: Line) -> None:
 
 
 @pytest.mark.parametrize("token", ["0", "999", "x", ""])
-def test_a_stranger_token_does_nothing(line: Line, token: str) -> None:
-    """Nor does it use up the right one."""
+def test_an_unknown_token_claims_nothing(line: Line, token: str) -> None:
+    """An unknown token claims nothing and does not use up the right one."""
     job = line.accepted()
-    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease=9, prefix=keys.JOB, fields=FIELDS)
+    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.JOB, fields=FIELDS)
     assert stranger is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 
 
-def test_a_full_claim_wakes_the_next_tick_at_once(line: Line) -> None:
-    """More workers share a backlog: the gap between two ticks of a lane is for what comes due one by one."""
+def test_a_full_claim_needs_a_tick_at_once(line: Line) -> None:
+    """After a full claim the next tick is due at once."""
     for _ in range(3):
         line.accepted()
     claim = line.claim(Lane.TRIGGERS, limit=2)
@@ -88,36 +88,36 @@ def test_a_full_claim_wakes_the_next_tick_at_once(line: Line) -> None:
     assert line.claimed(Lane.TRIGGERS, token=tick.token)[0].id == "job-3"
 
 
-def test_an_empty_lane_sleeps(line: Line) -> None:
-    """What was claimed is the claimant's to put back; its lease is watched."""
+def test_an_empty_lane_needs_no_tick(line: Line) -> None:
+    """After a claim that empties the lane no tick is needed."""
     line.accepted()
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
     assert claim.next_tick is None
 
 
-def test_a_vanished_record_leaves_its_lane(line: Line) -> None:
-    """Its TTL ended while nobody looked."""
+def test_an_expired_record_leaves_its_lane(line: Line) -> None:
+    """A member whose record has expired leaves its lane at the next claim."""
     job, other = line.accepted(), line.accepted()
     line.client.delete(keys.job(job.id))
     assert line.claimed(Lane.TRIGGERS) == [other]
     assert line.lanes_of(job.id) == set()
 
 
-def test_a_vanished_record_is_not_brought_back(line: Line) -> None:
-    """Its TTL ended while it was claimed; a stub without an end would stay for ever."""
+def test_an_expired_record_is_not_created_again(line: Line) -> None:
+    """Rescheduling a job whose record has expired creates no record."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
     line.client.delete(keys.job(job.id))
-    line.store.jobs.reschedule(Lane.JOBS, [(job, Reschedule(after=1, polled=True, error="x"))])
+    line.store.lanes.reschedule(Lane.JOBS, [(job, Reschedule(after=1, polled=True, error="x"))])
     assert line.client.exists(keys.job(job.id)) == 0
 
 
-def test_a_paused_lane_hands_out_nothing(line: Line) -> None:
-    """PhotoGPT asked for a pause; the message comes back when it is over."""
+def test_a_paused_lane_returns_nothing(line: Line) -> None:
+    """A claim in a paused lane returns nothing, and the next tick is due at the end of the pause."""
     job, other = line.accepted(), line.accepted()
     line.claimed(Lane.TRIGGERS, limit=1)
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=4, pause_lane=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=4, pause_lane=True))])
     claim = line.claim(Lane.TRIGGERS)
     assert claim is not None
     assert claim.records == []
@@ -127,66 +127,66 @@ def test_a_paused_lane_hands_out_nothing(line: Line) -> None:
     assert line.due_in(Lane.TRIGGERS, other.id) < 0
 
 
-def test_a_shorter_pause_does_not_shorten_a_longer_one(line: Line) -> None:
-    """Another tick of the same lane met a milder answer a moment later."""
+def test_a_short_pause_does_not_shorten_a_longer_one(line: Line) -> None:
+    """A short pause does not shorten a longer one."""
     job = line.accepted()
     for seconds in (60, 1):
-        line.store.jobs.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=seconds, pause_lane=True))])
-    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused")))
+        line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=seconds, pause_lane=True))])
+    paused = float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "paused_until")))
     assert paused - line.store.clock() > 50
 
 
-def test_a_pause_concerns_its_lane_only(line: Line) -> None:
-    """Looking goes on while triggering rests."""
+def test_a_pause_holds_for_one_lane(line: Line) -> None:
+    """A pause of the lane of triggers does not pause the lane of jobs."""
     seen = line.submitted()
     waiting = line.accepted()
-    line.store.jobs.reschedule(Lane.TRIGGERS, [(waiting, Reschedule(after=60, pause_lane=True))])
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(waiting, Reschedule(after=60, pause_lane=True))])
     assert [job.id for job in line.claimed(Lane.JOBS)] == [seen.id]
 
 
-def test_a_message_on_its_way_is_not_sent_twice(line: Line) -> None:
-    """The watch asks every second; most of the time nothing is missing."""
+def test_a_tick_on_its_way_is_not_missing(line: Line) -> None:
+    """A tick that is on its way is not published again."""
     line.accepted()
     assert missing(line) == []
 
 
-def test_a_lost_message_is_sent_again(line: Line) -> None:
-    """Once, and with the same token, so that the first may still come."""
+def test_a_lost_tick_is_published_again(line: Line) -> None:
+    """A lost tick is published again once, with the same token."""
     (first,) = line.accept(line.job())
-    line.client.hset(keys.loop(Lane.TRIGGERS), "armed", line.store.clock() - GRACE_S - 0.5)
+    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", line.store.clock() - GRACE_S - 0.5)
     (again,) = missing(line)
     assert (again.lane, again.token) == (first.lane, first.token)
     assert missing(line) == []
 
 
-def test_a_loop_that_was_forgotten_is_started(line: Line) -> None:
-    """Redis lost the hash, or never had it: members alone are enough."""
+def test_a_lost_loop_is_started_again(line: Line) -> None:
+    """A lane whose loop is lost gets a new tick."""
     job = line.accepted()
     line.client.delete(keys.loop(Lane.TRIGGERS))
     (tick,) = missing(line)
     assert line.claimed(Lane.TRIGGERS, token=tick.token) == [job]
 
 
-def test_a_claimant_that_died_is_noticed(line: Line) -> None:
-    """Nobody put its claims back; when the lease is nearly over a message is missing."""
+def test_a_dead_claimant_is_noticed(line: Line) -> None:
+    """A tick is published for the end of the lease of a claimant that died."""
     job = line.accepted()
-    line.claimed(Lane.TRIGGERS, lease=4)
-    line.client.hset(keys.loop(Lane.TRIGGERS), "ticked", line.store.clock() - 60)
+    line.claimed(Lane.TRIGGERS, lease_s=4)
+    line.client.hset(keys.loop(Lane.TRIGGERS), "last_tick_at", line.store.clock() - 60)
     (tick,) = missing(line)
     assert tick.lane is Lane.TRIGGERS
     assert 3 < tick.delay <= 4
     assert line.due_in(Lane.TRIGGERS, job.id) > 3
 
 
-def test_members_far_away_need_no_message(line: Line) -> None:
-    """No message may wait longer than a fraction of the visibility timeout; the watch sees to them in time."""
+def test_a_distant_due_time_needs_no_tick(line: Line) -> None:
+    """A member that is due in an hour needs no tick yet."""
     job = line.submitted()
     line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 3600})
     assert missing(line, [Lane.JOBS]) == []
 
 
-def test_no_message_waits_long(line: Line) -> None:
-    """Whatever is due when."""
+def test_no_tick_waits_longer_than_the_maximum(line: Line) -> None:
+    """A tick waits for eight seconds at most, even if nothing is due by then."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
     (tick,) = reschedule(line, [(job, Reschedule(after=3000))])
@@ -196,21 +196,21 @@ def test_no_message_waits_long(line: Line) -> None:
     assert claim.records == []
 
 
-def test_empty_lanes_are_quiet(line: Line) -> None:
-    """Nothing is sent for nothing."""
+def test_empty_lanes_need_no_tick(line: Line) -> None:
+    """Empty lanes need no tick."""
     assert missing(line) == []
     assert line.store.lanes.sizes() == dict.fromkeys(Lane, 0)
 
 
-def test_sizes_are_counted(line: Line) -> None:
-    """For people who watch."""
+def test_lanes_are_counted(line: Line) -> None:
+    """The sizes of all lanes are counted."""
     line.accepted()
     line.submitted()
     assert line.store.lanes.sizes() == dict.fromkeys(Lane, 0) | {Lane.TRIGGERS: 1, Lane.JOBS: 1}
 
 
-def test_sooner_work_gets_a_sooner_message(line: Line) -> None:
-    """A message that is on its way for later is overtaken, under the same token."""
+def test_earlier_work_gets_an_earlier_tick(line: Line) -> None:
+    """A member that is due earlier gets an earlier tick with the same token."""
     late, soon = line.submitted(), line.submitted(generation="g-2")
     line.claimed(Lane.JOBS)
     (first,) = reschedule(line, [(late, Reschedule(after=7))])

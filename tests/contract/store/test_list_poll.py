@@ -1,4 +1,4 @@
-"""What the list of jobs changes in the ledger: when a job is looked at, and nothing else."""
+"""What PhotoGPT's list of jobs changes in Redis: when a job is polled singly, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.store.conftest import Gated, Line
+from tests.contract.store.conftest import Line, WithSettings
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
@@ -23,26 +23,28 @@ HOLD = 20.0
 
 
 def page_result(
-    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, defer_s: float = HOLD, own: int = 1
+    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, defer_s: float = HOLD, old_jobs: int = 1
 ) -> PageResult:
-    """Take in one page."""
+    """Apply one page."""
     at = line.store.clock() if asked_at is None else asked_at
-    return line.store.list_polls.apply_page([Entry(*each) for each in entries], asked_at=at, defer_s=defer_s, own=own)
+    return line.store.list_polls.apply_page(
+        [Entry(*each) for each in entries], asked_at=at, defer_s=defer_s, old_jobs=old_jobs
+    )
 
 
-def flying(
+def in_flight(
     line: Line, generation: str = "g-1", *, p95_duration_s: float = 600, after: float = 5, **changes: Any
 ) -> Job:
-    """Return a job under way, that a list may put off."""
+    """Return a job whose generation is in flight, and that a list may defer."""
     job = line.accepted(**changes)
     assert line.store.jobs.record_intent(job)
     assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, p95_duration_s=p95_duration_s)
     return line.read(job)
 
 
-def test_what_has_ended_is_looked_at_now(line: Line) -> None:
-    """And how long it took, by the list, is kept for that look."""
-    job = flying(line)
+def test_a_listed_end_is_polled_now(line: Line) -> None:
+    """A job that the list shows as ended is polled singly now, and its duration is stored."""
+    job = in_flight(line)
     page = page_result(line, ("g-1", "ended", 4.25))
     assert (page.ours, page.forward, page.confirmed, page.lag_s) == (1, 1, 0, 0)
     assert line.due_in(Lane.JOBS, job.id) <= 0
@@ -51,213 +53,213 @@ def test_what_has_ended_is_looked_at_now(line: Line) -> None:
     assert again.forward == 1 or line.due_in(Lane.JOBS, job.id) <= 0
 
 
-def test_an_end_without_times(line: Line) -> None:
-    """The record stays one that can be read: once it could not, and the job ended as `internal_error`."""
-    job = flying(line)
+def test_a_listed_end_without_times(line: Line) -> None:
+    """A listed end without times leaves a record that can be read."""
+    job = in_flight(line)
     assert page_result(line, ("g-1", "ended", None)).forward == 1
     assert line.read(job).duration_s is None
     assert [claimed.id for claimed in line.claimed(Lane.JOBS)] == [job.id]
 
 
-@pytest.mark.parametrize("says", ["put off", "working"])
-def test_what_has_not_ended_waits(line: Line, says: str) -> None:
-    """For a while; a job that waits longer than that already is not brought forward."""
-    short, long = flying(line), flying(line, "g-2", after=100)
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_a_job_under_way_is_deferred(line: Line, status: str) -> None:
+    """The single poll of a job under way is deferred, and a later one is not brought forward."""
+    short, long = in_flight(line), in_flight(line, "g-2", after=100)
     line.published()
-    page = page_result(line, ("g-1", says), ("g-2", says))
+    page = page_result(line, ("g-1", status), ("g-2", status))
     assert (page.ours, page.forward, line.published()) == (2, 0, [])
     assert HOLD - 5 < line.due_in(Lane.JOBS, short.id) <= HOLD
     assert 90 < line.due_in(Lane.JOBS, long.id) <= 100
-    assert page.running == ([short.id, long.id] if says == "working" else [])
+    assert page.running == ([short.id, long.id] if status == "running" else [])
 
 
-def test_who_is_known_to_run_is_not_told_again(line: Line) -> None:
-    """Its event has been written."""
-    job = flying(line)
+def test_a_running_job_is_not_returned(line: Line) -> None:
+    """A job that is known to run is not returned as running."""
+    job = in_flight(line)
     line.store.jobs.mark_running(job, poll_after=5)
-    assert page_result(line, ("g-1", "working")).running == []
+    assert page_result(line, ("g-1", "running")).running == []
 
 
-def test_a_canary_is_left_alone(line: Line) -> None:
-    """It counts as ours, and is looked at when it would have been."""
-    job = flying(line)
-    assert page_result(line, ("g-1", "see")).ours == 1
+def test_an_ignored_entry_changes_nothing(line: Line) -> None:
+    """An ignored entry counts as ours, and its job is polled when it would have been."""
+    job = in_flight(line)
+    assert page_result(line, ("g-1", "ignored")).ours == 1
     assert 0 < line.due_in(Lane.JOBS, job.id) <= 5
 
 
-def test_who_is_old_is_looked_at_singly(line: Line) -> None:
-    """Whatever the list says: at once, and then not before it is twice as old."""
-    job = flying(line, p95_duration_s=-1)
+def test_an_old_job_is_polled_singly(line: Line) -> None:
+    """A job older than its p95 is polled singly at once, and then not before it is twice as old."""
+    job = in_flight(line, p95_duration_s=-1)
     line.client.hset(keys.job(job.id), "accepted_at", line.store.clock() - 30)
-    assert page_result(line, ("g-1", "put off")).own == 0
+    assert page_result(line, ("g-1", "waiting")).old_jobs == 1
     assert line.due_in(Lane.JOBS, job.id) <= 0
     assert float(line.client.hget(keys.job(job.id), "must_poll_at")) - line.store.clock() == pytest.approx(30, abs=3)
-    page_result(line, ("g-1", "put off"))
+    page_result(line, ("g-1", "waiting"))
     assert line.due_in(Lane.JOBS, job.id) > HOLD - 5
 
 
-def test_only_a_few_of_the_old_ones(line: Line) -> None:
-    """The others wait for their turn, so that a crowd that grows old together costs no look each."""
-    jobs = [flying(line, f"g-{number}", p95_duration_s=-1) for number in range(5)]
-    page = [(f"g-{number}", "put off") for number in range(5)]
-    assert page_result(line, *page, own=2).own == 0
+def test_few_old_jobs_are_polled_singly(line: Line) -> None:
+    """Of several old jobs only the allowed number is polled singly, and the others are deferred."""
+    jobs = [in_flight(line, f"g-{number}", p95_duration_s=-1) for number in range(5)]
+    page = [(f"g-{number}", "waiting") for number in range(5)]
+    assert page_result(line, *page, old_jobs=2).old_jobs == 2
     assert [line.due_in(Lane.JOBS, job.id) <= 0 for job in jobs] == [True, True, False, False, False]
-    assert page_result(line, *page, own=0).own == 0
+    assert page_result(line, *page, old_jobs=0).old_jobs == 0
     assert line.due_in(Lane.JOBS, jobs[4].id) > HOLD - 5
 
 
-def test_who_is_looked_at_just_now_takes_no_turn(line: Line) -> None:
-    """An old one under a lease is neither handed out twice nor counted."""
-    job = flying(line, p95_duration_s=-1, after=0)
-    assert [each.id for each in line.claimed(Lane.JOBS, lease=60)] == [job.id]
-    assert page_result(line, ("g-1", "put off")).own == 1
+def test_a_claimed_old_job_is_not_counted(line: Line) -> None:
+    """An old job under a lease is neither claimed twice nor counted."""
+    job = in_flight(line, p95_duration_s=-1, after=0)
+    assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
+    assert page_result(line, ("g-1", "waiting")).old_jobs == 0
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
-def test_ends_go_first(line: Line) -> None:
-    """Before all that has been due for longer."""
-    first, second, ended = flying(line), flying(line, "g-2"), flying(line, "g-3")
+def test_listed_ends_come_first(line: Line) -> None:
+    """Listed ends are due before everything else in the lane."""
+    first, second, ended = in_flight(line), in_flight(line, "g-2"), in_flight(line, "g-3")
     line.make_due(Lane.JOBS, first.id, second.id)
     line.client.zincrby(keys.lane(Lane.JOBS), -1, first.id)
     page_result(line, ("g-3", "ended", 3.0))
     assert ended.id in {each.id for each in line.claimed(Lane.JOBS, limit=2)}
 
 
-def test_a_list_that_is_ahead(line: Line) -> None:
-    """What it shows as ended although it goes on costs a look now and then, less and less often."""
-    job = flying(line)
-    name, looks, age = keys.job(job.id), 0, 0.0
+def test_a_wrong_end_is_polled_ever_more_rarely(line: Line) -> None:
+    """A job that the list wrongly shows as ended is brought forward ever more rarely."""
+    job = in_flight(line)
+    name, polls, age = keys.job(job.id), 0, 0.0
     while age < 500:
         if page_result(line, ("g-1", "ended", 3.0), defer_s=2).forward:
-            looks += 1
-        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # looked at: it goes on
+            polls += 1
+        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # polled: it is still under way
         for field in ("listed_ended_at", "listed_ended_retry_at"):  # a second passes
             if line.client.hexists(name, field):
                 line.client.hincrbyfloat(name, field, -1)
         age += 1
-    assert 7 <= looks <= 12
+    assert 7 <= polls <= 12
 
 
-def test_nobody_is_put_off_past_its_deadline(line: Line) -> None:
-    """The last look falls on it, whatever a list says and however little is known of durations."""
-    job = flying(line, deadline_at=round(line.store.clock(), 3) + 12)
-    page_result(line, ("g-1", "put off"), defer_s=300)
+def test_no_job_is_deferred_past_its_deadline(line: Line) -> None:
+    """No job is deferred past its deadline."""
+    job = in_flight(line, deadline_at=round(line.store.clock(), 3) + 12)
+    page_result(line, ("g-1", "waiting"), defer_s=300)
     assert 5 < line.due_in(Lane.JOBS, job.id) <= 12
 
 
-def test_a_leased_job(line: Line) -> None:
-    """Who is looked at just now keeps the lease; it is not handed out twice for being put off."""
-    job = flying(line, after=0)
-    assert [each.id for each in line.claimed(Lane.JOBS, lease=60)] == [job.id]
-    page_result(line, ("g-1", "put off"))
+def test_a_claimed_job_keeps_its_lease(line: Line) -> None:
+    """A claimed job keeps its lease when the list defers it."""
+    job = in_flight(line, after=0)
+    assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
+    page_result(line, ("g-1", "waiting"))
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
-@pytest.mark.parametrize("says", ["ended", "put off", "working", "see"])
-def test_somebody_elses(line: Line, says: str) -> None:
-    """Changes nothing at all."""
-    job = flying(line)
+@pytest.mark.parametrize("status", ["ended", "waiting", "running", "ignored"])
+def test_generations_of_others_change_nothing(line: Line, status: str) -> None:
+    """Generations of other users change nothing."""
+    job = in_flight(line)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
-    page = page_result(line, ("theirs", says, 3.0 if says == "ended" else None))
+    page = page_result(line, ("of-others", status, 3.0 if status == "ended" else None))
     assert (page.ours, page.forward, page.confirmed, page.lag_s, page.running) == (0, 0, 0, 0, [])
     assert page.submitted_at is None
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
     assert line.read(job).duration_s is None
 
 
-@pytest.mark.parametrize("says", ["ended", "put off", "working"])
-def test_a_record_that_is_gone(line: Line, says: str) -> None:
-    """Nothing grows in its place."""
-    job = flying(line)
+@pytest.mark.parametrize("status", ["ended", "waiting", "running"])
+def test_an_expired_record_is_not_created(line: Line, status: str) -> None:
+    """A listed generation whose job has expired creates no record."""
+    job = in_flight(line)
     line.client.delete(keys.job(job.id))
-    page = page_result(line, ("g-1", says, 3.0 if says == "ended" else None))
+    page = page_result(line, ("g-1", status, 3.0 if status == "ended" else None))
     assert page.running == []
     assert not line.client.exists(keys.job(job.id))
 
 
-def test_a_job_that_is_in_no_lane(line: Line) -> None:
-    """Stays out of it: a list starts nothing."""
-    job = flying(line)
+def test_a_job_in_no_lane_is_not_scheduled(line: Line) -> None:
+    """A listed job that is in no lane is not scheduled."""
+    job = in_flight(line)
     line.client.zrem(keys.lane(Lane.JOBS), job.id)
     assert page_result(line, ("g-1", "ended", 3.0)).forward == 0
-    page_result(line, ("g-1", "put off"))
+    page_result(line, ("g-1", "waiting"))
     assert line.lanes_of(job.id) == set()
 
 
-def test_an_empty_page(line: Line) -> None:
-    """Is one, too."""
+def test_an_empty_page_changes_nothing(line: Line) -> None:
+    """An empty page changes nothing."""
     assert page_result(line) == PageResult(
-        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, place=-1, own=1, running=[]
+        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, index=-1, old_jobs=0, running=[]
     )
 
 
-def test_when_the_first_of_ours_was_submitted(line: Line) -> None:
-    """From it follows how PhotoGPT's clock stands to ours."""
-    flying(line)
+def test_the_first_of_ours_is_returned(line: Line) -> None:
+    """The index of the first entry of ours is returned with the time when PhotoGPT accepted it."""
+    in_flight(line)
     at = line.store.clock()
-    page = page_result(line, ("theirs", "see"), ("g-1", "see"))
-    assert page.place == 1
+    page = page_result(line, ("of-others", "ignored"), ("g-1", "ignored"))
+    assert page.index == 1
     assert page.submitted_at == pytest.approx(at, abs=5)
 
 
-# -- the list against single looks -------------------------------------------------------------------------------------
+# -- the list against single polls --------------------------------------------------------------------------------
 
 
-def landed(line: Line, generation: str = "g-1", *, duration_s: float | None = 4.0) -> float:
-    """Let a look of its own show the end of a generation; return when."""
-    job = flying(line, generation)
+def ended_by_single_poll(line: Line, generation: str = "g-1", *, duration_s: float | None = 4.0) -> float:
+    """Let a single poll show the end of a generation; return when."""
+    job = in_flight(line, generation)
     assert line.finish(job, success(), polled=True, duration_s=duration_s) is not None
     return line.store.clock()
 
 
-def test_a_list_that_agrees(line: Line) -> None:
-    """Confirms one end once."""
-    landed(line)
+def test_a_confirmed_end_is_counted_once(line: Line) -> None:
+    """A listed end that a single poll showed before is counted once."""
+    ended_by_single_poll(line)
     assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 1
     assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 0
-    assert line.client.zcard(keys.ENDED) == 0
+    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
 
 
-@pytest.mark.parametrize("says", ["put off", "working", "see"])
-def test_a_list_that_lags(line: Line, says: str) -> None:
-    """It shows as under way what had ended before the page was asked for; a little is forgiven."""
-    at = landed(line)
-    assert page_result(line, ("g-1", says), asked_at=at + STALE_S / 2).lag_s == 0
-    assert page_result(line, ("g-1", says), asked_at=at - 60).lag_s == 0
-    assert page_result(line, ("g-1", says), asked_at=at + 7).lag_s == pytest.approx(7, abs=1)
+@pytest.mark.parametrize("status", ["waiting", "running", "ignored"])
+def test_the_lag_of_the_list_is_measured(line: Line, status: str) -> None:
+    """The lag is measured if the list shows as under way what a single poll showed as ended, beyond a tolerance."""
+    at = ended_by_single_poll(line)
+    assert page_result(line, ("g-1", status), asked_at=at + STALE_S / 2).lag_s == 0
+    assert page_result(line, ("g-1", status), asked_at=at - 60).lag_s == 0
+    assert page_result(line, ("g-1", status), asked_at=at + 7).lag_s == pytest.approx(7, abs=1)
 
 
-def test_an_end_that_the_list_told_first_is_no_evidence(line: Line) -> None:
-    """It would confirm itself."""
-    job = flying(line)
+def test_an_end_that_the_list_showed_first_is_no_evidence(line: Line) -> None:
+    """An end that the list showed first cannot confirm the list."""
+    job = in_flight(line)
     page_result(line, ("g-1", "ended", 4.0))
     assert line.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
-    assert line.client.zcard(keys.ENDED) == 0
+    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
 
 
 @pytest.mark.parametrize("state", [JobState.CANCELED, JobState.EXPIRED, JobState.FAILED])
-def test_an_end_that_is_only_ours_is_no_evidence(line: Line, state: JobState) -> None:
-    """PhotoGPT goes on with what was canceled here, and its list is right to say so."""
-    job = flying(line)
+def test_an_end_without_photogpt_is_no_evidence(line: Line, state: JobState) -> None:
+    """A canceled, expired or failed job without a duration is no evidence, since PhotoGPT may go on."""
+    job = in_flight(line)
     assert line.finish(job, success(state=state)) is not None
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
-    assert page_result(line, ("g-1", "working"), asked_at=line.store.clock() + 30).lag_s == 0
+    assert page_result(line, ("g-1", "running"), asked_at=line.store.clock() + 30).lag_s == 0
 
 
-def test_evidence_grows_old(line: Line) -> None:
-    """What ended long ago is forgotten, so that the set does not grow."""
-    landed(line, "g-1")
-    line.client.zadd(keys.ENDED, {"g-1": line.store.clock() - 301})
-    landed(line, "g-2")
-    assert line.client.zrange(keys.ENDED, 0, -1) == ["g-2"]
+def test_evidence_expires(line: Line) -> None:
+    """Ends are kept as evidence for five minutes."""
+    ended_by_single_poll(line, "g-1")
+    line.client.zadd(keys.RECENTLY_ENDED, {"g-1": line.store.clock() - 301})
+    ended_by_single_poll(line, "g-2")
+    assert line.client.zrange(keys.RECENTLY_ENDED, 0, -1) == ["g-2"]
 
 
-# -- when to sweep -----------------------------------------------------------------------------------------------------
+# -- when to poll the list ----------------------------------------------------------------------------------------
 
 
-def crowd(line: Line, count: int) -> None:
-    """Let some jobs be under way, as far as the lane can tell."""
+def fill_lane(line: Line, count: int) -> None:
+    """Fill the lane of jobs with members."""
     line.client.zadd(keys.lane(Lane.JOBS), {f"other-{number}": line.store.clock() + 60 for number in range(count)})
 
 
@@ -268,29 +270,29 @@ def ensure_scheduled(line: Line) -> list[Tick]:
     return line.published()
 
 
-def test_few_stir_nobody(line: Line) -> None:
-    """Below the least number nothing is written."""
-    crowd(line, MIN_IN_FLIGHT - 1)
+def test_few_jobs_schedule_no_list_poll(line: Line) -> None:
+    """Below the minimum in flight no list poll is scheduled and nothing is written."""
+    fill_lane(line, MIN_IN_FLIGHT - 1)
     assert ensure_scheduled(line) == []
     assert line.store.list_polls.state() is None
     assert line.lanes_of(NAME) == set()
 
 
-def test_enough_stir_one(line: Line) -> None:
-    """Once, however many workers ask."""
-    crowd(line, MIN_IN_FLIGHT)
+def test_enough_jobs_schedule_one_list_poll(line: Line) -> None:
+    """With the minimum in flight one list poll is scheduled, however many workers ask."""
+    fill_lane(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     assert tick.lane is Lane.LIST_POLLS
     assert [ensure_scheduled(line) for _ in range(3)] == [[], [], []]
     assert line.client.zcard(keys.lane(Lane.LIST_POLLS)) == 1
 
 
-def test_a_sweep_under_way_is_not_stirred(line: Line) -> None:
-    """Its lease stands in the lane."""
-    crowd(line, MIN_IN_FLIGHT)
+def test_a_list_poll_under_way_is_not_scheduled_again(line: Line) -> None:
+    """A list poll under way is not scheduled again."""
+    fill_lane(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, tick.token, limit=1, lease=60, prefix=keys.SWEEP, fields=("id", "suspensions")
+        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.LIST_POLL, fields=("id", "suspensions")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]
@@ -302,7 +304,7 @@ LEARNED = ListPollState(
     id=NAME,
     page_size=50.0,
     density=2.5,
-    offset_s=-0.25,
+    clock_offset_s=-0.25,
     confirmed=3,
     suspensions=1,
     min_duration_s=1.5,
@@ -311,9 +313,9 @@ LEARNED = ListPollState(
 )
 
 
-def test_rest_keeps_what_was_learned(line: Line) -> None:
-    """All of it, and the next one comes due."""
-    crowd(line, MIN_IN_FLIGHT)
+def test_the_state_is_stored_with_the_next_list_poll(line: Line) -> None:
+    """Rescheduling stores the whole state, and schedules the next list poll."""
+    fill_lane(line, MIN_IN_FLIGHT)
     line.store.list_polls.ensure_scheduled()
     line.store.list_polls.reschedule(LEARNED, retry_in_s=7)
     known = line.store.list_polls.state()
@@ -323,9 +325,9 @@ def test_rest_keeps_what_was_learned(line: Line) -> None:
     assert 2 < line.due_in(Lane.LIST_POLLS, NAME) <= 7
 
 
-def test_rest_for_good(line: Line) -> None:
-    """Until somebody stirs again; what was learned stays."""
-    crowd(line, MIN_IN_FLIGHT)
+def test_no_next_list_poll(line: Line) -> None:
+    """Rescheduling without a delay schedules nothing until the lane monitor asks again, and keeps the state."""
+    fill_lane(line, MIN_IN_FLIGHT)
     line.store.list_polls.ensure_scheduled()
     line.published()
     line.store.list_polls.reschedule(LEARNED, retry_in_s=None)
@@ -336,31 +338,31 @@ def test_rest_for_good(line: Line) -> None:
     assert line.client.hget(keys.list_poll(NAME), "page_size") == "50.0"
 
 
-def test_a_survey(line: Line) -> None:
-    """Counts everybody, and tells ages where they are known."""
+def test_ages_are_sampled(line: Line) -> None:
+    """The sample has the number of jobs in flight, and the ages that are known."""
     assert line.store.list_polls.sample_ages() == (0, [])
-    flying(line)
-    crowd(line, 3)
+    in_flight(line)
+    fill_lane(line, 3)
     count, ages = line.store.list_polls.sample_ages()
     assert count == 4
     assert len(ages) == 1
     assert 0 <= ages[0] < 10
 
 
-# -- the shared rate ---------------------------------------------------------------------------------------------------
+# -- the shared rate ----------------------------------------------------------------------------------------------
 
 
-def test_no_cap_no_wait(line: Line) -> None:
-    """And no key either."""
+def test_without_a_rate_there_is_no_wait(line: Line) -> None:
+    """Without a rate a request never waits, and no key is written."""
     assert line.store.list_polls.take_rate_token() == 0
     assert not line.client.exists(keys.RATE)
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 2.5, 4])
-def test_permits_run_out(gated: Gated, rate: float) -> None:
-    """At most a second's worth at once, at least one; then the wait is until the next one is saved up."""
-    line = gated(max_requests_per_s=rate).line
-    taken, wait = drain(line.store.list_polls.take_rate_token)
+def test_rate_tokens_run_out(with_settings: WithSettings, rate: float) -> None:
+    """The tokens of one second can be taken at once, and then the wait is until the next one."""
+    line = with_settings(max_requests_per_s=rate).line
+    taken, wait = take_all(line.store.list_polls.take_rate_token)
     assert 1 <= taken <= max(1, math.floor(rate)) + 1 + 2 * rate  # the last: a busy machine
     assert 0 < wait <= 1 / rate
     line.client.hset(keys.RATE, "at", line.store.clock() - 1 / rate - 0.01)
@@ -368,19 +370,19 @@ def test_permits_run_out(gated: Gated, rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 2])
-def test_sweeps_and_claims_share_one_rate(gated: Gated, rate: float) -> None:
-    """What one takes, the other has not."""
-    line = gated(max_requests_per_s=rate).line
+def test_list_polls_and_claims_share_one_rate(with_settings: WithSettings, rate: float) -> None:
+    """List polls and claims share one rate."""
+    line = with_settings(max_requests_per_s=rate).line
     job = line.submitted()
-    drain(line.store.list_polls.take_rate_token)
+    take_all(line.store.list_polls.take_rate_token)
     assert line.claimed(Lane.JOBS) == []
     line.client.hset(keys.RATE, "at", line.store.clock() - 1 / rate - 0.01)
     assert [each.id for each in line.claimed(Lane.JOBS)] == [job.id]
-    assert drain(line.store.list_polls.take_rate_token)[0] <= 1 + 2 * rate
+    assert take_all(line.store.list_polls.take_rate_token)[0] <= 1 + 2 * rate
 
 
-def drain(take_rate_token: Callable[[], float]) -> tuple[int, float]:
-    """Take permits until there are none; return how many, and the wait."""
+def take_all(take_rate_token: Callable[[], float]) -> tuple[int, float]:
+    """Take tokens until there are none; return their number and the wait."""
     taken = 0
     while not (wait := take_rate_token()):
         taken += 1

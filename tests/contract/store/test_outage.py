@@ -1,4 +1,4 @@
-"""What counts as an outage of Redis, told by a real server."""
+"""Which errors of a real Redis count as an outage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.store import keys
 from worker.store.connection import Store, is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Lanes, Tick
@@ -25,27 +26,27 @@ class Restarting(redis.Redis):
         return loaded
 
 
-def test_a_restart_between_loading_a_script_and_running_it(client: redis.Redis, valkey: EmbeddedValkey) -> None:
-    """It is tried again like any outage, also where a generation was just paid for."""
+def test_a_restart_after_loading_a_script_is_an_outage(client: redis.Redis, valkey: EmbeddedValkey) -> None:
+    """A server that restarts between the loading and the running of a script counts as unavailable."""
     del client  # empty
     with Restarting.from_url(valkey.url, decode_responses=True) as restarting:
         restarting.script_flush()
         scripts = Scripts(restarting, max_countdown_s=1)
         with pytest.raises(NoScriptError) as raised:
-            scripts.ensure_tick(keys=["photogpt:lane:{jobs}", "photogpt:lane:{jobs}:loop"], args=[1])
+            scripts.ensure_tick(lane=keys.lane(Lane.JOBS), loop=keys.loop(Lane.JOBS), queues=[], gap=1)
     assert is_unavailable(raised.value)
 
 
-def test_what_cannot_be_sent_is_no_outage(store: Store) -> None:
-    """It would be tried again for ever."""
+def test_an_invalid_value_is_no_outage(store: Store) -> None:
+    """A value that cannot be sent to Redis does not count as an outage."""
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
-        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease=1, prefix="", fields=["id"])  # type: ignore[arg-type]
+        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, prefix="", fields=["id"])  # type: ignore[arg-type]
     assert not is_unavailable(raised.value)
 
 
-def test_a_key_of_another_type_is_no_outage(client: redis.Redis) -> None:
-    """Nor would waiting mend this."""
+def test_a_wrong_type_is_no_outage(client: redis.Redis) -> None:
+    """A key of another type does not count as an outage."""
     client.set("photogpt:a", "text")
     with pytest.raises(ResponseError) as raised:
         client.hget("photogpt:a", "field")
@@ -53,16 +54,16 @@ def test_a_key_of_another_type_is_no_outage(client: redis.Redis) -> None:
     client.delete("photogpt:a")
 
 
-def test_proving_that_it_takes_writes(client: redis.Redis, store: Store, ticks: list[Tick]) -> None:
-    """A replica answers what only reads; the proof is refused, and leaves nothing that stays."""
+def test_refused_writes_are_an_outage(client: redis.Redis, store: Store, ticks: list[Tick]) -> None:
+    """A replica that answers reads fails the check of writes, which leaves no permanent key."""
     client.replicaof("127.0.0.1", "1")
     try:
         store.lanes.ensure_ticks()
         assert ticks == []
         with pytest.raises(ResponseError) as raised:
-            store.prove_writes()
+            store.check_writes()
         assert is_unavailable(raised.value)
     finally:
         client.replicaof("no", "one")
-    store.prove_writes()
+    store.check_writes()
     assert 0 < int(client.ttl("photogpt:probe")) <= 60

@@ -26,11 +26,11 @@ def test_revoked_and_back(
 
     sandbox.control.keys(revoke=[KEY])
     waiting = [producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}) for _ in "12"]
-    wait_until(lambda: "Nothing is looked at until it is" in worker.text()[before:], "the log warns that polling waits")
+    wait_until(lambda: "Polls wait until it is accepted" in worker.text()[before:], "the log warns that polling waits")
     wait_until(
-        lambda: "Nothing is triggered until it is" in worker.text()[before:], "the log warns that triggering waits"
+        lambda: "Triggers wait until it is accepted" in worker.text()[before:], "the log warns that triggering waits"
     )
-    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused"), "the trigger lane is paused")
+    wait_until(lambda: client.hget("photogpt:lane:{triggers}:loop", "paused_until"), "the trigger lane is paused")
     warnings = worker.text()[before:].count("api_key.rejected")
     assert not [result.id for result in running + waiting if result.ready()]
     sandbox.control.keys(add=[KEY])

@@ -20,8 +20,8 @@ from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
-from worker.domain.durations import between
-from worker.domain.list_poll import SETTLING, ListPollState
+from worker.domain.durations import seconds_between
+from worker.domain.list_poll import SETTLED, ListPollState
 from worker.domain.poll_schedule import Limits, fixed
 from worker.sandbox.remote import SandboxProcess
 from worker.services import TaskPublisher, open_services
@@ -226,7 +226,7 @@ def test_few_are_seen_often(
     sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: StartWorker
 ) -> None:
     """Few jobs are seen more often than at the interval, with fewer requests than 48 single polls."""
-    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLING})
+    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLED})
     start(schedule="learned", job_poll_interval_s="2", job_poll_floor_s="0.5")
     assert_all_end_well(sandbox, enqueue(8, duration_s=11), [])
     counts = requests_of(sandbox)
@@ -274,7 +274,7 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
     jobs = enqueue(MANY, duration_s=3)
     assert_all_end_well(sandbox, jobs, [])
     counts = requests_of(sandbox)
-    taken = seconds_between(began, sandbox.control.state(lists=False)["now"])
+    taken = seconds_passed(began, sandbox.control.state(lists=False)["now"])
     assert counts["listJobs"] > 0
     assert sum(counts.values()) <= 30 * (taken + 1) * 1.1
 
@@ -282,23 +282,23 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
 def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
     """While every job is too young to have ended, the list is not requested and nothing is learned from it."""
     services = open_services(settings, create_autospec(TaskPublisher, instance=True))
-    services.store.schedules._known["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
+    services.store.schedules._cache["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
     for number in range(MANY):
         at = services.store.clock()
         job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)
         services.store.jobs.accept(job, digest="d", continuation="{}")
         assert services.store.jobs.record_intent(job)
         services.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=60, p95_duration_s=600)
-    known = ListPollState(id=NAME, density=2.5, offset_s=0.0)
+    known = ListPollState(id=NAME, density=2.5, clock_offset_s=0.0)
     list_poll(services, known, services.store.clock())
     services.close()
     assert pages_requested(sandbox) == 0
-    assert client.hmget(keys.list_poll(NAME), ["density", "pages", "broken"]) == ["2.5", "0", "0"]
+    assert client.hmget(keys.list_poll(NAME), ["density", "pages", "failures"]) == ["2.5", "0", "0"]
     assert client.zscore(keys.lane(Lane.LIST_POLLS), NAME) is not None  # it is asked again
 
 
-def seconds_between(begin: str, end: str) -> float:
+def seconds_passed(begin: str, end: str) -> float:
     """Return the seconds between two times of the sandbox's clock."""
-    found = between(begin, end)
+    found = seconds_between(begin, end)
     assert found is not None
     return found

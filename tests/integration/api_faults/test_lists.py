@@ -82,7 +82,7 @@ def test_a_blind_list(producer: Celery, sandbox: SandboxProcess, faults: Faults)
     wait_until(lambda: paid_generations(sandbox) == 1, "the generation exists and its answer is lost")
     assert ended(send(producer)) == "succeeded"
 
-    assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list shows nothing")
+    assert ended(lost).startswith("trigger_uncertain: PhotoGPT's answer was lost, and its list lacks every generation")
     assert paid_generations(sandbox) == 2
 
 
@@ -99,7 +99,7 @@ def test_accepted_without_id_and_not_listed(
     own_worker.child.kill()
     own_worker.start()
 
-    assert ended(result).startswith("trigger_uncertain: PhotoGPT said yes, named no generation")
+    assert ended(result).startswith("trigger_uncertain: PhotoGPT accepted the trigger without an id")
     assert client.hget(record, "retryable") == "false"
     assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 1
 

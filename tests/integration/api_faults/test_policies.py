@@ -19,10 +19,10 @@ def test_fail(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) 
     said = ended(isolated.producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}))
 
     assert said.startswith("trigger_uncertain: ")
-    assert "it may have been created and charged" in said
+    assert "a generation may exist and be charged" in said
     assert paid_generations(sandbox) == 1
     assert "listJobs" not in sandbox.control.state()["requests"]
-    assert "Policy: fail" in isolated.worker.text()
+    assert "PHOTOGPT_UNCERTAIN_POLICY=fail" in isolated.worker.text()
 
 
 def test_retry(sandbox: SandboxProcess, faults: Faults, with_policy: WithPolicy) -> None:

@@ -115,7 +115,7 @@ def test_a_generation_that_is_gone(settings: Settings, age_s: float, answers: li
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
     decisions = poll_each(settings, job, age_s, *answers)
     assert [isinstance(decision, Finish) for decision in decisions] == ends
-    reasons = [decision.ending.reason for decision in decisions if isinstance(decision, Finish)]
+    reasons = [decision.result.reason for decision in decisions if isinstance(decision, Finish)]
     assert reasons == [Reason.NOT_FOUND] * sum(ends)
 
 
@@ -126,8 +126,8 @@ def test_a_failure_in_a_million_words(settings: Settings) -> None:
     job = make_job(state=JobState.RUNNING, generation_id="g-1", submitted_at=CREATED)
     (decision,) = poll_each(settings, job, 9, failed)
     assert isinstance(decision, Finish)
-    said = decision.ending.error or ""
-    assert said.startswith("PhotoGPT could not do it: too dark too dark")
+    said = decision.result.error or ""
+    assert said.startswith("the generation failed at PhotoGPT: too dark too dark")
     assert len(said) < 2100
 
 
@@ -139,5 +139,5 @@ def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess,
     said = ended(producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3}))
 
     assert said.startswith("deadline_exceeded: ")
-    assert "may still run and be charged" in said
-    assert worker.text()[before:].count("says 'evaporated'") == 1
+    assert "may go on and be charged" in said
+    assert worker.text()[before:].count("status 'evaporated'") == 1

@@ -122,7 +122,7 @@ def test_deadline_without_a_list(producer: Celery, sandbox: SandboxProcess, faul
     result = producer.send_task("photogpt.generate_image", kwargs={"request": image_request(), "deadline_s": 2.5})
 
     assert "deadline_exceeded: the deadline of job" in (said := ended(result))
-    assert "its answer was lost, so that something may run there and be charged" in said
+    assert "its answer was lost, so a generation may exist and be charged" in said
     assert outcome_of(result.id)["retryable"] == "false"
     assert paid_generations(sandbox) == 1
 

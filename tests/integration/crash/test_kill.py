@@ -174,5 +174,5 @@ def test_an_unreadable_record(
     [good] = enqueue(producer, 1)
 
     assert good.get(timeout=20)["state"] == "succeeded"
-    with pytest.raises(Exception, match=r"internal_error: handling job .* raised ValueError"):
+    with pytest.raises(Exception, match=r"internal_error: a step of job .* raised ValueError"):
         bad.get(timeout=60)

@@ -35,8 +35,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def ours(server: Server) -> Iterator[Client]:
     """A client that sends each command once and waits one second at most."""
     with Client(settings=load_settings(redis_url=server.url)) as client:
-        client.store.client.set_retry(Retry(NoBackoff(), 0))
-        client.store.client.connection_pool.connection_kwargs |= {"socket_timeout": 1}
+        client.store._client.set_retry(Retry(NoBackoff(), 0))
+        client.store._client.connection_pool.connection_kwargs |= {"socket_timeout": 1}
         yield client
 
 

@@ -102,11 +102,9 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
 
 @pytest.mark.long
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
-    """After a worker is killed, unacknowledged messages come back and no job is paid twice.
-
-    Triggers in progress at that moment are unresolved. PhotoGPT's list of jobs shows no prompts, so several unresolved
-    triggers cannot be distinguished: their jobs end as `trigger_uncertain`. All other jobs succeed.
-    """
+    """After a worker is killed, unacknowledged messages come back and no job is paid twice."""
+    # Triggers in progress at that moment are unresolved. PhotoGPT's list of jobs shows no prompts, so several
+    # unresolved triggers cannot be distinguished: their jobs end as `trigger_uncertain`. All other jobs succeed.
     ids = enqueue(producer, 10, duration_s=2)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}") == 10, "the jobs are scheduled")
     ids += enqueue(producer, 20)

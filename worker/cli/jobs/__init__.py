@@ -1,1 +1,1 @@
-"""Commands about jobs."""
+"""Commands about jobs: submit, watch, jobs, show, schedule, cancel, replay and schema."""

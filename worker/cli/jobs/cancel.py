@@ -1,11 +1,9 @@
-"""`photogpt-worker cancel`: stop looking at a job."""
+"""`photogpt-worker cancel`: stop polling a job."""
 
 from __future__ import annotations
 
-import sys
-
 import click
-from celery.exceptions import TimeoutError as NoAnswer
+from celery.exceptions import TimeoutError as ResultTimeout
 
 from worker.cli.context import CommandError, connected_store, connection_errors, producer, read_settings
 from worker.cli.help import HelpCommand
@@ -21,36 +19,36 @@ TASK = "photogpt.cancel"
     "--timeout", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait for a worker."
 )
 def cancel(job_id: str, timeout: float) -> None:
-    """Stop looking at a job, and end it as canceled.
+    """Stop polling a job, and end it as canceled.
 
-    PhotoGPT has no cancel. A job that was triggered goes on there and is charged; canceling it only means that nobody
-    here waits for it any more. A job that was not triggered yet costs nothing. The answer says which it was.
+    PhotoGPT has no cancel. If the job was triggered, its generation continues at PhotoGPT and is charged; workers only
+    stop waiting for it. If the job was not triggered yet, it costs nothing. The answer says which of the two it was.
 
     Example:
       photogpt-worker cancel 3f6c…
 
-    Exit code 0: it is canceled; 1: it is not, since it had ended, is not known, or no worker answers.
-    Settings that matter: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Exit code 0: the job is canceled; 1: it is not, because it had ended, is unknown, or no worker answered.
+    Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
     settings = read_settings()
     with connected_store(settings) as store:
         if store.jobs.outcome(job_id) is None:
-            raise CommandError(f"there is no job {job_id}; if it is still in the queue, no worker has taken it yet")
+            raise CommandError(f"there is no job {job_id}; if it is still in the queue, no worker has accepted it yet")
         with connection_errors(settings), producer(settings) as app:
             try:
                 app.send_task(TASK, kwargs={"job_id": job_id}).get(timeout=timeout)
-            except NoAnswer:
+            except ResultTimeout:
                 raise CommandError(
-                    f"no worker answered within {timeout:g} s; the request stays in the queue. Is a worker running?"
+                    f"no worker answered within {timeout:g} s; the request stays in the queue. Check that a worker runs"
                 ) from None
         outcome = store.jobs.outcome(job_id)
-    _tell(job_id, outcome)
+    click.echo(_canceled(job_id, outcome))
 
 
-def _tell(job_id: str, outcome: Outcome | None) -> None:
+def _canceled(job_id: str, outcome: Outcome | None) -> str:
+    """Return the sentence about a canceled job, or fail if it is not canceled."""
     if outcome is None:
-        raise CommandError(f"the record of job {job_id} expired meanwhile")
+        raise CommandError(f"the record of job {job_id} has expired")
     if outcome["state"] != JobState.CANCELED:
-        raise CommandError(f"job {job_id} had ended already: {outcome['state']}; nothing changes")
-    click.echo(outcome["error"])
-    sys.exit(0)
+        raise CommandError(f"job {job_id} had ended before as {outcome['state']}; nothing changes")
+    return str(outcome["error"])

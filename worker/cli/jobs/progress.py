@@ -1,4 +1,4 @@
-"""Waits for a job by its event stream, and shows how far it is."""
+"""Waits for the end of a job on its event stream, and shows its progress."""
 
 from __future__ import annotations
 
@@ -9,78 +9,81 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from worker.cli.output import COLOURS, clock
-from worker.cli.queries import START, Seen, next_events
+from worker.cli.output import COLOURS, local_time
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
+from worker.store.job_history import STREAM_START, JobEvent
 
 BLOCK_S = 0.25
-PATIENCE_S = 3.0
-"""After this long in the queue, people want to know why."""
+HINT_AFTER_S = 3.0
+"""After this time in the queue, a hint says why the job may still be there."""
 
 
 class Progress:
-    """One line that changes in a terminal, one line for each event elsewhere."""
+    """Shows one changing line in a terminal, and one line for each event elsewhere."""
 
     def __init__(self, out: Console, job_id: str) -> None:
-        """Show on `out`; what the job brings goes elsewhere."""
+        """Show the progress of a job on `out`."""
         self._out, self._job_id = out, job_id
         self._started = time.monotonic()
         self._status = Status("", console=out) if out.is_terminal else None
-        self._warned = False
+        self._hinted = False
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Print the job's id, and start the changing line."""
         self._out.print(f"job {self._job_id}", soft_wrap=True)
         if self._status:
             self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, and leave no half line."""
+        """Remove the changing line."""
         if self._status:
             self._status.stop()
 
-    def happened(self, seen: Seen) -> None:
-        """Say what happened."""
-        self._out.print(f"  {clock(seen.timestamp)}  [{COLOURS[seen.state]}]{seen.type}[/]", soft_wrap=True)
+    def show_event(self, event: JobEvent) -> None:
+        """Print one event."""
+        self._out.print(f"  {local_time(event.timestamp)}  [{COLOURS[event.state]}]{event.type}[/]", soft_wrap=True)
 
-    def waiting(self, outcome: Outcome | None) -> None:
-        """Show how things are between two events."""
+    def show_waiting(self, outcome: Outcome | None) -> None:
+        """Update the changing line between two events."""
         elapsed = time.monotonic() - self._started
-        if outcome is None:
-            told = "its record is gone"
-        else:
+        if outcome is not None:
             self._hint(outcome, elapsed)
-            at = outcome["generation_id"] or outcome["model_id"] or "not triggered yet"
-            looks = f"{outcome['polls']} look{'' if outcome['polls'] == 1 else 's'}"
-            trouble = f"  [yellow]{escape(outcome['error'])}[/]" if outcome["error"] else ""
-            told = f"[{COLOURS[outcome['state']]}]{outcome['state']}[/]  {escape(at)}  {looks}{trouble}"
         if self._status:
-            self._status.update(f"{told}  {elapsed:.1f} s")
+            self._status.update(f"{_line(outcome)}  {elapsed:.1f} s")
 
     def _hint(self, outcome: Outcome, elapsed: float) -> None:
-        if self._warned or elapsed < PATIENCE_S or outcome["state"] != JobState.QUEUED:
+        if self._hinted or elapsed < HINT_AFTER_S or outcome["state"] != JobState.QUEUED:
             return
-        self._warned = True
-        why = escape(outcome["error"]) if outcome["error"] else "no worker has taken it up; is one running?"
+        self._hinted = True
+        why = escape(outcome["error"]) if outcome["error"] else "no worker has triggered it; check that one runs"
         self._out.print(f"  [yellow]still queued: {why}[/]", soft_wrap=True)
 
 
-def follow(store: Store, job_id: str, progress: Progress, *, timeout_s: float | None) -> Outcome | None:
-    """Return a job's outcome once it has ended, or None if `timeout_s` passed before.
+def _line(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "its record has expired"
+    generation = outcome["generation_id"] or outcome["model_id"] or "not triggered yet"
+    polls = f"{outcome['polls']} poll{'' if outcome['polls'] == 1 else 's'}"
+    error = f"  [yellow]{escape(outcome['error'])}[/]" if outcome["error"] else ""
+    return f"[{COLOURS[outcome['state']]}]{outcome['state']}[/]  {escape(generation)}  {polls}{error}"
 
-    Reads the job's stream from its very beginning, so that an end that came earlier is found as well.
+
+def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: float | None) -> Outcome | None:
+    """Return a job's final outcome, or None if `timeout_s` seconds passed first.
+
+    Reads the job's stream from its start, so an end before this call is found as well.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    after = START
+    after = STREAM_START
     while True:
-        for seen in next_events(store, job_id, after=after, block_s=BLOCK_S):
-            after = seen.entry
-            progress.happened(seen)
-            if seen.state.terminal:
-                return cast(Outcome, seen.data) if seen.data else store.jobs.outcome(job_id)
+        for event in store.job_history.wait_for_job_events(job_id, after=after, block_s=BLOCK_S):
+            after = event.entry
+            progress.show_event(event)
+            if event.state.terminal:
+                return cast(Outcome, event.data) if event.data else store.jobs.outcome(job_id)
         if deadline is not None and time.monotonic() >= deadline:
             return None
-        progress.waiting(store.jobs.outcome(job_id))
+        progress.show_waiting(store.jobs.outcome(job_id))

@@ -1,4 +1,4 @@
-"""`photogpt-worker show`: all that is known of one job."""
+"""`photogpt-worker show`: everything that is stored about one job."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from rich.table import Table
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import clock, console, seconds_between, state
-from worker.cli.queries import record
+from worker.cli.output import console, local_time, seconds_between, state
+from worker.cli.queries import job_details
 from worker.domain.job import JobState, JsonObject
+from worker.domain.outcome import Outcome
 
-LANES = {
-    "triggers": "PhotoGPT is asked to start it",
-    "jobs": "PhotoGPT is looked at",
-    "models": "the model is looked at",
-    "results": "its Celery result is seen to",
+NEXT_STEPS = {
+    "triggers": "trigger at PhotoGPT",
+    "jobs": "poll of the generation",
+    "models": "poll of the model",
+    "results": "publish the Celery result",
 }
+"""What a worker does next with a job, by the lane in which the job waits."""
 
 
 @click.command("show", cls=HelpCommand)
 @click.argument("job_id")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(job_id: str, *, as_json: bool) -> None:
-    """Show all that is known of one job: outcome, deadline, what stands in its way, events, webhooks.
+    """Show everything that is stored about one job: outcome, deadline, next step, events, webhooks.
 
     JOB_ID is the Celery task id that the producer got. Records stay for PHOTOGPT_RETENTION_S after a job's end.
 
     Example:
       photogpt-worker show 3f6c… --json
 
-    Setting that matters: PHOTOGPT_REDIS_URL.
+    Settings: PHOTOGPT_REDIS_URL.
     """
     settings = read_settings()
     with connected_store(settings) as store:
-        found = record(store, job_id)
+        found = job_details(store, job_id)
     if found is None:
         raise CommandError(
-            f"there is no job {job_id}: no worker has taken it yet, or its record has expired "
+            f"there is no job {job_id}: no worker has accepted it yet, or its record has expired "
             f"({settings.retention_s:g} s after its end)"
         )
     if as_json:
@@ -50,8 +52,8 @@ def show(job_id: str, *, as_json: bool) -> None:
         return
     out = console()
     out.print(_facts(found))
-    _events(found, out)
-    _webhooks(found, out)
+    _print_events(found, out)
+    _print_webhooks(found, out)
 
 
 def _facts(found: JsonObject) -> Table:
@@ -62,63 +64,80 @@ def _facts(found: JsonObject) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("state", state(outcome["state"]))
-    for name, value in _rows(found):
+    for name, value in _state_rows(found) + _request_rows(found) + _time_rows(found):
         if value:
             grid.add_row(name, escape(str(value)))
     return grid
 
 
-def _rows(found: JsonObject) -> list[tuple[str, object]]:
-    outcome = found["outcome"]
+Rows = list[tuple[str, object]]
+
+
+def _state_rows(found: JsonObject) -> Rows:
+    outcome: Outcome = found["outcome"]
     terminal = JobState(outcome["state"]).terminal
     reason = f"{outcome['reason']}: {outcome['error']}" if outcome["reason"] else ""
-    took = seconds_between(outcome["created_at"], outcome["finished_at"])
-    urls = [str(made.get("url")) for made in outcome["images"] + outcome["videos"]]
+    retryable = {True: "yes", False: "no", None: ""}[outcome["retryable"]]
+    urls = [str(record.get("url")) for record in outcome["images"] + outcome["videos"]]
     return [
-        ("why" if terminal else "in the way", reason),
-        ("worth retrying", {True: "yes", False: "no", None: ""}[outcome["retryable"]] if terminal else ""),
-        ("in doubt", "PhotoGPT was asked, its answer is not known" if found["intent_open"] and not terminal else ""),
-        ("next", _next(found["waits_in"], found["queue_position"])),
+        ("reason" if terminal else "delayed by", reason),
+        ("retryable", retryable if terminal else ""),
+        ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
+        ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),
         ("model", outcome["model_id"]),
         ("generation", outcome["generation_id"]),
-        ("request", json.dumps(found["request"], ensure_ascii=False)),
-        ("metadata", json.dumps(outcome["metadata"], ensure_ascii=False) if outcome["metadata"] else ""),
-        ("tenant", found["tenant"]),
-        ("idempotency key", found["idempotency_key"]),
-        ("follows", found["follows"]),
-        ("created", clock(outcome["created_at"])),
-        ("submitted", clock(outcome["submitted_at"])),
-        ("finished", f"{clock(outcome['finished_at'])}, after {took:.1f} s" if took is not None else ""),
-        ("deadline", "" if terminal else clock(found["deadline_at"])),
-        ("asked to start", f"{found['attempts']} times" if found["attempts"] > 1 else ""),
-        ("looks", outcome["polls"]),
-        ("Celery result", f"stored {clock(found['published_at'])}" if found["published_at"] else ""),
     ]
 
 
-def _next(waits: JsonObject | None, position: int | None) -> str:
+def _next(step: JsonObject | None, position: int | None) -> str:
+    if step is None:
+        return ""
     if position is not None:
-        return f"waits for room at PhotoGPT, {position} before it; expires in {waits['due_in_s']:g} s" if waits else ""
-    return f"in {waits['due_in_s']:g} s {LANES[waits['lane']]}" if waits else ""
+        return f"waits for free capacity behind {position} jobs; expires in {step['due_in_s']:g} s"
+    return f"{NEXT_STEPS[step['lane']]} in {step['due_in_s']:g} s"
 
 
-def _events(found: JsonObject, out: Console) -> None:
+def _request_rows(found: JsonObject) -> Rows:
+    metadata = found["outcome"]["metadata"]
+    return [
+        ("request", json.dumps(found["request"], ensure_ascii=False)),
+        ("metadata", json.dumps(metadata, ensure_ascii=False) if metadata else ""),
+        ("tenant", found["tenant"]),
+        ("idempotency key", found["idempotency_key"]),
+        ("duplicate of", found["duplicate_of"]),
+    ]
+
+
+def _time_rows(found: JsonObject) -> Rows:
+    outcome: Outcome = found["outcome"]
+    terminal = JobState(outcome["state"]).terminal
+    seconds = seconds_between(outcome["created_at"], outcome["finished_at"])
+    return [
+        ("created", local_time(outcome["created_at"])),
+        ("submitted", local_time(outcome["submitted_at"])),
+        ("finished", f"{local_time(outcome['finished_at'])}, after {seconds:.1f} s" if seconds is not None else ""),
+        ("deadline", "" if terminal else local_time(found["deadline_at"])),
+        ("trigger attempts", found["attempts"] if found["attempts"] > 1 else ""),
+        ("polls", outcome["polls"]),
+        ("Celery result", f"stored {local_time(found['published_at'])}" if found["published_at"] else ""),
+    ]
+
+
+def _print_events(found: JsonObject, out: Console) -> None:
     out.print("[bold]events[/]")
-    for seen in found["events"]:
-        out.print(f"  {clock(seen['timestamp'])}  {seen['type']}")
+    for event in found["events"]:
+        out.print(f"  {local_time(event['timestamp'])}  {event['type']}")
 
 
-def _webhooks(found: JsonObject, out: Console) -> None:
-    if not found["deliveries"]:
-        return
-    out.print("[bold]webhooks[/]")
+def _print_webhooks(found: JsonObject, out: Console) -> None:
+    if found["deliveries"]:
+        out.print("[bold]webhooks[/]")
     for delivery in found["deliveries"]:
         line = state(delivery["state"]).append(f"  {delivery['type']} to {delivery['url']}  {delivery['id']}", style="")
         out.print("  ", line, soft_wrap=True, sep="")
         for attempt in delivery["attempts"]:
-            told = attempt.get("error") or f"taken in {attempt.get('duration_ms')} ms"
+            result = attempt.get("error") or f"accepted in {attempt.get('duration_ms')} ms"
             status = f"{attempt['status']} " if attempt.get("status") else ""
-            out.print(
-                f"    {clock(attempt['at'])}  attempt {attempt['number']}: {status}{escape(told)}", soft_wrap=True
-            )
+            at = local_time(attempt["at"])
+            out.print(f"    {at}  attempt {attempt['number']}: {status}{escape(result)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`photogpt-worker submit`: enqueue one job, and wait for it if asked."""
+"""`photogpt-worker submit`: enqueue one job, and wait for its outcome with --wait."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from worker.cli.context import USAGE, CommandError, connected_client, read_settings
+from worker.cli.context import FAILED, USAGE, CommandError, connected_client, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.jobs.progress import Progress, follow
-from worker.cli.jobs.request_body import JsonParameter, request_body
+from worker.cli.jobs.progress import Progress, wait_for_end
+from worker.cli.options import JsonParameter
 from worker.cli.output import console
+from worker.client import Client
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
@@ -20,30 +21,33 @@ from worker.domain.outcome import Outcome
 TIMED_OUT = 3
 INTERRUPTED = 130
 
+DEFAULT_MODEL = {Kind.IMAGE: "nanobanana", Kind.VIDEO: "veo-3.1-fast"}
+COUNT_FIELD = {Kind.IMAGE: "numImages", Kind.VIDEO: "numVideos"}
+
 
 @click.command("submit", cls=HelpCommand)
 @click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
 @click.option("--model", help="modelID.  [default: nanobanana for an image, veo-3.1-fast for a video]")
-@click.option("--prompt", help="What to see.")
-@click.option("--image", help="imageID of what to upscale.")
+@click.option("--prompt", help="The prompt of an image or a video.")
+@click.option("--image", help="imageID of the image to upscale.")
 @click.option("--count", type=click.IntRange(1), help="numImages or numVideos.")
-@click.option("--request", "body", type=JsonParameter(), help="The whole body; the options above are put over it.")
-@click.option("--webhook-url", help="Where the outcome is sent, signed.")
-@click.option("--event", "events", multiple=True, help="Which events are sent (job.running, …); repeatable.")
-@click.option("--metadata", type=JsonParameter(), help="Echoed in outcome and webhooks.")
-@click.option("--deadline", type=float, help="Seconds from now, queue time included.")
-@click.option("--idempotency-key", help="Enqueued twice, it is triggered once.")
-@click.option("--tenant", help="Whose it is, for fair picking where jobs wait for room.")
-@click.option("--id", "job_id", help="The job's id.  [default: a fresh one]")
-@click.option("--wait/--no-wait", default=False, help="Show progress until it has ended.  [default: no]")
+@click.option("--request", "body", type=JsonParameter(), help="The whole request; the options above override it.")
+@click.option("--webhook-url", help="Receiver of the signed webhooks.")
+@click.option("--event", "events", multiple=True, help="An event to send (job.running, …); repeatable.")
+@click.option("--metadata", type=JsonParameter(), help="Copied into the outcome and the webhooks.")
+@click.option("--deadline", type=float, help="Seconds from now until the job expires, time in the queue included.")
+@click.option("--idempotency-key", help="Jobs with the same key and request are triggered once.")
+@click.option("--tenant", help="The owner, for fair order where jobs wait for free capacity.")
+@click.option("--id", "job_id", help="The job's id.  [default: a new one]")
+@click.option("--wait/--no-wait", default=False, help="Show progress until the job ends.  [default: no]")
 @click.option("--timeout", type=click.FloatRange(0), help="Seconds that --wait lasts.  [default: until the job ends]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, as_json: bool, **given: Any) -> None:
+def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, as_json: bool, **options: Any) -> None:
     """Enqueue one job: an image, an upscale, a video or a training.
 
-    Writes the job into the ledger before it sends a message, so that a lost message costs seconds, not the job. Prints
-    the job's id alone. With --wait, shows progress on standard error and prints what came out (a URL a line, or
-    the model) on standard output. The job goes on whether anybody waits for it or not.
+    Stores the job in Redis before it sends a message, so a lost message delays the job by seconds and loses nothing.
+    Prints the job's id. With --wait, shows progress on standard error and prints the outputs (a URL a line, or the
+    model) on standard output. The job continues when the command is interrupted.
 
     Examples:
       photogpt-worker submit image --prompt "a quiet harbour" --wait
@@ -51,14 +55,14 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
 
     Exit codes:
       0    enqueued, or succeeded
-      1    failed, expired or canceled; or Redis is away
-      2    the arguments cannot be used, nothing was enqueued
-      3    --timeout passed, the job goes on
+      1    failed, expired or canceled; or Redis does not answer
+      2    invalid arguments; nothing was enqueued
+      3    --timeout has passed; the job continues
 
-    Settings that matter: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
     settings = read_settings()
-    arguments = _arguments(Kind(kind), **given)
+    arguments = _task_arguments(Kind(kind), **options)
     with connected_client(settings) as client:
         try:
             job = client.submit(kind, job_id=job_id, **arguments)
@@ -67,19 +71,35 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
         if not wait:
             click.echo(json.dumps({"id": job.id}) if as_json else job.id)
             return
-        try:
-            with Progress(console(stderr=True), job.id) as progress:
-                outcome = follow(client.store, job.id, progress, timeout_s=timeout)
-        except KeyboardInterrupt:
-            raise CommandError(
-                f"stopped waiting; the job goes on: photogpt-worker show {job.id}", INTERRUPTED
-            ) from None
+        outcome = _wait(client, job.id, timeout)
+    _print_outcome(outcome, as_json=as_json)
+    sys.exit(0 if outcome["state"] == JobState.SUCCEEDED else FAILED)
+
+
+def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
+    continues = f"the job continues: photogpt-worker show {job_id}"
+    try:
+        with Progress(console(stderr=True), job_id) as progress:
+            outcome = wait_for_end(client.store, job_id, progress, timeout_s=timeout)
+    except KeyboardInterrupt:
+        raise CommandError(f"stopped waiting; {continues}", INTERRUPTED) from None
     if outcome is None:
-        raise CommandError(f"{timeout:g} s passed; the job goes on: photogpt-worker show {job.id}", TIMED_OUT)
-    _tell(outcome, as_json=as_json)
+        raise CommandError(f"{timeout:g} s have passed; {continues}", TIMED_OUT)
+    return outcome
 
 
-def _arguments(  # noqa: PLR0913 - the options of the command
+def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(outcome, indent=2, ensure_ascii=False))
+    elif outcome["state"] == JobState.SUCCEEDED:
+        urls = [record.get("url") for record in outcome["images"] + outcome["videos"]]
+        for line in urls or [outcome["model_id"]]:
+            click.echo(line)
+    else:
+        click.echo(f"{outcome['state']}: {outcome['reason']}: {outcome['error']}", err=True)
+
+
+def _task_arguments(  # noqa: PLR0913 - the options of the command
     kind: Kind,
     *,
     body: JsonObject | None,
@@ -94,9 +114,9 @@ def _arguments(  # noqa: PLR0913 - the options of the command
     idempotency_key: str | None,
     tenant: str | None,
 ) -> JsonObject:
-    """Return the task's arguments; what is wrong with them is for the client to say."""
-    named: JsonObject = {
-        "request": request_body(kind, body, model=model, prompt=prompt, image=image, count=count),
+    """Return the keyword arguments of the task; the client validates them."""
+    arguments: JsonObject = {
+        "request": _request(kind, body, model=model, prompt=prompt, image=image, count=count),
         "webhook_url": webhook_url,
         "webhook_events": list(events) or None,
         "metadata": metadata,
@@ -104,18 +124,31 @@ def _arguments(  # noqa: PLR0913 - the options of the command
         "idempotency_key": idempotency_key,
         "tenant": tenant,
     }
-    return {name: value for name, value in named.items() if value is not None}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
-    """Print what came out, and end with the exit code that says it."""
-    succeeded = outcome["state"] == JobState.SUCCEEDED
-    if as_json:
-        click.echo(json.dumps(outcome, indent=2, ensure_ascii=False))
-    elif succeeded:
-        made = [record.get("url") for record in outcome["images"] + outcome["videos"]]
-        for line in made or [outcome["model_id"]]:
-            click.echo(line)
+def _request(  # noqa: PLR0913 - the options of the command
+    kind: Kind, body: JsonObject | None, *, model: str | None, prompt: str | None, image: str | None, count: int | None
+) -> JsonObject:
+    """Return the body for PhotoGPT: the JSON of --request, overridden by the other options.
+
+    Raises:
+        click.UsageError: an option does not fit the kind.
+    """
+    if kind is Kind.UPSCALE:
+        _refuse(kind, {"--model": model, "--prompt": prompt, "--count": count})
     else:
-        click.echo(f"{outcome['state']}: {outcome['reason']}: {outcome['error']}", err=True)
-    sys.exit(0 if succeeded else 1)
+        _refuse(kind, {"--image": image})
+    if kind is Kind.TRAINING:
+        _refuse(kind, {"--prompt": prompt, "--count": count})
+    fields = {"modelID": model, "prompt": prompt, "imageID": image, COUNT_FIELD.get(kind, ""): count}
+    request = dict(body or {}) | {name: value for name, value in fields.items() if value is not None}
+    if "modelID" not in request and kind in DEFAULT_MODEL:
+        request["modelID"] = DEFAULT_MODEL[kind]
+    return request
+
+
+def _refuse(kind: Kind, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{name} means nothing for {kind.value}")

@@ -1,1 +1,1 @@
-"""Commands that run the service, or parts of it, on this machine."""
+"""Commands that run the service or parts of it, and the processes that they start on this machine."""

@@ -1,4 +1,4 @@
-"""`photogpt-worker demo`: what a newcomer sees first."""
+"""`photogpt-worker demo`: a first run that needs nothing."""
 
 from __future__ import annotations
 
@@ -15,45 +15,43 @@ from rich.panel import Panel
 
 from config.secrets import new_webhook_secret
 from config.settings import Settings, load_settings
-from worker.cli.context import USAGE, CommandError, connected_store, read_settings
+from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.local.demo_display import Screen, final_table
-from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Line, Plan, enqueue, real_plans
+from worker.cli.local.demo_display import DemoDisplay, print_results
+from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Plan, Run, enqueue, real_plans
+from worker.cli.local.log_files import last_lines
 from worker.cli.local.receiver import VerifyingReceiver
 from worker.cli.local.shutdown import stop_at_end
-from worker.cli.local.stack import Stack, Wanted, end_of, start_stack
+from worker.cli.local.stack import Stack, StackOptions
 from worker.cli.local.supervisor import Supervisor
 from worker.cli.output import console
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import Store
 
-LOOK_S = 0.1
+REFRESH_S = 0.1
 SANDBOX_TIMEOUT_S = 60.0
 REAL_TIMEOUT_S = 2400.0
-WEBHOOKS_S = 10.0
-"""After the last job ended, its webhook may still be on its way for so long."""
+WEBHOOK_TIMEOUT_S = 10.0
+"""How long the demo waits for webhooks after the last job ended."""
 
 
-@click.command(
-    "demo",
-    cls=HelpCommand,
-)
+@click.command("demo", cls=HelpCommand)
 @click.option("--keep", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
-@click.option("--yes", is_flag=True, help="With PHOTOGPT_API_KEY set: yes, spend credits.")
+@click.option("--yes", is_flag=True, help="With PHOTOGPT_API_KEY set: agree to spend credits.")
 @click.option("--model", help="With PHOTOGPT_API_KEY set: also train this model of yours.")
 def demo(model: str | None, *, keep: bool, yes: bool) -> None:
-    """See it work: all four kinds, from enqueue to signed webhook.
+    """Run all four kinds of job, from enqueue to signed webhook, and show them side by side.
 
-    Starts everything in a temporary directory (an embedded Valkey, a sandbox in place of PhotoGPT, one worker, Flower,
-    a receiver of webhooks), enqueues an image, an upscaling, a video, a training and a chain of three through a bare
-    Celery app, and shows them side by side until all have ended and every webhook's signature was checked. Takes about
-    20 seconds and leaves nothing behind. Exit code 0: everything succeeded; 1: something did not.
+    Starts everything in a temporary directory: an embedded Valkey, a sandbox in place of PhotoGPT, one worker, Flower
+    and a receiver of webhooks. Enqueues an image, an upscale, a video, a training and a chain of three through a bare
+    Celery app, waits until every job has ended, and verifies the signature of every webhook. Takes about 20 seconds
+    and leaves no files behind. Exit code 0: everything succeeded; 1: a job or a webhook failed.
 
     Example:
       photogpt-worker demo --keep
 
-    Settings that matter:
+    Settings:
       PHOTOGPT_API_KEY                       if set: the real API, which costs credits; the demo asks for --yes
       PHOTOGPT_FLOWER_PASSWORD, …_PORT       Flower's login; without a password one is made
     """
@@ -61,8 +59,8 @@ def demo(model: str | None, *, keep: bool, yes: bool) -> None:
     sandboxed = settings.api_key is None
     if not sandboxed and not yes:
         raise CommandError(
-            "PHOTOGPT_API_KEY is set, so the demo would use the real API and spend credits (an image, an upscaling, a "
-            "video). Say --yes to do that, or unset the key to see it with the sandbox for nothing",
+            "PHOTOGPT_API_KEY is set, so the demo would use the real API and spend credits (an image, an upscale, a "
+            "video). Add --yes to do that, or unset the key to use the sandbox for free",
             USAGE,
         )
     if not sandboxed:
@@ -70,13 +68,17 @@ def demo(model: str | None, *, keep: bool, yes: bool) -> None:
     supervisor = Supervisor(lambda text: out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True))
     passed = False
     with tempfile.TemporaryDirectory(prefix="photogpt-demo-") as directory, stop_at_end(supervisor, out):
-        plans = SANDBOX_PLANS if sandboxed else real_plans(model)
-        passed = _run(settings, supervisor, out, Path(directory), plans=plans, keep=keep)
-    sys.exit(0 if passed else 1)
+        secret = new_webhook_secret("hmac")
+        stack = Stack(settings, _stack_options(Path(directory), secret, sandboxed=sandboxed), supervisor)
+        with out.status("starting Valkey, the sandbox, a worker and Flower …"):
+            stack.start()
+        _print_intro(stack, out)
+        passed = _run(stack, secret, out, SANDBOX_PLANS if sandboxed else real_plans(model), keep=keep)
+    sys.exit(0 if passed else FAILED)
 
 
 def _check_api(settings: Settings) -> None:
-    """Find out that PhotoGPT does not answer, or not to this key, before anything is started."""
+    """Fail before anything starts if PhotoGPT does not answer or refuses the key."""
     client = PhotoGPT(settings)
     try:
         client.ping()
@@ -86,56 +88,17 @@ def _check_api(settings: Settings) -> None:
         client.close()
 
 
-def _run(  # noqa: PLR0913 - everything that the demo is
-    settings: Settings, supervisor: Supervisor, out: Console, directory: Path, *, plans: tuple[Plan, ...], keep: bool
-) -> bool:
-    secret = new_webhook_secret("hmac")
-    sandboxed = plans is SANDBOX_PLANS
-    receiver = VerifyingReceiver(secret)
-    try:
-        with out.status("starting Valkey, the sandbox, a worker and Flower …"):
-            made = start_stack(settings, _wanted(directory, secret, sandboxed=sandboxed), supervisor)
-        _introduce(made, out)
-        with connected_store(load_settings(redis_url=made.redis_url)) as store:
-            lines = enqueue(Celery(broker=made.redis_url, backend=made.redis_url), plans, receiver.url)
-            with Screen(out, lines, receiver, timed=sandboxed) as screen:
-                _watch(lines, store, supervisor, screen, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
-                _await_webhooks(lines, receiver, screen)
-        out.print(final_table(lines, receiver))
-        passed = _verdict(lines, receiver, made, out)
-        if keep:
-            _keep(lines, made, out)
-    finally:
-        receiver.close()
-    return passed
-
-
-def _keep(lines: list[Line], made: Stack, out: Console) -> None:
-    """Wait for Ctrl-C."""
-    out.print("\nEverything keeps running; in another terminal, try")
-    out.print(f"[green]export PHOTOGPT_REDIS_URL={made.redis_url}[/]", soft_wrap=True)
-    out.print(f"[green]photogpt-worker show {lines[0].ids[-1]}[/]", soft_wrap=True)
-    out.print('[green]photogpt-worker submit image --prompt "a lighthouse" --wait[/]', soft_wrap=True)
-    out.print("[bold]Ctrl-C ends everything.[/]")
-    try:
-        while True:
-            time.sleep(LOOK_S)
-            made.supervisor.restart_dead()
-    except KeyboardInterrupt:
-        out.print("\n[bright_black]stopping[/]")
-
-
-def _wanted(directory: Path, secret: str, *, sandboxed: bool) -> Wanted:
+def _stack_options(directory: Path, secret: str, *, sandboxed: bool) -> StackOptions:
     environment = {
         "PHOTOGPT_WEBHOOK_SECRETS": secret,
-        "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",  # the receiver is on this supervisor
+        "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",  # the receiver runs on this machine
         "PHOTOGPT_LOG_LEVEL": "INFO",
     }
     if sandboxed:
         environment |= {"PHOTOGPT_JOB_POLL_INTERVAL_S": "1", "PHOTOGPT_MODEL_POLL_INTERVAL_S": "2"}
     durations = [text for kind, seconds in DURATIONS_S.items() for text in ("--duration", f"{kind}={seconds}")]
     models = [text for name in MODELS for text in ("--model", name)]
-    return Wanted(
+    return StackOptions(
         directory=directory,
         embedded=True,
         sandboxed=sandboxed,
@@ -147,60 +110,93 @@ def _wanted(directory: Path, secret: str, *, sandboxed: bool) -> Wanted:
     )
 
 
-def _introduce(made: Stack, out: Console) -> None:
-    settings = made.settings
-    if made.wanted.sandboxed:
-        took = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
-        told = (
-            "No PHOTOGPT_API_KEY is set: this talks to a [bold]sandbox[/], a PhotoGPT on this machine that makes no "
-            f"real pictures.\nDurations shortened: {took}. Looks every 1 s (usually 5 s), at models every 2 s "
-            "(usually 5 minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
+def _print_intro(stack: Stack, out: Console) -> None:
+    if stack.options.sandboxed:
+        durations = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
+        text = (
+            "PHOTOGPT_API_KEY is not set: the workers use a [bold]sandbox[/], a PhotoGPT on this machine that makes no "
+            "real images; the URLs of its outputs cannot be opened.\n"
+            f"Short durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s (by default 5 "
+            "minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
         )
     else:
-        told = "PHOTOGPT_API_KEY is set: this uses the [bold]real API[/] and spends credits."
-    out.print(Panel(told, title="photogpt-worker demo", style="yellow", width=min(out.width, 118)))
-    shown = made.flower_password if made.new_flower_password else "PHOTOGPT_FLOWER_PASSWORD"
+        text = "PHOTOGPT_API_KEY is set: this run uses the [bold]real API[/] and spends credits."
+    out.print(Panel(text, title="photogpt-worker demo", style="yellow", width=min(out.width, 118)))
+    password = stack.flower_password if stack.new_flower_password else "PHOTOGPT_FLOWER_PASSWORD"
     out.print(
-        f"Flower shows workers and tasks while this runs: [link]{made.flower_url}[/link]  "
-        f"user [bold]{escape(settings.flower_user)}[/], password [bold]{escape(shown)}[/]",
+        f"Flower shows workers and tasks during the demo: [link]{stack.flower_url}[/link]  "
+        f"user [bold]{escape(stack.settings.flower_user)}[/], password [bold]{escape(password)}[/]",
         soft_wrap=True,
     )
-    out.print(f"Redis: {made.redis_url}   PhotoGPT: {made.base_url}\n", soft_wrap=True)
+    out.print(f"Redis: {stack.redis_url}   PhotoGPT: {stack.base_url}\n", soft_wrap=True)
 
 
-def _watch(lines: list[Line], store: Store, supervisor: Supervisor, screen: Screen, timeout_s: float) -> None:
+def _run(stack: Stack, secret: str, out: Console, plans: tuple[Plan, ...], *, keep: bool) -> bool:
+    """Run every plan and return whether everything succeeded."""
+    sandboxed = stack.options.sandboxed
+    receiver = VerifyingReceiver(secret)
+    try:
+        with connected_store(load_settings(redis_url=stack.redis_url)) as store:
+            runs = enqueue(Celery(broker=stack.redis_url, backend=stack.redis_url), plans, receiver.url)
+            with DemoDisplay(out, runs, receiver, timed=sandboxed) as display:
+                _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
+                _wait_for_webhooks(runs, receiver, display)
+        print_results(out, runs, receiver)
+        passed = _print_verdict(runs, receiver, stack, out)
+        if keep:
+            _keep(runs, stack, out)
+    finally:
+        receiver.close()
+    return passed
+
+
+def _follow(runs: list[Run], store: Store, stack: Stack, display: DemoDisplay, timeout_s: float) -> None:
+    """Show the runs until every one has ended or the time is over."""
     deadline = time.monotonic() + timeout_s
-    while any(line.ended is None for line in lines) and time.monotonic() < deadline:
-        for line in lines:
-            line.read(store)
-        screen.show()
-        supervisor.restart_dead()
-        time.sleep(LOOK_S)
+    while any(run.ended is None for run in runs) and time.monotonic() < deadline:
+        for run in runs:
+            run.refresh(store)
+        display.refresh()
+        stack.supervisor.restart_dead()
+        time.sleep(REFRESH_S)
 
 
-def _await_webhooks(lines: list[Line], receiver: VerifyingReceiver, screen: Screen) -> None:
-    """Wait for the webhooks of what has ended."""
-    ended = [outcome["id"] for line in lines for outcome in line.outcomes if outcome["finished_at"]]
-    deadline = time.monotonic() + WEBHOOKS_S
+def _wait_for_webhooks(runs: list[Run], receiver: VerifyingReceiver, display: DemoDisplay) -> None:
+    ended = [outcome["id"] for run in runs for outcome in run.outcomes if outcome["finished_at"]]
+    deadline = time.monotonic() + WEBHOOK_TIMEOUT_S
     while not all(receiver.verified[job_id] for job_id in ended) and time.monotonic() < deadline:
-        screen.show()
-        time.sleep(LOOK_S)
-    screen.show()
+        display.refresh()
+        time.sleep(REFRESH_S)
+    display.refresh()
 
 
-def _verdict(lines: list[Line], receiver: VerifyingReceiver, made: Stack, out: Console) -> bool:
-    wanted = sum(len(line.ids) for line in lines)
+def _print_verdict(runs: list[Run], receiver: VerifyingReceiver, stack: Stack, out: Console) -> bool:
+    jobs = sum(len(run.ids) for run in runs)
     verified = sum(receiver.verified.values())
-    failed = [line.plan.title for line in lines if line.state != "succeeded"]
-    if not failed and verified == wanted and not receiver.refused:
-        out.print(
-            f"[green]All {wanted} jobs succeeded, and the signatures of all {verified} webhooks were verified.[/]"
-        )
+    failed = [run.plan.title for run in runs if run.state != "succeeded"]
+    if not failed and verified == jobs and not receiver.refused:
+        out.print(f"[green]All {jobs} jobs succeeded, and the signatures of all {verified} webhooks were verified.[/]")
         return True
     if failed:
         out.print(f"[red]Not succeeded: {escape(', '.join(failed))}.[/]")
-    if verified != wanted or receiver.refused:
-        why = f"; refused: {', '.join(sorted(set(receiver.refused)))}" if receiver.refused else ""
-        out.print(f"[red]{verified} of {wanted} webhooks were verified{escape(why)}.[/]")
-    out.print(f"[red]The worker's log ends with:[/]\n{escape(end_of(made.log('worker-1')))}", soft_wrap=True)
+    if verified != jobs or receiver.refused:
+        reasons = f"; refused: {', '.join(sorted(set(receiver.refused)))}" if receiver.refused else ""
+        out.print(f"[red]{verified} of {jobs} webhooks were verified{escape(reasons)}.[/]")
+    log = escape(last_lines(stack.log("worker-1")))
+    out.print(f"[red]The worker's log ends with:[/]\n{log}", soft_wrap=True)
     return False
+
+
+def _keep(runs: list[Run], stack: Stack, out: Console) -> None:
+    """Keep everything running until Ctrl-C."""
+    out.print("\nEverything keeps running. In another terminal, try")
+    out.print(f"[green]export PHOTOGPT_REDIS_URL={stack.redis_url}[/]", soft_wrap=True)
+    out.print(f"[green]photogpt-worker show {runs[0].ids[-1]}[/]", soft_wrap=True)
+    out.print('[green]photogpt-worker submit image --prompt "a lighthouse" --wait[/]', soft_wrap=True)
+    out.print("[bold]Ctrl-C ends everything.[/]")
+    try:
+        while True:
+            time.sleep(REFRESH_S)
+            stack.supervisor.restart_dead()
+    except KeyboardInterrupt:
+        out.print("\n[bright_black]stopping[/]")

@@ -1,4 +1,4 @@
-"""The jobs of the demo, enqueued as any producer would, and how far they are."""
+"""The jobs of the demo: enqueued as any producer does it, and their progress."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 from celery import Celery, chain
 
-from worker.domain.job import TASKS, JsonObject, Kind
+from worker.domain.job import TASKS, JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
 
 DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5}
-"""How long the sandbox of the demo takes; PhotoGPT takes longer."""
+"""Durations in the sandbox of the demo; PhotoGPT takes longer."""
 
 MODELS = ("demo-model", "chain-model")
-"""Models that the sandbox of the demo has, not trained yet."""
+"""Untrained models in the sandbox of the demo."""
 
 IMAGE = {"modelID": "nanobanana", "prompt": "a quiet harbour at dawn, long exposure"}
-VIDEO = {"modelID": "veo-3.1-fast", "prompt": "the harbour wakes up", "options": {"veo": {"duration": 4}}}
+VIDEO = {"modelID": "veo-3.1-fast", "prompt": "boats leave the harbour", "options": {"veo": {"duration": 4}}}
 
 Step = tuple[Kind, JsonObject]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One line of the demo: one job, or a chain of them."""
+    """One job of the demo, or one chain of jobs."""
 
     title: str
     steps: tuple[Step, ...]
@@ -47,14 +47,14 @@ SANDBOX_PLANS = (
         (
             (Kind.TRAINING, {"modelID": MODELS[1]}),
             (Kind.IMAGE, {"prompt": "me, at the harbour"}),  # the model comes from the step before
-            (Kind.UPSCALE, {}),  # so does the image
+            (Kind.UPSCALE, {}),  # the image as well
         ),
     ),
 )
 
 
 def real_plans(model: str | None) -> tuple[Plan, ...]:
-    """Return what is done with the real API: as little as shows all kinds; training only where a model is named."""
+    """Return the smallest plans that show all kinds with the real API; a training only if a model is given."""
     plans = (
         Plan("image → upscale", ((Kind.IMAGE, IMAGE), (Kind.UPSCALE, {}))),
         Plan("video", ((Kind.VIDEO, VIDEO),)),
@@ -63,58 +63,69 @@ def real_plans(model: str | None) -> tuple[Plan, ...]:
 
 
 @dataclass(kw_only=True)
-class Line:
-    """One line on the screen: a plan under way."""
+class Run:
+    """A plan that was enqueued."""
 
     plan: Plan
     #: The Celery task id of each step, which is its job id.
     ids: list[str]
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
-    #: What the ledger said last, one for each step it knows of.
+    #: The outcomes of the steps that workers have accepted.
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
-    def state(self) -> str:
-        """How the step under way is; `succeeded` only if all are."""
-        unfinished = [outcome["state"] for outcome in self.outcomes if outcome["state"] != "succeeded"]
+    def state(self) -> JobState:
+        """The state of the present step; `succeeded` only if every step succeeded."""
+        unfinished = [outcome["state"] for outcome in self.outcomes if outcome["state"] != JobState.SUCCEEDED]
         if unfinished:
-            return str(unfinished[0])
-        return "succeeded" if len(self.outcomes) == len(self.ids) else "queued"
+            return JobState(unfinished[0])
+        return JobState.SUCCEEDED if len(self.outcomes) == len(self.ids) else JobState.QUEUED
 
     @property
     def current(self) -> Outcome | None:
-        """The outcome so far of the last step that the ledger knows of."""
+        """The outcome so far of the last accepted step."""
         return self.outcomes[-1] if self.outcomes else None
 
     @property
     def step(self) -> int:
-        """Which step is under way, from 1."""
+        """The number of the present step, from 1."""
         return max(1, len(self.outcomes))
 
     @property
     def polls(self) -> int:
-        """How often PhotoGPT was looked at, over all steps."""
+        """How often workers polled PhotoGPT, over all steps."""
         return sum(outcome["polls"] for outcome in self.outcomes)
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since it was enqueued."""
+        """Seconds since the plan was enqueued."""
         return (self.ended or time.monotonic()) - self.started
 
-    def read(self, store: Store) -> None:
-        """Ask the ledger."""
+    @property
+    def output(self) -> str:
+        """The URL of the output, the trained model, or the error."""
+        current = self.current
+        if current is None:
+            return "no worker has accepted it"
+        if self.state != JobState.SUCCEEDED:
+            return str(current["error"] or current["reason"] or "")
+        records = current["images"] or current["videos"]
+        return str(records[0]["url"]) if records else f"model {current['model_id']} is ready"
+
+    def refresh(self, store: Store) -> None:
+        """Read the outcomes from the store."""
         if self.ended is not None:
             return
         found = [store.jobs.outcome(job_id) for job_id in self.ids]
         self.outcomes = [outcome for outcome in found if outcome is not None]
-        if self.state in {"succeeded", "failed", "expired", "canceled"}:
+        if self.state.terminal:
             self.ended = time.monotonic()
 
 
-def enqueue(producer: Celery, plans: tuple[Plan, ...], webhook_url: str) -> list[Line]:
-    """Enqueue everything through a bare Celery app: task names and JSON, none of our code."""
-    return [Line(plan=plan, ids=_send(producer, plan, webhook_url)) for plan in plans]
+def enqueue(producer: Celery, plans: tuple[Plan, ...], webhook_url: str) -> list[Run]:
+    """Enqueue every plan through a bare Celery app: task names and JSON, no code of the service."""
+    return [Run(plan=plan, ids=_send(producer, plan, webhook_url)) for plan in plans]
 
 
 def _send(producer: Celery, plan: Plan, webhook_url: str) -> list[str]:
@@ -131,14 +142,3 @@ def _send(producer: Celery, plan: Plan, webhook_url: str) -> list[str]:
         ids.append(str(result.id))
         result = result.parent
     return ids[::-1]
-
-
-def output(line: Line) -> str:
-    """Return what came out of a line: the URL, the model, or what went wrong."""
-    current = line.current
-    if current is None:
-        return "not known to any worker"
-    if line.state != "succeeded":
-        return str(current["error"] or current["reason"] or "")
-    records = current["images"] or current["videos"]
-    return str(records[0]["url"]) if records else f"model {current['model_id']} is ready"

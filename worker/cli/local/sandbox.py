@@ -1,4 +1,4 @@
-"""`photogpt-worker sandbox`: the command of `worker/sandbox`, with a help that teaches."""
+"""`photogpt-worker sandbox`: the command of `worker/sandbox` with the help text of this command line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from worker.sandbox.command import sandbox as original
 HELP = """Run a local PhotoGPT over HTTP, with faults on demand.
 
 It answers like the real API (authentication, versions, error envelopes, durations), costs nothing and makes no real
-pictures: for demos, tests, and for trying out what your service does when PhotoGPT is slow, throttles, or loses an
-answer. Faults are put in force while it runs, through POST /_sandbox/faults, or from a file at the start.
+images. Use it for demos and tests, and to see how your service behaves when PhotoGPT is slow, throttles, or loses an
+answer. Faults are set while it runs, through POST /_sandbox/faults, or from a file at the start.
 
 Example:
   photogpt-worker sandbox --duration image=4 --duration video=lognormal:20:0.4 --model my-model
   PHOTOGPT_BASE_URL=http://127.0.0.1:8900/api PHOTOGPT_API_KEY=sandbox-key photogpt-worker worker
 
-No environment variable matters to it: everything it can be told is an option.
+No environment variable is read: every setting is an option.
 """
 
 sandbox = HelpCommand(

@@ -1,4 +1,4 @@
-"""Everything on one supervisor: what `up` and `demo` start, and the environment that their children get."""
+"""Starts everything on one machine: Valkey, a sandbox, workers and Flower, as `up` and `demo` need it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from config.settings import Settings
 from worker.cli.context import CommandError, masked
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.flower import flower_argv, flower_environment
+from worker.cli.local.log_files import LogTail, last_lines
 from worker.cli.local.processes import Child, free_port, listens
 from worker.cli.local.supervisor import Stage, Supervisor
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
@@ -21,162 +22,148 @@ from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
 COMMAND = (sys.executable, "-m", "worker.cli.main")
 START_S = 60.0
 REDIS_PORT = 6379
+READY = "worker.ready"
+"""The log event of a worker that accepts work."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What shall run, apart from what the settings say."""
+class StackOptions:
+    """What to start, beyond what the settings say."""
 
     #: Data and logs.
     directory: Path
+    #: Start a Valkey instead of using PHOTOGPT_REDIS_URL.
     embedded: bool
+    #: Start a sandbox instead of using the real PhotoGPT.
     sandboxed: bool
     workers: int = 1
     flower: bool = True
-    #: Options of the sandbox, as on its command line.
+    #: Options of the sandbox's command line.
     sandbox_options: tuple[str, ...] = ()
-    #: Messages go through the embedded server even if a broker is set.
+    #: Send messages through the embedded server even if PHOTOGPT_BROKER_URL is set.
     own_broker: bool = False
-    #: Added to what children are told.
+    #: Environment variables for every process.
     environment: dict[str, str] = field(default_factory=dict)
-    #: Ports to take if they are free.
+    #: Preferred ports; others are used where these are taken.
     redis_port: int = REDIS_PORT
     sandbox_port: int = DEFAULT_PORT
 
 
-@dataclass(kw_only=True)
 class Stack:
-    """What runs, and where."""
+    """The processes of one local service, with their addresses.
 
-    settings: Settings
-    wanted: Wanted
-    supervisor: Supervisor
-    #: What children are told besides our own environment; also what a producer has to set.
-    environment: dict[str, str] = field(default_factory=dict)
-    redis_url: str = ""
-    base_url: str = ""
-    flower_url: str | None = None
-    flower_password: str = ""
-    #: Made for this run, since none is set.
-    new_webhook_secret: str | None = None
-    new_flower_password: bool = False
+    Attributes:
+        options: what was to start.
+        settings: of this process.
+        supervisor: runs the processes.
+        environment: variables that the processes get in addition to ours.
+        redis_url: of the store; without a password if it is not the embedded Valkey.
+        base_url: of PhotoGPT or the sandbox.
+        flower_url: of Flower, or None if it does not run.
+        flower_password: for Flower's login.
+        new_flower_password: whether the password was made for this run.
+        new_webhook_secret: the secret made for this run, or None if one is configured.
+    """
+
+    def __init__(self, settings: Settings, options: StackOptions, supervisor: Supervisor) -> None:
+        """Prepare everything; `start` starts it."""
+        self.settings = settings
+        self.options = options
+        self.supervisor = supervisor
+        self.environment = dict(options.environment)
+        self.redis_url = masked(settings.store_url)
+        self.base_url = settings.base_url
+        self.flower_url: str | None = None
+        self.flower_password = ""
+        self.new_flower_password = False
+        self.new_webhook_secret: str | None = None
+
+    def start(self) -> None:
+        """Start every process in order and wait until the workers accept work.
+
+        Raises:
+            CommandError: a process does not start; the caller stops the others through the supervisor.
+        """
+        directory = self.options.directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # its files hold prompts and URLs of outputs
+            (directory / "logs").mkdir(exist_ok=True)
+            if self.options.embedded:
+                self._start_valkey()
+            if self.options.sandboxed:
+                self._start_sandbox()
+            self._start_workers()
+            if self.options.flower:
+                self._start_flower()
+        except (OSError, RuntimeError) as error:
+            raise CommandError(str(error)) from None
 
     def log(self, name: str) -> Path:
-        """Return where the output of a part goes."""
-        return self.wanted.directory / "logs" / f"{name}.log"
+        """Return the log file of a process."""
+        return self.options.directory / "logs" / f"{name}.log"
 
     def worker_names(self) -> list[str]:
         """Return the names of the workers."""
-        return [f"worker-{number}" for number in range(1, self.wanted.workers + 1)]
+        return [f"worker-{number}" for number in range(1, self.options.workers + 1)]
 
+    def _start_valkey(self) -> None:
+        port = free_port(self.options.redis_port)
+        servers: list[EmbeddedValkey] = []
 
-def start_stack(settings: Settings, wanted: Wanted, supervisor: Supervisor) -> Stack:
-    """Start everything in order and wait until it takes work.
+        def start() -> Child:
+            if servers:
+                servers[0].start()
+            else:
+                servers.append(EmbeddedValkey(self.options.directory / "valkey", port=port))
+            return servers[0].child
 
-    Raises:
-        CommandError: something does not start; what was started is the caller's to stop.
-    """
-    made = Stack(settings=settings, wanted=wanted, supervisor=supervisor, environment=dict(wanted.environment))
-    try:
-        wanted.directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # prompts, and where outputs are, stand in it
-        (wanted.directory / "logs").mkdir(exist_ok=True)
-        _redis(made)
-        _sandbox(made)
-        _workers(made)
-        if wanted.flower:
-            _flower(made)
-    except (OSError, RuntimeError) as error:
-        raise CommandError(str(error)) from None
-    return made
+        self.supervisor.add("valkey", Stage.REDIS, start)
+        self.redis_url = self.environment["PHOTOGPT_REDIS_URL"] = servers[0].url
+        if self.options.own_broker:
+            self.environment["PHOTOGPT_BROKER_URL"] = servers[0].url
 
+    def _start_sandbox(self) -> None:
+        port = free_port(self.options.sandbox_port)
+        argv = [*COMMAND, "sandbox", "--port", str(port), *self.options.sandbox_options]
+        self.base_url = f"http://127.0.0.1:{port}/api"
+        self.environment |= {"PHOTOGPT_BASE_URL": self.base_url, "PHOTOGPT_API_KEY": DEFAULT_KEY}
+        log = self.log("sandbox")
+        child = self.supervisor.add("sandbox", Stage.SANDBOX, lambda: Child("sandbox", argv, log=log))
+        _wait(child, lambda: listens(port))
 
-def _redis(made: Stack) -> None:
-    if not made.wanted.embedded:
-        made.redis_url = masked(made.settings.store_url)
-        return
-    port = free_port(made.wanted.redis_port)
-    servers: list[EmbeddedValkey] = []
+    def _start_workers(self) -> None:
+        if not self.settings.webhook_secrets and "PHOTOGPT_WEBHOOK_SECRETS" not in self.environment:
+            self.new_webhook_secret = new_webhook_secret("hmac")
+            self.environment["PHOTOGPT_WEBHOOK_SECRETS"] = self.new_webhook_secret
+        tails = [LogTail(self.log(name)) for name in self.worker_names()]
+        workers = [self._start_worker(name) for name in self.worker_names()]
+        if self.settings.log_level not in {"DEBUG", "INFO"}:
+            return  # the event that is waited for below has level INFO
+        for child, tail in zip(workers, tails, strict=True):
+            _wait(child, lambda tail=tail: any(READY in line for line in tail.new_lines()))  # type: ignore[misc]
 
-    def start() -> Child:
-        if servers:
-            servers[0].start()
-        else:
-            servers.append(EmbeddedValkey(made.wanted.directory / "valkey", port=port))
-        return servers[0].child
+    def _start_worker(self, name: str) -> Child:
+        argv, log = [*COMMAND, "worker", "--name", name], self.log(name)
+        return self.supervisor.add(name, Stage.WORKERS, lambda: Child(name, argv, env=self.environment, log=log))
 
-    made.supervisor.add("valkey", Stage.REDIS, start)
-    made.redis_url = made.environment["PHOTOGPT_REDIS_URL"] = servers[0].url
-    if made.wanted.own_broker:
-        made.environment["PHOTOGPT_BROKER_URL"] = servers[0].url
-
-
-def _sandbox(made: Stack) -> None:
-    if not made.wanted.sandboxed:
-        made.base_url = made.settings.base_url
-        return
-    port = free_port(made.wanted.sandbox_port)
-    argv = [*COMMAND, "sandbox", "--port", str(port), *made.wanted.sandbox_options]
-    made.base_url = f"http://127.0.0.1:{port}/api"
-    made.environment |= {"PHOTOGPT_BASE_URL": made.base_url, "PHOTOGPT_API_KEY": DEFAULT_KEY}
-    log = made.log("sandbox")
-    child = made.supervisor.add("sandbox", Stage.SANDBOX, lambda: Child("sandbox", argv, log=log))
-    _wait(child, lambda: listens(port))
-
-
-def _workers(made: Stack) -> None:
-    if not made.settings.webhook_secrets and "PHOTOGPT_WEBHOOK_SECRETS" not in made.environment:
-        made.new_webhook_secret = new_webhook_secret("hmac")
-        made.environment["PHOTOGPT_WEBHOOK_SECRETS"] = made.new_webhook_secret
-    started = [(name, _read_from(made.log(name))) for name in made.worker_names()]
-    for name, _ in started:
-        _worker(made, name)
-    if made.settings.log_level in {"DEBUG", "INFO"}:  # the line that is waited for is an INFO
-        for name, offset in started:
-            log = made.log(name)
-            _wait(made.supervisor.child(name), lambda log=log, offset=offset: _says_ready(log, offset))  # type: ignore[misc]
-
-
-def _worker(made: Stack, name: str) -> None:
-    argv = [*COMMAND, "worker", "--name", name]
-    log = made.log(name)
-    made.supervisor.add(name, Stage.WORKERS, lambda: Child(name, argv, env=made.environment, log=log))
-
-
-def _flower(made: Stack) -> None:
-    settings = made.settings
-    password = settings.flower_password.get_secret_value() if settings.flower_password else None
-    made.new_flower_password = password is None
-    made.flower_password = password or secrets.token_urlsafe(9)
-    host = settings.flower_address or "127.0.0.1"
-    port = free_port(settings.flower_port, host=host)
-    argv = flower_argv(settings, port=port)
-    env = made.environment | flower_environment(settings, made.flower_password)
-    log = made.log("flower")
-    child = made.supervisor.add("flower", Stage.FLOWER, lambda: Child("flower", argv, env=env, log=log))
-    reached = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
-    made.flower_url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
-    _wait(child, lambda: listens(port, host=reached))
-
-
-def _read_from(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
-
-
-def _says_ready(log: Path, offset: int) -> bool:
-    with log.open("rb") as file:
-        file.seek(offset)
-        return b"worker.ready" in file.read()
+    def _start_flower(self) -> None:
+        settings = self.settings
+        password = settings.flower_password.get_secret_value() if settings.flower_password else None
+        self.new_flower_password = password is None
+        self.flower_password = password or secrets.token_urlsafe(9)
+        address = settings.flower_address or "127.0.0.1"
+        host = "127.0.0.1" if address in {"0.0.0.0", "::"} else address
+        port = free_port(settings.flower_port, host=address)
+        argv, log = flower_argv(settings, port=port), self.log("flower")
+        env = self.environment | flower_environment(settings, self.flower_password)
+        child = self.supervisor.add("flower", Stage.FLOWER, lambda: Child("flower", argv, env=env, log=log))
+        self.flower_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        _wait(child, lambda: listens(port, host=host))
 
 
 def _wait(child: Child, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_S
     while not ready():
         if child.exit_code is not None or time.monotonic() > deadline:
-            raise CommandError(f"{child.name} does not start; its log {child.log} ends with:\n{end_of(child.log)}")
+            raise CommandError(f"{child.name} does not start; its log {child.log} ends with:\n{last_lines(child.log)}")
         time.sleep(0.05)
-
-
-def end_of(log: Path | None, lines: int = 12) -> str:
-    """Return the last lines of a log, indented."""
-    text = log.read_text(errors="replace") if log and log.exists() else ""
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])

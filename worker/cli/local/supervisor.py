@@ -15,7 +15,7 @@ MIN_RESTART_S, MAX_RESTART_S = 0.5, 30.0
 """Delay between the death of a process and its restart."""
 
 STABLE_S = 60.0
-"""A process that ran for this long starts again with the shortest delay."""
+"""A process that ran for this long restarts after MIN_RESTART_S."""
 
 
 class Stage(IntEnum):

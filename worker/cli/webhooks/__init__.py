@@ -1,1 +1,1 @@
-"""Commands about webhooks."""
+"""Commands about webhooks: history, resending, endpoints, keys, a receiver to try, and a test of a receiver."""

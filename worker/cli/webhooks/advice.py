@@ -1,10 +1,10 @@
-"""Why a receiver did not take a webhook, and what to do, in plain words."""
+"""Explains a failed webhook attempt, and what to do about it."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from config.settings import Settings
@@ -12,60 +12,122 @@ from worker.domain.errors import DeliveryError
 from worker.webhooks.guard import METADATA
 
 UNSIGNED = (
-    "No PHOTOGPT_WEBHOOK_SECRETS is set here, so the event went out unsigned. If the workers have a secret, set the "
+    "PHOTOGPT_WEBHOOK_SECRETS is not set here, so the event went out unsigned. If the workers have a secret, set the "
     "same one here."
 )
+CONNECTION = (
+    "The connection failed or was closed. Check the receiver's own log and the proxy or firewall in front of it. An "
+    "http:// URL with a TLS port fails like this as well."
+)
+REFUSED_CONNECTION = (
+    "The host answers, but nothing listens on port {port}. Check that the receiver runs on this port and on an address "
+    "that other hosts can reach (in a container 0.0.0.0, not 127.0.0.1)."
+)
+NAME = (
+    "The name {host} does not resolve on this machine. Check the spelling, and that the DNS servers of the workers "
+    "know the name. A name from /etc/hosts or from a container's network is known only there."
+)
+METADATA_SERVICE = "A cloud's metadata service may have this address: workers never call it, whatever the settings are."
+PRIVATE_ADDRESS = (
+    "Workers call public addresses only, so that no producer can send requests into your network. If this receiver is "
+    "yours, allow its network here and for the workers: PHOTOGPT_WEBHOOK_ALLOW_NETWORKS={networks}"
+)
+TLS = (
+    "The certificate was not accepted. It must be valid today, name {host}, come with its intermediate certificates, "
+    "and be signed by an authority that the workers' system trusts. An https:// URL with a plain HTTP port fails like "
+    "this as well."
+)
+TIMEOUT = (
+    "An attempt may take {connect:g} s to connect and {total:g} s in all. If the receiver's log shows no request, a "
+    "firewall may drop it. If the log shows one, answer 204 first and do the work afterwards."
+)
+REDIRECT = (
+    "Redirects are not followed, because they could lead to any address. Use the final URL of the receiver: often "
+    "https:// instead of http://, or a slash at the end."
+)
+PROXY = (
+    "Webhooks go through PHOTOGPT_WEBHOOK_PROXY_URL, and the proxy did not forward this one: check the proxy's log, "
+    "its login and its rules. The receiver is not at fault."
+)
+GONE = "410 means that workers must not send this event again. Answer 2xx if the receiver accepts it."
+URL = "Correct the URL; no attempt can succeed."
+PORT = "Workers call the ports {ports} (PHOTOGPT_WEBHOOK_PORTS), and any port in the allowed networks."
+SCHEME = "PHOTOGPT_WEBHOOK_SCHEMES allows {schemes} only."
+NOT_BELIEVED = (
+    "The receiver got the event and did not accept its signature. Check in this order: that it has the same secret, "
+    "complete, with whsec_; that it verifies the raw body before a parser changes it; that its clock agrees with this "
+    "machine's within five minutes; that no proxy in front of it asks for a login."
+)
+NO_POST = "The server answers, but accepts no POST at {path}. Check the path."
+BUSY = "The receiver, or a proxy in front of it, is overloaded or not up. Workers would retry later."
+RECEIVER_ERROR = "The receiver failed while it handled the event: its own log says where. Workers would retry."
+NOT_2XX = "Only 2xx means that the event was accepted. Workers would retry."
+UNKNOWN = "There is no advice for this kind of failure; the line above is all that is known."
 
 
-def advice(error: DeliveryError, url: str, settings: Settings) -> str:
-    """Return what to do about a failed attempt; one paragraph.
+def advice(error: DeliveryError, url: str, settings: Settings) -> str:  # noqa: PLR0911 - one answer per kind
+    """Return one paragraph about what to do about a failed attempt.
 
     Args:
         error: what the sender raised.
-        url: where it was sent to.
-        settings: those that it was sent with.
+        url: of the receiver.
+        settings: with which the event was sent.
     """
-    told = _by_cause(error) if error.kind == "connection_error" else _BY_KIND.get(error.kind)
-    if error.status is not None and told is None:
-        told = _by_status
-    return told(error, url, settings) if told else "Nobody knows this fault yet; the line above is all there is."
+    parts = urlsplit(url)
+    match _kind(error):
+        case "address_refused":
+            return _address_advice(parts.hostname or "")
+        case "dns_error":
+            return NAME.format(host=parts.hostname)
+        case "refused_connection":
+            return REFUSED_CONNECTION.format(port=parts.port or (443 if parts.scheme == "https" else 80))
+        case "tls_error":
+            return TLS.format(host=parts.hostname)
+        case "timeout":
+            return TIMEOUT.format(connect=settings.webhook_connect_timeout_s, total=settings.webhook_deadline_s)
+        case "port_refused":
+            return PORT.format(ports=", ".join(map(str, settings.webhook_ports)))
+        case "scheme_refused":
+            return SCHEME.format(schemes=", ".join(settings.webhook_schemes))
+        case kind if kind in FIXED:
+            return FIXED[kind]
+        case _ if error.status is not None:
+            return _status_advice(error.status, parts.path, signed=bool(settings.webhook_secrets))
+        case _:
+            return UNKNOWN
 
 
-def _by_cause(error: DeliveryError) -> _Advice:
-    """Tell apart what has one class in the ledger."""
-    for cause in _causes(error):
-        if isinstance(cause, socket.gaierror | UnicodeError):
-            return _name
-        if isinstance(cause, ConnectionRefusedError):
-            return _refused
-    return _connection
+FIXED = {"connection_error": CONNECTION, "redirect": REDIRECT, "proxy_error": PROXY, "gone": GONE, "invalid_url": URL}
+"""Advice that needs no detail, by kind of failure."""
+
+
+def _kind(error: DeliveryError) -> str:
+    """Return the error's kind; a connection error is divided further by its cause."""
+    if error.kind == "connection_error":
+        for cause in _causes(error):
+            if isinstance(cause, socket.gaierror | UnicodeError):
+                return "dns_error"
+            if isinstance(cause, ConnectionRefusedError):
+                return "refused_connection"
+    return error.kind
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk down from an error to what it comes from."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
-_Advice = Callable[[DeliveryError, str, Settings], str]
-
-
-def _address(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, settings
-    addresses = _resolved(url)
+def _address_advice(host: str) -> str:
+    addresses = _resolve(host)
     if any(address in network for address in addresses for network in METADATA if address.version == network.version):
-        return "A cloud's metadata service may be there: it is never called, and no setting changes that."
+        return METADATA_SERVICE
     networks = ",".join(sorted(str(ipaddress.ip_network(address)) for address in addresses)) or "10.0.0.0/8"
-    return (
-        "Workers call public addresses only, so that nobody can aim them at your own network. If this receiver is "
-        f"yours, let it through, here and where the workers run: PHOTOGPT_WEBHOOK_ALLOW_NETWORKS={networks}"
-    )
+    return PRIVATE_ADDRESS.format(networks=networks)
 
 
-def _resolved(url: str) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    host = urlsplit(url).hostname or ""
+def _resolve(host: str) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found}
@@ -73,117 +135,11 @@ def _resolved(url: str) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         return set()
 
 
-def _name(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, settings
-    return (
-        f"The name {urlsplit(url).hostname} leads nowhere from this machine. Is it spelled right, and is it known in "
-        "the DNS that the workers ask? A name from /etc/hosts or from a container's network is known there only."
-    )
-
-
-def _refused(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, settings
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return (
-        f"The machine is there, but nothing listens on port {port}. Does the receiver run, on this port, and on an "
-        "address that others reach (0.0.0.0 in a container, not 127.0.0.1)?"
-    )
-
-
-def _connection(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url, settings
-    return (
-        "The connection could not be made or broke off. Look at the receiver's own log and at what stands in front of "
-        "it (proxy, firewall); http:// to a port that speaks TLS ends like this, too."
-    )
-
-
-def _tls(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, settings
-    return (
-        f"The certificate was not accepted. It must be valid today, name {urlsplit(url).hostname}, come with its "
-        "intermediate certificates, and be signed by an authority that the workers' system trusts. https:// to a port "
-        "that speaks plain http ends like this, too."
-    )
-
-
-def _timeout(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url
-    return (
-        f"An attempt may take {settings.webhook_connect_timeout_s:g} s to connect and {settings.webhook_deadline_s:g} "
-        "s in all. Where nobody answered at all, a firewall may swallow it. Where the receiver got it: answer 204 "
-        "first and do the work afterwards."
-    )
-
-
-def _redirect(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url, settings
-    return (
-        "Redirects are not followed, since they could lead anywhere. Give the URL that the receiver really has: often "
-        "https:// for http://, or a slash at the end."
-    )
-
-
-def _gone(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url, settings
-    return "410 tells workers never to come back with this event. Answer 2xx, if it was meant to be taken."
-
-
-def _url(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url, settings
-    return "Correct the URL; no attempt would ever succeed."
-
-
-def _port(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url
-    known = ", ".join(map(str, settings.webhook_ports))
-    return f"Workers call ports {known} only, any port in the networks they are allowed to: PHOTOGPT_WEBHOOK_PORTS."
-
-
-def _scheme(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url
-    return f"PHOTOGPT_WEBHOOK_SCHEMES lets through: {', '.join(settings.webhook_schemes)}."
-
-
-def _proxy(error: DeliveryError, url: str, settings: Settings) -> str:
-    del error, url, settings
-    return (
-        "Webhooks go through PHOTOGPT_WEBHOOK_PROXY_URL, and the proxy did not let this one through: look at its own "
-        "log, its login and its rules. The receiver is not to blame."
-    )
-
-
-def _by_status(error: DeliveryError, url: str, settings: Settings) -> str:
-    status = error.status or 0
-    if status in {400, 401, 403} and not settings.webhook_secrets:
-        return UNSIGNED
+def _status_advice(status: int, path: str, *, signed: bool) -> str:
     if status in {400, 401, 403}:
-        return (
-            "The receiver got it and does not believe it. In this order: has it the same secret, whole, with whsec_? "
-            "Does it verify the raw body, before anything parses it and writes it anew? Does its clock agree with this "
-            "machine's (five minutes are allowed)? Does something before it ask for a login of its own?"
-        )
+        return NOT_BELIEVED if signed else UNSIGNED
     if status in {404, 405}:
-        return f"The server is there, but takes no POST at {urlsplit(url).path or '/'}. Is the path right?"
+        return NO_POST.format(path=path or "/")
     if status in {429, 502, 503, 504}:
-        return (
-            "The receiver, or what stands in front of it, is too busy or not up. Workers would try again, more slowly."
-        )
-    if status >= 500:
-        return "The receiver broke while it handled the event: its own log says where. Workers would try again."
-    return "Only 2xx means that it was taken. Workers would try again."
-
-
-_BY_KIND: dict[str, _Advice] = {
-    "address_refused": _address,
-    "dns_error": _name,
-    "port_refused": _port,
-    "scheme_refused": _scheme,
-    "proxy_error": _proxy,
-    "tls_error": _tls,
-    "timeout": _timeout,
-    "redirect": _redirect,
-    "gone": _gone,
-    "invalid_url": _url,
-}
+        return BUSY
+    return RECEIVER_ERROR if status >= 500 else NOT_2XX

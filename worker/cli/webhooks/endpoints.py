@@ -1,4 +1,4 @@
-"""`photogpt-worker webhooks endpoints`: how endpoints are."""
+"""`photogpt-worker webhooks endpoints` and `webhooks enable`: the health of endpoints."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.context import connected_store, read_settings
+from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import clock, console
+from worker.cli.output import console, local_time
 from worker.domain.job import JsonObject
 
-COLOURS = {"healthy": "green", "failing": "yellow", "broken": "red", "disabled": "bright_black"}
+COLUMNS = ("endpoint", "state", "in flight", "failures", "since", "reason", "URL")
+NUMBERS = {"in flight", "failures"}
+COLOURS = {"healthy": "green", "failing": "yellow", "circuit_open": "red", "disabled": "bright_black"}
 
 
 @click.command("endpoints", cls=HelpCommand)
-@click.option("--disabled", is_flag=True, help="Only those that are disabled.")
-@click.option("--limit", default=50, type=click.IntRange(1, 100_000), show_default=True, help="How many at most.")
+@click.option("--disabled", is_flag=True, help="Only disabled endpoints.")
+@click.option("--limit", default=50, type=click.IntRange(1, 100_000), show_default=True, help="Maximum number.")
 @click.option("--json", "as_json", is_flag=True, help="Print one endpoint a line, as JSON.")
 def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
-    """List endpoints and how they are, those first to which something was sent last.
+    """List endpoints and their health, those with the newest attempts first.
 
-    An endpoint is a webhook's URL without its query. healthy: the last attempt was taken. failing: it was not. broken:
-    five in a row were not, so that nothing is sent for a while. disabled: it answered 410 or webhook-delivery: disable,
-    or has only failed for PHOTOGPT_WEBHOOK_DISABLE_AFTER_S; webhooks enable lets it in again.
+    An endpoint is a webhook's URL without its query. healthy: the last attempt was accepted. failing: the last attempt
+    failed. circuit_open: nothing is sent for a while, after five failures in a row. disabled: the receiver answered
+    410 or webhook-delivery: disable, or every attempt failed for PHOTOGPT_WEBHOOK_DISABLE_AFTER_S; `webhooks enable`
+    enables it again.
 
     Example:
       photogpt-worker webhooks endpoints --disabled
 
-    Setting that matters: PHOTOGPT_REDIS_URL.
+    Settings: PHOTOGPT_REDIS_URL.
     """
     with connected_store(read_settings()) as store:
         found = store.endpoints.listed(limit=limit, disabled=disabled)
@@ -47,17 +50,39 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
 
 def _table(found: list[JsonObject]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("endpoint", "state", "under way", "failures", "since", "why", "URL"):
-        numbers = title in {"under way", "failures"}
-        table.add_column(title, no_wrap=title in {"endpoint", "state"}, justify="right" if numbers else "left")
+    for title in COLUMNS:
+        right = title in NUMBERS
+        table.add_column(title, no_wrap=title in {"endpoint", "state"}, justify="right" if right else "left")
     for endpoint in found:
         table.add_row(
             endpoint["id"],
             Text(endpoint["state"], style=COLOURS[endpoint["state"]]),
             f"{endpoint['in_flight']} of {endpoint['limit']}",
             str(endpoint["failures"]),
-            clock(endpoint["disabled_at"] or endpoint["failing_since"]),
+            local_time(endpoint["disabled_at"] or endpoint["failing_since"]),
             endpoint["disabled"] or endpoint["fault"] or "",
             escape(endpoint["url"]),
         )
     return table
+
+
+@click.command("enable", cls=HelpCommand)
+@click.argument("endpoint")
+def webhooks_enable(endpoint: str) -> None:
+    """Send to a disabled endpoint again, and forget its failures.
+
+    ENDPOINT is its id, ep_…, or a URL. Webhooks that ended as dead stay so; `webhooks recover` sends them.
+
+    Example:
+      photogpt-worker webhooks enable https://shop.example/hooks
+
+    Exit code 1: nothing was sent to this endpoint recently. Settings: PHOTOGPT_REDIS_URL.
+    """
+    with connected_store(read_settings()) as store:
+        found = store.endpoints.find(endpoint)
+        if store.endpoints.get(found.id) is None:
+            raise CommandError(f"nothing was sent to {endpoint} recently; `webhooks endpoints` lists the endpoints")
+        was_disabled = store.endpoints.enable(found.id)
+    done = "is enabled" if was_disabled else "was not disabled; its failures are forgotten"
+    click.echo(f"{found.id} ({found.url}) {done}")
+    click.echo(f"photogpt-worker webhooks recover --since 5d --endpoint {found.id} sends what it missed", err=True)

@@ -7,12 +7,12 @@ import click
 from worker.cli.help import Entry, LazyGroup
 
 WEBHOOKS = {
-    "list": Entry("worker.cli.webhooks.list:webhooks_list", "List webhooks and their attempts."),
-    "show": Entry("worker.cli.webhooks.show:webhooks_show", "Show one webhook: attempts, answers, body."),
+    "list": Entry("worker.cli.webhooks.history:webhooks_list", "List webhooks and their attempts."),
+    "show": Entry("worker.cli.webhooks.history:webhooks_show", "Show one webhook: attempts, answers, body."),
     "resend": Entry("worker.cli.webhooks.resend:webhooks_resend", "Send webhooks again."),
-    "recover": Entry("worker.cli.webhooks.recover:webhooks_recover", "Send again what failed since a time."),
+    "recover": Entry("worker.cli.webhooks.resend:webhooks_recover", "Send again what failed since a time."),
     "endpoints": Entry("worker.cli.webhooks.endpoints:webhooks_endpoints", "List endpoints and their health."),
-    "enable": Entry("worker.cli.webhooks.enable:webhooks_enable", "Send to a disabled endpoint again."),
+    "enable": Entry("worker.cli.webhooks.endpoints:webhooks_enable", "Send to a disabled endpoint again."),
     "keys": Entry("worker.cli.webhooks.keys:webhooks_keys", "Print the public keys, or make a new key."),
     "listen": Entry("worker.cli.webhooks.listen:webhooks_listen", "Run a receiver here; print every verified event."),
     "test": Entry("worker.cli.webhooks.test:webhooks_test", "Send one signed test event; explain a failure."),

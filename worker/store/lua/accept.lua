@@ -1,49 +1,46 @@
--- Accept a job: write its record, tell the world, and park it where it waits to be triggered. All or nothing, so that
--- a job is either known to everybody or to nobody.
+-- Accept a job: store its record, append its first event and schedule its trigger. All or nothing.
+-- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
--- KEYS  1 job  2 its events  3 all events  4 triggers  5 triggers' loop  6 idempotency key  7 its deliveries
---       8 deliveries  9 deliveries' loop  10 queue  11 tenants  12 active  13… one key per webhook
--- ARGV  1 id  2 digest  3 record TTL  4 idempotency TTL, 0 without a key  5 stream length  6 gap of triggers
---       7 gap of deliveries  8 event type  9 timestamp  10 prefix of the keys of jobs  11 tenant
---       12 seconds to the deadline  13 most active generations, 0 for no cap  14 counts as one 0|1
---       15 number of fields, then the field pairs, then the webhooks
--- Returns {'accepted', wake, wake of deliveries} | {'known', digest} | {'conflict', owner}
---       The same idempotency key and body: accepted, but as a follower of the job that has it.
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  return {'known', redis.call('HGET', KEYS[1], 'digest') or ''}
+-- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
+-- KEYS queue tenants active delivery_records:list
+-- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
+-- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
+-- ARGV fields:list webhooks:list
+-- USES events deliveries fair_queue
+-- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
+if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
+local at, owner = now(), false
+if idempotency_ttl > 0 then
+  local known = redis.call('HMGET', idempotency, 'job', 'digest')
+  if known[1] and known[2] ~= digest then return {'conflict', known[1]} end
+  owner = known[1]
 end
-local at = now()
-local id, ttl, owner = ARGV[1], ARGV[3], false
-if ARGV[4] ~= '0' then
-  local taken = redis.call('HMGET', KEYS[6], 'job', 'digest')
-  if taken[1] and taken[2] ~= ARGV[2] then return {'conflict', taken[1]} end
-  owner = taken[1]
+-- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
+append_event(events, all_events, stream_length, id,
+  {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
+if idempotency_ttl > 0 and not owner then
+  redis.call('HSET', idempotency, 'job', id, 'digest', digest)
+  redis.call('EXPIRE', idempotency, idempotency_ttl)
 end
--- first, since it takes rights that nothing below takes: where they lack, nothing is written
-announce(KEYS[2], KEYS[3], ARGV[5], id, {type = ARGV[8], sequence = 1, timestamp = ARGV[9], data = ''})
-if ARGV[4] ~= '0' and not owner then
-  redis.call('HSET', KEYS[6], 'job', id, 'digest', ARGV[2])
-  redis.call('EXPIRE', KEYS[6], ARGV[4])
-end
-local fields, last = {}, 15 + tonumber(ARGV[15])
-for i = 16, last do fields[#fields + 1] = ARGV[i] end
-redis.call('HSET', KEYS[1], 'digest', ARGV[2], unpack(fields))
+redis.call('HSET', job, 'digest', digest, unpack(fields))
 if owner then
-  redis.call('HSET', KEYS[1], 'follows', owner)
-  redis.call('SADD', ARGV[10] .. owner .. '}:duplicates', id)
-  redis.call('EXPIRE', ARGV[10] .. owner .. '}:duplicates', ttl)
+  local duplicates = job_prefix .. owner .. '}:duplicates'
+  redis.call('HSET', job, 'duplicate_of', owner)
+  redis.call('SADD', duplicates, id)
+  redis.call('EXPIRE', duplicates, ttl)
 end
-redis.call('EXPIRE', KEYS[1], ttl)
-redis.call('EXPIRE', KEYS[2], ttl)
-local other = schedule_deliveries(13, last + 1, KEYS[8], KEYS[9], ARGV[7], KEYS[7], id, at, ttl)
+redis.call('EXPIRE', job, ttl)
+redis.call('EXPIRE', events, ttl)
+local deliveries_tick = schedule_deliveries(
+  webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, ttl)
 local due = at
-if ARGV[14] == '1' and not owner then
-  if tonumber(ARGV[13]) > 0 or redis.call('HEXISTS', KEYS[5], 'cap') == 1 or redis.call('ZCARD', KEYS[10]) > 0 then
-    queue_up(KEYS[10], KEYS[11], KEYS[5], ARGV[11], id)
-    due = at + tonumber(ARGV[12])  -- in the lane it waits for its deadline; admit.lua brings it forward
+if is_generation and not owner then
+  if max_active > 0 or redis.call('HEXISTS', triggers_loop, 'cap') == 1 or redis.call('ZCARD', queue) > 0 then
+    enqueue(queue, tenants, triggers_loop, tenant, id)
+    due = at + deadline_in  -- in the lane it waits for its deadline; admit.lua brings it forward
   else
-    redis.call('ZADD', KEYS[12], seconds(at), id)
+    redis.call('ZADD', active, seconds(at), id)
   end
 end
-redis.call('ZADD', KEYS[4], seconds(due), id)
-return {'accepted', arm(KEYS[5], at, at, ARGV[6]), other}
+redis.call('ZADD', triggers, seconds(due), id)
+return {'accepted', schedule_tick(triggers_loop, at, at, triggers_gap), deliveries_tick}

@@ -1,60 +1,56 @@
--- Decide whether a webhook may be sent now, and take a slot of its endpoint if so. What may not goes into the other
--- lane until its turn, which is no attempt; but a step of its schedule is used up when it waits longer than the step.
+-- Decide whether a webhook may be sent now, and take a slot of its endpoint if so. Otherwise defer it, which is no
+-- attempt; but a step of its schedule is used up if it is deferred for longer than the step.
 --
--- KEYS  1 webhook  2 endpoint  3 its flights  4 its webhooks  5 endpoints  6 deliveries  7 redeliveries
---       8 redeliveries' loop
--- ARGV  1 id  2 endpoint's id  3 its URL  4 lease of a flight  5 most in flight  6 attempts a second, 0 for any
---       7 seconds that this step may wait for a broken endpoint  8 the same for its turn  9 steps left
---       10 chance in [0, 1)  11 gap  12 TTL of the endpoint  13 TTL of the webhook  14 most webhooks, and endpoints  15 seconds that the caller waits
--- Returns {'go', scheduled | manual} | {'wait', seconds} | {'later', wake, why} | {'spent', why} | {'disabled', why} | {'ended'}
-local at, id = now(), ARGV[1]
-local own = redis.call('HMGET', KEYS[1], 'state', 'resend', 'slot', 'put_off')
+-- KEYS delivery endpoint in_flight endpoint_deliveries endpoints deliveries redeliveries redeliveries_loop
+-- ARGV id endpoint_id url lease:number max_in_flight:number rate:number max_wait_open:number max_wait:number
+-- ARGV steps_left:number random_fraction:number gap:number endpoint_ttl:number delivery_ttl:number max_listed:number
+-- ARGV caller_waits:number
+-- USES endpoint_health endpoint_index endpoint_slots
+-- Returns {'admitted', scheduled | manual} | {'wait', seconds} | {'deferred', tick, why} | {'schedule_over', why} |
+--   {'endpoint_disabled', why} | {'ended'}
+local at = now()
+local own = redis.call('HMGET', delivery, 'state', 'resend', 'slot_at', 'deferred_at')
 if not own[1] or (own[1] ~= 'pending' and not own[2]) then
-  redis.call('ZREM', KEYS[6], id)
-  redis.call('ZREM', KEYS[7], id)
+  redis.call('ZREM', deliveries, id)
+  redis.call('ZREM', redeliveries, id)
   return {'ended'}
 end
-local known = redis.call('HMGET', KEYS[2], 'disabled', 'open_until', 'opened', 'probe_until', 'limit', 'tat', 'took', 'turn')
-redis.call('HSET', KEYS[2], 'url', ARGV[3])
-keep(KEYS[2], ARGV[12])
-redis.call('HSET', KEYS[1], 'endpoint', ARGV[2])
-redis.call('ZADD', KEYS[4], 'NX', seconds(at), id)
-redis.call('EXPIRE', KEYS[4], ARGV[13])
-redis.call('ZADD', KEYS[5], seconds(at), ARGV[2])
-for key, age in pairs({[KEYS[4]] = ARGV[13], [KEYS[5]] = ARGV[12]}) do
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', seconds(at - age))
-  redis.call('ZREMRANGEBYRANK', key, 0, -ARGV[14] - 1)
+
+local function defer(due, why, max_deferral)
+  local since = tonumber(own[4]) or at
+  if why == 'in_flight' and due - at <= caller_waits then return {'wait', seconds(due - at)} end
+  redis.call('HSET', delivery, 'deferred_at', seconds(since))
+  redis.call('EXPIRE', delivery, delivery_ttl)
+  if due - since > max_deferral then
+    redis.call('HINCRBY', delivery, 'skipped', 1)
+    redis.call('HSET', delivery, 'deferred_at', seconds(at))
+    if steps_left < 1 then return {'schedule_over', why} end
+  end
+  redis.call('ZREM', deliveries, id)
+  return {'deferred', schedule(redeliveries, redeliveries_loop, gap, id, at, due - at), why}
 end
-if known[1] then return {'disabled', known[1]} end
-local due, why, patience = false, false, math.max(ARGV[7], ARGV[8])
+
+local known = redis.call('HMGET', endpoint, 'disabled', 'open_until', 'times_opened', 'probe_until', 'next_slot_at')
+redis.call('HSET', endpoint, 'url', url)
+keep_endpoint(endpoint, endpoint_ttl)
+redis.call('HSET', delivery, 'endpoint', endpoint_id)
+index_endpoint(endpoint_deliveries, endpoints, id, endpoint_id, at, delivery_ttl, endpoint_ttl, max_listed)
+if known[1] then return {'endpoint_disabled', known[1]} end
 if known[2] and own[2] ~= 'now' then
-  local shut = math.max(tonumber(known[2]), tonumber(known[4]) or 0)
-  if shut > at then
-    due, why, patience = shut + ARGV[10] * open_for(tonumber(known[3])), 'breaker_open', tonumber(ARGV[7])
-    redis.call('HDEL', KEYS[1], 'slot')  -- many that were put off must not come at once
+  local open_until = math.max(tonumber(known[2]), tonumber(known[4]) or 0)
+  if open_until > at then
+    redis.call('HDEL', delivery, 'slot_at')  -- deferred webhooks must not all come due at once
+    return defer(open_until + random_fraction * open_for(tonumber(known[3])), 'circuit_open', max_wait_open)
   end
 end
-if not due and tonumber(ARGV[6]) > 0 then
-  local slot = tonumber(own[3])
-  if not slot then
-    slot = math.max(tonumber(known[6]) or 0, at)
-    redis.call('HSET', KEYS[2], 'tat', seconds(slot + 1 / ARGV[6]))
-    redis.call('HSET', KEYS[1], 'slot', seconds(slot))
-  end
-  if slot > at + SLACK then due, why = slot, 'rate' end
+if rate > 0 then
+  local slot_at = tonumber(own[3]) or reserve_slot(delivery, endpoint, at, rate, tonumber(known[5]))
+  if slot_at > at + SLACK_S then return defer(slot_at, 'rate', math.max(max_wait_open, max_wait)) end
 end
-if not due then
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', seconds(at))
-  local limit = math.floor(math.min(tonumber(known[5]) or FIRST_LIMIT, ARGV[5]))
-  if redis.call('ZCARD', KEYS[3]) >= limit and not redis.call('ZSCORE', KEYS[3], id) then
-    due, why = math.min(math.max(tonumber(known[8]) or 0, at) + (tonumber(known[7]) or 0.1) / limit, at + 60), 'in_flight'
-    redis.call('HSET', KEYS[2], 'turn', seconds(due))
-    due = due + ARGV[10] * 0.05
-  end
-end
-if due then return put_off(due, why, patience, tonumber(own[4]) or at, at) end
-redis.call('ZADD', KEYS[3], seconds(at + ARGV[4]), id)
-redis.call('EXPIRE', KEYS[3], math.ceil(ARGV[4]))
-if known[2] then redis.call('HSET', KEYS[2], 'probe_until', seconds(at + ARGV[4])) end
-redis.call('HDEL', KEYS[1], 'slot', 'put_off')
-return {'go', own[2] and 'manual' or 'scheduled'}
+local turn = next_turn(endpoint, in_flight, id, at, max_in_flight, random_fraction)
+if turn then return defer(turn, 'in_flight', math.max(max_wait_open, max_wait)) end
+redis.call('ZADD', in_flight, seconds(at + lease), id)
+redis.call('EXPIRE', in_flight, math.ceil(lease))
+if known[2] then redis.call('HSET', endpoint, 'probe_until', seconds(at + lease)) end
+redis.call('HDEL', delivery, 'slot_at', 'deferred_at')
+return {'admitted', own[2] and 'manual' or 'scheduled'}

@@ -1,44 +1,42 @@
--- Move a job on to a state that is not its last: fields, events, webhooks and the next timer in one step.
+-- Move a job to the next state that is not terminal: fields, event, webhooks and timer in one step. A generation is
+-- remembered as ours even if the job has moved on: it exists.
 --
--- KEYS  1 job  2 its events  3 all events  4 lane it leaves  5 lane it enters  6 that lane's loop  7 intents
---       8 generations  9 its deliveries  10 deliveries  11 deliveries' loop  12 generations under way
---       13 active  14 its Celery result  15… one key per webhook
--- ARGV  1 id  2 states it may come from, between commas  3 delay  4 gap  5 gap of deliveries  6 stream length
---       7 TTL of webhooks  8 what is ours from now on: a generation, `model:<id>` of a training, or ''  9 event type  10 sequence  11 timestamp  12 data
---       13 TTL of the state that Celery shows  14 that state, or '' for none  15 what is kept of it
---       16 number of fields, then the field pairs, then the webhooks
--- Returns {1, wake, wake of deliveries}, or {0, state}: it was elsewhere already. A generation is remembered as ours
---       even then: it exists.
-local KNOWN_FOR = 7200
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return {0, ''} end
-local at = now()
-if ARGV[8] ~= '' then
-  redis.call('ZADD', KEYS[8], 'NX', seconds(at), ARGV[8])
-  redis.call('ZREM', KEYS[7], ARGV[1])
-  -- known ones are asked for only while a job of their time is in doubt
-  local doubt = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]
-  redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', seconds(math.min(at, tonumber(doubt or at)) - KNOWN_FOR))
+-- KEYS job events all_events old_lane new_lane new_loop intents generations job_deliveries deliveries deliveries_loop
+-- KEYS jobs_by_generation active result delivery_records:list
+-- ARGV id state came_from delay:number gap:number deliveries_gap:number stream_length:number deliveries_ttl:number
+-- ARGV generation model event_type sequence timestamp result_ttl:number result_text result_kept
+-- ARGV fields:list webhooks:list
+-- USES events deliveries
+-- Returns {1, tick of the new lane, tick of deliveries}, or {0, state}: the job is in another state.
+local KNOWN_FOR_S = 7200
+local current = redis.call('HGET', job, 'state')
+if not current then return {0, ''} end
+local at, ours = now(), generation
+if model ~= '' then ours = 'model:' .. model end
+if ours ~= '' then
+  redis.call('ZADD', generations, 'NX', seconds(at), ours)
+  redis.call('ZREM', intents, id)
+  -- a known generation is needed only while a job of its time has an unresolved intent
+  local oldest_intent = redis.call('ZRANGE', intents, 0, 0, 'WITHSCORES')[2]
+  local needed_since = math.min(at, tonumber(oldest_intent or at))
+  redis.call('ZREMRANGEBYSCORE', generations, '-inf', seconds(needed_since - KNOWN_FOR_S))
 end
-if not string.find(ARGV[2], ',' .. state .. ',', 1, true) then
-  if ARGV[8] ~= '' and string.sub(ARGV[8], 1, 6) ~= 'model:' then
-    redis.call('HSETNX', KEYS[1], 'generation_id', ARGV[8])
-  end
-  return {0, state}
+if current ~= came_from then
+  if generation ~= '' then redis.call('HSETNX', job, 'generation_id', generation) end
+  return {0, current}
 end
-local fields, last = {}, 16 + tonumber(ARGV[16])
-for i = 17, last do fields[#fields + 1] = ARGV[i] end
-redis.call('HSET', KEYS[1], unpack(fields))
-if ARGV[8] ~= '' and string.sub(ARGV[8], 1, 6) ~= 'model:' then
-  redis.call('HSET', KEYS[1], 'accepted_at', seconds(at))
-  redis.call('HDEL', KEYS[1], 'listed_ended_at', 'listed_ended_retry_at')  -- what a list said of an earlier one
-  redis.call('HSET', KEYS[12], ARGV[8], ARGV[1])
-  redis.call('ZREM', KEYS[13], ARGV[1])  -- the lane that it enters counts it from now on
+redis.call('HSET', job, 'state', state, unpack(fields))
+if generation ~= '' then
+  redis.call('HSET', job, 'accepted_at', seconds(at))
+  redis.call('HDEL', job, 'listed_ended_at', 'listed_ended_retry_at')  -- of an earlier generation
+  redis.call('HSET', jobs_by_generation, generation, id)
+  redis.call('ZREM', active, id)  -- from now on the new lane counts it
 end
-redis.call('HDEL', KEYS[1], 'intent_at', 'intent_by', 'reason', 'error')
-announce(KEYS[2], KEYS[3], ARGV[6], ARGV[1],
-  {type = ARGV[9], sequence = ARGV[10], timestamp = ARGV[11], data = ARGV[12]})
-tell(KEYS[14], ARGV[13], ARGV[14], ARGV[15])
-if KEYS[4] ~= KEYS[5] then redis.call('ZREM', KEYS[4], ARGV[1]) end
-local other = schedule_deliveries(15, last + 1, KEYS[10], KEYS[11], ARGV[5], KEYS[9], ARGV[1], at, ARGV[7])
-return {1, park(KEYS[5], KEYS[6], ARGV[4], ARGV[1], at, tonumber(ARGV[3])), other}
+redis.call('HDEL', job, 'intent_at', 'intent_by', 'reason', 'error')
+append_event(events, all_events, stream_length, id,
+  {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
+publish_result(result, result_ttl, result_text, result_kept)
+if old_lane ~= new_lane then redis.call('ZREM', old_lane, id) end
+local deliveries_tick = schedule_deliveries(
+  webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, deliveries_ttl)
+return {1, schedule(new_lane, new_loop, gap, id, at, delay), deliveries_tick}

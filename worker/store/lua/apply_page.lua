@@ -1,60 +1,55 @@
--- Take in one page of the list of jobs: bring forward what has ended, put off what has not.
+-- Apply one page of the list of jobs: poll now what has ended, and defer the single polls of what has not.
 --
--- KEYS  1 lane of jobs  2 its loop  3 generations under way  4 those that ended lately
--- ARGV  1 prefix of the keys of jobs  2 when the page was asked for  3 seconds to put off  4 gap  5 seconds a list may lag
---       6 how many may get a look of their own although the list shows them: see wait()
---       7 how many entries, then per entry: generation, what the list says: ended | put off | working (put off, and under
---       way in the list's own words) | see (nothing is done), seconds that it took or ''
--- Returns {wake, how many are ours, how many were brought forward, confirmations, seconds by which the list lagged,
---          when the first of ours was submitted or '', its place, how many `own` are left, id of a job that runs unknown…}
-local at, hold, own = now(), tonumber(ARGV[3]), tonumber(ARGV[6])
-local ours, forward, confirmed, lag, first, place, running = 0, 0, 0, 0, '', 0, {}
+-- KEYS jobs loop jobs_by_generation recently_ended
+-- ARGV job_prefix asked_at:number defer:number gap:number max_lag:number old_jobs:number entries:list
+--   Each entry: generation, its status, seconds that it took or ''. Status: ended | waiting | running | ignored.
+-- USES single_poll
+-- Returns {tick, ours, brought forward, confirmed ends, lag, when the first of ours was submitted or '', its index,
+--   how many of `old_jobs` are left, id of a job that the list shows as running…}.
+local at = now()
+local ours, forward, confirmed, lag, first_at, first_index, running = 0, 0, 0, 0, '', 0, {}
 
--- Bring forward what the list shows as ended, ahead of all that is due; less and less often where it is wrong.
-local function bring(job, id, took)
-  local shown = redis.call('HMGET', job, 'listed_ended_at', 'listed_ended_retry_at')
-  local since, again = tonumber(shown[1] or at), tonumber(shown[2] or shown[1] or at)
-  if shown[1] and at - again < math.max(hold, again - since) then return end
-  redis.call('HSET', job, shown[1] and 'listed_ended_retry_at' or 'listed_ended_at', seconds(at))
+-- Bring a listed end forward, ahead of all that is due; ever more rarely while single polls do not confirm it.
+local function poll_now(job, id, took)
+  local listed = redis.call('HMGET', job, 'listed_ended_at', 'listed_ended_retry_at')
+  local since, last = tonumber(listed[1] or at), tonumber(listed[2] or listed[1] or at)
+  if listed[1] and at - last < math.max(defer, last - since) then return end
+  redis.call('HSET', job, listed[1] and 'listed_ended_retry_at' or 'listed_ended_at', seconds(at))
   if took ~= '' then redis.call('HSET', job, 'duration_s', took) end
-  local head = tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2] or at)
-  forward = forward + redis.call('ZADD', KEYS[1], 'XX', 'LT', 'CH', seconds(math.min(at, head)), id)
+  local head = tonumber(redis.call('ZRANGE', jobs, 0, 0, 'WITHSCORES')[2] or at)
+  forward = forward + redis.call('ZADD', jobs, 'XX', 'LT', 'CH', seconds(math.min(at, head)), id)
 end
 
--- Put off what has not ended. A list may be wrong about one: who is old gets a look of its own, a few at a time.
-local function wait(job, id, known)
-  local patient, ends = tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf')
-  if at >= ends then return end
-  if at < patient or own <= 0 then
-    redis.call('ZADD', KEYS[1], 'XX', 'GT', seconds(math.min(at + hold, ends)), id)
-  elseif tonumber(redis.call('ZSCORE', KEYS[1], id) or 'inf') <= at + hold then  -- others are looked at just now
-    own = own - 1
-    believe(job, at, known[4], known[3])
-    redis.call('ZADD', KEYS[1], 'XX', 'LT', seconds(at), id)
+-- Defer the poll of a job that has not ended. The list may be wrong about one: a few old jobs are polled singly.
+local function defer_poll(job, id, known)
+  local must_poll_at, ends_at = tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf')
+  if at >= ends_at then return end
+  if at < must_poll_at or old_jobs <= 0 then
+    redis.call('ZADD', jobs, 'XX', 'GT', seconds(math.min(at + defer, ends_at)), id)
+  elseif tonumber(redis.call('ZSCORE', jobs, id) or 'inf') <= at + defer then  -- later ones are claimed just now
+    old_jobs = old_jobs - 1
+    defer_single_poll(job, at, known[4], known[3])
+    redis.call('ZADD', jobs, 'XX', 'LT', seconds(at), id)
   end
 end
 
-for i = 1, tonumber(ARGV[7]) do
-  local generation, says, took = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
-  local id = redis.call('HGET', KEYS[3], generation)
+for i = 1, #entries / 3 do
+  local generation, status, took = unpack(entries, 3 * i - 2, 3 * i)
+  local id = redis.call('HGET', jobs_by_generation, generation)
   if id then
     ours = ours + 1
-    local job = ARGV[1] .. id .. '}'
+    local job = job_prefix .. id .. '}'
     local known = redis.call('HMGET', job, 'state', 'must_poll_at', 'ends_at', 'accepted_at')
-    if first == '' then first, place = known[4] or '', i end
-    if known[1] and says == 'ended' then
-      bring(job, id, took)
-    elseif known[1] and says ~= 'see' then
-      wait(job, id, known)
-      if says == 'working' and known[1] == 'submitted' then running[#running + 1] = id end
-    end
+    if first_at == '' then first_at, first_index = known[4] or '', i end
+    if known[1] and status == 'ended' then poll_now(job, id, took) end
+    if known[1] and (status == 'waiting' or status == 'running') then defer_poll(job, id, known) end
+    if known[1] == 'submitted' and status == 'running' then running[#running + 1] = id end
+  elseif status == 'ended' then
+    confirmed = confirmed + redis.call('ZREM', recently_ended, generation)
   else
-    local seen = tonumber(redis.call('ZSCORE', KEYS[4], generation) or 'inf')
-    if says == 'ended' then
-      confirmed = confirmed + redis.call('ZREM', KEYS[4], generation)
-    elseif tonumber(ARGV[2]) - seen > tonumber(ARGV[5]) then
-      lag = math.max(lag, tonumber(ARGV[2]) - seen)
-    end
+    local behind = asked_at - tonumber(redis.call('ZSCORE', recently_ended, generation) or 'inf')
+    if behind > max_lag then lag = math.max(lag, behind) end
   end
 end
-return {forward > 0 and arm(KEYS[2], at, at, ARGV[4]), ours, forward, confirmed, seconds(lag), first, place, own, unpack(running)}
+local tick = forward > 0 and schedule_tick(loop, at, at, gap)
+return {tick, ours, forward, confirmed, seconds(lag), first_at, first_index, old_jobs, unpack(running)}

@@ -1,7 +1,7 @@
--- Tell when a member of a lane comes due.
+-- Return when a member of a lane comes due.
 --
--- KEYS  1 lane
--- ARGV  1 member
--- Returns seconds from now as text, negative if it is overdue, or false if it is not there.
-local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
+-- KEYS lane
+-- ARGV member
+-- Returns seconds from now as text, negative if it is overdue, or false if the lane does not have it.
+local due = redis.call('ZSCORE', lane, member)
 return due and seconds(tonumber(due) - now())

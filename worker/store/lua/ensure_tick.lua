@@ -1,13 +1,16 @@
--- See to it that a lane with members has a tick message on its way. Every worker asks about once a second, so that a
--- lost message, a dead worker or a broker that forgot costs seconds.
+-- Make sure that a lane with members has a tick message on its way. Every worker asks about once a second, so that a
+-- lost message, a dead worker or a broker that lost its data costs seconds.
 --
--- KEYS  1 lane  2 its loop  3 triggers only: the queue before it
--- ARGV  1 gap
--- Returns what arm() returns.
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+-- KEYS lane loop queues:list
+--   The queue is that of jobs that wait for admission, for the lane of triggers only.
+-- ARGV gap:number
+-- Returns what schedule_tick() returns.
+local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
 if not first[1] then return false end
 local at = now()
 local due = tonumber(first[2])
-if KEYS[3] and redis.call('ZCARD', KEYS[3]) > 0 then due = at end
-if due > at + LONGEST then return false end
-return arm(KEYS[2], at, due, ARGV[1])
+for _, queue in ipairs(queues) do
+  if redis.call('ZCARD', queue) > 0 then due = at end
+end
+if due > at + MAX_COUNTDOWN_S then return false end
+return schedule_tick(loop, at, due, gap)

@@ -1,48 +1,49 @@
--- Record one attempt at a webhook, what follows from it, and what it says of the endpoint.
+-- Record one attempt at a webhook, what follows from it, and what it shows about the endpoint. A webhook that has ended
+-- keeps its end, unless it was sent again by hand and the receiver accepted it.
 --
--- KEYS  1 webhook  2 deliveries  3 redeliveries  4 redeliveries' loop  5 endpoint  6 its flights  7 delivered  8 dead
---       9 all events
--- ARGV  1 id  2 state: delivered | pending | dead  3 delay until the next attempt  4 gap  5 the attempt as JSON  6 TTL
---       7 scheduled | manual  8 how it went, as health.lua has it  9 seconds it took  10 chance  11 most in flight
---       12 class of fault  13 why the endpoint is to be disabled, or ''  14 seconds of failures that disable it
---       15 TTL of the endpoint  16 prefix of the webhooks' keys  17 most ended webhooks  18 most attempts kept
---       19 endpoint's id  20 timestamp  21 stream length
---       22 prefix of the endpoints' keys
--- Returns {what arm() returns, why the endpoint was disabled just now or false, for how long nothing is sent to it if that
---       begins now}. A webhook that has ended keeps its end,
---       unless somebody asked for it again and it was taken.
-local at, id = now(), ARGV[1]
-redis.call('ZREM', KEYS[6], id)
-local paused = judge(KEYS[5], at, ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]) or false
-keep(KEYS[5], ARGV[15])
-local was = redis.call('HMGET', KEYS[1], 'state', 'resend', 'url', 'job')
-local manual = ARGV[7] == 'manual'
+-- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight delivered dead all_events
+-- ARGV id state delay:number gap:number attempt ttl:number trigger result duration:number random_fraction:number
+-- ARGV max_in_flight:number fault disable disable_after:number endpoint_ttl:number delivery_prefix endpoint_prefix
+-- ARGV max_ended:number max_attempts:number endpoint_id timestamp stream_length:number
+--   State: delivered | pending | dead. Trigger: scheduled | manual. Result: see lib/endpoint_health.lua.
+-- USES endpoint_health delivery_end
+-- Returns {what schedule_tick() returns, why the endpoint is disabled from now on or false, seconds for which its
+--   circuit is open from now on or false}.
+local at, manual = now(), trigger == 'manual'
+redis.call('ZREM', in_flight, id)
+local paused = record_health(endpoint, at, result, duration, random_fraction, max_in_flight, fault)
+keep_endpoint(endpoint, endpoint_ttl)
+local was = redis.call('HMGET', delivery, 'state', 'resend', 'job')
 if not was[1] or (was[1] ~= 'pending' and not manual) then
-  if not was[2] then leave_lanes(id) end
+  if not was[2] then
+    redis.call('ZREM', deliveries, id)
+    redis.call('ZREM', redeliveries, id)
+  end
   return {false, false, paused}
 end
-local n = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-local state = ARGV[2]
+local number = redis.call('HINCRBY', delivery, 'attempts', 1)
 if was[1] ~= 'pending' and state ~= 'delivered' then state = was[1] end
-redis.call('HSET', KEYS[1], 'state', state, 'attempt:' .. n, ARGV[5])
-redis.call('HDEL', KEYS[1], 'attempt:' .. (n - ARGV[18]))
+redis.call('HSET', delivery, 'state', state, 'attempt:' .. number, attempt)
+redis.call('HDEL', delivery, 'attempt:' .. (number - max_attempts))
 if manual then
-  redis.call('HINCRBY', KEYS[1], 'manual', 1)
-  redis.call('HDEL', KEYS[1], 'resend')
+  redis.call('HINCRBY', delivery, 'manual', 1)
+  redis.call('HDEL', delivery, 'resend')
 end
-redis.call('EXPIRE', KEYS[1], ARGV[6])
-local why = false
-if ARGV[13] ~= '' or state == 'dead' then
-  why = disable(KEYS[5], at, ARGV[13], tonumber(ARGV[14]))
-end
+redis.call('EXPIRE', delivery, ttl)
+local why = (disable ~= '' or state == 'dead') and disable_endpoint(endpoint, at, disable, disable_after)
 if why then
-  keep(KEYS[5], ARGV[15])
-  announce_endpoint(KEYS[9], ARGV[21], was[4], ARGV[20], ARGV[19], redis.call('HGET', KEYS[5], 'url') or '', why)
+  keep_endpoint(endpoint, endpoint_ttl)
+  local url = redis.call('HGET', endpoint, 'url') or ''
+  append_endpoint_event(all_events, stream_length, was[3], timestamp, {endpoint = endpoint_id, url = url, why = why})
 end
-redis.call('ZREM', KEYS[2], id)  -- not before: a full server refuses writes and still deletes
-if state == 'pending' then return {park(KEYS[3], KEYS[4], ARGV[4], id, at, tonumber(ARGV[3])), why, paused} end
-redis.call('HDEL', KEYS[1], 'put_off', 'slot')
-ended(id, state, at)
-if not manual and was[2] then return {park(KEYS[3], KEYS[4], ARGV[4], id, at, 0), why, paused} end  -- asked for meanwhile
-redis.call('ZREM', KEYS[3], id)
+redis.call('ZREM', deliveries, id)  -- not before the writes: a full server refuses those and still deletes
+if state == 'pending' then
+  return {schedule(redeliveries, redeliveries_loop, gap, id, at, delay), why, paused}
+end
+redis.call('HDEL', delivery, 'deferred_at', 'slot_at')
+list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_prefix, endpoint_prefix)
+if not manual and was[2] then  -- a resend was requested during the attempt
+  return {schedule(redeliveries, redeliveries_loop, gap, id, at, 0), why, paused}
+end
+redis.call('ZREM', redeliveries, id)
 return {false, why, paused}

@@ -1,25 +1,26 @@
--- PhotoGPT has enough for now (429): the jobs it did not take go back into the queue, and the cap on active generations
--- becomes what it has taken.
+-- Put jobs back into the admission queue that PhotoGPT has no room for (429), and set the cap on active generations to
+-- the number that it has accepted.
 --
--- KEYS  1 queue  2 triggers  3 triggers' loop  4 active  5 tenants  6 intents  7 jobs  8… one job each
--- ARGV  1 gap  2 seconds to pause  3… per job: id, tenant, seconds to its deadline, reason, error,
---       the time of its intent, or 1 for any
--- Returns what arm() returns.
+-- KEYS queue triggers triggers_loop active tenants intents jobs job_records:list
+-- ARGV gap:number pause:number rows:list
+--   Each row: id, tenant, seconds to the deadline, reason, error, the intent to clear or '' for any.
+-- USES fair_queue
+-- Returns what schedule_tick() returns.
 local at = now()
-for i = 8, #KEYS do
-  local a = 3 + (i - 8) * 6
-  local id = ARGV[a]
-  local ours = redis.call('HGET', KEYS[i], 'state') == 'queued' and not other_intent(KEYS[i], ARGV[a + 5])
-  if ours and redis.call('ZSCORE', KEYS[2], id) then
-    redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')
-    redis.call('HSET', KEYS[i], 'reason', ARGV[a + 3], 'error', ARGV[a + 4])
-    redis.call('ZREM', KEYS[6], id)
-    redis.call('ZREM', KEYS[4], id)
-    queue_up(KEYS[1], KEYS[5], KEYS[3], ARGV[a + 1], id)
-    redis.call('ZADD', KEYS[2], 'XX', seconds(at + tonumber(ARGV[a + 2])), id)
+for i, job in ipairs(job_records) do
+  local id, tenant, deadline_in, reason, problem, intent = unpack(rows, 6 * i - 5, 6 * i)
+  local ours = redis.call('HGET', job, 'state') == 'queued' and not is_other_intent(job, intent)
+  if ours and redis.call('ZSCORE', triggers, id) then
+    redis.call('HDEL', job, 'intent_at', 'intent_by')
+    redis.call('HSET', job, 'reason', reason, 'error', problem)
+    redis.call('ZREM', intents, id)
+    redis.call('ZREM', active, id)
+    enqueue(queue, tenants, triggers_loop, tenant, id)
+    redis.call('ZADD', triggers, 'XX', seconds(at + tonumber(deadline_in)), id)
   end
 end
-local paused = math.max(at + tonumber(ARGV[2]), tonumber(redis.call('HGET', KEYS[3], 'paused') or '0'))
-redis.call('HSET', KEYS[3], 'paused', seconds(paused), 'cap',
-  math.max(1, redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[7])), 'cap_at', seconds(paused), 'throttled_at', seconds(at))
-return arm(KEYS[3], at, paused, ARGV[1])
+local paused_until = math.max(at + pause, tonumber(redis.call('HGET', triggers_loop, 'paused_until') or '0'))
+local cap = math.max(1, redis.call('ZCARD', active) + redis.call('ZCARD', jobs))
+redis.call('HSET', triggers_loop, 'paused_until', seconds(paused_until), 'cap', cap, 'cap_at', seconds(paused_until),
+  'throttled_at', seconds(at))
+return schedule_tick(triggers_loop, at, paused_until, gap)

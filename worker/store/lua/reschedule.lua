@@ -1,43 +1,45 @@
--- Put claimed jobs back into their lane, each due after its own delay, and note what stands in their way.
+-- Put claimed jobs back into their lane, each due after its own delay, and store why they make no progress.
 --
--- KEYS  1 lane  2 its loop  3 intents  4… one job each
--- ARGV  1 gap  2 seconds to pause the lane, 0 for none; the next claim then takes half as many  3… per job: id, delay, reason or '', error or '', looked 0|1,
---       which intent to forget: its time, 1 for any, 0 for none
--- Returns what arm() returns.
-local at = now()
-if tonumber(ARGV[2]) > 0 then
-  local paused = math.max(at + tonumber(ARGV[2]), tonumber(redis.call('HGET', KEYS[2], 'paused') or '0'))
-  redis.call('HSET', KEYS[2], 'paused', seconds(paused), 'burst', math.max(1, math.floor((#KEYS - 3) / 2)))
+-- KEYS lane loop intents job_records:list
+-- ARGV gap:number pause:number rows:list
+--   Each row: id, delay, reason, error, polled 0|1, clears the intent 0|1, the intent to clear or '' for any.
+-- USES single_poll
+-- Returns what schedule_tick() returns.
+local at, first_due = now(), false
+if pause > 0 then  -- the next claim takes half as many
+  local paused_until = math.max(at + pause, tonumber(redis.call('HGET', loop, 'paused_until') or '0'))
+  redis.call('HSET', loop, 'paused_until', seconds(paused_until), 'burst', math.max(1, math.floor(#job_records / 2)))
 end
-local soonest = false
-for i = 4, #KEYS do
-  local a = 3 + (i - 4) * 6
-  local id, delay = ARGV[a], tonumber(ARGV[a + 1])
-  local state = redis.call('HGET', KEYS[i], 'state')
+
+local function store_progress(job, reason, problem, polled)
+  if reason ~= '' then
+    redis.call('HSET', job, 'reason', reason, 'error', problem)
+  else
+    redis.call('HDEL', job, 'reason', 'error')
+  end
+  if polled ~= '1' then return end
+  redis.call('HINCRBY', job, 'polls', 1)
+  redis.call('HSET', job, 'last_polled_at', seconds(at))
+  local known = redis.call('HMGET', job, 'accepted_at', 'ends_at')
+  if known[1] then defer_single_poll(job, at, known[1], known[2]) end
+end
+
+for i, job in ipairs(job_records) do
+  local id, delay, reason, problem, polled, clears, intent = unpack(rows, 7 * i - 6, 7 * i)
+  local state = redis.call('HGET', job, 'state')
   if not state then
-    redis.call('ZREM', KEYS[1], id)  -- its record has ended
-  elseif other_intent(KEYS[i], ARGV[a + 5]) then
-    -- this worker stood still, and another one has asked since: the job is no longer ours
-  elseif redis.call('ZSCORE', KEYS[1], id) then
-    redis.call('ZADD', KEYS[1], 'XX', seconds(at + delay), id)
-    if terminal(state) then
-      -- its result is still to be stored; what stands in the way of that is no news of the job
-    elseif ARGV[a + 2] ~= '' then
-      redis.call('HSET', KEYS[i], 'reason', ARGV[a + 2], 'error', ARGV[a + 3])
-    else
-      redis.call('HDEL', KEYS[i], 'reason', 'error')
+    redis.call('ZREM', lane, id)  -- its record has expired
+  elseif clears == '1' and is_other_intent(job, intent) then
+    -- another worker has triggered the job since: it is no longer ours
+  elseif redis.call('ZSCORE', lane, id) then
+    local due = at + tonumber(delay)
+    redis.call('ZADD', lane, 'XX', seconds(due), id)
+    if not is_terminal(state) then store_progress(job, reason, problem, polled) end
+    if clears == '1' then
+      redis.call('HDEL', job, 'intent_at', 'intent_by')
+      redis.call('ZREM', intents, id)
     end
-    if ARGV[a + 4] == '1' and not terminal(state) then
-      redis.call('HINCRBY', KEYS[i], 'polls', 1)
-      redis.call('HSET', KEYS[i], 'last_polled_at', seconds(at))
-      local known = redis.call('HMGET', KEYS[i], 'accepted_at', 'ends_at')
-      if known[1] then believe(KEYS[i], at, known[1], known[2]) end
-    end
-    if ARGV[a + 5] ~= '0' then
-      redis.call('HDEL', KEYS[i], 'intent_at', 'intent_by')
-      redis.call('ZREM', KEYS[3], id)
-    end
-    if not soonest or at + delay < soonest then soonest = at + delay end
+    if not first_due or due < first_due then first_due = due end
   end
 end
-return soonest and arm(KEYS[2], at, soonest, ARGV[1])
+return first_due and schedule_tick(loop, at, first_due, gap)

@@ -1,17 +1,17 @@
--- Send a webhook once more, whatever became of it: soon, in the lane of second tries, and once.
+-- Schedule a webhook once more, whatever its state, in the lane of redeliveries.
 --
--- KEYS  1 webhook  2 deliveries  3 redeliveries  4 redeliveries' loop  5 its endpoint  6 the endpoint's flights
--- ARGV  1 id  2 delay  3 gap  4 now (even while nothing is sent to the endpoint) | turn  5 TTL
--- Returns {'unknown'} | {'disabled', why} | {'in_flight'} | {'scheduled', wake, state}
-local at, id = now(), ARGV[1]
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return {'unknown'} end
-local disabled = redis.call('HGET', KEYS[5], 'disabled')
+-- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight
+-- ARGV id delay:number gap:number at_once:flag ttl:number
+--   At once: even while the circuit of its endpoint is open. Otherwise the circuit is closed.
+-- Returns {'unknown'} | {'disabled', why} | {'in_flight'} | {'scheduled', tick}.
+local at = now()
+if redis.call('EXISTS', delivery) == 0 then return {'unknown'} end
+local disabled = redis.call('HGET', endpoint, 'disabled')
 if disabled then return {'disabled', disabled} end
-if (tonumber(redis.call('ZSCORE', KEYS[6], id)) or 0) > at then return {'in_flight'} end
-if ARGV[4] == 'turn' then redis.call('HDEL', KEYS[5], 'open_until', 'probe_until') end  -- somebody says that it is back
-redis.call('HSET', KEYS[1], 'resend', ARGV[4])
-redis.call('HDEL', KEYS[1], 'put_off', 'slot')
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-redis.call('ZREM', KEYS[2], id)
-return {'scheduled', park(KEYS[3], KEYS[4], ARGV[3], id, at, tonumber(ARGV[2])), state}
+if (tonumber(redis.call('ZSCORE', in_flight, id)) or 0) > at then return {'in_flight'} end
+if not at_once then redis.call('HDEL', endpoint, 'open_until', 'probe_until') end
+redis.call('HSET', delivery, 'resend', at_once and 'now' or 'turn')
+redis.call('HDEL', delivery, 'deferred_at', 'slot_at')
+redis.call('EXPIRE', delivery, ttl)
+redis.call('ZREM', deliveries, id)
+return {'scheduled', schedule(redeliveries, redeliveries_loop, gap, id, at, delay)}

@@ -1,12 +1,12 @@
--- See how many generations are under way, and how old some of them are.
+-- Return how many generations are in flight, and the ages of a random sample.
 --
--- KEYS  1 lane of jobs
--- ARGV  1 prefix of the keys of jobs  2 how many to draw
--- Returns {how many, age of one that was drawn…}, seconds as text.
+-- KEYS jobs
+-- ARGV job_prefix sample_size:number
+-- Returns {number of generations, age…}, ages in seconds as text.
 local at = now()
-local found = {redis.call('ZCARD', KEYS[1])}
-for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[1], ARGV[2])) do
-  local flown = redis.call('HGET', ARGV[1] .. id .. '}', 'accepted_at')
-  if flown then found[#found + 1] = seconds(at - tonumber(flown)) end
+local answer = {redis.call('ZCARD', jobs)}
+for _, id in ipairs(redis.call('ZRANDMEMBER', jobs, sample_size)) do
+  local accepted_at = redis.call('HGET', job_prefix .. id .. '}', 'accepted_at')
+  if accepted_at then answer[#answer + 1] = seconds(at - tonumber(accepted_at)) end
 end
-return found
+return answer

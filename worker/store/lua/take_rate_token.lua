@@ -1,10 +1,11 @@
--- Take leave to send one request that no claim has paid for.
+-- Take a token for one request that belongs to no claim.
 --
--- KEYS  1 the rate
--- ARGV  1 requests a second over all workers
--- Returns seconds to wait before asking again, as text; '0' if the request may go.
-local at, rate = now(), tonumber(ARGV[1])
-local tokens = saved_up(KEYS[1], at, rate)
+-- KEYS rate_bucket
+-- ARGV rate:number
+-- USES rate
+-- Returns the seconds to wait before asking again, as text; '0' if the request may be sent.
+local at = now()
+local tokens = rate_tokens(rate_bucket, at, rate)
 if tokens < 1 then return seconds((1 - tokens) / rate) end
-save(KEYS[1], at, tokens - 1)
+store_rate_tokens(rate_bucket, at, tokens - 1)
 return '0'

@@ -1,12 +1,8 @@
--- Stands in front of attempted.lua, and speaks of its KEYS and ARGV: what follows from the end of a webhook.
+-- What follows from the end of a webhook delivery.
 
-local function leave_lanes(id)
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('ZREM', KEYS[3], id)
-end
-
--- Disable an endpoint, if somebody says why, or if it has only failed for too long. Returns why, if it was enabled.
-local function disable(endpoint, at, why, after)
+-- Disable an endpoint for a reason, or, if `why` is '', because it has only failed for `after` seconds. Return the
+-- reason, or false if it stays enabled or was disabled before.
+local function disable_endpoint(endpoint, at, why, after)
   local was = redis.call('HMGET', endpoint, 'disabled', 'failing_since')
   if was[1] then return false end
   if why == '' then
@@ -17,27 +13,30 @@ local function disable(endpoint, at, why, after)
   return why
 end
 
--- Tell everybody. The entry names the job whose webhook it was, as every entry does.
-local function announce_endpoint(stream, longest, job, timestamp, id, url, why)
-  redis.call('XADD', stream, 'MAXLEN', '~', longest, '*', 'job', job, 'type', 'webhook.endpoint_disabled', 'sequence', 0,
-    'timestamp', timestamp, 'data', cjson.encode({endpoint = id, url = url, why = why}))
+-- Append an event about an endpoint to the stream of all jobs. It names the job of the webhook, as every entry does.
+local function append_endpoint_event(all_events, max_length, job, timestamp, data)
+  redis.call('XADD', all_events, 'MAXLEN', '~', max_length, '*', 'job', job, 'type', 'webhook.endpoint_disabled',
+    'sequence', 0, 'timestamp', timestamp, 'data', cjson.encode(data))
 end
 
--- Put a webhook among those that have ended, and let go of the oldest beyond the cap, and of those whose record is gone.
-local function ended(id, state, at)
-  local lists = {delivered = KEYS[7], dead = KEYS[8]}
-  redis.call('ZREM', state == 'dead' and KEYS[7] or KEYS[8], id)
-  redis.call('ZADD', lists[state], seconds(at), id)
-  for _, list in pairs(lists) do redis.call('ZREMRANGEBYSCORE', list, '-inf', seconds(at - ARGV[6])) end
-  local over = redis.call('ZCARD', KEYS[7]) + redis.call('ZCARD', KEYS[8]) - ARGV[17]
-  for _ = 1, math.min(over, 4) do
-    local taken = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
-    local given_up = redis.call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')
-    local older = not given_up[1] or (taken[1] and tonumber(taken[2]) < tonumber(given_up[2]))
-    local oldest = older and taken[1] or given_up[1]
-    redis.call('ZREM', older and KEYS[7] or KEYS[8], oldest)
-    local endpoint = redis.call('HGET', ARGV[16] .. oldest .. '}', 'endpoint')
-    if endpoint then redis.call('ZREM', ARGV[22] .. endpoint .. '}:deliveries', oldest) end
-    redis.call('DEL', ARGV[16] .. oldest .. '}')
-  end
+local function remove_oldest(delivered, dead, delivery_prefix, endpoint_prefix)
+  local first_delivered = redis.call('ZRANGE', delivered, 0, 0, 'WITHSCORES')
+  local first_dead = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
+  local is_delivered = not first_dead[1]
+    or (first_delivered[1] and tonumber(first_delivered[2]) < tonumber(first_dead[2]))
+  local id = is_delivered and first_delivered[1] or first_dead[1]
+  redis.call('ZREM', is_delivered and delivered or dead, id)
+  local record = delivery_prefix .. id .. '}'
+  local endpoint = redis.call('HGET', record, 'endpoint')
+  if endpoint then redis.call('ZREM', endpoint_prefix .. endpoint .. '}:deliveries', id) end
+  redis.call('DEL', record)
+end
+
+-- List a webhook among those that have ended. Remove the oldest above the maximum, and those whose record has expired.
+local function list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_prefix, endpoint_prefix)
+  redis.call('ZREM', state == 'dead' and delivered or dead, id)
+  redis.call('ZADD', state == 'dead' and dead or delivered, seconds(at), id)
+  for _, list in ipairs({delivered, dead}) do redis.call('ZREMRANGEBYSCORE', list, '-inf', seconds(at - ttl)) end
+  local over = redis.call('ZCARD', delivered) + redis.call('ZCARD', dead) - max_ended
+  for _ = 1, math.min(over, 4) do remove_oldest(delivered, dead, delivery_prefix, endpoint_prefix) end
 end

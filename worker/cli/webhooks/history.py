@@ -1,0 +1,115 @@
+"""`photogpt-worker webhooks list` and `webhooks show`: webhooks and their attempts."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from worker.cli.context import CommandError, connected_store, read_settings
+from worker.cli.help import HelpCommand
+from worker.cli.options import Duration
+from worker.cli.output import console, local_time
+from worker.cli.output import state as state_text
+from worker.domain.job import JsonObject
+from worker.store.deliveries import STATES
+
+COLUMNS = ("webhook", "event", "state", "attempts", "last attempt", "result", "URL")
+
+
+@click.command("list", cls=HelpCommand)
+@click.option("--state", type=click.Choice(STATES), help="Only webhooks in this state.")
+@click.option("--job", help="Only webhooks of this job.")
+@click.option("--endpoint", help="Only webhooks to this endpoint: its id, or a URL.")
+@click.option("--since", type=Duration(), help="Only webhooks created or attempted within this time: 90s, 15m, 2d.")
+@click.option("--limit", default=20, type=click.IntRange(1, 100_000), show_default=True, help="Maximum number.")
+@click.option("--json", "as_json", is_flag=True, help="Print one webhook a line, as JSON.")
+def webhooks_list(  # noqa: PLR0913 - the options of the command
+    state: str | None, job: str | None, endpoint: str | None, since: float | None, limit: int, *, as_json: bool
+) -> None:
+    """List webhooks and their attempts.
+
+    Webhooks that ended are kept for PHOTOGPT_RETENTION_S, and at most PHOTOGPT_WEBHOOK_HISTORY_MAX of them.
+
+    Example:
+      photogpt-worker webhooks list --state dead --since 2h
+
+    Settings: PHOTOGPT_REDIS_URL.
+    """
+    with connected_store(read_settings()) as store:
+        since_s = store.clock() - since if since else 0.0
+        endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
+        found = store.deliveries.listed(state=state, endpoint=endpoint_id, job=job, since=since_s, limit=limit)
+    if as_json:
+        for webhook in found:
+            click.echo(json.dumps(webhook, ensure_ascii=False))
+    elif found:
+        console().print(_table(found))
+    else:
+        click.echo("no such webhook", err=True)
+
+
+def _table(found: list[JsonObject]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in COLUMNS:
+        right = title == "attempts"
+        table.add_column(title, no_wrap=title in {"webhook", "state"}, justify="right" if right else "left")
+    for webhook in found:
+        last = webhook["attempts"][-1] if webhook["attempts"] else {}
+        table.add_row(
+            webhook["id"],
+            webhook["type"],
+            state_text(webhook["state"]),
+            str(len(webhook["attempts"])),
+            local_time(last.get("at")),
+            f"{last.get('fault') or 'accepted'} {last.get('status') or ''}".strip() if last else "",
+            escape(webhook["url"]),
+        )
+    return table
+
+
+@click.command("show", cls=HelpCommand)
+@click.argument("webhook_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def webhooks_show(webhook_id: str, *, as_json: bool) -> None:
+    """Show one webhook: every attempt with the start of the receiver's answer, the next attempt, and the body.
+
+    WEBHOOK_ID is the webhook-id that receivers get, msg_….
+
+    Example:
+      photogpt-worker webhooks show msg_1f0c… --json
+
+    Settings: PHOTOGPT_REDIS_URL.
+    """
+    with connected_store(read_settings()) as store:
+        found = store.deliveries.get(webhook_id)
+    if found is None:
+        raise CommandError(f"there is no webhook {webhook_id}, or its record has expired")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print_webhook(found, console())
+
+
+def _print_webhook(found: JsonObject, out: Console) -> None:
+    out.print(state_text(found["state"]).append(f"  {found['type']} to {found['url']}", style=""), soft_wrap=True)
+    out.print(f"job {escape(found['job'])}, endpoint {found['endpoint']}", soft_wrap=True)
+    for attempt in found["attempts"]:
+        _print_attempt(attempt, out)
+    if found["next_attempt_at"]:
+        out.print(f"  {local_time(found['next_attempt_at'])}  next attempt")
+    click.echo(json.dumps(found["body"], indent=2, ensure_ascii=False))
+
+
+def _print_attempt(attempt: JsonObject, out: Console) -> None:
+    result = attempt.get("error") or f"accepted in {attempt.get('duration_ms')} ms"
+    manual = ", manual" if attempt.get("trigger") == "manual" else ""
+    at = local_time(attempt["at"])
+    out.print(f"  {at}  attempt {attempt['number']}{manual}: {escape(result)}", soft_wrap=True)
+    answer = attempt.get("answer") or attempt.get("answer_base64")
+    if answer:
+        out.print(f"    {escape(json.dumps(answer, ensure_ascii=False))}", soft_wrap=True)

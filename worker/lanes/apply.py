@@ -1,0 +1,94 @@
+"""Writes the decision of a step to Redis.
+
+A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py` records its
+intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls write their own
+results, since these are not decisions about a job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from redis import RedisError
+
+from worker.domain.decision import Decision, Finish, Reschedule, Running, Submitted
+from worker.domain.job import Job, JobState
+from worker.services import Services
+from worker.steps.poll import next_poll_delay
+from worker.steps.publish import finish_job
+from worker.store.connection import is_unavailable
+from worker.store.keys import Lane
+from worker.telemetry.logs import event
+
+T = TypeVar("T")
+
+RETRY_WRITE_S = 60.0
+"""How long a write is retried that holds the only record of a paid generation."""
+
+
+def apply(services: Services, job: Job, decision: Decision) -> tuple[Job, Reschedule] | None:
+    """Write one decision; return the job if it has to be rescheduled, which the caller does in batches."""
+    match decision:
+        case Reschedule(accepted_without_id=True, intent=str(intent)):
+            written = retry_write(lambda: services.store.jobs.record_acceptance(job, intent))
+            return (job, decision) if written else None
+        case Reschedule():
+            return job, decision
+        case Submitted():
+            retry_write(lambda: mark_submitted(services, job, decision))
+        case Running():
+            mark_running(services, job, decision)
+        case Finish():
+            finish_job(services, job, decision)
+    return None
+
+
+def reschedule(services: Services, lane: Lane, batch: list[tuple[Job, Reschedule]]) -> None:
+    """Write a batch of reschedules: back into the lane, or into the admission queue where PhotoGPT had no room."""
+    requeued = [(job, decision) for job, decision in batch if decision.requeue]
+    rescheduled = [(job, decision) for job, decision in batch if not decision.requeue]
+    services.store.lanes.requeue(requeued)
+    services.store.lanes.reschedule(lane, rescheduled)
+
+
+def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
+    """Write that PhotoGPT accepted the job, and schedule its first poll."""
+    store = services.store
+    written = store.jobs.mark_submitted(
+        job,
+        submitted,
+        poll_after=next_poll_delay(services, job, store.clock()),
+        p95_duration_s=store.schedules.of(job).p95_duration_s,
+        update=services.publisher.progress(job, JobState.SUBMITTED, submitted.generation_id),
+    )
+    event("job.submitted", "PhotoGPT accepted the job", job=job.id, kind=job.kind, generation=submitted.generation_id)
+    _log_if_late(job, submitted.generation_id, written=written)
+
+
+def mark_running(services: Services, job: Job, running: Running) -> None:
+    """Write that PhotoGPT works on the job, and schedule its next poll."""
+    polled = replace(job, polls=job.polls + 1, last_polled_at=running.at)
+    update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
+    written = services.store.jobs.mark_running(polled, poll_after=running.after, update=update)
+    _log_if_late(job, job.generation_id, written=written)
+
+
+def retry_write(write: Callable[[], T]) -> T:
+    """Retry for up to 60 s while Redis is unavailable: this write holds the only record of a paid generation."""
+    ends = time.monotonic() + RETRY_WRITE_S
+    while True:
+        try:
+            return write()
+        except RedisError as error:
+            if not is_unavailable(error) or time.monotonic() > ends:
+                raise
+            time.sleep(1)
+
+
+def _log_if_late(job: Job, generation_id: str | None, *, written: bool) -> None:
+    if not written:
+        message = "the job had ended or moved on before PhotoGPT's answer was written"
+        event("job.update_too_late", message, job=job.id, generation=generation_id)

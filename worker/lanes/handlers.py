@@ -1,0 +1,65 @@
+"""The table of lanes: which step runs for an item of a lane, how its record is read, and how long a step may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from config.settings import Settings
+from worker.domain.decision import Decision
+from worker.services import Services
+from worker.steps.deliver import deliver
+from worker.steps.list_poll import MAX_SECONDS, list_poll
+from worker.steps.poll import poll
+from worker.steps.publish import resend_result
+from worker.steps.trigger import trigger
+from worker.store import codec, deliveries, keys
+from worker.store import list_poll as list_poll_store
+from worker.store.keys import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFormat:
+    """How the hash of a claimed item is read."""
+
+    #: Of the hash's key; the item's id and a brace follow.
+    prefix: str
+    fields: tuple[str, ...]
+    #: Makes the item from the values of the fields.
+    decode: Callable[[list[str | None]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHandler:
+    """What the lane runner does with the items of one lane."""
+
+    record: RecordFormat
+    #: Called with the services, the item and Redis' time. A decision is applied; None needs nothing more.
+    step: Callable[[Services, Any, float], Decision | None]
+    #: Seconds that a step may take; the lease is longer by a margin.
+    max_step_s: Callable[[Settings], float]
+
+
+JOB = RecordFormat(keys.JOB, codec.FIELDS, codec.decode)
+DELIVERY = RecordFormat(keys.DELIVERY, deliveries.FIELDS, deliveries.decode)
+LIST_POLL = RecordFormat(keys.LIST_POLL, list_poll_store.FIELDS, list_poll_store.decode)
+
+
+def _api_call(settings: Settings) -> float:
+    return settings.api_call_deadline_s
+
+
+def _webhook_call(settings: Settings) -> float:
+    return settings.webhook_deadline_s
+
+
+LANE_HANDLERS: dict[Lane, LaneHandler] = {
+    Lane.TRIGGERS: LaneHandler(JOB, trigger, _api_call),
+    Lane.JOBS: LaneHandler(JOB, poll, _api_call),
+    Lane.MODELS: LaneHandler(JOB, poll, _api_call),
+    Lane.LIST_POLLS: LaneHandler(LIST_POLL, list_poll, lambda _: MAX_SECONDS),
+    Lane.RESULTS: LaneHandler(JOB, resend_result, lambda _: 10.0),
+    Lane.DELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
+    Lane.REDELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
+}

@@ -1,0 +1,124 @@
+"""The script arguments that several changes of a job's state share: event, webhooks, triggers, result, duration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from worker.domain.delivery import event_type, plan
+from worker.domain.durations import duration_group
+from worker.domain.job import SEQUENCE, Job, JobState
+from worker.domain.poll_schedule import bin_of
+from worker.domain.times import epoch
+from worker.store import keys
+from worker.store.durations import RETENTION_S
+from worker.store.keys import Lane
+from worker.store.lanes import MIN_TICK_GAP_S
+
+if TYPE_CHECKING:
+    from worker.domain.delivery import BodyOptions
+    from worker.domain.outcome import Outcome
+    from worker.store.records import ResultUpdate
+
+
+class EventArguments(TypedDict):
+    """The job, and the event that is appended to its stream and to that of all jobs."""
+
+    job: str
+    events: str
+    all_events: str
+    id: str
+    event_type: str
+    sequence: int
+    timestamp: str
+    stream_length: int
+
+
+class WebhookArguments(TypedDict):
+    """The webhooks that are stored and scheduled."""
+
+    job_deliveries: str
+    deliveries: str
+    deliveries_loop: str
+    delivery_records: list[str]
+    deliveries_gap: float
+    webhooks: list[str]
+
+
+class TriggerArguments(TypedDict):
+    """The lane of triggers, and the admission queue in front of it."""
+
+    triggers: str
+    triggers_loop: str
+    triggers_gap: float
+    queue: str
+    active: str
+
+
+class ResultArguments(TypedDict):
+    """The Celery result of a job, or its state on the way."""
+
+    result: str
+    result_ttl: int
+    result_text: str
+
+
+class DurationArguments(TypedDict):
+    """The duration of a generation, for the poll schedule of its group."""
+
+    durations: str
+    duration_bin: int | None
+    durations_ttl: int
+
+
+def event_arguments(job: Job, state: JobState, *, timestamp: str, stream_length: int) -> EventArguments:
+    """Return the arguments for the event that a job has entered a state."""
+    return {
+        "job": keys.job(job.id),
+        "events": keys.events(job.id),
+        "all_events": keys.EVENTS,
+        "id": job.id,
+        "event_type": event_type(job, state),
+        "sequence": SEQUENCE[state],
+        "timestamp": timestamp,
+        "stream_length": stream_length,
+    }
+
+
+def webhook_arguments(
+    job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: BodyOptions
+) -> WebhookArguments:
+    """Return the arguments for the webhooks of that event."""
+    planned = plan(job, state, outcome, at=epoch(timestamp), body=bodies)
+    return {
+        "job_deliveries": keys.deliveries(job.id),
+        "deliveries": keys.lane(Lane.DELIVERIES),
+        "deliveries_loop": keys.loop(Lane.DELIVERIES),
+        "delivery_records": [keys.delivery(delivery.id) for delivery in planned],
+        "deliveries_gap": MIN_TICK_GAP_S[Lane.DELIVERIES],
+        "webhooks": [text for each in planned for text in (each.id, each.type, each.url, each.body)],
+    }
+
+
+def trigger_arguments() -> TriggerArguments:
+    """Return the arguments for the lane of triggers."""
+    return {
+        "triggers": keys.lane(Lane.TRIGGERS),
+        "triggers_loop": keys.loop(Lane.TRIGGERS),
+        "triggers_gap": MIN_TICK_GAP_S[Lane.TRIGGERS],
+        "queue": keys.QUEUE,
+        "active": keys.ACTIVE,
+    }
+
+
+def result_arguments(job: Job, update: ResultUpdate) -> ResultArguments:
+    """Return the arguments for a write to Celery's result backend; without a text there is none."""
+    return {"result": update.key or keys.job(job.id), "result_ttl": update.ttl, "result_text": update.text}
+
+
+def duration_arguments(job: Job, duration_s: float | None) -> DurationArguments:
+    """Return the arguments for a duration in seconds, or for none."""
+    return {
+        "durations": keys.durations(duration_group(job)),
+        "duration_bin": None if duration_s is None else bin_of(duration_s),
+        "durations_ttl": RETENTION_S,
+    }
