@@ -66,7 +66,7 @@ def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> b
     if store.jobs.record_intent(job) is None:
         return False
     recorded = store.jobs.mark_submitted(
-        job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=P95_DURATION_S
+        job, Submitted(generation_id), poll_after=poll_after, must_poll_after=P95_DURATION_S
     )
     if not recorded:
         return False

@@ -20,13 +20,14 @@ from ops.bench.fixed import compare
 from ops.bench.machine import load
 from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
-from worker.domain.list_poll import SETTLED, ListPollState, choose_window, list_interval, sample_every
+from worker.domain.list_poll import SAMPLE_EVERY, ListPollState, choose_window, list_interval
 from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
 from worker.steps.poll import JITTER
 from worker.store.list_poll import SAMPLE_SIZE
 
 Distribution = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
+BUDGET = 0.75  # PHOTOGPT_POLL_BUDGET
 TRAININGS = Limits(interval_s=300, floor_s=60, ceiling_s=900)
 COSTS = {"trigger": 3.0, "poll": 1.0, "page": 2.0, "end": 1.5}
 """CPU milliseconds of one worker, from `make bench` on two shared cores, rounded up."""
@@ -111,16 +112,18 @@ def demand(in_flight: int, distribution: Distribution, *, page_size: int, proces
     durations = [distribution(rng) for _ in range(in_flight)]
     mean = sum(durations) / in_flight
     started_per_s = in_flight / mean
-    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=started_per_s, confirmed=SETTLED)
+    known = replace(ListPollState(id="jobs"), page_size=float(page_size), density=started_per_s)
     ages = [rng.random() * chosen for chosen in rng.choices(durations, weights=durations, k=SAMPLE_SIZE)]
-    window_s = choose_window(ages, in_flight, known) or 0.0
+    window_s = choose_window(ages, in_flight, known, BUDGET) or 0.0
     pages = math.ceil(started_per_s * window_s / page_size) if window_s else 0
     list_poll_s = pages * max(PAGE_S / PAGES_AT_ONCE, COSTS["page"] / 1000) / processes
-    period = max(list_interval(pages, in_flight, known, IMAGES), list_poll_s)
-    sampled_every = sample_every(known, in_flight)
+    interval_s = list_interval(
+        pages, in_flight, started_per_s, interval_s=IMAGES.interval_s, floor_s=IMAGES.floor_s, budget=BUDGET
+    )
+    period = max(interval_s, list_poll_s)
     polls, lags = 0, []
     for duration in durations:
-        if duration < window_s and rng.random() > 1 / sampled_every:
+        if duration < window_s and rng.random() > 1 / SAMPLE_EVERY:
             age, count = duration + rng.random() * period, 1
         else:
             age, count = noticed(schedule, duration, rng, age=min(window_s, duration))

@@ -1,4 +1,4 @@
-"""What the command line reads from Redis beyond what the service itself reads."""
+"""What several commands read about jobs, put together from functions of the store."""
 
 from __future__ import annotations
 

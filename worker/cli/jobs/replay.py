@@ -22,8 +22,6 @@ from worker.store.connection import Store
 
 MAX_JOBS = 10_000
 REPLAYABLE = (JobState.FAILED, JobState.EXPIRED, JobState.CANCELED)
-REPLAYED_AS = "replayed_as"
-"""Field of a job's record: the id of the new job. A second replay finds it and pays for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def _problem(store: Store, record: JsonObject, *, even_if_paid: bool) -> str | N
         return "there is no such job, or its record has expired"
     if record["state"] not in REPLAYABLE:
         return "it succeeded" if record["state"] == JobState.SUCCEEDED else f"it has not ended: {record['state']}"
-    replayed_as = record.get(REPLAYED_AS)
+    replayed_as = record.get("replayed_as")
     if replayed_as and store.jobs.outcome(replayed_as):
         return f"it was replayed before, as {replayed_as}"
     charge = None if even_if_paid else _possible_charge(store, record)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 import time
 from pathlib import Path
 from typing import IO
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.cli.local.processes import Child, free_port
 
@@ -65,20 +62,22 @@ class EmbeddedValkey:
         self.child.stop()
 
     def _wait(self) -> None:
-        client = redis.Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         deadline = time.monotonic() + START_S
-        while True:
-            try:
-                client.ping()
-            except redis.RedisError:
-                if self.child.exit_code is not None or time.monotonic() > deadline:
-                    self.child.stop()
-                    log = self._directory / "valkey.log"
-                    raise RuntimeError(f"Valkey does not start; its log is {log}") from None
-                time.sleep(0.02)
-            else:
-                client.close()
-                return
+        while not _answers(self.port):
+            if self.child.exit_code is not None or time.monotonic() > deadline:
+                self.child.stop()
+                raise RuntimeError(f"Valkey does not start; its log is {self._directory / 'valkey.log'}")
+            time.sleep(0.02)
+
+
+def _answers(port: int) -> bool:
+    """Whether the server answers PING; while it loads its data, it answers with an error."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def _locked(path: Path) -> IO[str]:
