@@ -1,8 +1,8 @@
 """Writes the decision of a step to Redis.
 
-A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py` records its
-intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls write their own
-results, since these are not decisions about a job.
+A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py`
+records its intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls
+write their own results, since these are not decisions about a job.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
     written = store.jobs.mark_submitted(
         job,
         submitted,
-        poll_after=next_poll_delay(services, job, store.clock()),
-        p95_duration_s=store.schedules.of(job).p95_duration_s,
+        poll_after=next_poll_delay(services, replace(job, generation_id=submitted.generation_id), store.clock()),
+        must_poll_after=store.schedules.of(job).p95_duration_s * (1 + services.random.random()),  # spread
         update=services.publisher.progress(job, JobState.SUBMITTED, submitted.generation_id),
     )
     event("job.submitted", "PhotoGPT accepted the job", job=job.id, kind=job.kind, generation=submitted.generation_id)
