@@ -11,27 +11,31 @@ from urllib.parse import urlsplit
 
 from kombu import Exchange, Queue
 
-from config.settings import Settings
+from config.settings import DEFAULT_NAMESPACE, Settings
 
-ENQUEUED = "celery"  # Celery's default queue
-TRIGGERS = "photogpt.triggers"
-POLLS = "photogpt.polls"
-RESULTS = "photogpt.results"
-WEBHOOKS = "photogpt.webhooks"
+QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks")
+"""The short names of the queues: that of producers, and those of the tick messages."""
 
-QUEUES = (ENQUEUED, TRIGGERS, POLLS, RESULTS, WEBHOOKS)
-
-ROUTES = {
-    "photogpt.trigger": TRIGGERS,
-    "photogpt.poll": POLLS,
-    "photogpt.publish": RESULTS,
-    "photogpt.deliver": WEBHOOKS,
+TICK_QUEUES = {
+    "photogpt.trigger": "triggers",
+    "photogpt.poll": "polls",
+    "photogpt.publish": "results",
+    "photogpt.deliver": "webhooks",
 }
-"""The queues of the tick messages. Tasks that producers send stay in the queue they are sent to."""
+"""The queue of each tick task. Tasks that producers send stay in the queue they are sent to."""
+
+
+def queue_names(settings: Settings) -> dict[str, str]:
+    """Return the queues' names in the broker, by their short names."""
+    ticks = {name: f"{settings.namespace}.{name}" for name in QUEUES[1:]}
+    return {"enqueued": settings.producer_queue, **ticks}
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
     """Return the options of the app."""
+    queues = queue_names(settings)
+    is_default = settings.namespace == DEFAULT_NAMESPACE
+    exchange = "celery" if is_default else settings.namespace
     return {
         "broker_url": settings.queue_url,
         "result_backend": settings.store_url,
@@ -44,10 +48,15 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "result_backend_base_sleep_between_retries_ms": 50,
         "accept_content": ["json"],
         # a routing key each: with one key for all, every queue would get every message
-        "task_queues": [Queue(name, Exchange("celery"), routing_key=name) for name in QUEUES],
-        "task_default_queue": ENQUEUED,
-        "task_routes": {name: {"queue": queue} for name, queue in ROUTES.items()},
+        "task_queues": [Queue(name, Exchange(exchange), routing_key=name) for name in queues.values()],
+        "task_default_queue": settings.producer_queue,
+        "task_default_exchange": exchange,
+        "task_routes": {task: {"queue": queues[name]} for task, name in TICK_QUEUES.items()},
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+        # revoke and Flower reach the workers of their own namespace only
+        "control_exchange": exchange,
+        "event_exchange": "celeryev" if is_default else f"{settings.namespace}.celeryev",
+        "event_queue_prefix": "celeryev" if is_default else f"{settings.namespace}.celeryev",
         "worker_pool": "threads",  # a worker mostly waits for Redis and HTTP
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 2,
@@ -71,6 +80,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": 15,
         "result_backend_transport_options": {
             "retry_policy": {"timeout": 5.0},
+            **({} if is_default else {"global_keyprefix": f"{settings.namespace}:"}),
             **_sentinel(settings, settings.store_url),
         },
     }
@@ -94,6 +104,12 @@ def _transport(settings: Settings) -> dict[str, Any]:
         return {}
     return {
         **_sentinel(settings, settings.queue_url),
+        # keys of our own: a visibility timeout counts for every message under the same keys, whichever app sent it
+        "unacked_key": f"{settings.namespace}:unacked",
+        "unacked_index_key": f"{settings.namespace}:unacked_index",
+        "unacked_mutex_key": f"{settings.namespace}:unacked_mutex",
+        "sep": settings.queue_separator,
+        "priority_steps": list(settings.priority_steps),
         # No message waits in a worker for longer than a fraction of this, so it can be short: the messages of a killed
         # worker come again after it. Of several processes on one database the smallest value counts.
         "visibility_timeout": settings.visibility_timeout_s,

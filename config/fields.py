@@ -6,8 +6,8 @@ No error message quotes a value that may be secret.
 from __future__ import annotations
 
 import ipaddress
-import re
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,8 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from config.secrets import signing_key
-
-REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
+from config.urls import check_broker_url, check_redis_url
 
 
 def check_http_url(url: str) -> str:
@@ -53,24 +52,6 @@ def check_api_key(value: SecretStr) -> SecretStr | None:
     return SecretStr(key) if key else None
 
 
-def check_redis_url(value: SecretStr) -> SecretStr:
-    """Return a URL with one of Redis' schemes."""
-    if not value.get_secret_value().startswith(REDIS_SCHEMES):
-        raise ValueError(f"must start with one of {', '.join(REDIS_SCHEMES)}")
-    return value
-
-
-def check_broker_url(value: SecretStr) -> SecretStr:
-    """Return a URL, or several, with numeric ports; Sentinel URLs in one form."""
-    url = complete_sentinel_url(value.get_secret_value())
-    for part in re.split(r";(?=\w+://)", url):
-        try:
-            urlsplit(part).port  # noqa: B018 - urlsplit checks the port on access
-        except ValueError:
-            raise ValueError("the port is not a number; write / in the password as %2F and # as %23") from None
-    return SecretStr(url)
-
-
 def check_certificate_file(path: Path) -> Path:
     """Return the path of a file that holds certificates."""
     try:
@@ -90,45 +71,27 @@ def check_signing_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return keys
 
 
+def secret_of(check: Callable[[str], str]) -> Callable[[SecretStr], SecretStr]:
+    """Return a check of a secret, given the check of its text."""
+    return lambda value: SecretStr(check(value.get_secret_value()))
+
+
 def split_commas(value: object) -> object:
     """Return the parts of a comma-separated text without empty ones; other values unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def complete_sentinel_url(url: str) -> str:
-    """Return a list of Sentinel URLs in which each has the credentials and the database; other URLs unchanged.
-
-    Celery's broker reads both from the first URL, but Celery's manual writes the database after the last.
-
-    Args:
-        url: `sentinel://[user:password@]host:port[/database]`, or several of these, separated by semicolons.
-
-    Raises:
-        ValueError: two URLs have different databases or credentials, or one has no host.
-    """
-    if not url.startswith("sentinel://"):
-        return url
-    parts = [urlsplit(part.strip()) for part in url.split(";") if part.strip()]
-    if any(part.scheme != "sentinel" or not part.hostname for part in parts):
-        raise ValueError("must be sentinel://host:port, or several of these, separated by semicolons")
-    databases = {part.path.strip("/") for part in parts} - {""}
-    users = {part.netloc.rpartition("@")[0] for part in parts} - {""}
-    if len(databases) > 1 or len(users) > 1:
-        raise ValueError("must not have different databases or credentials: all Sentinels name those of the primary")
-    user, database = "".join(f"{user}@" for user in users), "".join(databases) or "0"
-    hosts = [part.netloc.rpartition("@")[2] for part in parts]
-    return ";".join(f"sentinel://{user}{host}{'' if ':' in host else ':26379'}/{database}" for host in hosts)
-
-
+COMMAS = BeforeValidator(split_commas)
+Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+PrioritySteps = Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], NoDecode, COMMAS, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(check_proxy_url)]
 OutcomeUrl = Annotated[str, AfterValidator(check_outcome_url)]
-BrokerUrl = Annotated[SecretStr, AfterValidator(check_broker_url)]
-RedisUrl = Annotated[BrokerUrl, AfterValidator(check_redis_url)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(secret_of(check_broker_url))]
+RedisUrl = Annotated[SecretStr, AfterValidator(secret_of(check_redis_url))]
 CertificateFile = Annotated[Path, AfterValidator(check_certificate_file)]
-COMMAS = BeforeValidator(split_commas)
 SigningKeys = Annotated[tuple[SecretStr, ...], NoDecode, COMMAS, AfterValidator(check_signing_keys)]
 Schemes = Annotated[tuple[Literal["https", "http"], ...], NoDecode, COMMAS]
 Ports = Annotated[tuple[int, ...], NoDecode, COMMAS]

@@ -22,9 +22,11 @@ from config.fields import (
     BrokerUrl,
     CertificateFile,
     HttpUrl,
+    Namespace,
     Networks,
     OutcomeUrl,
     Ports,
+    PrioritySteps,
     ProxyUrl,
     RedisUrl,
     Schemes,
@@ -33,6 +35,8 @@ from config.fields import (
 )
 
 PREFIX = "PHOTOGPT_"
+DEFAULT_NAMESPACE = "photogpt"
+DEFAULT_SEPARATOR = "\x06\x16"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VENDOR_URL = "https://developer.photogptai.com/api"
 
@@ -98,6 +102,21 @@ class Settings(BaseSettings):
     """For sentinel://host:port;sentinel://host:port/0: the name of the primary in Sentinel, often mymaster."""
     sentinel_password: SecretStr | None = None
     """Password of the Sentinels themselves; the password of the Redis servers belongs in the URL."""
+    namespace: Namespace = DEFAULT_NAMESPACE
+    """Begins the name of every key and queue; each environment on one Redis or RabbitMQ needs its own.
+    With another namespace than photogpt, producers send to the queue <namespace>.celery and read results with
+    `result_backend_transport_options={"global_keyprefix": "<namespace>:"}`.
+    """
+    queue: str | None = Field(default=None, min_length=1, max_length=200)
+    """Queue that producers send to. Default: celery; with another namespace than photogpt, <namespace>.celery."""
+    queue_separator: str = Field(default=DEFAULT_SEPARATOR, min_length=1)
+    """Broker on Redis: what producers' `broker_transport_options` call `sep`. Default: kombu's, the bytes 6 and 22."""
+    priority_steps: PrioritySteps = (0, 3, 6, 9)
+    """Broker on Redis: what producers' `broker_transport_options` call `priority_steps`, comma-separated."""
+    replace_account: str | None = None
+    """Id of the PhotoGPT account (base URL and API key) that this one replaces in the namespace. A worker that finds
+    another account registered refuses to start and prints that id.
+    """
     visibility_timeout_s: int = Field(default=20, ge=10, le=3600)
     """Seconds after which a broker on Redis delivers an unacknowledged message again."""
     retention_s: int = Field(default=7 * 86_400, ge=60)
@@ -243,6 +262,12 @@ class Settings(BaseSettings):
     def queue_url(self) -> str:
         """URL of the broker that carries Celery's messages: `broker_url`, otherwise `store_url`."""
         return self.broker_url.get_secret_value() if self.broker_url else self.store_url
+
+    @property
+    def producer_queue(self) -> str:
+        """Name of the queue that producers send to."""
+        default = "celery" if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}.celery"
+        return self.queue or default
 
     @property
     def sentinel_options(self) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from celery import Celery
 
 from tests.waiting import wait_until
 from worker.cli.local.processes import Child
+from worker.store.keys import Keys
+
+keys = Keys()
+"""The keys of the default namespace."""
 
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 

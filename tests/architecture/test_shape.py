@@ -111,15 +111,16 @@ def table() -> list[list[str]]:
 def test_every_key_stands_in_the_table() -> None:
     """The table in `keys.py` lists every key, those made by functions and those with a fixed name."""
     listed = {re.sub(r"<\w+>", "<>", row[0].strip("`")) for row in table()}
-    made = set()
-    for name, function in inspect.getmembers(keys, inspect.isfunction):
-        if function.__module__ == keys.__name__ and not name.startswith("_"):
-            parameters = inspect.signature(function).parameters.values()
+    made, own = set(), keys.Keys()
+    for name, member in inspect.getmembers(keys.Keys):
+        if isinstance(member, property) and not name.endswith("_prefix"):
+            made.add(getattr(own, name))
+        elif inspect.isfunction(member) and not name.startswith("_"):
+            parameters = list(inspect.signature(member).parameters.values())[1:]
             lanes = [parameter.annotation == "Lane" for parameter in parameters]
-            key: str = function(*(Lane.JOBS if lane else "<>" for lane in lanes))
+            key: str = member(own, *(Lane.JOBS if lane else "<>" for lane in lanes))
             made.add(key.replace("{jobs}", "{<>}"))
-    fixed = {value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)}
-    assert listed == made | {value for value in fixed if not value.endswith("{")}
+    assert listed == made
 
 
 def test_every_row_says_when_the_key_ends() -> None:

@@ -19,9 +19,9 @@ from ops.bench.fixed import equal_polls, fixed
 from ops.bench.loader import load
 from ops.bench.measures import cpu
 from ops.bench.plan import Plan, Run
+from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.job import JobState
-from worker.store import keys
 from worker.store.connection import open_store
 from worker.store.keys import Lane
 from worker.store.lanes import leave_to_lane_monitor
@@ -78,7 +78,7 @@ def test_the_loader_writes_what_a_worker_would_have(valkey: EmbeddedValkey, clie
     store.close()
     assert [job.generation_id for job in jobs if job and job.state is JobState.RUNNING] == ids
     assert (client.zcard(keys.lane(Lane.JOBS)), client.zcard(keys.lane(Lane.TRIGGERS))) == (5, 0)
-    assert client.zcard(keys.INTENTS) == 0
+    assert client.zcard(keys.intents) == 0
 
 
 def test_a_failed_run_is_named(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from config.urls import masked
 from tests.cli.commands import run
-from worker.cli.context import masked
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 

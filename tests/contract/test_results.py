@@ -13,6 +13,7 @@ from celery.result import AsyncResult, GroupResult
 
 from config.celery import celery_options
 from config.settings import Settings
+from tests.running import keys
 from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
@@ -21,7 +22,6 @@ from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.domain.reason import Reason
 from worker.queue.continuation import result_fields
 from worker.queue.publisher import CeleryPublisher
-from worker.store import keys
 from worker.store.connection import Store
 from worker.store.keys import Lane
 from worker.store.records import JobAccepted

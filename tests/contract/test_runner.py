@@ -13,6 +13,7 @@ import redis
 
 from config.settings import Settings
 from tests.conftest import image_request
+from tests.running import keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
@@ -20,7 +21,6 @@ from worker.domain.decision import Reschedule
 from worker.lanes.runner import LaneRunner
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
-from worker.store import keys
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
 from worker.store.records import NO_UPDATE
@@ -52,7 +52,9 @@ def claim_records(services: Services, client: redis.Redis, count: int) -> list[l
     """Accept some jobs, and return their records as a claim returns them."""
     accept_jobs(services, count)
     token = token_of(client, Lane.TRIGGERS)
-    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.JOB, fields=FIELDS)
+    claim = services.store.lanes.claim(
+        Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.job_prefix, fields=FIELDS
+    )
     assert claim is not None
     return claim.records
 

@@ -12,10 +12,9 @@ from celery import Celery
 from celery.exceptions import TaskRevokedError
 
 from tests.conftest import image_request, paid_generations
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 pytestmark = pytest.mark.usefixtures("worker")
 

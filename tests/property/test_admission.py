@@ -18,12 +18,12 @@ from hypothesis.stateful import (
 )
 
 from config.settings import Settings
+from tests.running import keys
 from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
 from worker.domain.reason import Reason
-from worker.store import keys
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.keys import Lane
@@ -98,7 +98,9 @@ class Admission(RuleBasedStateMachine):
         token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
         if token is None:
             return
-        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease_s=60, prefix=keys.JOB, fields=FIELDS)
+        found = self.store.lanes.claim(
+            Lane.TRIGGERS, token, limit=64, lease_s=60, prefix=keys.job_prefix, fields=FIELDS
+        )
         assert found is not None
         for record in found.records:
             job = decode(record)
@@ -191,11 +193,11 @@ class Admission(RuleBasedStateMachine):
         return self.store.jobs.finish(job, final, None, outcome_known=outcome_known)
 
     def _queue(self) -> list[str]:
-        return list(self.client.zrange(keys.QUEUE, 0, -1))
+        return list(self.client.zrange(keys.queue, 0, -1))
 
     def _active(self) -> list[str]:
         """Return the admitted jobs and those in flight; no job is in both."""
-        return [*self.client.zrange(keys.ACTIVE, 0, -1), *self.client.zrange(keys.lane(Lane.JOBS), 0, -1)]
+        return [*self.client.zrange(keys.active, 0, -1), *self.client.zrange(keys.lane(Lane.JOBS), 0, -1)]
 
     def _pick(self, random_fraction: int) -> Job:
         name = sorted(self.claimed)[random_fraction % len(self.claimed)]

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.running import keys
 from tests.unit.factories import CREATED, REQUESTS, make_job, success
 from worker.domain.job import TERMINAL, Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import EVENT_TYPES
-from worker.store import deliveries, keys
+from worker.store import deliveries
 from worker.store.codec import FIELDS, decode, decode_outcome, encode, encode_outcome, salvage
+from worker.store.keys import Lane
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -145,7 +147,7 @@ def test_foreign_ids_collide_with_nothing(first: str, second: str) -> None:
     makers = (*of_a_job, keys.delivery, keys.idempotency)
     names = [(make, each, make(each)) for make in makers for each in {first, second}]
     assert len({name for *_, name in names}) == len(names)
-    fixed = {keys.EVENTS, keys.INTENTS, keys.GENERATIONS, *map(keys.lane, keys.Lane), *map(keys.loop, keys.Lane)}
+    fixed = {keys.all_events, keys.intents, keys.generations, *map(keys.lane, Lane), *map(keys.loop, Lane)}
     assert not fixed & {name for *_, name in names}
 
 

@@ -7,6 +7,7 @@ from unittest.mock import MagicMock
 import pytest
 import redis
 
+from tests.running import keys
 from worker.store.scripts import Script, Scripts, locals_of, read_head
 
 HEAD = """-- Do something.
@@ -31,7 +32,7 @@ def client() -> MagicMock:
 @pytest.fixture
 def scripts(client: MagicMock) -> Scripts:
     """Every script, on that client."""
-    return Scripts(client, max_countdown_s=8)
+    return Scripts(client, keys, max_countdown_s=8)
 
 
 def test_a_head_is_read() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, TypeAdapter
 
-from config.celery import QUEUES, celery_options
+from config.celery import celery_options, queue_names
 from config.settings import LOCAL_REDIS, PREFIX, SECRET_FIELDS, Settings, SettingsError, load_settings
 from ops import settings_page
 from ops.settings_page import EXAMPLE, PAGE
@@ -316,8 +316,9 @@ def test_another_broker_gets_no_redis_options(load: Load) -> None:
 
 def test_the_default_queue_is_consumed(load: Load) -> None:
     """Workers consume Celery's default queue, where a bare send_task puts its message, and accept JSON only."""
-    options = celery_options(load())
+    settings = load()
+    options, queues = celery_options(settings), set(queue_names(settings).values())
     assert options["task_default_queue"] == "celery"
-    assert {queue.name for queue in options["task_queues"]} == set(QUEUES)
-    assert {route["queue"] for route in options["task_routes"].values()} < set(QUEUES)
+    assert {queue.name for queue in options["task_queues"]} == queues
+    assert {route["queue"] for route in options["task_routes"].values()} < queues
     assert options["accept_content"] == ["json"]

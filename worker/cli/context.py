@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 from celery import Celery
@@ -14,6 +13,7 @@ from redis import RedisError
 
 from config.celery import celery_options
 from config.settings import Settings, SettingsError, load_settings
+from config.urls import masked
 from worker.client import Client
 from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
@@ -94,19 +94,6 @@ def producer(settings: Settings) -> Celery:
     app = Celery("photogpt-worker-cli", set_as_current=False)
     app.conf.update(celery_options(settings))
     return app
-
-
-def masked(url: str) -> str:
-    """Return a URL, or a list of Sentinel URLs, without passwords."""
-    return ";".join(_masked_one(part) for part in url.split(";"))
-
-
-def _masked_one(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:…@{host}"))
 
 
 def _unreachable(name: str, url: str, variable: str, error: Exception) -> str:

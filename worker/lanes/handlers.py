@@ -14,17 +14,17 @@ from worker.steps.list_poll import MAX_SECONDS, list_poll
 from worker.steps.poll import poll
 from worker.steps.publish import resend_result
 from worker.steps.trigger import trigger
-from worker.store import codec, deliveries, keys
+from worker.store import codec, deliveries
 from worker.store import list_poll as list_poll_store
-from worker.store.keys import Lane
+from worker.store.keys import Keys, Lane
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFormat:
     """How the hash of a claimed item is read."""
 
-    #: Of the hash's key; the item's id and a brace follow.
-    prefix: str
+    #: Returns what stands in front of the item's id in the hash's key.
+    prefix: Callable[[Keys], str]
     fields: tuple[str, ...]
     #: Makes the item from the values of the fields.
     decode: Callable[[list[str | None]], Any]
@@ -41,9 +41,9 @@ class LaneHandler:
     max_step_s: Callable[[Settings], float]
 
 
-JOB = RecordFormat(keys.JOB, codec.FIELDS, codec.decode)
-DELIVERY = RecordFormat(keys.DELIVERY, deliveries.FIELDS, deliveries.decode)
-LIST_POLL = RecordFormat(keys.LIST_POLL, list_poll_store.FIELDS, list_poll_store.decode)
+JOB = RecordFormat(lambda keys: keys.job_prefix, codec.FIELDS, codec.decode)
+DELIVERY = RecordFormat(lambda keys: keys.delivery_prefix, deliveries.FIELDS, deliveries.decode)
+LIST_POLL = RecordFormat(lambda keys: keys.list_poll_prefix, list_poll_store.FIELDS, list_poll_store.decode)
 
 
 def _api_call(settings: Settings) -> float:

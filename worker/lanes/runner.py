@@ -110,7 +110,7 @@ class LaneRunner:
             token,
             limit=limit,
             lease_s=max_step_s + LEASE_MARGIN_S,
-            prefix=record.prefix,
+            prefix=record.prefix(self._services.store.keys),
             fields=record.fields,
         )
         if claim is not None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from config.celery import RESULTS, ROUTES
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import Outcome, as_error
 from worker.domain.times import epoch
@@ -49,12 +48,15 @@ class CeleryPublisher:
         #: Returns the event dispatcher of a running worker, or None. Celery makes a new one for each connection.
         self.event_dispatcher: Callable[[], Any] = lambda: None
 
+    def _queue_of(self, task: str) -> str:
+        return str(self._app.conf.task_routes[task]["queue"])
+
     def publish_tick(self, tick: Tick) -> None:
         """Send the message that makes a worker run a lane."""
         name = TICK_TASKS[tick.lane]
-        args = (tick.lane.value, tick.token)
+        args, queue = (tick.lane.value, tick.token), self._queue_of(name)
         try:
-            self._app.send_task(name, args, queue=ROUTES[name], countdown=tick.delay or None, ignore_result=True)
+            self._app.send_task(name, args, queue=queue, countdown=tick.delay or None, ignore_result=True)
         except SEND_ERRORS as error:
             message = "cannot send a tick message; the lane monitor sends it again"
             event("message.unsent", message, warn=True, task=name, lane=tick.lane, error=error)
@@ -64,7 +66,7 @@ class CeleryPublisher:
         options = dict(continuation["options"])
         options["headers"] = {**(options.get("headers") or {}), CONTINUED: True}
         try:
-            self._app.send_task(continuation["task"], queue=RESULTS, **options)
+            self._app.send_task(continuation["task"], queue=self._queue_of("photogpt.publish"), **options)
         except SEND_ERRORS as error:
             message = "cannot send a continuation; the results lane sends it again"
             event(

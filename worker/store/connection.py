@@ -25,13 +25,13 @@ from redis.sentinel import Sentinel
 
 from worker.domain.delivery import BodyOptions
 from worker.domain.poll_schedule import Limits
-from worker.store import keys
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.generations import Generations
 from worker.store.job_history import JobHistory
 from worker.store.jobs import Jobs
+from worker.store.keys import Keys
 from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
@@ -124,6 +124,7 @@ class Store:
     """Everything that is stored in Redis."""
 
     _client: Any
+    keys: Keys
     clock: ServerClock
     jobs: Jobs
     job_history: JobHistory
@@ -144,7 +145,7 @@ class Store:
 
     def check_writes(self) -> None:
         """Write a key that needs memory; raises the error with which Redis refuses that."""
-        self._client.set(keys.PROBE, "", ex=60)
+        self._client.set(self.keys.probe, "", ex=60)
 
     def server_info(self) -> JsonObject:
         """Return what Redis reports about itself (INFO)."""
@@ -158,7 +159,7 @@ def bodies_of(settings: Settings) -> BodyOptions:
         thin=settings.webhook_body == "thin",
         max_bytes=settings.webhook_max_bytes,
         outcome_url=settings.webhook_outcome_url,
-        outcome_key=keys.job("{id}"),
+        outcome_key=Keys(settings.namespace).job("{id}"),
     )
 
 
@@ -182,14 +183,15 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         settings: of the process.
         publish_tick: sends a tick message; it must not raise when the broker is unavailable.
     """
-    client = connect(settings)
+    client, keys = connect(settings), Keys(settings.namespace)
     clock = ServerClock(client)
-    scripts = Scripts(client, max_countdown_s=settings.max_countdown_s)
+    scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
     limits, retention = _endpoint_limits(settings), _retention(settings)
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
+        keys=keys,
         clock=clock,
         jobs=Jobs(
             client,
@@ -201,13 +203,13 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             bodies=bodies_of(settings),
         ),
         job_history=JobHistory(client, scripts),
-        generations=Generations(client),
+        generations=Generations(client, keys),
         deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
-        schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
+        schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
         list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
     )
 

@@ -10,7 +10,6 @@ from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
 from worker.domain.job import JsonObject
 from worker.domain.times import rfc3339
-from worker.store import keys
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
@@ -33,8 +32,7 @@ MAX_ATTEMPTS = 30
 BATCH = 200
 """Records that are read at once."""
 
-ENDED = {"delivered": keys.DELIVERED, "dead": keys.DEAD}
-STATES = ("pending", *ENDED)
+STATES = ("pending", "delivered", "dead")
 WAITING = (Lane.DELIVERIES, Lane.REDELIVERIES)
 
 FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
@@ -103,6 +101,7 @@ class Deliveries:
     ) -> None:
         """Use one client; records are kept for `retention_s` after their last change."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
+        self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._retention_s = max(MIN_RETENTION_S, retention_s)
@@ -128,18 +127,18 @@ class Deliveries:
         """
         endpoint = endpoint_of(delivery.url)
         tick, disabled, paused_s = self._scripts.record_attempt(
-            delivery=keys.delivery(delivery.id),
-            deliveries=keys.lane(Lane.DELIVERIES),
-            redeliveries=keys.lane(Lane.REDELIVERIES),
-            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
-            endpoint=keys.endpoint(endpoint.id),
-            in_flight=keys.in_flight(endpoint.id),
+            delivery=self._keys.delivery(delivery.id),
+            deliveries=self._keys.lane(Lane.DELIVERIES),
+            redeliveries=self._keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=self._keys.loop(Lane.REDELIVERIES),
+            endpoint=self._keys.endpoint(endpoint.id),
+            in_flight=self._keys.in_flight(endpoint.id),
             id=delivery.id,
             gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
             ttl=self._retention_s,
-            delivered=keys.DELIVERED,
-            dead=keys.DEAD,
-            all_events=keys.EVENTS,
+            delivered=self._keys.delivered,
+            dead=self._keys.dead,
+            all_events=self._keys.all_events,
             state=state,
             delay=retry_in_s,
             attempt=dumps(attempt),
@@ -152,8 +151,8 @@ class Deliveries:
             disable=report.disable,
             disable_after=self._limits.disable_after_s,
             endpoint_ttl=self._limits.retention_s,
-            delivery_prefix=keys.DELIVERY,
-            endpoint_prefix=keys.ENDPOINT,
+            delivery_prefix=self._keys.delivery_prefix,
+            endpoint_prefix=self._keys.endpoint_prefix,
             max_ended=self._limits.history_max,
             max_attempts=MAX_ATTEMPTS,
             endpoint_id=endpoint.id,
@@ -174,17 +173,17 @@ class Deliveries:
             after: seconds until it is due.
             at_once: send it even while the circuit of its endpoint is open; otherwise close the circuit.
         """
-        url = url or self._client.hget(keys.delivery(delivery_id), "url")
+        url = url or self._client.hget(self._keys.delivery(delivery_id), "url")
         if url is None:
             return "unknown"
         endpoint = endpoint_of(url)
         answer = self._scripts.resend(
-            delivery=keys.delivery(delivery_id),
-            deliveries=keys.lane(Lane.DELIVERIES),
-            redeliveries=keys.lane(Lane.REDELIVERIES),
-            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
-            endpoint=keys.endpoint(endpoint.id),
-            in_flight=keys.in_flight(endpoint.id),
+            delivery=self._keys.delivery(delivery_id),
+            deliveries=self._keys.lane(Lane.DELIVERIES),
+            redeliveries=self._keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=self._keys.loop(Lane.REDELIVERIES),
+            endpoint=self._keys.endpoint(endpoint.id),
+            in_flight=self._keys.in_flight(endpoint.id),
             id=delivery_id,
             gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
             ttl=self._retention_s,
@@ -198,11 +197,11 @@ class Deliveries:
 
     def of_job(self, job_id: str) -> list[JsonObject]:
         """Return a job's webhooks with their attempts, without the bodies."""
-        return list(self._read(sorted(self._client.smembers(keys.deliveries(job_id)))))
+        return list(self._read(sorted(self._client.smembers(self._keys.deliveries(job_id)))))
 
     def get(self, delivery_id: str) -> JsonObject | None:
         """Return one webhook with its attempts and its body, or None."""
-        record = self._client.hgetall(keys.delivery(delivery_id))
+        record = self._client.hgetall(self._keys.delivery(delivery_id))
         if not record:
             return None
         due = self._next_attempt_at(delivery_id)
@@ -227,7 +226,9 @@ class Deliveries:
             limit: maximum number.
         """
         found: list[JsonObject] = []
-        batches = [sorted(self._client.smembers(keys.deliveries(job)))] if job else self._ids(state, endpoint, since)
+        batches = (
+            [sorted(self._client.smembers(self._keys.deliveries(job)))] if job else self._ids(state, endpoint, since)
+        )
         for shown in (shown for ids in batches for shown in self._read(ids)):
             matches = state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}
             if matches and max([shown["created"], *(each["at"] for each in shown["attempts"])]) >= rfc3339(since):
@@ -241,12 +242,12 @@ class Deliveries:
 
         The oldest come first.
         """
-        dead = self._client.zrangebyscore(keys.DEAD, since, "+inf")
-        waiting = self._client.zrange(keys.lane(Lane.REDELIVERIES), 0, -1)
+        dead = self._client.zrangebyscore(self._keys.dead, since, "+inf")
+        waiting = self._client.zrange(self._keys.lane(Lane.REDELIVERIES), 0, -1)
         for ids in _batches([*dead, *waiting]):
             pipeline = self._client.pipeline(transaction=False)
             for delivery_id in ids:
-                pipeline.hmget(keys.delivery(delivery_id), "url", "state", "attempts", "deferred_at", "created")
+                pipeline.hmget(self._keys.delivery(delivery_id), "url", "state", "attempts", "deferred_at", "created")
             for delivery_id, (url, state, attempts, deferred_at, created) in zip(ids, pipeline.execute(), strict=True):
                 if url is None or endpoint not in {None, endpoint_of(url).id}:
                     continue
@@ -256,25 +257,26 @@ class Deliveries:
 
     def _ids(self, state: str | None, endpoint: str | None, since: float) -> Iterator[list[str]]:
         """Return the ids of candidates in batches, each list newest first."""
-        lists = [keys.endpoint_deliveries(endpoint)] if endpoint else [ENDED[state]] if state in ENDED else []
+        ended = {"delivered": self._keys.delivered, "dead": self._keys.dead}
+        lists = [self._keys.endpoint_deliveries(endpoint)] if endpoint else [ended[state]] if state in ended else []
         if not endpoint and state in {None, "pending"}:
-            lists += map(keys.lane, WAITING)
+            lists += map(self._keys.lane, WAITING)
         if not endpoint and state is None:
-            lists += ENDED.values()
+            lists += ended.values()
         for name in lists:
-            oldest = since if name in ENDED.values() else 0  # the scores of a lane are due times
+            oldest = since if name in ended.values() else 0  # the scores of a lane are due times
             yield from _batches(self._client.zrevrangebyscore(name, "+inf", oldest))
 
     def _read(self, ids: list[str]) -> Iterator[JsonObject]:
         pipeline = self._client.pipeline(transaction=False)
         for delivery_id in ids:
-            pipeline.hgetall(keys.delivery(delivery_id))
+            pipeline.hgetall(self._keys.delivery(delivery_id))
         yield from (_readable(record) for record in pipeline.execute() if record)
 
     def _next_attempt_at(self, delivery_id: str) -> str | None:
         pipeline = self._client.pipeline(transaction=False)
         for lane in WAITING:
-            pipeline.zscore(keys.lane(lane), delivery_id)
+            pipeline.zscore(self._keys.lane(lane), delivery_id)
         due = [score for score in pipeline.execute() if score is not None]
         return rfc3339(due[0]) if due else None
 

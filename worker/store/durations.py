@@ -10,12 +10,13 @@ from redis import RedisError
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, Kind
 from worker.domain.poll_schedule import Limits, Schedule, fixed, learn
-from worker.store import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
+
+    from worker.store.keys import Keys
 
 RETENTION_S = 30 * 86_400
 """How long durations are kept after the last one."""
@@ -28,17 +29,25 @@ class Schedules:
     """The poll schedule of each duration group, computed from the durations that all workers have recorded."""
 
     def __init__(
-        self, client: redis.Redis, clock: Callable[[], float], *, limits: dict[bool, Limits], learned: bool = True
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        clock: Callable[[], float],
+        *,
+        limits: dict[bool, Limits],
+        learned: bool = True,
     ) -> None:
         """Use one client.
 
         Args:
             client: of Redis.
+            keys: of one namespace.
             clock: returns Redis' time in epoch seconds.
             limits: of trainings (True) and of all other jobs (False).
             learned: False polls at the fixed interval.
         """
         self._client: Any = client
+        self._keys = keys
         self._clock = clock
         self._limits = limits
         self._learned = learned
@@ -67,12 +76,12 @@ class Schedules:
 
     def history(self, group: str) -> tuple[dict[int, float], float | None]:
         """Return the weights of a group's durations by bin, and when the first was recorded, epoch seconds."""
-        found = self._client.hgetall(keys.durations(group))
+        found = self._client.hgetall(self._keys.durations(group))
         weights = {int(number): float(weight) for number, weight in found.items() if number.isdigit()}
         return weights, float(found["since"]) if "since" in found else None
 
     def duration_groups(self) -> list[str]:
         """Return the names of all groups that have durations."""
-        prefix, suffix = keys.durations("\n").split("\n")
+        prefix, suffix = self._keys.durations("\n").split("\n")
         found = self._client.scan_iter(match=f"{prefix}*{suffix}", count=1000)
         return sorted(str(name).removeprefix(prefix).removesuffix(suffix) for name in found)

@@ -9,7 +9,6 @@ from worker.domain.delivery import SCHEDULE_S, Delivery
 from worker.domain.endpoint import Endpoint, endpoint_of
 from worker.domain.job import JsonObject
 from worker.domain.times import rfc3339
-from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
@@ -111,6 +110,7 @@ class Endpoints:
     ) -> None:
         """Use one client."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
+        self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._limits = endpoint_limits
@@ -129,14 +129,14 @@ class Endpoints:
         endpoint, pending = endpoint_of(delivery.url), delivery.state == "pending"
         step = min(delivery.steps, len(SCHEDULE_S) - 1)
         answer = self._scripts.acquire_slot(
-            delivery=keys.delivery(delivery.id),
-            endpoint=keys.endpoint(endpoint.id),
-            in_flight=keys.in_flight(endpoint.id),
-            endpoint_deliveries=keys.endpoint_deliveries(endpoint.id),
-            endpoints=keys.ENDPOINTS,
-            deliveries=keys.lane(Lane.DELIVERIES),
-            redeliveries=keys.lane(Lane.REDELIVERIES),
-            redeliveries_loop=keys.loop(Lane.REDELIVERIES),
+            delivery=self._keys.delivery(delivery.id),
+            endpoint=self._keys.endpoint(endpoint.id),
+            in_flight=self._keys.in_flight(endpoint.id),
+            endpoint_deliveries=self._keys.endpoint_deliveries(endpoint.id),
+            endpoints=self._keys.endpoints,
+            deliveries=self._keys.lane(Lane.DELIVERIES),
+            redeliveries=self._keys.lane(Lane.REDELIVERIES),
+            redeliveries_loop=self._keys.loop(Lane.REDELIVERIES),
             gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
             id=delivery.id,
             endpoint_id=endpoint.id,
@@ -167,7 +167,7 @@ class Endpoints:
 
     def enable(self, endpoint_id: str) -> bool:
         """Send to an endpoint again, and forget its failures; False if it was not disabled."""
-        key = keys.endpoint(endpoint_id)
+        key = self._keys.endpoint(endpoint_id)
         pipeline = self._client.pipeline(transaction=True)
         pipeline.hexists(key, "disabled")
         pipeline.hdel(key, *FAULT_FIELDS)
@@ -176,7 +176,7 @@ class Endpoints:
     def listed(self, *, limit: int = 100, disabled: bool = False) -> list[JsonObject]:
         """Return up to `limit` endpoints, those with the newest attempts first; or only the disabled ones."""
         found: list[JsonObject] = []
-        for endpoint_id, at in self._client.zrevrange(keys.ENDPOINTS, 0, -1, withscores=True):
+        for endpoint_id, at in self._client.zrevrange(self._keys.endpoints, 0, -1, withscores=True):
             shown = self.get(endpoint_id)
             if shown is None or (disabled and not shown["disabled"]):
                 continue
@@ -188,16 +188,16 @@ class Endpoints:
     def get(self, endpoint_id: str) -> JsonObject | None:
         """Return the health of an endpoint, or None if nothing was sent to it recently."""
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.hgetall(keys.endpoint(endpoint_id))
+        pipeline.hgetall(self._keys.endpoint(endpoint_id))
         pipeline.time()
-        pipeline.zrange(keys.in_flight(endpoint_id), 0, -1, withscores=True)
+        pipeline.zrange(self._keys.in_flight(endpoint_id), 0, -1, withscores=True)
         record, (seconds, _), in_flight = pipeline.execute()
         return _readable(endpoint_id, record, sum(ends > seconds for _, ends in in_flight), seconds) if record else None
 
     def find(self, id_or_url: str) -> Endpoint:
         """Return the endpoint with an id, or that of a URL."""
         if id_or_url.startswith("ep_"):
-            return Endpoint(id_or_url, self._client.hget(keys.endpoint(id_or_url), "url") or "")
+            return Endpoint(id_or_url, self._client.hget(self._keys.endpoint(id_or_url), "url") or "")
         return endpoint_of(id_or_url)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import JobState, JsonObject
-from worker.store import keys
 from worker.store.codec import decode_outcome
 from worker.store.keys import Lane
 
@@ -52,24 +51,27 @@ class JobHistory:
     def __init__(self, client: redis.Redis, scripts: Scripts) -> None:
         """Use one client."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
+        self._keys = scripts.keys
         self._scripts = scripts
 
     def events(self, job_id: str) -> list[JobEvent]:
         """Return every event of a job, oldest first."""
-        return [_event(entry, fields, job_id) for entry, fields in self._client.xrange(keys.events(job_id))]
+        return [_event(entry, fields, job_id) for entry, fields in self._client.xrange(self._keys.events(job_id))]
 
     def wait_for_job_events(self, job_id: str, *, after: str, block_s: float) -> list[JobEvent]:
         """Return a job's events after an entry; wait up to `block_s` seconds for one."""
-        return [_event(entry, fields, job_id) for entry, fields in self._read(keys.events(job_id), after, block_s)]
+        return [
+            _event(entry, fields, job_id) for entry, fields in self._read(self._keys.events(job_id), after, block_s)
+        ]
 
     def wait_for_events(self, *, after: str, block_s: float) -> list[JobEvent]:
         """Return the events of all jobs after an entry, without those of endpoints; wait up to `block_s` seconds."""
-        read = self._read(keys.EVENTS, after, block_s)
+        read = self._read(self._keys.all_events, after, block_s)
         return [_event(entry, fields, fields["job"]) for entry, fields in read if fields["sequence"] != "0"]
 
     def newest_entry(self) -> str:
         """Return the id of the newest event of all, after which a reader sees only new ones."""
-        newest = self._client.xrevrange(keys.EVENTS, count=1)
+        newest = self._client.xrevrange(self._keys.all_events, count=1)
         return str(newest[0][0]) if newest else STREAM_START
 
     def recent_job_ids(self) -> Iterator[list[str]]:
@@ -77,7 +79,7 @@ class JobHistory:
         known: set[str] = set()
         newest = "+"
         while True:
-            batch = self._client.xrevrange(keys.EVENTS, max=newest, count=BATCH)
+            batch = self._client.xrevrange(self._keys.all_events, max=newest, count=BATCH)
             fresh = list(dict.fromkeys(fields["job"] for _, fields in batch if fields["job"] not in known))
             known.update(fresh)
             if fresh:
@@ -90,34 +92,34 @@ class JobHistory:
         """Return the outcomes of jobs in the given order, without jobs whose record has expired."""
         pipeline = self._client.pipeline(transaction=False)
         for job_id in ids:
-            pipeline.hgetall(keys.job(job_id))
+            pipeline.hgetall(self._keys.job(job_id))
         return [decode_outcome(record) for record in pipeline.execute() if record]
 
     def record(self, job_id: str) -> dict[str, str]:
         """Return the record of a job as it is stored; empty if there is none."""
-        record: dict[str, str] = self._client.hgetall(keys.job(job_id))
+        record: dict[str, str] = self._client.hgetall(self._keys.job(job_id))
         return record
 
     def next_step(self, job_id: str) -> tuple[Lane, float] | None:
         """Return the lane in which a job waits and when it is due, epoch seconds; None if it waits in none."""
         pipeline = self._client.pipeline(transaction=False)
         for lane in JOB_LANES:
-            pipeline.zscore(keys.lane(lane), job_id)
+            pipeline.zscore(self._keys.lane(lane), job_id)
         found = zip(JOB_LANES, pipeline.execute(), strict=True)
         return next(((lane, float(due)) for lane, due in found if due is not None), None)
 
     def has_unresolved_intent(self, job_id: str) -> bool:
         """Whether PhotoGPT may have created something for a job without an answer that is known."""
-        return self._client.zscore(keys.INTENTS, job_id) is not None
+        return self._client.zscore(self._keys.intents, job_id) is not None
 
     def choose_replay(self, job_id: str) -> str | None:
         """Return the id under which a job is replayed, always the same one; None if the job has no record."""
-        chosen: str | None = self._scripts.choose_replay(job=keys.job(job_id), new_id=str(uuid.uuid4()))
+        chosen: str | None = self._scripts.choose_replay(job=self._keys.job(job_id), new_id=str(uuid.uuid4()))
         return chosen
 
     def withdraw_replay(self, job_id: str) -> None:
         """Forget the id under which a job was to be replayed."""
-        self._client.hdel(keys.job(job_id), "replayed_as")
+        self._client.hdel(self._keys.job(job_id), "replayed_as")
 
     def _read(self, stream: str, after: str, block_s: float) -> list[tuple[str, dict[str, str]]]:
         answer = self._client.xread({stream: after}, block=max(1, int(block_s * 1000)))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
 from worker.domain.times import rfc3339
-from worker.store import keys
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
 from worker.store.keys import Lane
@@ -52,6 +51,7 @@ class Jobs:
     ) -> None:
         """Use one client; `clock` returns Redis' time in epoch seconds."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
+        self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._retention = retention
@@ -61,40 +61,42 @@ class Jobs:
 
     def get(self, job_id: str) -> Job | None:
         """Return a job, or None if it has no record."""
-        values: list[str | None] = self._client.hmget(keys.job(job_id), list(FIELDS))
+        values: list[str | None] = self._client.hmget(self._keys.job(job_id), list(FIELDS))
         return decode(values) if values[0] is not None else None
 
     def outcome(self, job_id: str) -> Outcome | None:
         """Return a job's outcome, final or not, or None if it has no record."""
-        record = self._client.hgetall(keys.job(job_id))
+        record = self._client.hgetall(self._keys.job(job_id))
         return decode_outcome(record) if record else None
 
     def continuation(self, job_id: str) -> str | None:
         """Return the continuation stored with a job, as JSON."""
-        return self._client.hget(keys.job(job_id), "continuation") or None
+        return self._client.hget(self._keys.job(job_id), "continuation") or None
 
     def position(self, job_id: str) -> int | None:
         """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
-        rank: int | None = self._client.zrank(keys.QUEUE, job_id)
+        rank: int | None = self._client.zrank(self._keys.queue, job_id)
         return rank
 
     def intents_since(self, at: float) -> list[str]:
         """Return the ids of jobs with an unresolved intent of epoch second `at` or later."""
-        return list(self._client.zrangebyscore(keys.INTENTS, at, "+inf"))
+        return list(self._client.zrangebyscore(self._keys.intents, at, "+inf"))
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
         timestamp, state = rfc3339(job.created_at), JobState.QUEUED
         answer = self._scripts.accept(
-            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
-            **webhook_arguments(job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
-            **trigger_arguments(),
-            idempotency=keys.idempotency(job.idempotency_key or ""),
+            **event_arguments(
+                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
+            ),
+            **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
+            **trigger_arguments(self._keys),
+            idempotency=self._keys.idempotency(job.idempotency_key or ""),
             idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
-            tenants=keys.TENANTS,
+            tenants=self._keys.tenants,
             digest=digest,
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
-            job_prefix=keys.JOB,
+            job_prefix=self._keys.job_prefix,
             tenant=job.tenant,
             deadline_in=job.deadline_at - job.created_at,
             max_active=self._caps.active,
@@ -117,8 +119,8 @@ class Jobs:
         fingerprint before the trigger.
         """
         intent = self._scripts.record_intent(
-            job=keys.job(job.id),
-            intents=keys.INTENTS,
+            job=self._keys.job(job.id),
+            intents=self._keys.intents,
             id=job.id,
             asked_by=uuid.uuid4().hex,
             model_fingerprint=model_fingerprint_before,
@@ -127,7 +129,7 @@ class Jobs:
 
     def record_acceptance(self, job: Job, intent: str) -> bool:
         """Record that PhotoGPT accepted a trigger without an id; False if its intent is no longer the open one."""
-        return bool(self._scripts.record_acceptance(job=keys.job(job.id), intent=intent))
+        return bool(self._scripts.record_acceptance(job=self._keys.job(job.id), intent=intent))
 
     def mark_submitted(
         self,
@@ -169,11 +171,11 @@ class Jobs:
 
     def count_fault(self, job_id: str) -> int:
         """Count that a step of a job raised; return how often it has, or 0 if the job has no record."""
-        return int(self._scripts.count(job=keys.job(job_id), field="faults"))
+        return int(self._scripts.count(job=self._keys.job(job_id), field="faults"))
 
     def count_lost(self, job_id: str) -> int:
         """Count that a trigger's answer was lost and nothing was created; return how often, or 0 without a record."""
-        return int(self._scripts.count(job=keys.job(job_id), field="lost"))
+        return int(self._scripts.count(job=self._keys.job(job_id), field="lost"))
 
     def _advance(  # noqa: PLR0913 - one script
         self,
@@ -191,23 +193,25 @@ class Jobs:
             shown |= {"generation_id": generation_id, "submitted_at": timestamp}
         old, new = lanes
         answer = self._scripts.advance(
-            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
-            **webhook_arguments(job, state, shown, timestamp=timestamp, bodies=self._bodies),
+            **event_arguments(
+                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
+            ),
+            **webhook_arguments(self._keys, job, state, shown, timestamp=timestamp, bodies=self._bodies),
             deliveries_ttl=MIN_RETENTION_S,
-            old_lane=keys.lane(old),
-            new_lane=keys.lane(new),
-            new_loop=keys.loop(new),
+            old_lane=self._keys.lane(old),
+            new_lane=self._keys.lane(new),
+            new_loop=self._keys.loop(new),
             gap=MIN_TICK_GAP_S[new],
             delay=poll_after,
-            intents=keys.INTENTS,
-            generations=keys.GENERATIONS,
-            jobs_by_generation=keys.JOBS_BY_GENERATION,
-            active=keys.ACTIVE,
+            intents=self._keys.intents,
+            generations=self._keys.generations,
+            jobs_by_generation=self._keys.jobs_by_generation,
+            active=self._keys.active,
             came_from=JobState.QUEUED if state is JobState.SUBMITTED else JobState.SUBMITTED,
             state=state,
             generation=generation_id,
             model=job.model_id if state is JobState.SUBMITTED and generation_id is None else None,
-            **result_arguments(job, update),
+            **result_arguments(self._keys, job, update),
             result_kept=update.kept,
             fields=pairs(fields),
         )
@@ -246,22 +250,24 @@ class Jobs:
         if create is not None:
             fields = encode(job, create) | fields | {"digest": digest}
         answer = self._scripts.finish(
-            **event_arguments(job, state, timestamp=timestamp, stream_length=self._retention.events_max_length),
-            **webhook_arguments(job, state, outcome, timestamp=timestamp, bodies=self._bodies),
-            **trigger_arguments(),
-            **result_arguments(job, update or NO_UPDATE),
-            **duration_arguments(job, duration_s),
+            **event_arguments(
+                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
+            ),
+            **webhook_arguments(self._keys, job, state, outcome, timestamp=timestamp, bodies=self._bodies),
+            **trigger_arguments(self._keys),
+            **result_arguments(self._keys, job, update or NO_UPDATE),
+            **duration_arguments(self._keys, job, duration_s),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
-            jobs=keys.lane(Lane.JOBS),
-            models=keys.lane(Lane.MODELS),
-            results=keys.lane(Lane.RESULTS),
-            results_loop=keys.loop(Lane.RESULTS),
+            jobs=self._keys.lane(Lane.JOBS),
+            models=self._keys.lane(Lane.MODELS),
+            results=self._keys.lane(Lane.RESULTS),
+            results_loop=self._keys.loop(Lane.RESULTS),
             results_gap=MIN_TICK_GAP_S[Lane.RESULTS],
             head_start=RESULT_HEAD_START_S,
-            duplicates=keys.duplicates(job.id),
-            intents=keys.INTENTS,
-            jobs_by_generation=keys.JOBS_BY_GENERATION,
-            recently_ended=keys.RECENTLY_ENDED,
+            duplicates=self._keys.duplicates(job.id),
+            intents=self._keys.intents,
+            jobs_by_generation=self._keys.jobs_by_generation,
+            recently_ended=self._keys.recently_ended,
             seen_state=job.state if create is None else None,
             retention=self._retention.record_s,
             polled=polled,
@@ -281,8 +287,8 @@ class Jobs:
     def mark_published(self, job_id: str) -> None:
         """Record that the Celery result of a job is stored, so that its message is not sent again."""
         self._scripts.mark_published(
-            job=keys.job(job_id),
-            results=keys.lane(Lane.RESULTS),
+            job=self._keys.job(job_id),
+            results=self._keys.lane(Lane.RESULTS),
             id=job_id,
             timestamp=rfc3339(self._clock()),
             retention=self._retention.record_s,

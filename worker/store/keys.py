@@ -36,25 +36,8 @@ no other key.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-JOB = "photogpt:job:{"
-DELIVERY = "photogpt:delivery:{"
-ENDPOINT = "photogpt:endpoint:{"
-LIST_POLL = "photogpt:list_poll:{"
-EVENTS = "photogpt:events"
-INTENTS = "photogpt:intents"
-GENERATIONS = "photogpt:generations"
-QUEUE = "photogpt:queue"
-TENANTS = "photogpt:tenants"
-ACTIVE = "photogpt:active"
-RATE = "photogpt:rate"
-PROBE = "photogpt:probe"
-JOBS_BY_GENERATION = "photogpt:jobs_by_generation"
-RECENTLY_ENDED = "photogpt:recently_ended"
-ENDPOINTS = "photogpt:endpoints"
-DELIVERED = "photogpt:webhooks:delivered"
-DEAD = "photogpt:webhooks:dead"
 
 
 class Lane(StrEnum):
@@ -69,66 +52,145 @@ class Lane(StrEnum):
     REDELIVERIES = "redeliveries"  # webhooks to retry: a dead endpoint delays no first attempt
 
 
-def job(job_id: str) -> str:
-    """Return the key of a job's record."""
-    return f"{JOB}{job_id}}}"
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one namespace."""
 
+    namespace: str = "photogpt"
 
-def events(job_id: str) -> str:
-    """Return the key of a job's event stream."""
-    return f"{JOB}{job_id}}}:events"
+    @property
+    def all_events(self) -> str:
+        """The stream of the events of all jobs."""
+        return f"{self.namespace}:events"
 
+    @property
+    def intents(self) -> str:
+        """Jobs with an open intent."""
+        return f"{self.namespace}:intents"
 
-def duplicates(job_id: str) -> str:
-    """Return the key of the set of a job's duplicates."""
-    return f"{JOB}{job_id}}}:duplicates"
+    @property
+    def generations(self) -> str:
+        """Generations and models of our jobs."""
+        return f"{self.namespace}:generations"
 
+    @property
+    def queue(self) -> str:
+        """Jobs that wait for admission."""
+        return f"{self.namespace}:queue"
 
-def deliveries(job_id: str) -> str:
-    """Return the key of the set of a job's webhooks."""
-    return f"{JOB}{job_id}}}:deliveries"
+    @property
+    def tenants(self) -> str:
+        """Where the queue of each tenant ends."""
+        return f"{self.namespace}:tenants"
 
+    @property
+    def active(self) -> str:
+        """Admitted jobs without a generation."""
+        return f"{self.namespace}:active"
 
-def delivery(delivery_id: str) -> str:
-    """Return the key of a webhook's record."""
-    return f"{DELIVERY}{delivery_id}}}"
+    @property
+    def rate(self) -> str:
+        """The token bucket of the request rate."""
+        return f"{self.namespace}:rate"
 
+    @property
+    def probe(self) -> str:
+        """Written to see whether Redis accepts writes."""
+        return f"{self.namespace}:probe"
 
-def endpoint(endpoint_id: str) -> str:
-    """Return the key of an endpoint's record."""
-    return f"{ENDPOINT}{endpoint_id}}}"
+    @property
+    def jobs_by_generation(self) -> str:
+        """The job of each generation in flight."""
+        return f"{self.namespace}:jobs_by_generation"
 
+    @property
+    def recently_ended(self) -> str:
+        """Generations whose end a single poll showed."""
+        return f"{self.namespace}:recently_ended"
 
-def in_flight(endpoint_id: str) -> str:
-    """Return the key of the webhooks that are being sent to an endpoint."""
-    return f"{ENDPOINT}{endpoint_id}}}:in_flight"
+    @property
+    def endpoints(self) -> str:
+        """Endpoints, by last attempt."""
+        return f"{self.namespace}:endpoints"
 
+    @property
+    def delivered(self) -> str:
+        """Accepted webhooks, by time."""
+        return f"{self.namespace}:webhooks:delivered"
 
-def endpoint_deliveries(endpoint_id: str) -> str:
-    """Return the key of the list of an endpoint's webhooks."""
-    return f"{ENDPOINT}{endpoint_id}}}:deliveries"
+    @property
+    def dead(self) -> str:
+        """Dead letters, by time."""
+        return f"{self.namespace}:webhooks:dead"
 
+    @property
+    def job_prefix(self) -> str:
+        """What stands in front of the id in the keys of a job."""
+        return f"{self.namespace}:job:{{"
 
-def idempotency(key: str) -> str:
-    """Return the key that stores which job an idempotency key belongs to."""
-    return f"photogpt:idempotency:{{{key}}}"
+    @property
+    def delivery_prefix(self) -> str:
+        """What stands in front of the id in the keys of a webhook."""
+        return f"{self.namespace}:delivery:{{"
 
+    @property
+    def endpoint_prefix(self) -> str:
+        """What stands in front of the id in the keys of an endpoint."""
+        return f"{self.namespace}:endpoint:{{"
 
-def durations(duration_group: str) -> str:
-    """Return the key of the durations of a group of generations."""
-    return f"photogpt:durations:{{{duration_group}}}"
+    @property
+    def list_poll_prefix(self) -> str:
+        """What stands in front of the id in the keys of a list poll."""
+        return f"{self.namespace}:list_poll:{{"
 
+    def job(self, job_id: str) -> str:
+        """Return the key of a job's record."""
+        return f"{self.job_prefix}{job_id}}}"
 
-def list_poll(lane: str) -> str:
-    """Return the key of the state of the list poll for a lane."""
-    return f"{LIST_POLL}{lane}}}"
+    def events(self, job_id: str) -> str:
+        """Return the key of a job's event stream."""
+        return f"{self.job_prefix}{job_id}}}:events"
 
+    def duplicates(self, job_id: str) -> str:
+        """Return the key of the set of a job's duplicates."""
+        return f"{self.job_prefix}{job_id}}}:duplicates"
 
-def lane(name: Lane) -> str:
-    """Return the key of a lane."""
-    return f"photogpt:lane:{{{name.value}}}"
+    def deliveries(self, job_id: str) -> str:
+        """Return the key of the set of a job's webhooks."""
+        return f"{self.job_prefix}{job_id}}}:deliveries"
 
+    def delivery(self, delivery_id: str) -> str:
+        """Return the key of a webhook's record."""
+        return f"{self.delivery_prefix}{delivery_id}}}"
 
-def loop(name: Lane) -> str:
-    """Return the key of a lane's loop."""
-    return f"photogpt:lane:{{{name.value}}}:loop"
+    def endpoint(self, endpoint_id: str) -> str:
+        """Return the key of an endpoint's record."""
+        return f"{self.endpoint_prefix}{endpoint_id}}}"
+
+    def in_flight(self, endpoint_id: str) -> str:
+        """Return the key of the webhooks that are being sent to an endpoint."""
+        return f"{self.endpoint_prefix}{endpoint_id}}}:in_flight"
+
+    def endpoint_deliveries(self, endpoint_id: str) -> str:
+        """Return the key of the list of an endpoint's webhooks."""
+        return f"{self.endpoint_prefix}{endpoint_id}}}:deliveries"
+
+    def idempotency(self, key: str) -> str:
+        """Return the key that stores which job an idempotency key belongs to."""
+        return f"{self.namespace}:idempotency:{{{key}}}"
+
+    def durations(self, duration_group: str) -> str:
+        """Return the key of the durations of a group of generations."""
+        return f"{self.namespace}:durations:{{{duration_group}}}"
+
+    def list_poll(self, lane: str) -> str:
+        """Return the key of the state of the list poll for a lane."""
+        return f"{self.list_poll_prefix}{lane}}}"
+
+    def lane(self, name: Lane) -> str:
+        """Return the key of a lane."""
+        return f"{self.namespace}:lane:{{{name.value}}}"
+
+    def loop(self, name: Lane) -> str:
+        """Return the key of a lane's loop."""
+        return f"{self.namespace}:lane:{{{name.value}}}:loop"

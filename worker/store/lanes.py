@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import Job, Kind
-from worker.store import keys
 from worker.store.keys import Lane
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ class Lanes:
     ) -> None:
         """Use one client; `clock` returns Redis' time in epoch seconds."""
         self._client: Any = client
+        self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._caps = caps
@@ -125,12 +125,12 @@ class Lanes:
     def admit(self, max_admitted: int) -> int:
         """Admit queued jobs to their trigger while there is room; return how many were queued."""
         queued = self._scripts.admit(
-            queue=keys.QUEUE,
-            triggers=keys.lane(Lane.TRIGGERS),
-            triggers_loop=keys.loop(Lane.TRIGGERS),
-            active=keys.ACTIVE,
-            tenants=keys.TENANTS,
-            jobs=keys.lane(Lane.JOBS),
+            queue=self._keys.queue,
+            triggers=self._keys.lane(Lane.TRIGGERS),
+            triggers_loop=self._keys.loop(Lane.TRIGGERS),
+            active=self._keys.active,
+            tenants=self._keys.tenants,
+            jobs=self._keys.lane(Lane.JOBS),
             max_active=self._caps.active,
             max_admitted=max_admitted,
         )
@@ -151,9 +151,9 @@ class Lanes:
         """
         started = time.monotonic()
         answer = self._scripts.claim(
-            lane=keys.lane(lane),
-            loop=keys.loop(lane),
-            rate_bucket=keys.RATE,
+            lane=self._keys.lane(lane),
+            loop=self._keys.loop(lane),
+            rate_bucket=self._keys.rate,
             token=token,
             max_claimed=limit,
             lease=lease_s,
@@ -175,10 +175,10 @@ class Lanes:
         for job, again in waiting:
             rows += [job.id, again.after, again.reason, again.error, again.polled, again.clear_intent, again.intent]
         tick = self._scripts.reschedule(
-            lane=keys.lane(lane),
-            loop=keys.loop(lane),
-            intents=keys.INTENTS,
-            job_records=[keys.job(job.id) for job, _ in waiting],
+            lane=self._keys.lane(lane),
+            loop=self._keys.loop(lane),
+            intents=self._keys.intents,
+            job_records=[self._keys.job(job.id) for job, _ in waiting],
             gap=MIN_TICK_GAP_S[lane],
             pause=min(MAX_PAUSE_S, max((again.after for _, again in waiting if again.pause_lane), default=0)),
             rows=rows,
@@ -193,14 +193,14 @@ class Lanes:
         for job, again in refused:
             rows += [job.id, job.tenant, max(0.0, job.deadline_at - at), again.reason, again.error, again.intent]
         tick = self._scripts.requeue(
-            queue=keys.QUEUE,
-            triggers=keys.lane(Lane.TRIGGERS),
-            triggers_loop=keys.loop(Lane.TRIGGERS),
-            active=keys.ACTIVE,
-            tenants=keys.TENANTS,
-            intents=keys.INTENTS,
-            jobs=keys.lane(Lane.JOBS),
-            job_records=[keys.job(job.id) for job, _ in refused],
+            queue=self._keys.queue,
+            triggers=self._keys.lane(Lane.TRIGGERS),
+            triggers_loop=self._keys.loop(Lane.TRIGGERS),
+            active=self._keys.active,
+            tenants=self._keys.tenants,
+            intents=self._keys.intents,
+            jobs=self._keys.lane(Lane.JOBS),
+            job_records=[self._keys.job(job.id) for job, _ in refused],
             gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
             pause=min(MAX_PAUSE_S, max(again.after for _, again in refused)),
             rows=rows,
@@ -214,9 +214,9 @@ class Lanes:
         for lane in asked:
             self._scripts.ensure_tick(
                 client=pipeline,
-                lane=keys.lane(lane),
-                loop=keys.loop(lane),
-                queues=[keys.QUEUE] if lane is Lane.TRIGGERS else [],
+                lane=self._keys.lane(lane),
+                loop=self._keys.loop(lane),
+                queues=[self._keys.queue] if lane is Lane.TRIGGERS else [],
                 gap=MIN_TICK_GAP_S[lane],
             )
         for lane, answer in zip(asked, pipeline.execute(), strict=True):
@@ -224,12 +224,12 @@ class Lanes:
 
     def due(self, lane: Lane, member: str) -> float | None:
         """Return the seconds until a member comes due, below 0 if it is overdue; None if the lane does not have it."""
-        answer = self._scripts.due_in(lane=keys.lane(lane), member=member)
+        answer = self._scripts.due_in(lane=self._keys.lane(lane), member=member)
         return None if answer is None else float(answer)
 
     def sizes(self) -> dict[Lane, int]:
         """Return the number of members of each lane."""
         pipeline = self._client.pipeline(transaction=False)
         for lane in Lane:
-            pipeline.zcard(keys.lane(lane))
+            pipeline.zcard(self._keys.lane(lane))
         return dict(zip(Lane, pipeline.execute(), strict=True))

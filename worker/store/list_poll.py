@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
-from worker.store import keys
 from worker.store.codec import pairs
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
@@ -67,10 +66,16 @@ class ListPolls:
     """Reads and writes the list poll. Each write is one step, and safe to repeat."""
 
     def __init__(
-        self, client: redis.Redis, scripts: Scripts, publish_tick: Callable[[Tick], None], *, requests_per_s: float
+        self,
+        client: redis.Redis,
+        scripts: Scripts,
+        publish_tick: Callable[[Tick], None],
+        *,
+        requests_per_s: float,
     ) -> None:
         """Use one client; `requests_per_s` is the rate of all workers, 0 for no limit."""
         self._client: Any = client
+        self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._requests_per_s = requests_per_s
@@ -80,10 +85,10 @@ class ListPolls:
     def ensure_scheduled(self) -> None:
         """Schedule the list poll, unless it is scheduled, if enough generations are in flight."""
         tick = self._scripts.ensure_scheduled(
-            lane=keys.lane(Lane.LIST_POLLS),
-            loop=keys.loop(Lane.LIST_POLLS),
-            list_poll=keys.list_poll(NAME),
-            jobs=keys.lane(Lane.JOBS),
+            lane=self._keys.lane(Lane.LIST_POLLS),
+            loop=self._keys.loop(Lane.LIST_POLLS),
+            list_poll=self._keys.list_poll(NAME),
+            jobs=self._keys.lane(Lane.JOBS),
             name=NAME,
             min_in_flight=MIN_IN_FLIGHT,
             gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],
@@ -94,7 +99,7 @@ class ListPolls:
         """Return the state of the list poll, no older than a second; None before the first one."""
         now = time.monotonic()
         if now - self._read_at > STATE_CACHE_S:
-            values = self._client.hmget(keys.list_poll(NAME), list(FIELDS))
+            values = self._client.hmget(self._keys.list_poll(NAME), list(FIELDS))
             self._state = decode(values) if values[0] is not None else None
             self._read_at = now
         return self._state
@@ -102,22 +107,22 @@ class ListPolls:
     def sample_ages(self) -> InFlight:
         """Return how many generations are in flight, and the ages of some."""
         count, throttled, *ages = self._scripts.sample_ages(
-            jobs=keys.lane(Lane.JOBS),
-            triggers_loop=keys.loop(Lane.TRIGGERS),
-            job_prefix=keys.JOB,
+            jobs=self._keys.lane(Lane.JOBS),
+            triggers_loop=self._keys.loop(Lane.TRIGGERS),
+            job_prefix=self._keys.job_prefix,
             sample_size=SAMPLE_SIZE,
         )
         return InFlight(in_flight=int(count), ages=[float(age) for age in ages], throttled=bool(throttled))
 
     def recently_ended(self) -> dict[str, float]:
         """Return the generations whose end a single poll has shown lately, with its time in epoch seconds."""
-        return dict(self._client.zrange(keys.RECENTLY_ENDED, 0, -1, withscores=True))
+        return dict(self._client.zrange(self._keys.recently_ended, 0, -1, withscores=True))
 
     def take_rate_token(self) -> float:
         """Return the seconds to wait before one more request may be sent; 0 if it may be sent now."""
         if not self._requests_per_s:
             return 0.0
-        return float(self._scripts.take_rate_token(rate_bucket=keys.RATE, rate=self._requests_per_s))
+        return float(self._scripts.take_rate_token(rate_bucket=self._keys.rate, rate=self._requests_per_s))
 
     def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[str]]:
         """Poll now what a page shows as ended, and defer the single polls of what has not.
@@ -131,10 +136,10 @@ class ListPolls:
             submitted.
         """
         tick, ended, *running = self._scripts.apply_page(
-            jobs=keys.lane(Lane.JOBS),
-            loop=keys.loop(Lane.JOBS),
-            jobs_by_generation=keys.JOBS_BY_GENERATION,
-            job_prefix=keys.JOB,
+            jobs=self._keys.lane(Lane.JOBS),
+            loop=self._keys.loop(Lane.JOBS),
+            jobs_by_generation=self._keys.jobs_by_generation,
+            job_prefix=self._keys.job_prefix,
             defer=defer_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
             entries=[value for entry in entries for value in entry],
@@ -145,8 +150,8 @@ class ListPolls:
     def resume_single_polls(self, interval_s: float) -> None:
         """Poll every job within `interval_s` seconds that list polls have deferred for longer."""
         tick = self._scripts.resume_single_polls(
-            jobs=keys.lane(Lane.JOBS),
-            loop=keys.loop(Lane.JOBS),
+            jobs=self._keys.lane(Lane.JOBS),
+            loop=self._keys.loop(Lane.JOBS),
             interval=interval_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
         )
@@ -156,9 +161,9 @@ class ListPolls:
         """Store what a list poll has measured, and schedule the next one in `retry_in_s` seconds, or none."""
         stored = {name: str(value) for name, value in asdict(measured).items() if value is not None and name != "at"}
         tick = self._scripts.reschedule_list_poll(
-            lane=keys.lane(Lane.LIST_POLLS),
-            loop=keys.loop(Lane.LIST_POLLS),
-            list_poll=keys.list_poll(NAME),
+            lane=self._keys.lane(Lane.LIST_POLLS),
+            loop=self._keys.loop(Lane.LIST_POLLS),
+            list_poll=self._keys.list_poll(NAME),
             name=NAME,
             delay=retry_in_s,
             gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],

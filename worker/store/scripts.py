@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import redis
 
+    from worker.store.keys import Keys
+
 LUA = resources.files("worker.store") / "lua"
 
 DECLARATION = re.compile(r"^-- (KEYS|ARGV|USES) (.*)$", re.MULTILINE)
@@ -176,8 +178,9 @@ def _read(name: str) -> str:
 class Scripts:
     """Every script."""
 
-    def __init__(self, client: redis.Redis, *, max_countdown_s: float) -> None:
-        """Load the files; a message waits in a worker for at most `max_countdown_s`."""
+    def __init__(self, client: redis.Redis, keys: Keys, *, max_countdown_s: float) -> None:
+        """Load the files for the keys of one namespace; a message waits in a worker for at most `max_countdown_s`."""
+        self.keys = keys
         prelude = f"local MAX_COUNTDOWN_S = {max_countdown_s:.3f}\n{_read('lib/prelude')}"
 
         def load(verb: str) -> Script:

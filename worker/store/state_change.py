@@ -9,9 +9,8 @@ from worker.domain.durations import duration_group
 from worker.domain.job import SEQUENCE, Job, JobState
 from worker.domain.poll_schedule import bin_of
 from worker.domain.times import epoch
-from worker.store import keys
 from worker.store.durations import RETENTION_S
-from worker.store.keys import Lane
+from worker.store.keys import Keys, Lane
 from worker.store.lanes import MIN_TICK_GAP_S
 
 if TYPE_CHECKING:
@@ -70,12 +69,12 @@ class DurationArguments(TypedDict):
     durations_ttl: int
 
 
-def event_arguments(job: Job, state: JobState, *, timestamp: str, stream_length: int) -> EventArguments:
+def event_arguments(keys: Keys, job: Job, state: JobState, *, timestamp: str, stream_length: int) -> EventArguments:
     """Return the arguments for the event that a job has entered a state."""
     return {
         "job": keys.job(job.id),
         "events": keys.events(job.id),
-        "all_events": keys.EVENTS,
+        "all_events": keys.all_events,
         "id": job.id,
         "event_type": event_type(job, state),
         "sequence": SEQUENCE[state],
@@ -84,8 +83,8 @@ def event_arguments(job: Job, state: JobState, *, timestamp: str, stream_length:
     }
 
 
-def webhook_arguments(
-    job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: BodyOptions
+def webhook_arguments(  # noqa: PLR0913 - all that a webhook is made of
+    keys: Keys, job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: BodyOptions
 ) -> WebhookArguments:
     """Return the arguments for the webhooks of that event."""
     planned = plan(job, state, outcome, at=epoch(timestamp), body=bodies)
@@ -99,23 +98,23 @@ def webhook_arguments(
     }
 
 
-def trigger_arguments() -> TriggerArguments:
+def trigger_arguments(keys: Keys) -> TriggerArguments:
     """Return the arguments for the lane of triggers."""
     return {
         "triggers": keys.lane(Lane.TRIGGERS),
         "triggers_loop": keys.loop(Lane.TRIGGERS),
         "triggers_gap": MIN_TICK_GAP_S[Lane.TRIGGERS],
-        "queue": keys.QUEUE,
-        "active": keys.ACTIVE,
+        "queue": keys.queue,
+        "active": keys.active,
     }
 
 
-def result_arguments(job: Job, update: ResultUpdate) -> ResultArguments:
+def result_arguments(keys: Keys, job: Job, update: ResultUpdate) -> ResultArguments:
     """Return the arguments for a write to Celery's result backend; without a text there is none."""
     return {"result": update.key or keys.job(job.id), "result_ttl": update.ttl, "result_text": update.text}
 
 
-def duration_arguments(job: Job, duration_s: float | None) -> DurationArguments:
+def duration_arguments(keys: Keys, job: Job, duration_s: float | None) -> DurationArguments:
     """Return the arguments for a duration in seconds, or for none."""
     return {
         "durations": keys.durations(duration_group(job)),

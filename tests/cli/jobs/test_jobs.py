@@ -12,10 +12,11 @@ import redis
 
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import free_port
-from worker.store import job_history, keys
+from worker.store import job_history
 
 NEVER = '{"prompt": "x", "sandbox": {"end": "never"}}'
 SOON = '{"prompt": "x", "sandbox": {"duration_s": 0.3}}'

@@ -11,9 +11,9 @@ import redis
 from tests.cli.conftest import Invoke
 from tests.cli.jobs.test_jobs import SOON, state_of
 from tests.conftest import paid_generations
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -9,10 +9,10 @@ import redis
 
 from config.settings import Settings
 from tests.cli.conftest import Invoke
+from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
 from worker.domain.poll_schedule import bin_of
-from worker.store import keys
 from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.list_poll import NAME

@@ -10,11 +10,10 @@ import redis
 
 from tests.cli.commands import run
 from tests.cli.conftest import Invoke
-from tests.running import Receiver
+from tests.running import Receiver, keys
 from tests.waiting import wait_until
 from worker.cli.jobs import progress
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 SOON = '{"sandbox": {"duration_s": 0.5}}'
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from config.settings import Settings
+from tests.running import keys
 from tests.unit.factories import ended, make_job
 from worker.domain.decision import Submitted
 from worker.domain.delivery import Delivery
@@ -18,7 +19,7 @@ from worker.domain.endpoint import endpoint_of
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, Outcome
 from worker.domain.times import rfc3339
-from worker.store import deliveries, keys
+from worker.store import deliveries
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.deliveries import AttemptRecorded, AttemptReport
@@ -121,7 +122,7 @@ class Line:
     def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease_s: float = 30) -> Claim | None:
         """Claim as a tick does."""
         return self.store.lanes.claim(
-            lane, token or self.token(lane), limit=limit, lease_s=lease_s, prefix=keys.JOB, fields=FIELDS
+            lane, token or self.token(lane), limit=limit, lease_s=lease_s, prefix=keys.job_prefix, fields=FIELDS
         )
 
     def claimed(self, lane: Lane, **options: Any) -> list[Job]:

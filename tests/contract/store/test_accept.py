@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.unit.factories import success
 from tests.waiting import wait_until
 from worker.domain.job import JobState, Kind
-from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.records import JobKnown, KeyConflict
 
@@ -30,7 +30,7 @@ def test_accepting_appends_an_event(line: Line) -> None:
     """Accepting a job appends `job.queued` to the job's stream and to that of all jobs."""
     job = line.accepted()
     assert line.events(job) == ["job.queued"]
-    ((_, event),) = line.client.xrange(keys.EVENTS)
+    ((_, event),) = line.client.xrange(keys.all_events)
     assert (event["job"], event["type"], event["sequence"]) == (job.id, "job.queued", "1")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.contract.store.conftest import Ended, Line
+from tests.running import keys
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import Caps
 
@@ -97,7 +97,7 @@ def test_the_jobs_of_a_tenant_keep_their_order(line: Line) -> None:
     """The jobs of one tenant are queued in the order of their acceptance."""
     capped(line, active=100)
     jobs = [line.accepted(tenant=f"t{number % 3}") for number in range(12)]
-    order: Any = line.client.zrange(keys.QUEUE, 0, -1)
+    order: Any = line.client.zrange(keys.queue, 0, -1)
     assert admitted(line)
     for tenant in range(3):
         own = [job.id for job in jobs[tenant::3]]
@@ -224,5 +224,5 @@ def test_the_request_rate_limits_claims(line: Line, rate: float, expected: int) 
     assert len(line.claimed(Lane.TRIGGERS)) == expected
     if rate == 3:
         assert line.claimed(Lane.TRIGGERS) == []
-        line.client.hset(keys.RATE, "at", str(line.store.clock() - 0.7))
+        line.client.hset(keys.rate, "at", str(line.store.clock() - 0.7))
         assert len(line.claimed(Lane.TRIGGERS)) == 2

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
 from worker.domain.reason import Reason
-from worker.store import keys
 from worker.store.keys import Lane
 
 URL = "https://shop.example/hooks"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import JobState
 from worker.domain.poll_schedule import bin_of
-from worker.store import keys
 from worker.store.durations import RETENTION_S
 
 FAMILY = "image:nanobanana"
@@ -65,13 +65,13 @@ def test_a_schedule_is_learned(line: Line) -> None:
 def test_generations_are_kept_during_an_open_intent(line: Line) -> None:
     """Known generations expire by age, but not while an older intent is open."""
     now = line.store.clock()
-    line.client.zadd(keys.GENERATIONS, {"old": now - 8000, "older": now - 12_000})
-    line.client.zadd(keys.INTENTS, {"unresolved": now - 3600})
+    line.client.zadd(keys.generations, {"old": now - 8000, "older": now - 12_000})
+    line.client.zadd(keys.intents, {"unresolved": now - 3600})
     line.submitted(generation="g-1")
-    assert line.client.zrange(keys.GENERATIONS, 0, -1) == ["old", "g-1"]
-    line.client.zrem(keys.INTENTS, "unresolved")
+    assert line.client.zrange(keys.generations, 0, -1) == ["old", "g-1"]
+    line.client.zrem(keys.intents, "unresolved")
     line.submitted(generation="g-2")
-    assert line.client.zrange(keys.GENERATIONS, 0, -1) == ["g-1", "g-2"]
+    assert line.client.zrange(keys.generations, 0, -1) == ["g-1", "g-2"]
 
 
 def test_the_generation_of_an_ended_job_is_known(line: Line) -> None:
@@ -81,6 +81,6 @@ def test_the_generation_of_an_ended_job_is_known(line: Line) -> None:
     seen = line.read(job)
     assert line.finish(seen, success(state=JobState.CANCELED)) is not None
     assert not line.store.jobs.mark_submitted(seen, Submitted("g-late"), poll_after=5)
-    assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
+    assert line.client.hlen(keys.jobs_by_generation) == 0
     assert line.store.generations.unknown(["g-late"]) == []
     assert line.read(job).generation_id == "g-late"

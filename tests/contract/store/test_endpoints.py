@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from tests.contract.store.conftest import ENDPOINT, FAILED, URL, Hooks, WithSettings
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
-from worker.store import keys
 from worker.store.deliveries import AttemptReport
 from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, EndpointLimits, Rejected, SlotWait
 from worker.store.keys import Lane
@@ -267,7 +267,7 @@ def test_a_short_deferral_uses_up_no_step(hooks: Hooks) -> None:
 
 def events(client: redis.Redis) -> list[dict[str, str]]:
     """Return the events of endpoints."""
-    found: Any = client.xrange(keys.EVENTS)
+    found: Any = client.xrange(keys.all_events)
     return [fields for _, fields in found if fields["type"].startswith("webhook.")]
 
 

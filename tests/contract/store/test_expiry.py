@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Reschedule, Submitted
-from worker.store import keys
 from worker.store.connection import Store
 from worker.store.keys import Lane
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from tests.contract.store.conftest import Ended, Line
+from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import SCHEDULE_S, Delivery
 from worker.domain.job import TERMINAL, Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store import codec, deliveries, keys
+from worker.store import codec, deliveries
 from worker.store.deliveries import decode
 from worker.store.keys import Lane
 
@@ -40,7 +41,7 @@ def test_an_end_is_the_same_everywhere(line: Line, kind: Kind, state: JobState) 
     *_, (_, event) = line.client.xrange(keys.events(job.id))
     assert (event["type"], event["sequence"]) == (f"{noun}.{state.value}", "4")
     assert json.loads(event["data"]) == finished.outcome
-    *_, (_, of_all) = line.client.xrange(keys.EVENTS)
+    *_, (_, of_all) = line.client.xrange(keys.all_events)
     assert {name: of_all[name] for name in event} == event
     (delivery,) = line.store.deliveries.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
@@ -212,7 +213,7 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
     finish(line, job)
     token = line.token(Lane.DELIVERIES)
     claim = line.store.lanes.claim(
-        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.DELIVERY, fields=deliveries.FIELDS
+        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.delivery_prefix, fields=deliveries.FIELDS
     )
     assert claim is not None
     return decode(claim.records[-1])

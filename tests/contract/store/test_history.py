@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.contract.store.conftest import ACCEPTED, ENDPOINT, FAILED, URL, Hooks, WithSettings
+from tests.running import keys
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
 from worker.steps.redeliver import recover, recover_since, resend
-from worker.store import keys
 from worker.store.deliveries import MAX_ATTEMPTS, AttemptReport
 from worker.store.endpoints import Admitted, Deferred
 from worker.store.keys import Lane
@@ -97,9 +97,9 @@ def test_the_history_is_bounded(with_settings: WithSettings) -> None:
 def test_lists_drop_expired_webhooks(hooks: Hooks) -> None:
     """The lists of ended webhooks drop those whose record has expired."""
     old = dead(hooks)
-    hooks.client.zadd(keys.DEAD, {old: 1})
+    hooks.client.zadd(keys.dead, {old: 1})
     dead(hooks)
-    assert hooks.client.zscore(keys.DEAD, old) is None
+    assert hooks.client.zscore(keys.dead, old) is None
 
 
 def test_kept_attempts_are_bounded(hooks: Hooks) -> None:

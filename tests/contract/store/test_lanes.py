@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import pytest
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.decision import Reschedule
 from worker.domain.job import Job
-from worker.store import keys
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
@@ -71,7 +71,7 @@ def test_a_token_is_used_once(line: Line) -> None:
 def test_an_unknown_token_claims_nothing(line: Line, token: str) -> None:
     """An unknown token claims nothing and does not use up the right one."""
     job = line.accepted()
-    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.JOB, fields=FIELDS)
+    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.job_prefix, fields=FIELDS)
     assert stranger is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 

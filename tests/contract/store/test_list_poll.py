@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.contract.store.conftest import Line, WithSettings
+from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
-from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.list_poll import NAME, Entry, InFlight
@@ -166,7 +166,7 @@ def test_an_end_that_the_list_showed_first_is_no_evidence(line: Line) -> None:
     apply_page(line, ("g-1", "ended", 4.0))
     assert line.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
     assert line.store.list_polls.recently_ended() == {}
-    assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
+    assert line.client.hlen(keys.jobs_by_generation) == 0
 
 
 @pytest.mark.parametrize("state", [JobState.CANCELED, JobState.EXPIRED, JobState.FAILED])
@@ -174,16 +174,16 @@ def test_an_end_without_photogpt_is_no_evidence(line: Line, state: JobState) -> 
     """A canceled, expired or failed job without a duration is no evidence, since PhotoGPT may go on."""
     job = in_flight(line)
     assert line.finish(job, success(state=state)) is not None
-    assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
+    assert line.client.hlen(keys.jobs_by_generation) == 0
     assert line.store.list_polls.recently_ended() == {}
 
 
 def test_evidence_expires(line: Line) -> None:
     """Ends are kept as evidence for five minutes."""
     ended_by_single_poll(line, "g-1")
-    line.client.zadd(keys.RECENTLY_ENDED, {"g-1": line.store.clock() - 301})
+    line.client.zadd(keys.recently_ended, {"g-1": line.store.clock() - 301})
     ended_by_single_poll(line, "g-2")
-    assert line.client.zrange(keys.RECENTLY_ENDED, 0, -1) == ["g-2"]
+    assert line.client.zrange(keys.recently_ended, 0, -1) == ["g-2"]
 
 
 # -- when to poll the list ----------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_a_list_poll_under_way_is_not_scheduled_again(line: Line) -> None:
     fill_lane(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.LIST_POLL, fields=("id", "failures")
+        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.list_poll_prefix, fields=("id", "failures")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]
@@ -287,7 +287,7 @@ def test_ages_are_sampled(line: Line) -> None:
 def test_without_a_rate_there_is_no_wait(line: Line) -> None:
     """Without a rate a request never waits, and no key is written."""
     assert line.store.list_polls.take_rate_token() == 0
-    assert not line.client.exists(keys.RATE)
+    assert not line.client.exists(keys.rate)
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 2.5, 4])
@@ -297,7 +297,7 @@ def test_rate_tokens_run_out(with_settings: WithSettings, rate: float) -> None:
     taken, wait = take_all(line.store.list_polls.take_rate_token)
     assert 1 <= taken <= max(1, math.floor(rate)) + 1 + 2 * rate  # the last: a busy machine
     assert 0 < wait <= 1 / rate
-    line.client.hset(keys.RATE, "at", line.store.clock() - 1 / rate - 0.01)
+    line.client.hset(keys.rate, "at", line.store.clock() - 1 / rate - 0.01)
     assert line.store.list_polls.take_rate_token() == 0
 
 
@@ -308,7 +308,7 @@ def test_list_polls_and_claims_share_one_rate(with_settings: WithSettings, rate:
     job = line.submitted()
     take_all(line.store.list_polls.take_rate_token)
     assert line.claimed(Lane.JOBS) == []
-    line.client.hset(keys.RATE, "at", line.store.clock() - 1 / rate - 0.01)
+    line.client.hset(keys.rate, "at", line.store.clock() - 1 / rate - 0.01)
     assert [each.id for each in line.claimed(Lane.JOBS)] == [job.id]
     assert take_all(line.store.list_polls.take_rate_token)[0] <= 1 + 2 * rate
 

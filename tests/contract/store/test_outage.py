@@ -8,8 +8,8 @@ import pytest
 import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
+from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
-from worker.store import keys
 from worker.store.connection import Store, is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Lanes, Tick
@@ -31,7 +31,7 @@ def test_a_restart_after_loading_a_script_is_an_outage(client: redis.Redis, valk
     del client  # empty
     with Restarting.from_url(valkey.url, decode_responses=True) as restarting:
         restarting.script_flush()
-        scripts = Scripts(restarting, max_countdown_s=1)
+        scripts = Scripts(restarting, keys, max_countdown_s=1)
         with pytest.raises(NoScriptError) as raised:
             scripts.ensure_tick(lane=keys.lane(Lane.JOBS), loop=keys.loop(Lane.JOBS), queues=[], gap=1)
     assert is_unavailable(raised.value)

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 
 from tests.contract.store.conftest import Line
+from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store import keys
 from worker.store.keys import Lane
 
 
@@ -33,7 +33,7 @@ def test_a_repeated_call_is_granted(line: Line) -> None:
     script = partial(
         line.store.jobs._scripts.record_intent,
         job=keys.job(job.id),
-        intents=keys.INTENTS,
+        intents=keys.intents,
         id=job.id,
         model_fingerprint=None,
     )
@@ -159,14 +159,14 @@ def test_an_uncertain_end_keeps_the_intent(line: Line) -> None:
 
 def test_old_intents_are_removed(line: Line) -> None:
     """Intents of dead workers are removed by age."""
-    line.client.zadd(keys.INTENTS, {"long-gone": line.store.clock() - 30 * 86_400})
+    line.client.zadd(keys.intents, {"long-gone": line.store.clock() - 30 * 86_400})
     assert line.store.jobs.record_intent(line.accepted())
     assert "long-gone" not in line.store.jobs.intents_since(0)
 
 
 def test_old_generations_are_removed(line: Line) -> None:
     """Generations that PhotoGPT no longer lists are removed."""
-    line.client.zadd(keys.GENERATIONS, {"ancient": line.store.clock() - 30 * 86_400})
+    line.client.zadd(keys.generations, {"ancient": line.store.clock() - 30 * 86_400})
     line.submitted()
     assert line.store.generations.unknown(["ancient", "g-1"]) == ["ancient"]
     assert line.store.generations.unknown([]) == []

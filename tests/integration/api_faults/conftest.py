@@ -13,9 +13,8 @@ import redis
 from celery import Celery
 from celery.exceptions import TimeoutError as NotYet
 
-from tests.running import WorkerProcess, celery_app
+from tests.running import WorkerProcess, celery_app, keys
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 Faults = Callable[..., None]
 Enqueue = Callable[..., Any]

@@ -13,7 +13,7 @@ import redis
 from config.settings import Settings
 from tests.conftest import image_request, make_worker_env, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
-from tests.running import WorkerProcess, celery_app
+from tests.running import WorkerProcess, celery_app, keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
@@ -23,7 +23,6 @@ from worker.domain.list_poll import ListPollState, defer_s
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.steps.list_poll import list_poll
-from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.list_poll import NAME, Entry
 from worker.store.records import NO_UPDATE

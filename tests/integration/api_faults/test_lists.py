@@ -12,10 +12,9 @@ from celery import Celery
 
 from tests.conftest import image_request, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 LISTS_THAT_SHOW_IT = {
     "lags less than twice the settling time": {"list_lag_s": 1.4},

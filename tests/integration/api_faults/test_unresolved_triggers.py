@@ -10,13 +10,13 @@ import redis
 
 from config.settings import Settings
 from tests.conftest import image_request
+from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.steps.reconcile import reconcile
-from worker.store import keys
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_an_answer_that_came_in_between(services: Services, client: redis.Redis)
             services.store.jobs.mark_submitted(job, taken, poll_after=60)
     assert lost.intent_at is not None
     at = lost.intent_at + services.settings.uncertain_settle_s
-    client.zadd(keys.INTENTS, {"answered": at})  # as it was when the open intents were read
+    client.zadd(keys.intents, {"answered": at})  # as it was when the open intents were read
 
     first = reconcile(services, lost, at)
-    client.zrem(keys.INTENTS, "answered")
+    client.zrem(keys.intents, "answered")
     second = reconcile(services, lost, at)
 
     assert first == Reschedule(after=1.0)

@@ -16,9 +16,9 @@ from config.settings import load_settings
 from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import connect_once
 from tests.integration.redis_faults.servers import Server
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.client import Client, Unacknowledged
-from worker.store import keys
 
 BURST = 400
 
@@ -43,7 +43,9 @@ def ours(server: Server) -> Iterator[Client]:
 def stored(server: Server) -> set[str]:
     """Return the ids of all stored jobs."""
     with connect_once(server.url) as client:
-        return {str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.JOB}*", _type="hash", count=1000)}
+        return {
+            str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.job_prefix}*", _type="hash", count=1000)
+        }
 
 
 def test_a_lost_answer(server: Server, ours: Client) -> None:

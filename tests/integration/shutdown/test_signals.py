@@ -12,10 +12,9 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request, paid_generations
-from tests.running import Receiver, WorkerProcess
+from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_a_trigger_in_progress_is_finished(
     [generation] = sandbox.control.generations()
     assert client.hget(keys.job(result.id), "state") != "queued"
     assert client.hget(keys.job(result.id), "generation_id") == generation["jobId"]
-    assert not client.zcard(keys.INTENTS)
+    assert not client.zcard(keys.intents)
     own_worker.start()
     assert result.get(timeout=30)["state"] == "succeeded"
     assert paid_generations(sandbox) == 1

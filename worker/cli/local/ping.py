@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from config.settings import Settings
-from worker.cli.context import FAILED, masked, producer, read_settings
+from config.urls import masked
+from worker.cli.context import FAILED, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import console
 from worker.domain.errors import ApiError

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from config.secrets import new_webhook_secret
 from config.settings import Settings
-from worker.cli.context import CommandError, masked
+from config.urls import masked
+from worker.cli.context import CommandError
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.flower import flower_argv, flower_environment
 from worker.cli.local.log_files import LogTail, last_lines

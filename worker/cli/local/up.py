@@ -11,7 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from config.settings import Settings
-from worker.cli.context import masked, read_settings
+from config.urls import masked
+from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.local.log_files import LogTail
 from worker.cli.local.shutdown import stop_at_end

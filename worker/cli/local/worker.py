@@ -8,36 +8,28 @@ import warnings
 
 import click
 
-from config.celery import QUEUES
+from config.celery import QUEUES, queue_names
+from config.settings import Settings
 from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
 
-SHORT_NAMES = {name.removeprefix("photogpt."): name for name in QUEUES} | {"enqueued": "celery"}
-"""Names of queues on the command line, and the queues' own names."""
 
-
-class Queues(click.ParamType[tuple[str, ...]]):
-    """A comma-separated list of queues."""
-
-    name = "list"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Return the queues' own names, or fail with the known names."""
-        if isinstance(value, tuple):
-            return value
-        names = [part.strip() for part in str(value).split(",") if part.strip()]
-        unknown = [name for name in names if name not in SHORT_NAMES and name not in QUEUES]
-        if unknown or not names:
-            known = ", ".join(SHORT_NAMES)
-            self.fail(f"{', '.join(unknown) or 'nothing'} is no queue; there are {known}", param, ctx)
-        return tuple(SHORT_NAMES.get(name, name) for name in names)
+def _chosen(names: str | None, settings: Settings) -> list[str]:
+    """Return the queues' names in the broker, given a comma-separated list of them or of their short names."""
+    queues = queue_names(settings)
+    wanted = [part.strip() for part in (names or ",".join(QUEUES)).split(",") if part.strip()]
+    unknown = [name for name in wanted if name not in {*queues, *queues.values()}]
+    if unknown or not wanted:
+        known = f"there are {', '.join(QUEUES)}"
+        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'} is no queue; {known}", param_hint="--queues")
+    return [queues.get(name, name) for name in wanted]
 
 
 @click.command("worker", cls=HelpCommand)
-@click.option("--queues", type=Queues(), default=QUEUES, help=f"Only these: {', '.join(SHORT_NAMES)}.  [default: all]")
+@click.option("--queues", help=f"Only these: {', '.join(QUEUES)}.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(8, 500), help="Threads.  [default: PHOTOGPT_CONCURRENCY, or 16]")
 @click.option("--name", help="Name in Flower; unique among all workers.  [default: photogpt-<pid>@<host>]")
-def worker(queues: tuple[str, ...], concurrency: int | None, name: str | None) -> None:
+def worker(queues: str | None, concurrency: int | None, name: str | None) -> None:
     """Run one worker process for all queues.
 
     One process is a complete service: it accepts jobs, triggers and polls them, stores results and delivers webhooks.
@@ -57,15 +49,16 @@ def worker(queues: tuple[str, ...], concurrency: int | None, name: str | None) -
       PHOTOGPT_LOG_LEVEL, PHOTOGPT_LOG_FORMAT
     """
     settings = read_settings()
+    names = _chosen(queues, settings)
     from worker.queue.app import app  # noqa: PLC0415 - it reads the settings at import; errors must be explained first
 
     # Celery warns root users about messages that can hold code; workers accept JSON only, which cannot.
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")
-    argv = worker_argv(queues, concurrency or settings.concurrency, name or f"photogpt-{os.getpid()}")
+    argv = worker_argv(names, concurrency or settings.concurrency, name or f"photogpt-{os.getpid()}")
     sys.exit(app.worker_main(argv))
 
 
-def worker_argv(queues: tuple[str, ...], concurrency: int, name: str) -> list[str]:
+def worker_argv(queues: list[str], concurrency: int, name: str) -> list[str]:
     """Return the arguments for Celery's own command.
 
     Events are on for Flower. Gossip and mingle are off: the service needs neither, and each costs messages between
