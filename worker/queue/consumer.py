@@ -11,6 +11,8 @@ from celery.exceptions import NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
+from worker.queue.refusal import refused_request
+from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
@@ -81,9 +83,10 @@ class ResilientConsumer(Consumer):
             wait_before_retry()  # connected, and writes are refused
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Discard a message whose body cannot be read."""
-        _log_rejected(message, exc)
-        message.ack()
+        """Discard a message whose body cannot be read; a job that it names ends as `invalid_request`."""
+        if not self._end_job(message, exc):
+            _log_rejected(message, exc)
+            message.ack()
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Discard a message that is not Celery's."""
@@ -91,9 +94,10 @@ class ResilientConsumer(Consumer):
         self._reject(message, ValueError("not a message of Celery's task protocol"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Discard a task message whose headers or body are malformed."""
+        """Discard a task message whose headers or body are malformed; a job that it names ends as `invalid_request`."""
         del body
-        self._reject(message, exc)
+        if not self._end_job(message, exc):
+            self._reject(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Discard a message of a task that does not exist, and store that as its result."""
@@ -108,6 +112,15 @@ class ResilientConsumer(Consumer):
         if self.event_dispatcher:
             self.event_dispatcher.send("task-failed", uuid=task_id, exception=f"NotRegistered({name!r})")
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
+
+    def _end_job(self, message: Any, exc: Exception) -> bool:
+        """Let the pool end the job of a message that cannot be used; False if the message names no job."""
+        request = refused_request(self, message, str(exc))
+        if request is None:
+            return False
+        _log_rejected(message, exc)
+        receive(self, request, ())
+        return True
 
     def _reject(self, message: Any, exc: Exception) -> None:
         _log_rejected(message, exc)
