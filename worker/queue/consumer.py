@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from celery import signals
 from celery.app.task import Context
-from celery.exceptions import NotRegistered
+from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
@@ -87,6 +88,7 @@ class ResilientConsumer(Consumer):
         if not self._end_job(message, exc):
             _log_rejected(message, exc)
             message.ack()
+            self._fail_task(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Discard a message that is not Celery's."""
@@ -98,20 +100,16 @@ class ResilientConsumer(Consumer):
         del body
         if not self._end_job(message, exc):
             self._reject(message, exc)
+            self._fail_task(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Discard a message of a task that does not exist, and store that as its result."""
         del body
         sent = message.headers if "task" in message.headers else message.payload
-        name, task_id = str(sent["task"]), sent.get("id")
+        name = str(sent["task"])
         self._reject(message, exc)
-        if not isinstance(task_id, str):
-            return
-        fields = {"id": task_id, "root_id": sent.get("root_id"), **message.properties}
-        self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=Context(fields))
-        if self.event_dispatcher:
-            self.event_dispatcher.send("task-failed", uuid=task_id, exception=f"NotRegistered({name!r})")
-        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
+        if self._store_failure(message, sent, NotRegistered(name)):
+            signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=sent["id"])
 
     def _end_job(self, message: Any, exc: Exception) -> bool:
         """Let the pool end the job of a message that cannot be used; False if the message names no job."""
@@ -120,6 +118,24 @@ class ResilientConsumer(Consumer):
             return False
         _log_rejected(message, exc)
         receive(self, request, ())
+        return True
+
+    def _fail_task(self, message: Any, exc: Exception) -> None:
+        """Store the failure of a task other than a job, such as a cancel, whose message cannot be used."""
+        sent = message.headers if isinstance(message.headers, dict) else {}
+        task = self.app.tasks.get(sent.get("task"))
+        if task is not None and not task.ignore_result:
+            self._store_failure(message, sent, InvalidTaskError(str(exc)[:MAX_ERROR]))
+
+    def _store_failure(self, message: Any, sent: dict[str, Any], error: Exception) -> bool:
+        """Store an error as the result of a task; False if its message has no id."""
+        task_id = sent.get("id")
+        if not isinstance(task_id, str | UUID):
+            return False
+        fields = {"id": task_id, "root_id": sent.get("root_id"), **message.properties}
+        self.app.backend.mark_as_failure(task_id, error, request=Context(fields))
+        if self.event_dispatcher:
+            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
         return True
 
     def _reject(self, message: Any, exc: Exception) -> None:
