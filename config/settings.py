@@ -114,8 +114,6 @@ class Settings(BaseSettings):
     """The same for a model in training, seconds."""
     schedule: Literal["learned", "fixed"] = "learned"
     """learned: polls follow from how long earlier generations took; fixed: poll every interval."""
-    poll_budget: float = Field(default=1, gt=0, le=20, allow_inf_nan=False)
-    """Polls that a learned schedule may spend, as a multiple of what the fixed interval would spend."""
     job_poll_floor_s: Seconds = 1
     """Learned schedule: minimum time between two polls of a generation, seconds."""
     job_poll_ceiling_s: Seconds = 15
@@ -126,6 +124,8 @@ class Settings(BaseSettings):
     """Learned schedule: maximum time between two polls of a model in training, seconds."""
     list_polling: bool = True
     """Read pages of GET /jobs where that takes fewer requests than polling each generation."""
+    poll_budget: float = Field(default=0.75, gt=0, le=20, allow_inf_nan=False)
+    """Pages of the list that may be read, as a share of the requests that polling each job at the interval would take."""
     job_deadline_s: Seconds = 3600
     """Seconds from acceptance until a job expires, if the producer gives no deadline_s."""
     model_deadline_s: Seconds = 2100

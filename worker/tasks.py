@@ -31,7 +31,7 @@ from worker.store.keys import Lane
 from worker.telemetry.logs import event
 
 
-class JobTask(Task[Any, Any]):
+class JobTask(Task):  # type: ignore[type-arg]  # in Celery 5.6 it takes no parameters
     """A task that starts a job. Its message is acknowledged once Redis has the job."""
 
     Strategy = staticmethod(job_strategy)  # type: ignore[assignment]  # the stubs know import paths only

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.bench import machine, plots, report
-from ops.bench.measures import cpu, ladder, looks, parked, share, sooner, webhook
+from ops.bench.measures import cpu, ladder, lag, memory, polls, share, webhook
 from ops.bench.plan import Measure, Plan, Run
 
-MEASURES: tuple[Measure, ...] = (cpu, ladder, looks, sooner, parked, webhook, share)
-IN_QUICK = ("cpu", "looks", "parked", "webhook")
+MEASURES: tuple[Measure, ...] = (cpu, ladder, polls, lag, memory, webhook, share)
+IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
 PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
 PEERS = ("vendor", "obvious", "ours")
@@ -35,56 +35,58 @@ QUICK: dict[str, Any] = {
     "ladder": {"obvious": (500, 1000), "ours": (500, 1000, 2000)},
     "endings": 100,
     "window_s": 8.0,
-    "parked": 1000,
-    "looking_s": 4.0,
+    "waiting": 1000,
+    "polling_s": 4.0,
     "few": 60,
     "peers": PEERS,
 }
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     names = [measure.NAME for measure in MEASURES]
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"2 to 3 minutes: {', '.join(IN_QUICK)}, all of it small")
+    parser.add_argument("--quick", action="store_true", help=f"small versions of {', '.join(IN_QUICK)}, 2 to 3 minutes")
     parser.add_argument("--only", action="append", choices=names, help="this measure; repeatable")
     parser.add_argument("--peers", action="append", choices=PEERS, help="this design; repeatable")
     parser.add_argument("--jobs", type=int, help="enqueued at once (cpu)")
-    parser.add_argument("--repeats", type=int, help="runs of each design, in turn with the others (cpu, looks)")
-    parser.add_argument("--interval", type=float, help="seconds between two looks")
-    parser.add_argument("--duration", help="of a generation: 25, bimodal:10:60:0.2, lognormal:15:1.2, exp:20, …")
+    parser.add_argument("--repeats", type=int, help="runs of each design, alternating with the others (cpu, polls)")
+    parser.add_argument("--interval", type=float, help="seconds between two polls")
+    parser.add_argument(
+        "--duration", help="of a generation, seconds: 25, bimodal:10:60:0.2, lognormal:15:1.2, exp:20, …"
+    )
     parser.add_argument(
         "--failing", action="store_true", help="every generation fails; with a constant --duration at once"
     )
     parser.add_argument("--page-size", type=int, help="entries on a page of GET /jobs")
-    parser.add_argument("--parked", type=int, help="jobs that wait while memory is read (parked)")
-    parser.add_argument("--ladder", help="jobs in flight of ours, rung by rung: 1000,5000")
-    parser.add_argument("--few", type=int, help="jobs to learn from, and as many to measure (sooner)")
-    parser.add_argument("--limit", dest="limit_s", type=float, help="seconds after which a run is given up")
+    parser.add_argument("--waiting", type=int, help="jobs that wait while memory is read (memory)")
+    parser.add_argument("--ladder", help="jobs in flight of our rungs: 1000,5000")
+    parser.add_argument("--few", type=int, help="jobs to learn durations from, and as many to measure (lag)")
+    parser.add_argument("--limit", dest="limit_s", type=float, help="seconds after which a run is aborted")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--out", type=Path, help="folder for raw numbers and plots")
     parser.add_argument(
-        "--page", action="store_true", help="write the table into ops/docs/benchmarks.md even if this is not a full run"
+        "--page", action="store_true", help="write the table into ops/docs/benchmarks.md even after a partial run"
     )
-    parser.add_argument("--render", type=Path, help="run nothing: table and plots from this file of raw numbers")
+    parser.add_argument("--render", type=Path, help="run nothing; render table and plots from this file of raw numbers")
     return parser.parse_args(argv)
 
 
-def planned(asked: argparse.Namespace, folder: Path) -> Plan:
-    """Return what is asked for, over what is usual."""
-    given = {name: value for name, value in vars(asked).items() if value is not None}
-    plan = Plan(folder=folder, **(QUICK if asked.quick else FULL))
-    wanted = ("jobs", "repeats", "interval", "duration", "failing", "page_size", "parked", "few", "limit_s", "seed")
-    plan = replace(plan, **{name: given[name] for name in wanted if name in given})
-    if asked.peers:
-        plan = replace(plan, peers=tuple(asked.peers))
-    if asked.ladder:
-        plan = replace(plan, ladder={**plan.ladder, "ours": tuple(int(rung) for rung in asked.ladder.split(","))})
+def planned(arguments: argparse.Namespace, folder: Path) -> Plan:
+    """Return the plan: defaults, overridden by the command line."""
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    plan = Plan(folder=folder, **(QUICK if arguments.quick else FULL))
+    names = ("jobs", "repeats", "interval", "duration", "failing", "page_size", "waiting", "few", "limit_s", "seed")
+    plan = replace(plan, **{name: given[name] for name in names if name in given})
+    if arguments.peers:
+        plan = replace(plan, peers=tuple(arguments.peers))
+    if arguments.ladder:
+        plan = replace(plan, ladder={**plan.ladder, "ours": tuple(int(rung) for rung in arguments.ladder.split(","))})
     return plan
 
 
 def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
-    """Run all of it; a run that comes to no end is written down as such."""
+    """Run every step; record a run that fails as failed."""
     runs: list[Run] = []
     for measure in measures:
         for line, step in measure.steps(plan):
@@ -92,9 +94,9 @@ def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
             print(f"{line} … ", end="", flush=True)
             try:
                 found = step()
-            except Exception as error:  # noqa: BLE001 - half an hour of other runs shall not be lost
+            except Exception as error:  # noqa: BLE001 - one failure must not lose half an hour of other runs
                 problem = str(error) or repr(error)
-                found = [Run(measure=measure.NAME, peer=_named(line), numbers={"failed": problem})]
+                found = [Run(measure=measure.NAME, peer=_peer_in(line), numbers={"failed": problem})]
             runs += found
             print(f"{time.monotonic() - began:.0f} s", flush=True)
             for each in found:
@@ -102,22 +104,22 @@ def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
     return runs
 
 
-def _named(line: str) -> str:
+def _peer_in(line: str) -> str:
     return next((peer for peer in PEERS if peer in line), "bare")
 
 
 def write(numbers_text: str, folder: Path, *, page: bool) -> str:
-    """Write raw numbers, plots and, if asked, the page of benchmarks; return the table."""
+    """Write raw numbers, plots and, if requested, the page of benchmarks; return the table."""
     numbers, runs = report.parse(numbers_text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "numbers.json").write_text(numbers_text, encoding="utf-8")
-    drawn = plots.draw(runs, _bars(runs), numbers["plan"]["interval"] + ladder.MARGIN_S)
-    for name, text in drawn.items():
+    svgs = plots.draw(runs, _bars(runs), numbers["plan"]["interval"] + ladder.MARGIN_S)
+    for name, text in svgs.items():
         (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     where = os.path.relpath(folder.resolve(), PAGE.parent)
-    table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in drawn])
+    table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in svgs])
     if page and not report.insert(PAGE, table):
-        print(f"{PAGE} has no {report.BEGIN} … {report.END}: the table is not put there")
+        print(f"{PAGE} has no {report.BEGIN} … {report.END}; the table was not written to it")
     return table
 
 
@@ -134,20 +136,20 @@ def _bars(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:
 
 
 def main(argv: list[str]) -> None:
-    """Run what the command line says."""
-    asked = parse(argv)
-    folder = asked.out or (RESULTS / "quick" if asked.quick else RESULTS)
-    whole = not (asked.quick or asked.only or asked.peers)
-    if asked.render:
-        print(write(asked.render.read_text(encoding="utf-8"), folder, page=asked.page))
+    """Run the measures that the command line selects."""
+    arguments = parse(argv)
+    folder = arguments.out or (RESULTS / "quick" if arguments.quick else RESULTS)
+    complete = not (arguments.quick or arguments.only or arguments.peers)
+    if arguments.render:
+        print(write(arguments.render.read_text(encoding="utf-8"), folder, page=arguments.page))
         return
-    names = asked.only or (IN_QUICK if asked.quick else [measure.NAME for measure in MEASURES])
+    names = arguments.only or (IN_QUICK if arguments.quick else [measure.NAME for measure in MEASURES])
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="photogpt-bench-") as temporary:
-        plan = planned(asked, Path(temporary))
+        plan = planned(arguments, Path(temporary))
         runs = run(plan, [measure for measure in MEASURES if measure.NAME in names])
     text = report.raw(plan, machine.describe(), runs, argv=argv, began=began)
-    print(write(text, folder, page=asked.page or whole))
+    print(write(text, folder, page=arguments.page or complete))
 
 
 if __name__ == "__main__":

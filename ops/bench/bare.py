@@ -1,8 +1,8 @@
-"""The limit: GET /jobs/{id} over and over with `requests`, kept-alive sessions and nothing around it.
+"""The upper limit: GET /jobs/{id} in a loop, with `requests` and kept-alive sessions only.
 
     python -m ops.bench.bare THREADS FILE_OF_IDS
 
-Says `ready` and looks at the ids in turn until it is told to end.
+Prints `ready` and polls the ids in turn until it is killed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ API = os.environ.get("PHOTOGPT_BASE_URL", "")
 HEADERS = {"Authorization": f"Bearer {os.environ.get('PHOTOGPT_API_KEY', '')}", "API-Version": "1"}
 
 
-def look(ids: list[str]) -> None:
-    """Look, for ever."""
+def poll(ids: list[str]) -> None:
+    """Poll the ids in turn for ever."""
     with requests.Session() as session:
-        session.trust_env = False  # asking the environment for proxies each time would be a third of the time
+        session.trust_env = False  # reading proxy variables would take a third of the CPU time
         session.headers.update(HEADERS)
         for job_id in itertools.cycle(ids):
             answer = session.get(f"{API}/jobs/{job_id}", timeout=20)
@@ -31,9 +31,9 @@ def look(ids: list[str]) -> None:
 
 
 def main(threads: int, ids: list[str]) -> None:
-    """Share the ids among so many threads."""
+    """Divide the ids among threads and poll."""
     for number in range(threads):
-        threading.Thread(target=look, args=(ids[number::threads],), daemon=True).start()
+        threading.Thread(target=poll, args=(ids[number::threads],), daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
 

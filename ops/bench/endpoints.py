@@ -1,9 +1,9 @@
-"""Many receivers of webhooks in one process: good ones, a dead one and a dripping one, each on a port of its own.
+"""Many webhook receivers in one process, each on its own port: good ones, a dead one and a slow one.
 
-    python ops/bench/endpoints.py --good 100 --book FILE
+    python ops/bench/endpoints.py --good 100 --log FILE
 
-Prints one JSON object with the URLs and serves until it is told to end. Every webhook that a good one got is a line in
-FILE: the epoch seconds at which its first byte was there, and its webhook-id. Part of `receivers.py`.
+Prints one JSON object with the URLs and serves until it is killed. Every webhook that a good receiver gets is a line in
+FILE: the epoch seconds of its first byte, and its webhook-id. Used by `receivers.py`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import time
 from pathlib import Path
 from typing import TextIO, cast
 
-TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
-BEGUN = b"HTTP/1.1 204 No Content\r\nX-Slow: "
+ACCEPTED = b"HTTP/1.1 204 No Content\r\n\r\n"
+SLOW_START = b"HTTP/1.1 204 No Content\r\nX-Slow: "
 DRIPS = 3600
 DRIP_S = 1.0
 FLUSH_S = 0.2
 
 
 class Good(asyncio.Protocol):
-    """Takes everything at once."""
+    """Accepts every webhook at once."""
 
-    def __init__(self, book: TextIO) -> None:
-        """Write into this book."""
-        self._book = book
+    def __init__(self, log: TextIO) -> None:
+        """Log to this file."""
+        self._log = log
         self._data = b""
         self._since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where to answer."""
+        """Keep the transport for answers."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer once a request is whole."""
+        """Answer once a request is complete."""
         if not self._data:
             self._since = time.time()
         self._data += data
@@ -46,16 +46,16 @@ class Good(asyncio.Protocol):
             return
         headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
         if len(body) >= int(headers[b"content-length"]):
-            self._transport.write(TAKEN)
-            self._book.write(f"{self._since:.6f} {headers[b'webhook-id'].decode()}\n")
+            self._transport.write(ACCEPTED)
+            self._log.write(f"{self._since:.6f} {headers[b'webhook-id'].decode()}\n")
             self._data = b""
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a header's byte a second, for an hour."""
+    """Send one byte of a header per second, for an hour."""
     try:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(BEGUN)
+        writer.write(SLOW_START)
         for _ in range(DRIPS):
             writer.write(b"z")
             await writer.drain()
@@ -67,32 +67,32 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def dead() -> socket.socket:
-    """Return a socket to which one can connect, and that nobody reads."""
+    """Return a socket that accepts connections and reads nothing."""
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
-async def serve(count: int, book: TextIO) -> None:
-    """Open all, say where, and go on."""
+async def serve(count: int, log: TextIO) -> None:
+    """Open all ports, print the URLs, and serve."""
     loop = asyncio.get_running_loop()
-    good = [await loop.create_server(lambda: Good(book), "127.0.0.1", 0, backlog=1024) for _ in range(count)]
-    dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
-    with dead() as silent:
-        ports = [server.sockets[0].getsockname()[1] for server in [*good, dripping]]
-        urls = [f"http://127.0.0.1:{port}/hook" for port in [*ports, silent.getsockname()[1]]]
+    good = [await loop.create_server(lambda: Good(log), "127.0.0.1", 0, backlog=1024) for _ in range(count)]
+    slow = await asyncio.start_server(drip, "127.0.0.1", 0)
+    with dead() as unread:
+        ports = [server.sockets[0].getsockname()[1] for server in [*good, slow]]
+        urls = [f"http://127.0.0.1:{port}/hook" for port in [*ports, unread.getsockname()[1]]]
         print(json.dumps({"good": urls[:count], "bad": urls[count:]}), flush=True)
         while True:
             await asyncio.sleep(FLUSH_S)
-            book.flush()
+            log.flush()
 
 
 def main() -> None:
-    """Serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--good", type=int, default=100)
-    parser.add_argument("--book", type=Path, required=True)
-    asked = parser.parse_args()
-    with asked.book.open("a") as book:
-        asyncio.run(serve(asked.good, book))
+    parser.add_argument("--log", type=Path, required=True)
+    arguments = parser.parse_args()
+    with arguments.log.open("a") as log:
+        asyncio.run(serve(arguments.good, log))
 
 
 if __name__ == "__main__":

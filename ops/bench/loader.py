@@ -1,7 +1,7 @@
-"""Jobs in flight without the way there: written to the ledger by the store's own verbs, as if a worker had been asked.
+"""Puts jobs in flight through the store's functions, as a worker would.
 
-Enqueueing 100,000 jobs, triggering each and looking once takes longer than measuring them. What stands in the ledger
-afterwards is what a worker would have written, up to the first look: accepted, intended, submitted, running.
+Enqueueing 100,000 jobs, triggering and polling each takes longer than the measurement. Redis then holds what a worker
+writes up to the first poll: accepted, intent recorded, submitted, running.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import JobAccepted
 
-OLD_S = 3600.0  # they stand for jobs that have been under way for so long
-ALONE = 2000  # so many do not pay for processes
+P95_DURATION_S = 3600.0  # list polling never defers a single poll of these jobs
+MAX_IN_PROCESS = 2000  # below this, starting processes takes longer than loading
 
 
 def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: int) -> set[str]:
-    """Put a job in flight for each generation, its next look at a random moment within an interval.
+    """Put a job in flight for each generation, with its next poll at a random time within an interval.
 
-    Returns the generations that are in flight now: where a worker that runs meanwhile was quicker to ask, it is not.
+    Returns the generations in flight. One is missing if a running worker triggered its job first.
     """
-    if len(generation_ids) <= ALONE:
+    if len(generation_ids) <= MAX_IN_PROCESS:
         return _load(redis_url, generation_ids, interval, seed)
-    shares = 2 * (os.cpu_count() or 2)  # half of the time is waiting for Redis
+    shares = 2 * (os.cpu_count() or 2)  # half of the time goes to waiting for Redis
     with ProcessPoolExecutor(shares, mp_context=get_context("spawn")) as pool:
         parts = [
             pool.submit(_load, redis_url, generation_ids[number::shares], interval, seed + number)
@@ -44,7 +44,7 @@ def load(redis_url: str, generation_ids: list[str], *, interval: float, seed: in
 
 def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int) -> set[str]:
     settings = load_settings(redis_url=redis_url, api_key="sandbox-key")
-    store, dice = open_store(settings, leave_to_lane_monitor), random.Random(seed)
+    store, rng = open_store(settings, leave_to_lane_monitor), random.Random(seed)
     submission = parse_submission(Kind.IMAGE, [], {"request": dict(REQUEST)}, SubmissionLimits(metadata_max_bytes=4096))
     try:
         in_flight = set()
@@ -54,7 +54,7 @@ def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int)
                 job_id, Kind.IMAGE, submission, defaults=job_defaults(settings), at=store.clock(), result_meta={}
             )
             accepted = store.jobs.accept(job, digest=submission.digest)
-            if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, dice.uniform(0, interval)):
+            if isinstance(accepted, JobAccepted) and _advance(store, job, generation_id, rng.uniform(0, interval)):
                 in_flight.add(generation_id)
         return in_flight
     finally:
@@ -62,10 +62,13 @@ def _load(redis_url: str, generation_ids: list[str], interval: float, seed: int)
 
 
 def _advance(store: Store, job: Job, generation_id: str, poll_after: float) -> bool:
-    """Write down that PhotoGPT took the job and works on it; False if a worker has asked PhotoGPT for another one."""
+    """Record that PhotoGPT accepted and runs the job; return False if a worker triggered it first."""
     if store.jobs.record_intent(job) is None:
         return False
-    if not store.jobs.mark_submitted(job, Submitted(generation_id), poll_after=poll_after, p95_duration_s=OLD_S):
+    recorded = store.jobs.mark_submitted(
+        job, Submitted(generation_id), poll_after=poll_after, must_poll_after=P95_DURATION_S
+    )
+    if not recorded:
         return False
     submitted = replace(job, state=JobState.SUBMITTED, generation_id=generation_id, submitted_at=store.clock())
     return store.jobs.mark_running(submitted, poll_after=poll_after)

@@ -1,4 +1,4 @@
-"""What the kernel knows: processor time and memory of processes, the load, the machine (Linux)."""
+"""CPU time and memory of processes, load average, and a description of the machine (Linux)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LIBRARIES = ("celery", "kombu", "redis", "requests", "urllib3", "tornado", "valk
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds, in user and in kernel mode, of a process and of the children that it still has."""
+    """Return the user and kernel CPU seconds of a process and its running children."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS + sum(map(cpu_s, _children(pid)))
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of memory that a process and its children hold."""
+    """Return the resident bytes of a process and its children."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE + sum(map(resident, _children(pid)))
 
 
@@ -37,12 +37,12 @@ def _children(pid: int) -> list[int]:
 
 
 def load() -> list[float]:
-    """Return the load averages of the last 1, 5 and 15 minutes: what else ran here."""
+    """Return the load averages of the last 1, 5 and 15 minutes."""
     return [round(average, 2) for average in os.getloadavg()]
 
 
 def describe() -> dict[str, Any]:
-    """Return the machine, the versions and the commit that numbers belong to."""
+    """Return machine, versions and commit, for the record."""
     info = Path("/proc/cpuinfo").read_text()
     models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PHYS_PAGES") * PAGE
@@ -60,7 +60,7 @@ def describe() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     try:
-        asked = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
     except OSError:
         return ""
-    return asked.stdout.strip()
+    return result.stdout.strip()

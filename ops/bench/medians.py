@@ -1,4 +1,4 @@
-"""From runs to a row: the median of each design, and ours by another's."""
+"""Table rows: the median of each design, and the ratio of ours to another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ OURS = "ours"
 def medians(  # noqa: PLR0913 - one row
     runs: list[Run], what: str, number: str, *, against: str = "obvious", target: str = "", digits: int = 1
 ) -> Row:
-    """Return the row of one number, named by its path through the numbers of a run."""
+    """Return the row of one number, given by its dotted path in the numbers of a run."""
     by_peer: dict[str, list[float]] = {}
     for run in runs:
-        value = _follow(run.numbers, number)
+        value = _value_at(run.numbers, number)
         if value is not None:
             by_peer.setdefault(run.peer, []).append(float(value))
     middle = {peer: statistics.median(values) for peer, values in by_peer.items()}
@@ -25,7 +25,7 @@ def medians(  # noqa: PLR0913 - one row
     return Row(what=what, cells=cells, ratio=middle[OURS] / middle[against] if known else None, target=target)
 
 
-def _follow(numbers: dict[str, Any], path: str) -> Any:
+def _value_at(numbers: dict[str, Any], path: str) -> Any:
     found: Any = numbers
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None

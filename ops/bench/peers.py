@@ -1,4 +1,4 @@
-"""The designs that are compared, each started as its operator would and enqueued to as its producer would."""
+"""The designs that are compared, each started as by its operator and enqueued to as by its producer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ THREADS = 16
 
 
 class Peer(ABC):
-    """One design on one stage. Its process is measured, and nothing else."""
+    """One design on one stage. Only its own processes are measured."""
 
     name: ClassVar[str]
 
     def __init__(self, stage: Stage, *, interval: float | None = None, **settings: object) -> None:
-        """Take the stage, and what the environment says beyond it."""
+        """Take the stage, and environment variables beyond it."""
         self.stage = stage
         self.interval = interval or stage.plan.interval
         self._settings = settings
@@ -37,26 +37,26 @@ class Peer(ABC):
 
     @abstractmethod
     def start(self, jobs: int = 0) -> None:
-        """Start the process and wait until it takes work; `jobs` says how much there will be."""
+        """Start the process and wait until it is ready for this many jobs."""
 
     @abstractmethod
     def enqueue(self, jobs: int) -> None:
-        """Ask for so many images at once."""
+        """Enqueue this many image jobs at once."""
 
     @abstractmethod
     def finished(self) -> int:
-        """Return how many of the jobs have ended and told their producer."""
+        """Return the number of jobs whose result the producer can read."""
 
     def cpu_s(self) -> float:
-        """Return the processor seconds used so far."""
+        """Return the CPU seconds used so far."""
         return cpu_s(self._running().pid)
 
     def resident(self) -> int:
-        """Return the bytes of memory held."""
+        """Return the resident bytes."""
         return resident(self._running().pid)
 
     def stop(self) -> None:
-        """End the process. What it still waits for is of no interest, so it is not asked to finish."""
+        """Kill the process: its unfinished work does not matter."""
         if self.child is not None:
             self.child.kill()
 
@@ -65,7 +65,7 @@ class Peer(ABC):
             raise RuntimeError(f"{self.name} does not run; its log is {self.log}")
         return self.child
 
-    def _said(self, word: str) -> bool:
+    def _logged(self, word: str) -> bool:
         self._running()
         return word in self.log.read_text()
 
@@ -75,24 +75,24 @@ class Peer(ABC):
 
 
 class OnCelery(Peer):
-    """A design whose producers send a Celery task and read its result."""
+    """A design whose producers send Celery tasks and read their results."""
 
     task: ClassVar[str]
 
     def __init__(self, stage: Stage, *, interval: float | None = None, **settings: object) -> None:
-        """Open the producer's own app: it imports nothing of the design."""
+        """Create the producer's app, which imports nothing of the design."""
         super().__init__(stage, interval=interval, **settings)
         self._producer = Celery("producer", broker=stage.redis_url, backend=stage.redis_url, set_as_current=False)
         self._pending: list[str] = []
         self._finished = 0
 
     def enqueue(self, jobs: int) -> None:
-        """Send so many tasks."""
+        """Send this many tasks."""
         for _ in range(jobs):
             self._send(self.task, request=REQUEST)
 
     def finished(self) -> int:
-        """Read the results of those that had none before."""
+        """Read the missing results and return the number of all."""
         left: list[str] = []
         for first in range(0, len(self._pending), 500):
             part = self._pending[first : first + 500]
@@ -104,8 +104,8 @@ class OnCelery(Peer):
         return self._finished
 
     @abstractmethod
-    def watch(self, generation_ids: list[str]) -> set[str]:
-        """Look after generations that exist already; return those that are looked after."""
+    def take_over(self, generation_ids: list[str]) -> set[str]:
+        """Put existing generations in flight; return those that are."""
 
     def _answers(self) -> None:
         def answers() -> bool:
@@ -118,7 +118,7 @@ class OnCelery(Peer):
         self._pending.append(str(self._producer.send_task(task, kwargs=kwargs).id))
 
     def stop(self) -> None:
-        """End the process and the producer."""
+        """Kill the process and close the producer."""
         super().stop()
         self._producer.close()
 
@@ -128,41 +128,41 @@ class Ours(OnCelery):
 
     name = "ours"
     task = "photogpt.generate_image"
-    others: tuple[Child, ...] = ()
+    other_workers: tuple[Child, ...] = ()
 
     def start(self, jobs: int = 0) -> None:
-        """Start a worker as it comes; it is told the interval, and to log warnings only, as the other one does."""
+        """Start workers with default settings except interval and log level, which both designs share."""
         del jobs
         started: list[Child] = []
         for _ in range(self.stage.plan.workers):
             self._launch("worker.cli.main", "worker", PHOTOGPT_JOB_POLL_INTERVAL_S=self.interval)
             started += [self._running()]
-        self.others = tuple(started[:-1])
+        self.other_workers = tuple(started[:-1])
         wait(self._all_answer, START_S, f"{len(started)} workers answer")
 
     def _all_answer(self) -> bool:
         return len(self._producer.control.ping(timeout=0.5) or ()) == self.stage.plan.workers
 
     def each_cpu_s(self) -> list[float]:
-        """Return the processor seconds of every process."""
-        return [cpu_s(child.pid) for child in (self._running(), *self.others)]
+        """Return the CPU seconds of each process."""
+        return [cpu_s(child.pid) for child in (self._running(), *self.other_workers)]
 
     def cpu_s(self) -> float:
-        """Return the processor seconds of all processes."""
+        """Return the CPU seconds of all processes."""
         return sum(self.each_cpu_s())
 
     def stop(self) -> None:
-        """End all processes and the producer."""
-        for child in self.others:
+        """Kill all processes and close the producer."""
+        for child in self.other_workers:
             child.kill()
         super().stop()
 
     def train(self, model_id: str) -> None:
-        """Ask for a training."""
+        """Enqueue a training."""
         self._send("photogpt.train_model", request={"modelID": model_id})
 
-    def watch(self, generation_ids: list[str]) -> set[str]:
-        """Write the jobs to the ledger as a worker would have."""
+    def take_over(self, generation_ids: list[str]) -> set[str]:
+        """Write the jobs to Redis as a worker would have."""
         seed = self.stage.plan.seed
         return load(self.stage.redis_url, generation_ids, interval=self.interval, seed=seed)
 
@@ -174,15 +174,15 @@ class Obvious(OnCelery):
     task = "retrying.generate"
 
     def start(self, jobs: int = 0) -> None:
-        """Start a Celery worker with as many threads as ours has."""
+        """Start a Celery worker with as many threads as ours."""
         del jobs
         options = ["--pool=threads", f"--concurrency={THREADS}", "--loglevel=WARNING"]
         options += ["--without-gossip", "--without-mingle"]
         self._launch("celery", "-A", "ops.bench.retrying", "worker", *options, BENCH_INTERVAL_S=self.interval)
         self._answers()
 
-    def watch(self, generation_ids: list[str]) -> set[str]:
-        """Send a task for each, over one interval, so that their looks do not fall on one moment."""
+    def take_over(self, generation_ids: list[str]) -> set[str]:
+        """Send a task per generation, spread over one interval so that their polls are spread too."""
         ids = random.Random(self.stage.plan.seed).sample(generation_ids, len(generation_ids))
         began = time.monotonic()
         for number, generation_id in enumerate(ids):
@@ -198,19 +198,19 @@ class Vendor(Peer):
     _jobs = 0
 
     def start(self, jobs: int = 0) -> None:
-        """Start the process, up to the point where it begins with so many jobs."""
+        """Start the process and wait until it is ready for this many jobs."""
         self._jobs = jobs
         self._launch("ops.bench.waiting", str(jobs), str(self.interval))
-        wait(lambda: self._said("ready"), START_S, f"{self.name} is ready")
+        wait(lambda: self._logged("ready"), START_S, f"{self.name} is ready")
 
     def enqueue(self, jobs: int) -> None:
-        """Give the sign to begin with those that it was started for."""
+        """Signal the process to start its jobs."""
         del jobs
         self._running().send_signal(signal.SIGUSR1)
 
     def finished(self) -> int:
-        """All, or as good as none."""
-        return self._jobs if self._said("done") else 0
+        """Return all jobs once the process prints `done`, before that 0."""
+        return self._jobs if self._logged("done") else 0
 
 
 PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Ours, Obvious, Vendor)}

@@ -1,4 +1,4 @@
-"""What is asked of a benchmark, and one run of it."""
+"""The plan of a benchmark, its runs, and the rows of the table."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ Numbers = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that can be chosen; the same for all designs."""
+    """All parameters; the same for all designs."""
 
     folder: Path
     #: Jobs that are enqueued at once.
     jobs: int = 1000
-    #: How often each design runs, in turn with the others; medians are shown.
+    #: Runs of each design, alternating with the others; the table shows medians.
     repeats: int = 3
-    #: Seconds between two looks, where the design is told one.
+    #: Seconds between two polls.
     interval: float = 5.0
-    #: The law of an image's duration, as the sandbox takes it.
+    #: The distribution of an image's duration, in the sandbox's notation.
     duration: str = "lognormal:25:0.4"
     #: Whether every generation fails.
     failing: bool = False
     #: Entries on a page of GET /jobs.
     page_size: int = 50
     seed: int = 1
-    #: Jobs in flight, from rung to rung, by design.
+    #: Jobs in flight on each rung, by design.
     ladder: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    #: Generations that end while a rung is measured, and in how many seconds.
+    #: Generations that end while a rung is measured, and the seconds over which their ends are spread.
     endings: int = 300
     window_s: float = 20.0
     #: Jobs that wait while memory is read.
-    parked: int = 10_000
-    #: Seconds of looking as fast as it goes.
-    looking_s: float = 10.0
-    #: Jobs whose noticing is measured while few are in flight.
+    waiting: int = 10_000
+    #: Seconds of polling as fast as possible.
+    polling_s: float = 10.0
+    #: Jobs whose noticing lag is measured while few are in flight.
     few: int = 120
-    #: Seconds after which a run is given up.
+    #: Seconds after which a run is aborted.
     limit_s: float = 240.0
     peers: tuple[str, ...] = ()
     #: Worker processes of ours.
@@ -48,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of one design, as it stands in the file of raw numbers."""
+    """One run of one design, as the file of raw numbers holds it."""
 
     measure: str
     peer: str
@@ -62,27 +62,27 @@ class Row:
     """One row of the table."""
 
     what: str
-    #: By peer, what came out, as text.
+    #: The results as text, by peer.
     cells: dict[str, str]
-    #: Ours by the peer that it is compared with.
+    #: Our number divided by that of the compared peer.
     ratio: float | None = None
     target: str = ""
 
 
 Steps = list[tuple[str, Callable[[], list[Run]]]]
-"""What there is to do, in order, each with a line that says so."""
+"""Runs in order, each with a line that describes it."""
 
 
 class Measure(Protocol):
-    """One question: a module of `measures`."""
+    """The interface of a module of `measures`."""
 
-    #: What it is called with `--only`.
+    #: The name for `--only`.
     NAME: str
-    #: How its numbers are computed, for the reader of the table.
+    #: How its numbers are computed, printed below the table.
     TEXT: str
 
     def steps(self, plan: Plan) -> Steps:
-        """Return what there is to do."""
+        """Return the runs."""
 
     def rows(self, runs: list[Run]) -> list[Row]:
         """Return the rows of the table, from this measure's runs."""

@@ -1,4 +1,4 @@
-"""Plots as small SVG files by hand: text and strokes that are readable on white and on black."""
+"""Plots as small hand-written SVG files, readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Point = tuple[float, float]
 
 def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
     """Return horizontal bars, one for each design."""
-    most, parts = max((value for _, value in values), default=1) or 1, []
+    maximum, parts = max((value for _, value in values), default=1) or 1, []
     for number, (peer, value) in enumerate(values):
-        y, width = TOP + 34 * number, (WIDTH - LEFT - RIGHT) * value / most
+        y, width = TOP + 34 * number, (WIDTH - LEFT - RIGHT) * value / maximum
         parts += [
             f'<text x="{LEFT - 10}" y="{y + 16}" text-anchor="end">{escape(NAMES.get(peer, peer))}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="22" rx="3" fill="{COLOURS.get(peer, "#8b949e")}"/>',
@@ -33,7 +33,7 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
 
 
 def lines(title: str, series: dict[str, list[Point]], *, limit: float, across: str) -> str:
-    """Return lines over a logarithmic axis, with a dashed line at the limit; what lies above twice of it is cut."""
+    """Return lines over a logarithmic axis, with a dashed line at the limit; values above twice the limit are cut."""
     height, floor, top = 300, 250.0, 2 * limit
     xs = [x for points in series.values() for x, _ in points] or [1]
     low, high = math.log10(min(xs)), math.log10(max(xs)) or 1
@@ -54,13 +54,13 @@ def lines(title: str, series: dict[str, list[Point]], *, limit: float, across: s
         for x in sorted(set(xs))
     ]
     for peer, points in series.items():
-        drawn = [place(point) for point in sorted(points)]
+        placed = [place(point) for point in sorted(points)]
         colour = COLOURS.get(peer, "#8b949e")
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn)
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in drawn]
-        if drawn:
-            x, y = drawn[-1]
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in placed]
+        if placed:
+            x, y = placed[-1]
             parts.append(
                 f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{escape(NAMES.get(peer, peer))}</text>'
             )
@@ -77,13 +77,13 @@ def draw(runs: Sequence[Run], cells: dict[str, list[tuple[str, float]]], limit: 
         )
         if cells.get(name)
     }
-    climbed: dict[str, list[Point]] = {}
+    rungs: dict[str, list[Point]] = {}
     for run in runs:
         if run.measure == "ladder" and "lag_s" in run.numbers:
-            climbed.setdefault(run.peer, []).append((run.parameters["jobs"], run.numbers["lag_s"]["p99"]))
-    if climbed:
+            rungs.setdefault(run.peer, []).append((run.parameters["jobs"], run.numbers["lag_s"]["p99"]))
+    if rungs:
         title = "p99 noticing lag, one worker process"
-        found["ladder"] = lines(title, climbed, limit=limit, across="jobs in flight")
+        found["ladder"] = lines(title, rungs, limit=limit, across="jobs in flight")
     return found
 
 
@@ -93,10 +93,10 @@ def _short(number: float) -> str:
 
 def _svg(title: str, parts: Sequence[str], height: int) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">'
-    said = escape(title)
+    text = escape(title)
     named = [
-        f"<title>{said}</title>",
+        f"<title>{text}</title>",
         f"<style>{STYLE}</style>",
-        f'<text class="title" x="{LEFT}" y="22">{said}</text>',
+        f'<text class="title" x="{LEFT}" y="22">{text}</text>',
     ]
     return "\n".join([head, *named, *parts, "</svg>"]) + "\n"

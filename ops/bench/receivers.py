@@ -1,18 +1,17 @@
-"""Do a dead and a dripping receiver delay the good ones? Webhooks under load, without and with them, in one go.
+"""Measures whether a dead and a slow webhook receiver delay the good ones.
 
     .venv/bin/python ops/bench/receivers.py --rate 300 --seconds 20
 
-Starts a Valkey, a hundred good receivers, a dead one (takes connections, reads nothing), a dripping one (a header's
-byte a second) and real worker processes, all on loopback. Jobs are ended through the ledger's own verb, so many a
-second, spread evenly over the receivers; what is measured is the time from that call to the first byte at the receiver.
+Starts a Valkey, a hundred good receivers, a dead one (accepts connections, reads nothing), a slow one (sends a header
+one byte per second) and real worker processes, all on loopback. Jobs are finished through the store at a fixed rate,
+spread evenly over the receivers. The measured time runs from that call to the first byte at the receiver.
 
     idle      four events a second: the time from noticed to the webhook's first byte
     good      the load, good receivers only
-    all       the same load for the good ones, and as much each for the dead and the dripping one as for any good one
+    all       the same load, and for the dead and the slow receiver as much as for any good one
 
-`late` counts events of good receivers that had not come --settle seconds after the last was stored; in the percentiles
-they count as having come then, so with late events these are lower bounds. Prints a table and one JSON object. Every
-run ends by itself.
+`late` counts events of good receivers that had not arrived --settle seconds after the last was stored; the percentiles
+count them as arriving then, so with late events they are lower bounds. Prints a table and one JSON object.
 """
 
 from __future__ import annotations
@@ -48,39 +47,39 @@ from worker.store.lanes import Tick
 IDLE_RATE = 4.0
 IDLE_S = 25.0
 READY_S = 60.0
-LOOK_S = 0.1
-FORGET_EVERY = 100
-ENDING = JobResult(state=JobState.SUCCEEDED, images=({"id": "image-1", "url": "https://example.com/1.png"},))
+CHECK_INTERVAL_S = 0.1
+FORGET_BATCH = 100
+RESULT = JobResult(state=JobState.SUCCEEDED, images=({"id": "image-1", "url": "https://example.com/1.png"},))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run. Times are milliseconds from stored to the first byte at a good receiver."""
+    """One run. Times are milliseconds from storing an event to its first byte at a good receiver."""
 
     name: str
     events: int
-    wanted_per_s: float
+    target_per_s: float
     stored_per_s: float
     late: int
     p50_ms: float
     p90_ms: float
     p99_ms: float
-    most_ms: float
+    max_ms: float
     load_before: float
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The receivers, and the book in which the good ones write."""
+    """The receivers' URLs, and the log of the good ones."""
 
     good: list[str]
     bad: list[str]
-    book: Path
+    log: Path
 
     def arrived(self) -> dict[str, float]:
-        """Return when each webhook came first, in epoch seconds."""
+        """Return when each webhook first arrived, in epoch seconds."""
         found: dict[str, float] = {}
-        for line in self.book.read_text().splitlines(keepends=True):
+        for line in self.log.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
                 at, webhook_id = line.split()
                 found.setdefault(webhook_id, float(at))
@@ -88,7 +87,7 @@ class Endpoints:
 
 
 class Load:
-    """Ends jobs, as a worker does that has noticed their end."""
+    """Finishes jobs, as a worker does that has noticed their end."""
 
     def __init__(self, store: Store) -> None:
         """Use one store."""
@@ -97,7 +96,7 @@ class Load:
         self._unforgotten: list[str] = []
 
     def end_job(self, url: str) -> tuple[str, float]:
-        """End one job with a webhook; return its webhook's id, and when that was."""
+        """Finish one job with a webhook; return the webhook's id, and when it was stored."""
         self._made += 1
         started = time.time()
         job = Job(
@@ -108,16 +107,16 @@ class Load:
             created_at=started,
             deadline_at=started + 3600,
         )
-        ended = outcome(job, ENDING, at=started)
-        if self._store.jobs.finish(job, ended, None, create="", digest="bench") is None:
-            raise SystemExit(f"the store refuses to end {job.id}")
+        data = outcome(job, RESULT, at=started)
+        if self._store.jobs.finish(job, data, None, create="", digest="bench") is None:
+            raise SystemExit(f"the store did not finish {job.id}")
         self._unforgotten.append(job.id)
-        if len(self._unforgotten) >= FORGET_EVERY:
+        if len(self._unforgotten) >= FORGET_BATCH:
             self.forget_results()
-        return plan(job, JobState.SUCCEEDED, outcome(job, ENDING), at=started)[0].id, started
+        return plan(job, JobState.SUCCEEDED, data, at=started)[0].id, started
 
     def forget_results(self) -> None:
-        """Take the jobs out of the lane that would look for their Celery results."""
+        """Remove the jobs from the lane of Celery results, for which no producer waits."""
         if self._unforgotten:
             for job_id in self._unforgotten:
                 self._store.jobs.mark_published(job_id)
@@ -133,68 +132,68 @@ def percentile(values: list[float], share: float) -> float:
 def measure(  # noqa: PLR0913 - one run, described
     name: str, load: Load, endpoints: Endpoints, *, rate: float, seconds: float, bad: bool, settle: float
 ) -> Measured:
-    """Store events at a steady pace, wait until the good ones have theirs, and tell."""
-    random_fraction, load_before = random.Random(name), os.getloadavg()[0]
+    """Store events at a steady rate, wait until the good receivers have all, and return the times."""
+    rng, load_before = random.Random(name), os.getloadavg()[0]
     share = len(endpoints.bad) / len(endpoints.good) if bad else 0.0
     stored: dict[str, float] = {}
-    begun = time.monotonic()
+    started = time.monotonic()
     due_bad = 0.0
     for number in range(int(rate * seconds)):
-        time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        time.sleep(max(0.0, started + number / rate - time.monotonic()))
         webhook_id, at = load.end_job(endpoints.good[number % len(endpoints.good)])
         stored[webhook_id] = at
         due_bad += share
         if due_bad >= 1:
             due_bad -= 1
-            load.end_job(random_fraction.choice(endpoints.bad))
-        if time.monotonic() - begun > 2 * seconds:
-            break  # this machine cannot store so many
-    took = time.monotonic() - begun
+            load.end_job(rng.choice(endpoints.bad))
+        if time.monotonic() - started > 2 * seconds:
+            break  # this machine cannot store that many
+    elapsed_s = time.monotonic() - started
     load.forget_results()
     ends = time.monotonic() + settle
     while (arrived := endpoints.arrived()) and stored.keys() - arrived.keys() and time.monotonic() < ends:
-        time.sleep(LOOK_S)
+        time.sleep(CHECK_INTERVAL_S)
     now = time.time()
     waits = [1000 * (arrived.get(webhook_id, now) - at) for webhook_id, at in stored.items()]
     return Measured(
         name=name,
         events=len(stored),
-        wanted_per_s=rate,
-        stored_per_s=round(len(stored) / took, 1),
+        target_per_s=rate,
+        stored_per_s=round(len(stored) / elapsed_s, 1),
         late=len(stored.keys() - arrived.keys()),
         p50_ms=percentile(waits, 0.5),
         p90_ms=percentile(waits, 0.9),
         p99_ms=percentile(waits, 0.99),
-        most_ms=percentile(waits, 1.0),
+        max_ms=percentile(waits, 1.0),
         load_before=round(load_before, 2),
     )
 
 
 @contextlib.contextmanager
-def serving(good: int, book: Path) -> Iterator[Endpoints]:
-    """Keep the receivers running in a process of their own."""
-    argv = [sys.executable, str(Path(__file__).with_name("endpoints.py")), "--good", str(good), "--book", str(book)]
-    log = book.with_suffix(".log")
-    child = Child("endpoints", argv, log=log)
+def receivers(good: int, log: Path) -> Iterator[Endpoints]:
+    """Run the receivers in their own process."""
+    argv = [sys.executable, str(Path(__file__).with_name("endpoints.py")), "--good", str(good), "--log", str(log)]
+    output = log.with_suffix(".out")
+    child = Child("endpoints", argv, log=output)
     try:
-        wait_for(lambda: log.read_text().endswith("\n"), "the receivers")
-        yield Endpoints(**json.loads(log.read_text()), book=book)
+        wait_for(lambda: output.read_text().endswith("\n"), "the receivers")
+        yield Endpoints(**json.loads(output.read_text()), log=log)
     finally:
         child.stop()
 
 
-def wait_for(ready: Callable[[], bool], who: str) -> None:
+def wait_for(ready: Callable[[], bool], subject: str) -> None:
     """Wait until something has started."""
     ends = time.monotonic() + READY_S
     while not ready():
         if time.monotonic() > ends:
-            raise SystemExit(f"{who} did not start within {READY_S:g} s")
-        time.sleep(LOOK_S)
+            raise SystemExit(f"{subject} did not start within {READY_S:g} s")
+        time.sleep(CHECK_INTERVAL_S)
 
 
 @contextlib.contextmanager
-def working(count: int, env: dict[str, str], folder: Path) -> Iterator[None]:
-    """Keep real worker processes running."""
+def workers(count: int, env: dict[str, str], folder: Path) -> Iterator[None]:
+    """Run real worker processes."""
     argv = [sys.executable, "-m", "worker.cli.main", "worker"]
     logs = [folder / f"worker-{number}.log" for number in range(count)]
     children = [Child(log.stem, [*argv, "--name", log.stem], env=env, log=log) for log in logs]
@@ -203,14 +202,14 @@ def working(count: int, env: dict[str, str], folder: Path) -> Iterator[None]:
         yield
     finally:
         for child in children:
-            child.kill()  # what they hold for bad receivers is of no interest any more
+            child.kill()  # their attempts at bad receivers do not matter
 
 
-def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list[Measured]:
-    """Run all three; the workers are new for each, so that none carries what another left behind."""
+def run(arguments: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list[Measured]:
+    """Run all, with new workers for each run so that no run sees the work of another."""
     env = {
         "PHOTOGPT_REDIS_URL": valkey.url,
-        "PHOTOGPT_BASE_URL": "http://127.0.0.1:9/api",  # nobody is there, and nobody is asked
+        "PHOTOGPT_BASE_URL": "http://127.0.0.1:9/api",  # nothing listens there, and no request is made
         "PHOTOGPT_API_KEY": "bench",
         "PHOTOGPT_WEBHOOK_SECRETS": new_webhook_secret("hmac"),
         "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -225,30 +224,34 @@ def run(asked: argparse.Namespace, folder: Path, valkey: EmbeddedValkey) -> list
         if tick.lane is not Lane.RESULTS:  # no producer waits
             publisher.publish_tick(tick)
 
-    store = open_store(settings, publish_tick)
+    store, client = open_store(settings, publish_tick), redis.Redis.from_url(valkey.url)
     load = Load(store)
-    runs = [("idle", IDLE_RATE, IDLE_S, False)] if asked.idle else []
-    runs += [("good", asked.rate, asked.seconds, False), ("all", asked.rate, asked.seconds, True)] * asked.rounds
+    runs = [("idle", IDLE_RATE, IDLE_S, False)] if arguments.idle else []
+    runs += [
+        ("good", arguments.rate, arguments.seconds, False),
+        ("all", arguments.rate, arguments.seconds, True),
+    ] * arguments.rounds
     measured = []
     try:
         for number, (name, rate, seconds, bad) in enumerate(runs):
-            redis.Redis.from_url(valkey.url).flushdb()
-            book = folder / f"book-{number}"
-            place = folder / str(number)
-            place.mkdir()
-            with serving(asked.good, book) as endpoints, working(asked.workers, env, place):
+            client.flushdb()
+            run_folder = folder / str(number)
+            run_folder.mkdir()
+            log = run_folder / "arrivals"
+            with receivers(arguments.good, log) as endpoints, workers(arguments.workers, env, run_folder):
                 measure("warm", load, endpoints, rate=50, seconds=2, bad=False, settle=10)
-                found = measure(name, load, endpoints, rate=rate, seconds=seconds, bad=bad, settle=asked.settle)
+                found = measure(name, load, endpoints, rate=rate, seconds=seconds, bad=bad, settle=arguments.settle)
             measured.append(found)
             print(row(found), flush=True)
     finally:
         app.close()
         store.close()
+        client.close()
     return measured
 
 
 HEAD = (
-    "| run | events | wanted/s | stored/s | p50 ms | p90 ms | p99 ms | most ms | late | load before |\n"
+    "| run | events | target/s | stored/s | p50 ms | p90 ms | p99 ms | max ms | late | load before |\n"
     + "|---" * 10
     + "|"
 )
@@ -256,27 +259,27 @@ HEAD = (
 
 def row(found: Measured) -> str:
     """Return a line of the table."""
-    cells: list[Any] = [found.name, found.events, found.wanted_per_s, found.stored_per_s]
-    cells += [found.p50_ms, found.p90_ms, found.p99_ms, found.most_ms, found.late, found.load_before]
+    cells: list[Any] = [found.name, found.events, found.target_per_s, found.stored_per_s]
+    cells += [found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.late, found.load_before]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def main() -> None:
-    """Run, and print."""
+    """Parse the command line, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--good", type=int, default=100, help="good receivers")
-    parser.add_argument("--rate", type=float, default=300.0, help="events a second for the good ones together")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of load in each run")
-    parser.add_argument("--settle", type=float, default=60.0, help="wait at most so long for what is under way")
+    parser.add_argument("--rate", type=float, default=300.0, help="events per second for all good receivers together")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of the load in each run")
+    parser.add_argument("--settle", type=float, default=60.0, help="maximum wait for late events")
     parser.add_argument("--workers", type=int, default=1, help="worker processes")
     parser.add_argument("--rounds", type=int, default=1, help="pairs of runs, alternating")
-    parser.add_argument("--no-idle", dest="idle", action="store_false", help="leave the idle run out")
-    asked = parser.parse_args()
+    parser.add_argument("--no-idle", dest="idle", action="store_false", help="skip the idle run")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         valkey = EmbeddedValkey(Path(folder) / "valkey")
         try:
             print(HEAD)
-            measured = run(asked, Path(folder), valkey)
+            measured = run(arguments, Path(folder), valkey)
         finally:
             valkey.stop()
     ratios = [
@@ -288,7 +291,7 @@ def main() -> None:
         )
     ]
     runs = [asdict(found) for found in measured]
-    print(json.dumps({"p99_all_to_good": ratios, "workers": asked.workers, "runs": runs}, indent=2))
+    print(json.dumps({"p99_all_to_good": ratios, "workers": arguments.workers, "runs": runs}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table, and the file of raw numbers."""
+"""The table of results, and the file of raw numbers."""
 
 from __future__ import annotations
 
@@ -15,72 +15,78 @@ REFERENCES = {"bare": "bare loop", "fixed": "fixed interval"}
 
 
 def raw(plan: Plan, machine: dict[str, Any], runs: Sequence[Run], *, argv: list[str], began: str) -> str:
-    """Return everything as JSON."""
-    asked = {name: value for name, value in asdict(plan).items() if name != "folder"}
-    numbers = {"began": began, "argv": argv, "machine": machine, "plan": asked, "runs": [asdict(run) for run in runs]}
+    """Return plan, machine and runs as JSON."""
+    parameters = {name: value for name, value in asdict(plan).items() if name != "folder"}
+    numbers = {
+        "began": began,
+        "argv": argv,
+        "machine": machine,
+        "plan": parameters,
+        "runs": [asdict(run) for run in runs],
+    }
     return json.dumps(numbers, indent=1) + "\n"
 
 
 def parse(text: str) -> tuple[dict[str, Any], list[Run]]:
-    """Return machine and plan, and the runs, of a file that was written before."""
+    """Return all numbers and the runs of a file of raw numbers."""
     numbers = json.loads(text)
     return numbers, [Run(**run) for run in numbers["runs"]]
 
 
 def markdown(measures: Sequence[Measure], runs: Sequence[Run], numbers: dict[str, Any], plots: Sequence[str]) -> str:
-    """Return the table, what it was measured on, and how."""
-    shown = [(measure, [run for run in runs if run.measure == measure.NAME]) for measure in measures]
-    shown = [(measure, mine) for measure, mine in shown if mine]
-    rows = [row for measure, mine in shown for row in measure.rows(mine)]
+    """Return the table, the machine, and how each number is computed."""
+    selected = [(measure, [run for run in runs if run.measure == measure.NAME]) for measure in measures]
+    selected = [(measure, mine) for measure, mine in selected if mine]
+    rows = [row for measure, mine in selected for row in measure.rows(mine)]
     lines = [
         "| | vendor's loop | one task per job | reference | this | this ÷ other | target |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         *map(_line, rows),
         "",
-        _where(numbers),
+        _conditions(numbers),
         "",
         *plots,
         *([""] if plots else []),
         "<details><summary>How each number is computed</summary>",
         "",
-        *(f"- `{measure.NAME}`: {measure.TEXT}" for measure, _ in shown),
+        *(f"- `{measure.NAME}`: {measure.TEXT}" for measure, _ in selected),
         "",
         "</details>",
     ]
     failed = [f"{run.measure}, {run.peer}: {run.numbers['failed']}" for run in runs if "failed" in run.numbers]
     if failed:
-        lines += ["", f"Runs that came to no end: {'; '.join(failed)}."]
+        lines += ["", f"Failed runs: {'; '.join(failed)}."]
     return "\n".join(lines) + "\n"
 
 
 def _line(row: Row) -> str:
-    reference = next((f"{row.cells[name]} ({said})" for name, said in REFERENCES.items() if name in row.cells), "")
+    reference = next((f"{row.cells[name]} ({label})" for name, label in REFERENCES.items() if name in row.cells), "")
     cells = [row.what, row.cells.get("vendor", ""), row.cells.get("obvious", ""), reference, row.cells.get("ours", "")]
     ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
     return f"| {' | '.join([*cells, ratio, row.target])} |"
 
 
-def _where(numbers: dict[str, Any]) -> str:
+def _conditions(numbers: dict[str, Any]) -> str:
     machine, plan = numbers["machine"], numbers["plan"]
     libraries = machine["libraries"]
     loads = [run["load_before"][0] for run in numbers["runs"] if run["load_before"]]
-    busy = f"load average before a run {min(loads):g} to {max(loads):g}" if loads else "load not known"
+    busy = f"load average before a run {min(loads):g} to {max(loads):g}" if loads else "load unknown"
     dirty = f" and {machine['changed_files']} changed files" if machine["changed_files"] else ""
     return (
         f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, Celery {libraries['celery']}, "
         f"redis-py {libraries['redis']}, requests {libraries['requests']}; commit {machine['commit']}{dirty}, "
         f"{numbers['began'][:10]}, seed {plan['seed']}, {plan['jobs']:,} jobs at {plan['interval']:g} s, durations "
-        f"{plan['duration']}, pages of {plan['page_size']}; `cpu` and `looks`: medians of {plan['repeats']} runs in "
+        f"{plan['duration']}, pages of {plan['page_size']}; `cpu` and `polls`: medians of {plan['repeats']} runs in "
         f"alternation, one run of the others; {busy}. Ratios hold within this table only."
     )
 
 
 def insert(page: Path, text: str) -> bool:
-    """Put the table between its markers; False if they are not there."""
-    whole = page.read_text(encoding="utf-8")
-    if BEGIN not in whole or END not in whole:
+    """Write the table between its markers; return False if a marker is missing."""
+    old = page.read_text(encoding="utf-8")
+    if BEGIN not in old or END not in old:
         return False
-    before, _, rest = whole.partition(BEGIN)
-    after = rest.partition(END)[2]
+    before, _, following = old.partition(BEGIN)
+    after = following.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
     return True

@@ -1,9 +1,9 @@
-"""The obvious design: one Celery task per job that sends itself again every few seconds until the job has ended.
+"""The obvious design: one Celery task per job that retries itself every few seconds until the job has ended.
 
-Written as its users would write it, and not slowed down: a session with kept-alive connections for each thread, late
-acknowledgement as Celery's manual advises for work that must not be lost, the generation's id handed on from try to
-try, the outcome in the Redis backend. The threads pool has as many threads as a worker of ours. Celery's default
-visibility timeout of an hour stands: a shorter one would bring messages twice as soon as the worker is busy.
+It is written as its users would write it: a session with kept-alive connections per thread, late acknowledgement as
+Celery's manual advises for work that must not be lost, the generation's id passed from retry to retry, the outcome in
+the Redis backend. Its pool has as many threads as our worker. The visibility timeout keeps Celery's default of an hour,
+because a shorter one redelivers messages while the worker is busy.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _own = threading.local()
 
 @app.task(bind=True, max_retries=None, name="retrying.generate")
 def generate(self: Any, request: dict[str, Any], generation_id: str | None = None) -> Any:
-    """Trigger, look every few seconds until it has ended, return the outcome."""
+    """Trigger, poll every few seconds until the generation has ended, return the outcome."""
     if generation_id is None:
         generation_id = str(call("POST", "/images/generation", json=request)["jobId"])
         raise self.retry(args=(), kwargs={"request": request, "generation_id": generation_id}, countdown=INTERVAL_S)
-    seen = call("GET", f"/jobs/{generation_id}")
-    status = seen["status"].lower()
+    job = call("GET", f"/jobs/{generation_id}")
+    status = job["status"].lower()
     if status in UNFINISHED:
         raise self.retry(countdown=INTERVAL_S)
     if status == "failed":
-        raise RuntimeError(seen.get("error"))
-    return seen
+        raise RuntimeError(job.get("error"))
+    return job
 
 
 def call(method: str, path: str, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A Valkey and a sandbox for one run, each a process of its own on loopback, gone afterwards."""
+"""A Valkey and a sandbox for one run, each in its own process on loopback."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REQUEST = {"modelID": "nanobanana", "prompt": "a quiet harbour at dawn", "aspect
 
 
 class Stage:
-    """Fresh for every run, so that none finds what another left."""
+    """New processes for every run, so that no run sees the data of another."""
 
     def __init__(self, plan: Plan, name: str, *, duration: str | None = None) -> None:
-        """Name it; nothing runs yet."""
+        """Set names and options; processes start on entering."""
         self.plan = plan
         self.folder = plan.folder / name
-        law = f"image={duration or plan.duration}"
-        self._arguments = ["--duration", law, "--seed", str(plan.seed), "--page-size", str(plan.page_size)]
+        distribution = f"image={duration or plan.duration}"
+        self._arguments = ["--duration", distribution, "--seed", str(plan.seed), "--page-size", str(plan.page_size)]
 
     def __enter__(self) -> Self:
         """Start both."""
@@ -40,7 +40,7 @@ class Stage:
             raise
         self.redis = redis.Redis.from_url(self._valkey.url)
         if self.plan.failing:
-            self.control.faults({"match": "trigger*", "action": {"wish": {"error": "the benchmark wants it to fail"}}})
+            self.control.faults({"match": "trigger*", "action": {"directive": {"error": "failed by the benchmark"}}})
         return self
 
     def __exit__(
@@ -53,52 +53,52 @@ class Stage:
 
     @property
     def redis_url(self) -> str:
-        """Where Redis is."""
+        """Return Redis's URL."""
         return self._valkey.url
 
     @property
     def base_url(self) -> str:
-        """Where PhotoGPT is."""
+        """Return the sandbox's base URL."""
         return self._sandbox.base_url
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request to PhotoGPT carries."""
+        """Return the headers that every API request needs."""
         return self._sandbox.headers
 
     @property
     def control(self) -> SandboxControl:
-        """The sandbox's books."""
+        """Return the sandbox's control client."""
         return self._sandbox.control
 
     def sandbox_pid(self) -> int:
-        """Return the process of the sandbox: where it takes a whole core, it is what is measured."""
+        """Return the sandbox's process id. Where the sandbox uses a whole core, it is the limit that is measured."""
         return self._sandbox.pid
 
     def env(self, **more: object) -> dict[str, str]:
-        """Return the environment of a design's process: only what the benchmark says, and the machine's own."""
-        said = {
+        """Return the environment of a design's process, without other PHOTOGPT_ variables."""
+        settings = {
             "PHOTOGPT_REDIS_URL": self.redis_url,
             "PHOTOGPT_BASE_URL": self.base_url,
             "PHOTOGPT_API_KEY": KEY,
             "PHOTOGPT_LOG_LEVEL": "WARNING",
         }
         cleared = {name: "" for name in os.environ if name.startswith("PHOTOGPT_")}
-        return cleared | said | {name: str(value) for name, value in more.items()}
+        return cleared | settings | {name: str(value) for name, value in more.items()}
 
-    def books(self) -> dict[str, Any]:
-        """Return what the sandbox counted."""
+    def counts(self) -> dict[str, Any]:
+        """Return the sandbox's counters."""
         return self.control.state(lists=False)
 
     def requests(self) -> int:
-        """Return how many requests the sandbox got, control apart."""
-        return sum(self.books()["requests"].values())
+        """Return the number of API requests that the sandbox got."""
+        return sum(self.counts()["requests"].values())
 
     def lags(self, among: set[str] | None = None) -> list[float]:
-        """Return noticing lags: seconds from a generation's end to the GET /jobs/{id} that first told it.
+        """Return noticing lags: seconds from a generation's end to the first GET /jobs/{id} that showed it.
 
-        Where nobody has noticed so far, the seconds that have passed since: the lag is at least that. A failure may be
-        known from a page of GET /jobs alone, which tells its message.
+        An end not noticed yet counts with the seconds until now. A failure may be noticed on a page of GET /jobs, which
+        shows its message.
         """
         now, lags = time.time(), []
         for end in self.control.ends():
@@ -110,19 +110,19 @@ class Stage:
         return lags
 
     def redis_bytes(self) -> int:
-        """Return what Redis holds, without its clients' buffers."""
+        """Return Redis's memory without client and append-only-file buffers."""
         info: dict[str, Any] = self.redis.info("memory")
         return int(info["used_memory"] - info.get("mem_clients_normal", 0) - info.get("mem_aof_buffer", 0))
 
 
-def wait(found: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until something is true.
+def wait(condition: Callable[[], object], seconds: float, sentence: str) -> None:
+    """Wait until the condition is true.
 
     Raises:
-        TimeoutError: it was not within so many seconds.
+        TimeoutError: it was not within the given seconds.
     """
     deadline = time.monotonic() + seconds
-    while not found():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:g} s in vain: {what}")
+            raise TimeoutError(f"not within {seconds:g} s: {sentence}")
         time.sleep(0.2)

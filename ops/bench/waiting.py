@@ -1,9 +1,9 @@
-"""The vendor's own way (docs/jobs): trigger, then `wait_for_job`, which looks every 5 s; a thread for each job.
+"""The vendor's own loop (docs/jobs): trigger, then `wait_for_job`, which polls every 5 s; one thread per job.
 
     python -m ops.bench.waiting JOBS INTERVAL_S
 
-Says `ready`, begins at SIGUSR1, says `done` when all jobs have ended, and waits to be told to end. Nothing is stored
-anywhere: what this process knows is gone with it.
+Prints `ready`, starts at SIGUSR1, prints `done` when all jobs have ended, and waits until it is killed. It stores
+nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def session() -> requests.Session:
 
 
 def wait_for_job(job_id: str, interval_s: float) -> Any:
-    """Look until the job has ended."""
+    """Poll until the job has ended."""
     while True:
         answer = session().get(f"{API}/jobs/{job_id}", timeout=120)
         answer.raise_for_status()
@@ -53,7 +53,7 @@ def generate(interval_s: float) -> Any:
 
 
 def main(jobs: int, interval_s: float) -> None:
-    """Run so many jobs at once."""
+    """Run this many jobs at once."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     print("ready", flush=True)
     signal.sigwait({signal.SIGUSR1})

@@ -1,4 +1,4 @@
-"""Django in one file: verify the raw bytes, write the event down once, answer 204, work afterwards."""
+"""Django in one file: verify the raw bytes, store the event once, answer 204, process it afterwards."""
 
 import logging
 import os
@@ -16,10 +16,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 log = logging.getLogger("receiver")
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
-secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
+secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new during a rotation
 inbox = sqlite3.connect(
     os.environ.get("INBOX", "inbox.db"), isolation_level=None, check_same_thread=False
-)  # yours: a model
+)  # in your service: a model
 inbox.execute("CREATE TABLE IF NOT EXISTS events (webhook_id TEXT PRIMARY KEY, body TEXT)")
 workers = ThreadPoolExecutor(4)  # in your service: your task queue
 
@@ -34,19 +34,19 @@ def verified(body: bytes, headers: dict[str, str]) -> dict | None:
     return None
 
 
-def work(event: dict) -> None:  # yours; after the answer, as long as it takes
+def handle(event: dict) -> None:  # your code; it runs after the answer and may take long
     log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
 
 
-@csrf_exempt  # the signature says who it is
+@csrf_exempt  # the signature authenticates the request
 @require_POST
 def receive(request: HttpRequest) -> HttpResponse:
-    event = verified(request.body, dict(request.headers))  # raw: what was written anew has another signature
+    event = verified(request.body, dict(request.headers))  # raw: a serialized copy has another signature
     if event is None:
         return HttpResponse(status=401)
     row = (request.headers["webhook-id"], request.body.decode())
-    if inbox.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", row).rowcount:  # 0: it has come before
-        workers.submit(work, event)
+    if inbox.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", row).rowcount:  # 0: a duplicate
+        workers.submit(handle, event)
     return HttpResponse(status=204)
 
 

@@ -1,4 +1,4 @@
-"""FastAPI: verify the raw bytes, write the event down once, answer 204, work afterwards."""
+"""FastAPI: verify the raw bytes, store the event once, answer 204, process it afterwards."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 log = logging.getLogger("receiver")
 app = FastAPI()
-secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new while you rotate
+secrets = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split(",")]  # old and new during a rotation
 inbox = sqlite3.connect(
     os.environ.get("INBOX", "inbox.db"), isolation_level=None
 )  # in your service: a table in your database
@@ -27,17 +27,17 @@ def verified(body: bytes, headers: dict[str, str]) -> dict | None:
     return None
 
 
-def work(event: dict) -> None:  # yours; after the answer, as long as it takes
+def handle(event: dict) -> None:  # your code; it runs after the answer and may take long
     log.info("%s %s %s", event["type"], event["data"]["id"], event["data"]["state"])
 
 
 @app.post("/webhooks")
 async def receive(request: Request, background: BackgroundTasks) -> Response:
-    body = await request.body()  # raw: what was parsed and written anew has another signature
+    body = await request.body()  # raw: a serialized copy has another signature
     event = verified(body, dict(request.headers))
     if event is None:
         return Response(status_code=401)
     row = (request.headers["webhook-id"], body.decode())
-    if inbox.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", row).rowcount:  # 0: it has come before
-        background.add_task(work, event)
+    if inbox.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", row).rowcount:  # 0: a duplicate
+        background.add_task(handle, event)
     return Response(status_code=204)

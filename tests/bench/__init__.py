@@ -1,1 +1,1 @@
-"""The benchmark itself."""
+"""The benchmark."""

@@ -1,4 +1,4 @@
-"""A benchmark so small that it takes seconds: whether the numbers add up, never how good they are."""
+"""Benchmarks of a few seconds: they check that the numbers are consistent, never how good they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from config.settings import load_settings
 from ops.bench import machine, plots, report
 from ops.bench.__main__ import MEASURES, parse, planned, run, write
 from ops.bench.figures import percentile
-from ops.bench.fixed import equal_looks, fixed
+from ops.bench.fixed import equal_polls, fixed
 from ops.bench.loader import load
 from ops.bench.measures import cpu
 from ops.bench.plan import Plan, Run
@@ -31,14 +31,14 @@ JOBS = 8
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, list[Run]]:
-    """All three designs, one run each."""
+    """Run each of the three designs once."""
     folder = tmp_path_factory.mktemp("bench")
     plan = Plan(folder=folder, jobs=JOBS, repeats=1, interval=0.5, duration="0.7", peers=("vendor", "obvious", "ours"))
     return plan, run(plan, [cpu])
 
 
-def test_every_design_does_every_job_and_the_books_agree(measured: tuple[Plan, list[Run]]) -> None:
-    """One trigger and at least one look for each job, an end for each, and a lag for each end."""
+def test_every_design_finishes_every_job(measured: tuple[Plan, list[Run]]) -> None:
+    """Every design makes one trigger and at least one poll per job, and every end has a lag."""
     _, runs = measured
     assert [each.peer for each in runs] == ["vendor", "obvious", "ours"]
     for each in runs:
@@ -51,10 +51,8 @@ def test_every_design_does_every_job_and_the_books_agree(measured: tuple[Plan, l
         assert 0 <= numbers["lag_s"]["mean"] <= numbers["lag_s"]["p99"]
 
 
-def test_what_was_measured_is_written_down_and_can_be_rendered_again(
-    measured: tuple[Plan, list[Run]], tmp_path: Path
-) -> None:
-    """Raw numbers come back as they were; the table has a cell for each design; plots are XML."""
+def test_raw_numbers_can_be_rendered_again(measured: tuple[Plan, list[Run]], tmp_path: Path) -> None:
+    """Raw numbers are read back unchanged, the table has a cell for each design, and plots are XML."""
     plan, runs = measured
     text = report.raw(plan, machine.describe(), runs, argv=["--quick"], began="2026-01-01T00:00:00+00:00")
     table = write(text, tmp_path, page=False)
@@ -72,7 +70,7 @@ def test_what_was_measured_is_written_down_and_can_be_rendered_again(
 
 
 def test_the_loader_writes_what_a_worker_would_have(valkey: EmbeddedValkey, client: redis.Redis) -> None:
-    """Running jobs in the lane of looks, nothing left in that of triggers, no intent open."""
+    """The loader leaves running jobs in the polling lane, no triggers and no open intents."""
     ids = [f"generation-{number}" for number in range(5)]
     assert load(valkey.url, ids, interval=5, seed=1) == set(ids)
     store = open_store(load_settings(redis_url=valkey.url), leave_to_lane_monitor)
@@ -83,19 +81,19 @@ def test_the_loader_writes_what_a_worker_would_have(valkey: EmbeddedValkey, clie
     assert client.zcard(keys.INTENTS) == 0
 
 
-def test_a_run_that_comes_to_no_end_is_told(tmp_path: Path) -> None:
-    """The table says which, and the others stand."""
+def test_a_failed_run_is_named(tmp_path: Path) -> None:
+    """The table names a failed run and its error."""
     good = Run(measure="cpu", peer="ours", numbers={"cpu_ms_per_job": 2.0})
-    bad = Run(measure="cpu", peer="obvious", numbers={"failed": "waited 1 s in vain"})
+    bad = Run(measure="cpu", peer="obvious", numbers={"failed": "not within 1 s"})
     numbers: dict[str, Any] = {"machine": machine.describe(), "plan": vars(Plan(folder=tmp_path))}
     numbers |= {"began": "2026-01-01", "runs": [{"load_before": []}]}
     table = report.markdown(MEASURES, [good, bad], numbers, [])
-    assert "Runs that came to no end: cpu, obvious: waited 1 s in vain." in table
+    assert "Failed runs: cpu, obvious: not within 1 s." in table
     assert "| worker CPU per finished job, ms |  |  |  | 2.0 |" in table
 
 
 def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
-    """And nowhere else."""
+    """The table replaces the text between its markers and nothing else."""
     page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     assert report.insert(page, "new\n")
@@ -105,25 +103,25 @@ def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
     assert page.read_text() == "no markers"
 
 
-def test_a_fixed_interval_is_what_it_is() -> None:
-    """Looks every 5 s: a job of 12 s is looked at three times, and noticed 3 s late."""
+def test_a_fixed_interval_is_calculated() -> None:
+    """A fixed interval of 5 s polls a job of 12 s three times and notices it 3 s late."""
     assert fixed([12.0], 5.0) == (3.0, 3.0)
     durations = [7.0, 11.5, 23.0, 31.0]
-    looks, lag = fixed(durations, 4.0)
-    interval, equal = equal_looks(durations, looks)
-    assert fixed(durations, interval)[0] == pytest.approx(looks)
+    polls, lag = fixed(durations, 4.0)
+    interval, equal = equal_polls(durations, polls)
+    assert fixed(durations, interval)[0] == pytest.approx(polls)
     assert equal <= lag + 4.0
 
 
-def test_percentiles_are_values_that_were_seen() -> None:
-    """The least that so many do not exceed; of none, 0."""
+def test_a_percentile_is_one_of_the_values() -> None:
+    """A percentile is one of the values, or 0 for no values."""
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile(map(float, range(100)), 0.99) == 98.0
     assert percentile([], 0.5) == 0.0
 
 
 def test_the_command_line_changes_the_plan(tmp_path: Path) -> None:
-    """What is said counts over what is usual, quick or not."""
+    """Command line options override the defaults, with and without --quick."""
     asked = parse(["--quick", "--jobs", "7", "--duration", "25", "--failing", "--page-size", "9", "--ladder", "10,20"])
     plan = planned(asked, tmp_path)
     assert (plan.jobs, plan.duration, plan.failing, plan.page_size, plan.repeats) == (7, "25", True, 9, 1)
@@ -132,7 +130,7 @@ def test_the_command_line_changes_the_plan(tmp_path: Path) -> None:
 
 
 def test_the_ladder_is_drawn() -> None:
-    """A line for each design, whatever its length."""
+    """The ladder plot has one line per design."""
     runs = [
         Run(measure="ladder", peer=peer, numbers={"lag_s": {"p99": lag}}, parameters={"jobs": jobs})
         for peer, jobs, lag in (("obvious", 500, 4.9), ("ours", 1000, 5.2), ("ours", 100_000, 40.0))

@@ -1,9 +1,9 @@
-"""The obvious design, to compare with: one Celery task per job that sends itself again until the job has ended.
+"""The obvious design, for comparison: one Celery task per job that retries itself until the job has ended.
 
-Written as its users would write it, with all that Celery offers for safety: late acknowledgement, rejection on loss of
-a worker, the generation's id handed on from try to try, retries without end on whatever may pass, webhooks as tasks of
-their own with back-off, and a visibility timeout of 30 s (an hour is the default) so that it gets its messages back.
-The one thing added for the audit is an entry in a stream at each trigger and each end.
+It is written as its users would write it, with all of Celery's safety options: late acknowledgement, rejection when a
+worker is lost, the generation's id passed from retry to retry, unlimited retries on temporary errors, webhooks as tasks
+with backoff, and a visibility timeout of 30 s (the default is an hour) for early redelivery. Only the stream entries at
+each trigger and each end are added, for the audit.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ app.conf.update(
 )
 
 
-class Passing(Exception):
-    """PhotoGPT did not answer as it should; it may next time."""
+class TemporaryError(Exception):
+    """PhotoGPT gave an error answer that a retry may get past."""
 
 
 @app.task(bind=True, max_retries=None, name="obvious.generate")
 def generate(self: Any, kind: str, request: dict[str, Any], webhook_url: str, generation_id: str | None = None) -> Any:
-    """Trigger, look until it has ended, tell the receiver, return the outcome."""
+    """Trigger, poll until the generation has ended, send the webhook, return the outcome."""
     try:
         if generation_id is None:
             generation_id = trigger(kind, request)
-            tell(self.request.id, "submitted")
-        seen = look(kind, generation_id)
-    except (requests.RequestException, Passing) as error:
-        raise again(self, generation_id, RETRY_S) from error
-    if str(seen.get("status", "")).lower() not in {"success", "failed", "ready"}:
-        raise again(self, generation_id, POLL_S)
-    outcome = {"id": self.request.id, "state": "succeeded", "images": seen.get("images")}
-    tell(self.request.id, "succeeded")
+            append_event(self.request.id, "submitted")
+        status = poll(kind, generation_id)
+    except (requests.RequestException, TemporaryError) as error:
+        raise retry(self, generation_id, RETRY_S) from error
+    if str(status.get("status", "")).lower() not in {"success", "failed", "ready"}:
+        raise retry(self, generation_id, POLL_S)
+    outcome = {"id": self.request.id, "state": "succeeded", "images": status.get("images")}
+    append_event(self.request.id, "succeeded")
     deliver.delay(webhook_url, {"type": "job.succeeded", "data": outcome})
     return outcome
 
 
-def again(task: Any, generation_id: str | None, seconds: float) -> Any:
-    """Send the task again under its own id, with the generation that is known by now."""
+def retry(task: Any, generation_id: str | None, seconds: float) -> Any:
+    """Retry the task under its own id, with the generation's id if it is known."""
     kwargs = task.request.kwargs | {"generation_id": generation_id}
     return task.retry(args=(), kwargs=kwargs, countdown=seconds, throw=False)
 
@@ -81,32 +81,32 @@ def deliver(self: Any, url: str, body: dict[str, Any]) -> None:
 
 
 def trigger(kind: str, request: dict[str, Any]) -> str:
-    """Ask PhotoGPT to start; return what to look at."""
+    """Start a generation; return the id to poll."""
     if kind == "training":
         call("GET", f"/models/{request['modelID']}/train")
         return str(request["modelID"])
     return str(call("POST", "/images/generation", json=request)["jobId"])
 
 
-def look(kind: str, generation_id: str) -> Any:
-    """Look once."""
+def poll(kind: str, generation_id: str) -> Any:
+    """Poll once."""
     return call("GET", f"/models/{generation_id}" if kind == "training" else f"/jobs/{generation_id}")
 
 
 def call(method: str, path: str, **options: Any) -> Any:
-    """Return the `result` of an answer; raise `Passing` for what may pass, and something else for what may not."""
+    """Return the `result` of an answer; raise `TemporaryError` for errors worth a retry, ValueError for others."""
     answer = requests.request(method, API + path, headers=HEADERS, timeout=5, **options)
     if answer.status_code in {404, 409, 429} or answer.status_code >= 500:
-        raise Passing(f"{answer.status_code}: {answer.text[:100]}")
+        raise TemporaryError(f"{answer.status_code}: {answer.text[:100]}")
     if answer.status_code >= 400:
         raise ValueError(f"{answer.status_code}: {answer.text[:100]}")
     return answer.json()["result"]
 
 
-def tell(job_id: str, what: str) -> None:
-    """Write an entry for the audit, if Redis is there."""
+def append_event(job_id: str, state: str) -> None:
+    """Append an event for the audit, if Redis is reachable."""
     with contextlib.suppress(redis.RedisError), redis.Redis.from_url(REDIS_URL, socket_timeout=2) as client:
-        client.xadd(STREAM, {"job": job_id, "type": f"job.{what}"})
+        client.xadd(STREAM, {"job": job_id, "type": f"job.{state}"})
 
 
 @signals.worker_ready.connect
@@ -116,10 +116,10 @@ def _ready(**_: Any) -> None:
 
 
 class ObviousWorker(WorkerProcess):
-    """A Celery worker of the obvious design in a process of its own."""
+    """A Celery worker of the obvious design in its own process."""
 
     def start(self) -> None:
-        """Start it, again after it was stopped or killed."""
+        """Start the process, also after it was stopped or killed."""
         self._from = len(self.text())
         name = f"obvious-{id(self)}-{self._from}@%h"
         options = ["--pool=threads", "--concurrency=16", f"--hostname={name}", "--loglevel=WARNING"]

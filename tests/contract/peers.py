@@ -1,4 +1,4 @@
-"""Peers that misbehave: a TCP server on loopback whose every connection follows a script."""
+"""A TCP server on loopback whose every connection follows a script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Conversation:
 
     sock: socket.socket
     over: threading.Event
-    #: The client was gone before the script was done, or hung up while it waited.
+    #: The client closed the connection before the script ended.
     left: bool = False
 
     def request(self) -> bytes:
@@ -58,14 +58,14 @@ class Conversation:
         self.say("\r\n".join([*lines, "", ""]).encode() + body)
 
     def drip(self, data: bytes) -> None:
-        """Send one byte at a time until the client has enough."""
+        """Send one byte at a time until the test ends."""
         for number in range(len(data)):
             self.say(data[number : number + 1])
             if self.over.wait(DRIP_S):
                 return
 
     def silence(self) -> None:
-        """Say nothing until the client closes or the test is over."""
+        """Send nothing until the client closes or the test ends."""
         self.sock.settimeout(0.1)
         while not self.over.is_set():
             try:
@@ -99,10 +99,10 @@ class Peer:
 
     def __enter__(self) -> Self:
         """Start to listen."""
-        duration_group = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((self.host, 0), family=duration_group)
+        self._listener = socket.create_server((self.host, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -125,7 +125,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the server's URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
@@ -160,28 +160,28 @@ def headers_of(request: bytes) -> dict[str, str]:
 
 
 def answering(status: int = 200, body: bytes = b"", *headers: str) -> Script:
-    """Answer every request alike."""
+    """Return a script that answers every request alike."""
     return lambda conversation: conversation.answer(status, body, *headers)
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[tuple[int, Callable[[], bool]]]:
-    """A socket that listens and takes nobody: its port, and whether somebody knocked."""
+    """Open a socket that accepts nothing; yield its port and a function that says whether a client connected."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
 
-        def knocked() -> bool:
+        def was_connected() -> bool:
             try:
                 listener.accept()[0].close()
             except BlockingIOError:
                 return False
             return True
 
-        yield listener.getsockname()[1], knocked
+        yield listener.getsockname()[1], was_connected
 
 
 def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    """Return a server's TLS with a certificate and its key."""
+    """Return a server-side TLS context with a certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*map(str, certificate))
     return context

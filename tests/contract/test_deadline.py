@@ -1,4 +1,4 @@
-"""Calls that end, whatever the other side does."""
+"""HTTP calls end by their deadline, whatever the peer does."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import requests
 
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.waiting import wait_until
-from worker.http.deadline import (
-    AnswerTooLarge,
-    BoundedAdapter,
-    DeadlineExceeded,
-    bounded_session,
-    call_within,
-    read_bounded,
-)
+from worker.http.deadline import BoundedAdapter, bounded_session, call_within, read_bounded
+from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
 DEADLINE_S = 0.4
 LIMIT = 10_000
@@ -32,7 +26,7 @@ HEAD = START + b"Content-Length: 200\r\n\r\n"
 
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
-    """A session as both clients use it."""
+    """Open a session as both clients use it."""
     adapter = BoundedAdapter(max_retries=0)
     with bounded_session({"http://": adapter, "https://": adapter}) as opened:
         yield opened
@@ -48,7 +42,7 @@ def fetch(
 
 
 def drips(head: bytes, slow: bytes) -> Script:
-    """Every byte comes in time, the answer never."""
+    """Send a head at once and the remainder byte by byte."""
 
     def script(conversation: Conversation) -> None:
         conversation.say(head)
@@ -59,7 +53,7 @@ def drips(head: bytes, slow: bytes) -> Script:
 
 
 def silent_after(head: bytes) -> Script:
-    """Begin, and then say nothing more."""
+    """Send the head and nothing more."""
 
     def script(conversation: Conversation) -> None:
         conversation.say(head)
@@ -85,19 +79,19 @@ SLOW: dict[str, Script] = {
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("script", SLOW.values(), ids=SLOW)
-def test_a_slow_peer_is_left_in_time(
+def test_a_slow_peer_is_left_at_the_deadline(
     session: requests.Session, script: Script, certificate: tuple[Path, Path], *, tls: bool
 ) -> None:
-    """The time between two bytes stays below the read timeout, yet the call ends before the peer does."""
+    """A call to a slow peer ends at its deadline, although every byte arrives within the read timeout."""
     session.verify = str(certificate[0])
     with Peer(script, tls=server_tls(certificate) if tls else None) as peer:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.4 s"):
             fetch(session, peer.url)
-        wait_until(lambda: peer.conversations[0].left, "the peer sees that nobody listens", within=2)
+        wait_until(lambda: peer.conversations[0].left, "the peer sees that the client has gone", within=2)
 
 
 def test_many_slow_calls_end_together(session: requests.Session) -> None:
-    """One thread watches over all of them."""
+    """Many slow calls end at their deadlines, watched by one thread."""
     with Peer(drips(START, BODY)) as peer, ThreadPoolExecutor(8) as pool:
         ends = [pool.submit(fetch, session, peer.url) for _ in range(8)]
         assert {type(end.exception()) for end in ends} == {DeadlineExceeded}
@@ -105,8 +99,8 @@ def test_many_slow_calls_end_together(session: requests.Session) -> None:
     assert names.count("http-deadlines") == 1
 
 
-def test_a_slow_call_does_not_end_its_neighbour(session: requests.Session) -> None:
-    """Deadlines are per call, not per session."""
+def test_a_slow_call_does_not_end_another_call(session: requests.Session) -> None:
+    """A call past its deadline does not end another call of the same session."""
 
     def script(conversation: Conversation) -> None:
         if b"slow" in peer.requests[-1]:
@@ -116,13 +110,13 @@ def test_a_slow_call_does_not_end_its_neighbour(session: requests.Session) -> No
 
     with Peer(script) as peer, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(fetch, session, f"{peer.url}/slow")
-        wait_until(lambda: peer.requests, "the slow call is under way")
+        wait_until(lambda: peer.requests, "the slow call has started")
         assert fetch(session, f"{peer.url}/fast", deadline=30) == (200, b"ok")
         assert isinstance(slow.exception(), DeadlineExceeded)
 
 
 def test_a_kept_alive_connection_is_bounded_too(session: requests.Session) -> None:
-    """The second call on it has a deadline of its own."""
+    """The second call on a kept-alive connection has its own deadline."""
 
     def script(conversation: Conversation) -> None:
         if len(peer.requests) == 1:
@@ -138,7 +132,7 @@ def test_a_kept_alive_connection_is_bounded_too(session: requests.Session) -> No
 
 
 def test_after_a_deadline_the_session_goes_on(session: requests.Session) -> None:
-    """On a fresh connection: the old one may still bring the other answer."""
+    """After a deadline, the session continues on a new connection."""
 
     def script(conversation: Conversation) -> None:
         if len(peer.requests) == 1:
@@ -154,14 +148,14 @@ def test_after_a_deadline_the_session_goes_on(session: requests.Session) -> None
 
 
 def test_connections_are_kept(session: requests.Session) -> None:
-    """Over many calls, also those without a body."""
+    """Consecutive calls use one connection."""
     with Peer(answering(200, b"ok")) as peer:
         assert [fetch(session, peer.url) for _ in range(5)] == [(200, b"ok")] * 5
         assert len(peer.conversations) == 1
 
 
 def test_the_limit_itself_is_allowed(session: requests.Session) -> None:
-    """One byte more is too much."""
+    """An answer of exactly the size limit is read, and one byte more is refused."""
     with Peer(answering(200, b"x" * LIMIT)) as peer:
         assert len(fetch(session, peer.url)[1]) == LIMIT
         with pytest.raises(AnswerTooLarge):
@@ -169,20 +163,20 @@ def test_the_limit_itself_is_allowed(session: requests.Session) -> None:
 
 
 def endless(conversation: Conversation) -> None:
-    """A body without an end."""
+    """Send a body without an end."""
     conversation.say(b"HTTP/1.1 200 OK\r\n\r\n")
     while not conversation.over.is_set():
         conversation.say(b"x" * 65536)
 
 
 def test_an_endless_body_is_cut(session: requests.Session) -> None:
-    """Neither memory nor time grow with it."""
+    """An endless body is refused at the size limit."""
     with Peer(endless) as peer, pytest.raises(AnswerTooLarge):
         fetch(session, peer.url, deadline=10)
 
 
-def test_a_gzip_bomb_does_not_go_off(session: requests.Session) -> None:
-    """Sixty megabytes in sixty kilobytes: the limit counts what comes out, and no more is unpacked."""
+def test_a_gzip_bomb_is_refused(session: requests.Session) -> None:
+    """A small body that decompresses to 60 MB is refused without decompressing it all."""
     bomb = gzip.compress(b"\0" * 60_000_000)
     with Peer(answering(200, bomb, "Content-Encoding: gzip")) as peer:
         tracemalloc.start()
@@ -196,41 +190,41 @@ def test_a_gzip_bomb_does_not_go_off(session: requests.Session) -> None:
 
 
 def test_an_encoded_answer_is_read(session: requests.Session) -> None:
-    """PhotoGPT may compress."""
+    """A compressed answer is decompressed."""
     with Peer(answering(200, gzip.compress(b"plain"), "Content-Encoding: gzip")) as peer:
         assert fetch(session, peer.url) == (200, b"plain")
 
 
 def half_a_body(conversation: Conversation) -> None:
-    """Promise 200 bytes, send 100, close."""
+    """Announce 200 bytes, send 100, close."""
     conversation.say(HEAD + b"x" * 100)
     conversation.sock.close()
 
 
 def half_a_chunk(conversation: Conversation) -> None:
-    """A chunked body that breaks off."""
+    """Close within a chunk."""
     conversation.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nabc")
     conversation.sock.close()
 
 
 def bad_gzip(conversation: Conversation) -> None:
-    """Bytes that are not what the header says."""
+    """Send bytes that are not gzip under a gzip header."""
     conversation.answer(200, b"no gzip at all", "Content-Encoding: gzip")
 
 
 def no_http(conversation: Conversation) -> None:
-    """Another protocol answers."""
+    """Answer in another protocol."""
     conversation.say(b"SSH-2.0-OpenSSH_9.2\r\n")
     conversation.sock.close()
 
 
 def hangs_up(conversation: Conversation) -> None:
-    """The request is read, no answer comes."""
+    """Read the request and close."""
     conversation.sock.close()
 
 
 def too_many_headers(conversation: Conversation) -> None:
-    """More than http.client reads."""
+    """Send more headers than http.client accepts."""
     conversation.answer(200, b"", *(f"X-{number}: x" for number in range(500)))
 
 
@@ -247,13 +241,13 @@ BROKEN: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_a_request_exception(session: requests.Session, script: Script) -> None:
-    """One class to catch; half an answer is none."""
+    """Every broken answer raises a RequestException."""
     with Peer(script) as peer, pytest.raises(requests.RequestException):
         fetch(session, peer.url, deadline=10)
 
 
 def test_nothing_is_repeated(session: requests.Session) -> None:
-    """A trigger that is sent twice is paid twice, and GET /train is a trigger."""
+    """A failed request is not repeated, neither GET nor POST."""
     with Peer(hangs_up) as peer:
         with pytest.raises(requests.ConnectionError):
             fetch(session, peer.url)
@@ -264,31 +258,29 @@ def test_nothing_is_repeated(session: requests.Session) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(session: requests.Session, status: int) -> None:
-    """The other server hears nothing."""
+    """A redirect is returned and not followed."""
     with Peer(answering()) as other, Peer(answering(status, b"moved", f"Location: {other.url}/")) as peer:
         assert fetch(session, peer.url) == (status, b"moved")
         assert other.conversations == []
 
 
 def huge_redirect(conversation: Conversation) -> None:
-    """A redirect with forty megabytes of body."""
+    """Send a redirect with a body of 40 MB."""
     conversation.say(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 40000000\r\n\r\n")
     for _ in range(40):
         conversation.say(b"x" * 1_000_000)
 
 
 def test_the_body_of_a_redirect_is_limited_too(session: requests.Session) -> None:
-    """`requests` reads it whole to look at the next address, even if it must not follow."""
+    """The body of a redirect is subject to the size limit."""
     with Peer(huge_redirect) as peer:
         with pytest.raises(AnswerTooLarge):
             fetch(session, peer.url, deadline=30)
-        wait_until(lambda: peer.conversations[0].left, "the peer sees that nobody listens", within=2)
+        wait_until(lambda: peer.conversations[0].left, "the peer sees that the client has gone", within=2)
 
 
-def test_the_environment_is_not_asked(
-    session: requests.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """No proxy gets the key, no .netrc adds a password."""
+def test_the_environment_is_ignored(session: requests.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Proxy variables and .netrc of the environment are ignored."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login planted password hunter2\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -302,7 +294,7 @@ def test_the_environment_is_not_asked(
 
 
 def test_cookies_are_not_kept(session: requests.Session) -> None:
-    """Calls have nothing in common."""
+    """A cookie is not sent with the next call."""
     with Peer(answering(200, b"", "Set-Cookie: a=1; Path=/")) as peer:
         for _ in range(2):
             fetch(session, peer.url)
@@ -310,8 +302,8 @@ def test_cookies_are_not_kept(session: requests.Session) -> None:
         assert len(session.cookies) == 0
 
 
-def test_a_call_that_is_over_leaves_nothing_behind(session: requests.Session) -> None:
-    """No deadline of an earlier call hits a later one on the same connection."""
+def test_a_finished_call_does_not_abort_a_later_one(session: requests.Session) -> None:
+    """The deadline of a finished call does not abort a later call on the same connection."""
 
     def script(conversation: Conversation) -> None:
         if len(peer.requests) == 2:

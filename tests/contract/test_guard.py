@@ -1,4 +1,4 @@
-"""Where webhooks may not go: refused where the socket opens, before it does."""
+"""The address guard refuses forbidden addresses before a connection opens."""
 
 from __future__ import annotations
 
@@ -79,10 +79,8 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("address", FORBIDDEN)
-def test_a_name_that_leads_to_a_forbidden_address_is_refused(
-    names: Names, guarded: Open, address: str, scheme: str
-) -> None:
-    """Before a socket opens."""
+def test_a_name_with_a_forbidden_address_is_refused(names: Names, guarded: Open, address: str, scheme: str) -> None:
+    """A name that resolves to a forbidden address is refused without a connection."""
     names.lead("evil.example", [address])
     with pytest.raises(AddressRefused, match=r"evil\.example"):
         post(guarded(), f"{scheme}://evil.example/hook")
@@ -91,7 +89,7 @@ def test_a_name_that_leads_to_a_forbidden_address_is_refused(
 
 @pytest.mark.parametrize("address", FORBIDDEN)
 def test_a_forbidden_address_itself_is_refused(names: Names, guarded: Open, address: str) -> None:
-    """Written into the URL."""
+    """A forbidden address in the URL is refused without a connection."""
     with pytest.raises(requests.RequestException):
         post(guarded(), f"http://{host_of(address)}:8080/hook")
     assert names.connected == []
@@ -99,7 +97,7 @@ def test_a_forbidden_address_itself_is_refused(names: Names, guarded: Open, addr
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_called(names: Names, guarded: Open, address: str) -> None:
-    """The very address that was checked."""
+    """A public address is connected to."""
     names.lead("good.example", [address])
     with pytest.raises(requests.ConnectionError):
         post(guarded(), "https://good.example/hook")
@@ -109,7 +107,7 @@ def test_a_public_address_is_called(names: Names, guarded: Open, address: str) -
 @pytest.mark.parametrize("address", FORBIDDEN)
 @pytest.mark.parametrize("first", [True, False])
 def test_mixed_answers_are_refused(names: Names, guarded: Open, address: str, *, first: bool) -> None:
-    """They are the mark of rebinding; at least, nothing forbidden is called."""
+    """A name with a public and a forbidden address never leads to the forbidden one."""
     names.lead("mixed.example", [address, "8.8.8.8"] if first else ["8.8.8.8", address])
     with pytest.raises(requests.RequestException):
         post(guarded(), "http://mixed.example/")
@@ -118,7 +116,7 @@ def test_mixed_answers_are_refused(names: Names, guarded: Open, address: str, *,
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254"])
 def test_mixed_answers_open_no_connection_at_all(names: Names, guarded: Open, address: str) -> None:
-    """Not even to the public one of them."""
+    """A name with a public and a forbidden address is refused without a connection."""
     names.lead("mixed.example", ["8.8.8.8", address])
     with pytest.raises(AddressRefused):
         post(guarded(), "http://mixed.example/")
@@ -129,11 +127,11 @@ def test_mixed_answers_open_no_connection_at_all(names: Names, guarded: Open, ad
     "host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "127.0.0.1.", "localhost", "[::1]", "[::]"]
 )
 def test_other_spellings_of_loopback_are_refused(guarded: Open, host: str) -> None:
-    """A socket that really listens hears nothing."""
-    with listening() as (port, knocked):
+    """No spelling of the loopback address reaches a listening socket."""
+    with listening() as (port, was_connected):
         with pytest.raises(requests.RequestException):
             post(guarded(), f"http://{host}:{port}/")
-        assert not knocked()
+        assert not was_connected()
 
 
 @pytest.mark.parametrize(
@@ -151,37 +149,37 @@ def test_other_spellings_of_loopback_are_refused(guarded: Open, host: str) -> No
     ],
 )
 def test_urls_that_hide_their_host_are_refused(names: Names, guarded: Open, url: str) -> None:
-    """User info, fragments, backslashes, zone ids, look-alike digits."""
+    """A URL that hides its host in user info, fragment, backslash, zone id or digits reaches no listening socket."""
     names.lead("good.example", ["8.8.8.8"])
-    with listening() as (port, knocked):
+    with listening() as (port, was_connected):
         with pytest.raises((requests.RequestException, ValueError)):
             post(guarded(), url.format(port=port))
-        assert not knocked()
+        assert not was_connected()
     assert all(connection[0] == "8.8.8.8" for connection in names.connected)
 
 
 @pytest.mark.parametrize("lookups", [1, 2, 3])
-def test_a_name_that_moves_between_check_and_connect_gets_nowhere(names: Names, guarded: Open, lookups: int) -> None:
-    """The address that was checked is the one that is called."""
+def test_rebinding_between_check_and_connect_is_harmless(names: Names, guarded: Open, lookups: int) -> None:
+    """A name that changes to loopback after the check is not connected to."""
     names.lead("moving.example", *([["8.8.8.8"]] * lookups), ["127.0.0.1"])
-    with listening() as (port, knocked):
+    with listening() as (port, was_connected):
         for _ in range(3):
             with pytest.raises(requests.RequestException):
                 post(guarded(), f"http://moving.example:{port}/")
-        assert not knocked()
+        assert not was_connected()
     assert "127.0.0.1" not in [connection[0] for connection in names.connected]
 
 
 def test_a_redirect_to_metadata_is_not_followed(names: Names, guarded: Open) -> None:
-    """The receiver is allowed, its redirect leads nowhere."""
+    """A redirect from an allowed receiver to a metadata service is not followed."""
     target = "http://169.254.169.254/latest/meta-data/"
     with Peer(answering(302, b"", f"Location: {target}")) as peer:
         assert post(guarded("127.0.0.0/8"), peer.url).status_code == 302
     assert {connection[0] for connection in names.connected} == {"127.0.0.1"}
 
 
-def test_a_name_that_does_not_exist_is_no_refusal(names: Names, guarded: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DNS may be back in an hour."""
+def test_an_unresolved_name_is_a_connection_error(names: Names, guarded: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be resolved is a connection error, which is retried, and not a refusal."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "Name or service not known")
@@ -196,22 +194,22 @@ def test_a_name_that_does_not_exist_is_no_refusal(names: Names, guarded: Open, m
 
 @pytest.mark.parametrize(("host", "network"), [("127.0.0.1", "127.0.0.0/8"), ("::1", "::1/128")])
 def test_the_allow_list_lets_a_network_through(guarded: Open, host: str, network: str) -> None:
-    """For people whose receivers are in their own; the Host header stays as the URL has it."""
+    """An allowed private network is connected to, with the Host header of the URL."""
     with Peer(answering(204), host=host) as peer:
         assert post(guarded(network), f"{peer.url}/hook").status_code == 204
         assert headers_of(peer.requests[0])["host"] == peer.url.removeprefix("http://")
 
 
 def test_an_allowed_name_is_called_under_its_name(names: Names, guarded: Open) -> None:
-    """Virtual hosts work."""
+    """A name with an allowed address is called with its own Host header."""
     names.lead("inside.example", ["127.0.0.1"])
     with Peer(answering(204)) as peer:
         assert post(guarded("127.0.0.1/32"), f"http://inside.example:{peer.port}/").status_code == 204
         assert headers_of(peer.requests[0])["host"] == f"inside.example:{peer.port}"
 
 
-def test_other_networks_stay_closed(names: Names, guarded: Open) -> None:
-    """Also to a name with one answer inside and one outside the list."""
+def test_networks_outside_the_allow_list_stay_refused(names: Names, guarded: Open) -> None:
+    """A name with an address outside of the allow list is refused."""
     for address in ("10.0.0.1", "192.168.1.1"):
         names.lead("evil.example", [address, "127.0.0.1"])
         with pytest.raises(AddressRefused):
@@ -219,8 +217,8 @@ def test_other_networks_stay_closed(names: Names, guarded: Open) -> None:
     assert names.connected == []
 
 
-def test_public_addresses_stay_open_beside_a_list(names: Names, guarded: Open) -> None:
-    """A list adds, and takes nothing away."""
+def test_public_addresses_stay_allowed(names: Names, guarded: Open) -> None:
+    """A public address is connected to although an allow list is set."""
     names.lead("good.example", ["8.8.8.8"])
     with pytest.raises(requests.ConnectionError):
         post(guarded("10.0.0.0/8"), "http://good.example/")
@@ -228,8 +226,8 @@ def test_public_addresses_stay_open_beside_a_list(names: Names, guarded: Open) -
 
 
 @pytest.mark.parametrize("address", [*METADATA, *METADATA_IN_DISGUISE])
-def test_no_list_opens_metadata(names: Names, guarded: Open, address: str) -> None:
-    """Not even one that allows everything, and in no disguise that a kernel or a gateway would undo."""
+def test_no_allow_list_opens_metadata(names: Names, guarded: Open, address: str) -> None:
+    """A metadata address is refused in every embedding, even if all networks are allowed."""
     names.lead("evil.example", [address])
     with pytest.raises(AddressRefused):
         post(guarded("0.0.0.0/0", "::/0"), "http://evil.example/latest/meta-data/")

@@ -1,4 +1,4 @@
-"""Every trick to get a webhook to where it may not go, on watched sockets; pytest prints the table at its end."""
+"""All known tricks to reach forbidden addresses, with recorded connections; pytest prints the table at its end."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ Book = Callable[[str, str, list[Any]], None]
 
 @pytest.fixture
 def book(record_property: Callable[[str, object], None]) -> Book:
-    """Enter a trick that was refused into the table, with the connections that it led to."""
+    """Add a refused trick to the table, with the number of connections it caused."""
     return lambda trick, what, connected: record_property("refused", (trick, what, len(connected)))
 
 
 @pytest.mark.parametrize(("trick", "address"), [(trick, one) for trick, many in ADDRESSES.items() for one in many])
 def test_forbidden_addresses(names: Names, guarded: Open, book: Book, trick: str, address: str) -> None:
-    """Behind a name and in the URL itself, over http and https, alone and beside a public address."""
+    """A forbidden address is refused by name and by literal, on both schemes, alone and beside a public one."""
     for scheme in ("http", "https"):
         for answers in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
             names.lead("evil.example", answers)
@@ -94,36 +94,36 @@ def test_forbidden_addresses(names: Names, guarded: Open, book: Book, trick: str
 
 @pytest.mark.parametrize("host", LOOPBACK_SPELLED)
 def test_other_spellings(guarded: Open, book: Book, host: str) -> None:
-    """Decimal, octal, hexadecimal, short, dotted, in full width: a socket that listens hears nothing."""
-    with listening() as (port, knocked):
+    """Decimal, octal, hexadecimal, short, dotted and full-width spellings reach no listening socket."""
+    with listening() as (port, was_connected):
         with pytest.raises((requests.RequestException, ValueError)):
             post(guarded(), f"http://{host}:{port}/")
-        assert not knocked()
+        assert not was_connected()
     book("odd spelling", host, [])
 
 
 @pytest.mark.parametrize(("trick", "url"), [(trick, one) for trick, many in HIDDEN.items() for one in many])
 def test_hidden_hosts(names: Names, guarded: Open, book: Book, trick: str, url: str) -> None:
-    """URLs that two parsers read in two ways."""
+    """URLs that two parsers read differently reach no listening socket."""
     names.lead("good.example", ["8.8.8.8"])
-    with listening() as (port, knocked):
+    with listening() as (port, was_connected):
         with pytest.raises((requests.RequestException, ValueError)):
             post(guarded(), url.format(port=port))
-        assert not knocked()
+        assert not was_connected()
     assert [connection for connection in names.connected if connection[0] != "8.8.8.8"] == []
     book(trick, url, [])
 
 
 @pytest.mark.parametrize("lookups", [1, 2, 3, 4])
 def test_rebinding(names: Names, guarded: Open, book: Book, lookups: int) -> None:
-    """A name that is public for some lookups and leads home afterwards."""
-    with listening() as (port, knocked):
+    """A name that changes from a public to a private address is never connected to the private one."""
+    with listening() as (port, was_connected):
         for home in ("127.0.0.1", "169.254.169.254", "::1"):
             names.lead("moving.example", *([["8.8.8.8"]] * lookups), [home])
             for _ in range(4):
                 with pytest.raises(requests.RequestException):
                     post(guarded(), f"http://moving.example:{port}/")
-        assert not knocked()
+        assert not was_connected()
     assert {connection[0] for connection in names.connected} <= {"8.8.8.8"}
     book("rebinding", f"after {lookups} lookups", [])
 
@@ -133,7 +133,7 @@ def test_rebinding(names: Names, guarded: Open, book: Book, lookups: int) -> Non
     "target", ["http://169.254.169.254/latest/meta-data/", "http://[::1]:22/", "file:///etc/passwd"]
 )
 def test_redirects(names: Names, guarded: Open, book: Book, status: int, target: str) -> None:
-    """The receiver is allowed, its redirect leads nowhere."""
+    """A redirect from an allowed receiver to a forbidden target is not followed."""
     with Peer(answering(status, b"", f"Location: {target}")) as peer:
         assert post(guarded("127.0.0.0/8"), peer.url).status_code == status
         assert len(peer.requests) == 1
@@ -143,7 +143,7 @@ def test_redirects(names: Names, guarded: Open, book: Book, status: int, target:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "no_proxy"])
 def test_a_planted_environment(book: Book, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A proxy in the environment would connect for us; it hears nothing, and the address is refused."""
+    """A proxy in the environment is not connected to, and the forbidden address is refused."""
     with Peer(answering(200)) as planted:
         monkeypatch.setenv(name, "*" if name == "no_proxy" else planted.url)
         sender = WebhookSender(Settings(_env_file=None))
@@ -157,15 +157,15 @@ def test_a_planted_environment(book: Book, monkeypatch: pytest.MonkeyPatch, name
 
 @pytest.mark.parametrize("answers", [["64:ff9b::8.8.8.8"], ["64:ff9b::8.8.8.8", "1.1.1.1"]])
 def test_a_public_address_by_nat64_is_called(names: Names, guarded: Open, answers: list[str]) -> None:
-    """So that receivers are reached from a network that has IPv6 only: what is embedded is judged."""
+    """A NAT64 address that embeds a public one is connected to."""
     names.lead("good.example", answers)
     with pytest.raises(requests.ConnectionError):
         post(guarded(), "https://good.example/")
     assert [connection[0] for connection in names.connected] == ["64:ff9b::808:808"]
 
 
-def test_the_watch_sees_connections(names: Names, guarded: Open) -> None:
-    """So that an empty book says something."""
+def test_the_recording_sees_connections(names: Names, guarded: Open) -> None:
+    """The recording of connections, which these tests rely on, sees an allowed connection."""
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(requests.RequestException):
         post(guarded("127.0.0.0/8"), f"http://127.0.0.1:{server.getsockname()[1]}/")
     assert [connection[0] for connection in names.connected] == ["127.0.0.1"]

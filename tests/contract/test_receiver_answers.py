@@ -1,4 +1,4 @@
-"""What a receiver can say besides yes and no, what the history keeps of it, and the way through a proxy."""
+"""Control headers of receivers, the answer in the history, ports and schemes, and proxies."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.contract.peers import Conversation, Peer, answering, headers_of, serv
 from tests.running import WEBHOOK_SECRET
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
-from worker.webhooks.sender import KEPT_ANSWER_BYTES, Accepted, WebhookSender
+from worker.webhooks.sender import MAX_ANSWER_BYTES, Accepted, WebhookSender
 
 NOW = 1_800_000_000.0
 ED25519 = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 
 
 class Sent:
-    """Sends webhooks, each with settings of its own."""
+    """Sends webhooks, each with its own settings."""
 
     def __init__(self) -> None:
-        """Begin."""
+        """Start without senders."""
         self._made: list[WebhookSender] = []
 
     def sender(self, **settings: Any) -> WebhookSender:
-        """Return a sender; loopback is allowed unless said otherwise."""
+        """Return a sender; loopback is allowed by default."""
         usual: dict[str, Any] = {
             "webhook_allow_networks": "127.0.0.0/8",
             "webhook_secrets": WEBHOOK_SECRET,
@@ -39,7 +39,7 @@ class Sent:
         return self._made[-1]
 
     def __call__(self, url: str, **settings: Any) -> Accepted | DeliveryError:
-        """Send one, and return what came of it."""
+        """Send one webhook and return the result or the error."""
         delivery = Delivery(id="msg_1", type="job.succeeded", url=url, body="{}", job_id="job-1")
         try:
             return self.sender(**settings).send(delivery, at=NOW)
@@ -61,7 +61,7 @@ def send() -> Iterator[Sent]:
 
 
 def failed(outcome: Accepted | DeliveryError) -> DeliveryError:
-    """Return the error that it must be."""
+    """Return the error, and fail if there is none."""
     assert isinstance(outcome, DeliveryError)
     return outcome
 
@@ -82,45 +82,45 @@ CONTROLS = [
 
 @pytest.mark.parametrize(("status", "control", "final", "disable"), CONTROLS)
 def test_a_receiver_ends_the_attempts(send: Sent, status: int, control: str, disable: str, *, final: bool) -> None:
-    """This one's, or all that would come."""
+    """A control header or 410 ends the attempts of a webhook or disables the endpoint."""
     with Peer(answering(status, b"", *([f"Webhook-Delivery: {control}"] if control else []))) as peer:
         error = failed(send(peer.url))
     assert (error.final, error.disable, error.endpoint_at_fault) == (final, disable, True)
 
 
 @pytest.mark.parametrize(("control", "disable"), [("disable", True), ("abort-message", False), ("", False)])
-def test_a_receiver_may_take_it_and_want_no_more(send: Sent, control: str, *, disable: bool) -> None:
-    """There is nothing to abort about what was taken."""
+def test_a_receiver_may_accept_and_disable(send: Sent, control: str, *, disable: bool) -> None:
+    """A receiver can accept a webhook and disable its endpoint in one answer."""
     with Peer(answering(200, b"", f"webhook-delivery: {control}")) as peer:
-        taken = send(peer.url)
-    assert isinstance(taken, Accepted)
-    assert taken.disable is disable
+        accepted = send(peer.url)
+    assert isinstance(accepted, Accepted)
+    assert accepted.disable is disable
 
 
 # -- the beginning of an answer ---------------------------------------------------------------------------------------
 
-LONG = "ü" * KEPT_ANSWER_BYTES
+LONG = "ü" * MAX_ANSWER_BYTES
 ANSWERS: dict[str, tuple[bytes, dict[str, str]]] = {
     "nothing": (b"", {}),
     "text": ("Grüße\n".encode(), {"answer": "Grüße\n"}),
     "no text": (b"\xff\xfe\x00", {"answer_base64": base64.b64encode(b"\xff\xfe\x00").decode()}),
-    "long": (b"x" + LONG.encode(), {"answer": "x" + LONG[: (KEPT_ANSWER_BYTES - 1) // 2]}),
+    "long": (b"x" + LONG.encode(), {"answer": "x" + LONG[: (MAX_ANSWER_BYTES - 1) // 2]}),
 }
 
 
-@pytest.mark.parametrize(("said", "kept"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(("answer", "recorded"), ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_kilobyte_of_the_answer_is_kept(send: Sent, status: int, said: bytes, kept: dict[str, str]) -> None:
-    """As text, or as base64 where it is none; cut between two characters."""
-    with Peer(answering(status, said)) as peer:
+def test_a_kilobyte_of_the_answer_is_kept(send: Sent, status: int, answer: bytes, recorded: dict[str, str]) -> None:
+    """The first kilobyte of an answer is recorded, as text or base64, cut between two characters."""
+    with Peer(answering(status, answer)) as peer:
         outcome = send(peer.url)
-    assert outcome.answer == kept
+    assert outcome.answer == recorded
     assert outcome.duration_s is not None
     assert outcome.duration_s > 0
 
 
 def test_an_attempt_without_an_answer_has_a_duration(send: Sent) -> None:
-    """How long it took to be refused tells a dead host from a dead service."""
+    """An attempt without an answer has a duration and no answer in the history."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     error = failed(send(f"http://127.0.0.1:{port}/"))
@@ -128,8 +128,8 @@ def test_an_attempt_without_an_answer_has_a_duration(send: Sent) -> None:
     assert error.duration_s is not None
 
 
-def test_both_signatures_travel_in_one_header(send: Sent) -> None:
-    """v1 for those who share a secret, v1a for those who hold the public key."""
+def test_both_signatures_are_sent_in_one_header(send: Sent) -> None:
+    """A webhook signed with a shared secret and an ed25519 key has both tokens in one header."""
     with Peer(answering(204)) as peer:
         send(peer.url, webhook_secrets=f"{WEBHOOK_SECRET},{ED25519}")
         tokens = headers_of(peer.requests[0])["webhook-signature"].split(" ")
@@ -140,7 +140,7 @@ def test_both_signatures_travel_in_one_header(send: Sent) -> None:
 
 
 def test_a_port_that_is_not_listed_is_refused(send: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a connection opens; inside the allowed networks every port is open."""
+    """A port that is not listed is refused without a connection, and a listed one is connected to."""
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *args, **more: real("8.8.8.8", *args, **more))
     connected: list[Any] = []
@@ -159,7 +159,7 @@ def test_a_port_that_is_not_listed_is_refused(send: Sent, monkeypatch: pytest.Mo
 
 
 def test_a_scheme_that_is_not_listed_is_refused(send: Sent) -> None:
-    """Whoever wants https only says so."""
+    """A scheme that is not listed is refused without a connection."""
     with Peer(answering(204)) as peer:
         error = failed(send(peer.url, webhook_schemes="https"))
         assert peer.conversations == []
@@ -171,7 +171,7 @@ def test_a_scheme_that_is_not_listed_is_refused(send: Sent) -> None:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy"])
 def test_a_proxy_of_the_environment_is_ignored(send: Sent, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would decide which addresses are open, and nobody of ours wrote it."""
+    """A proxy in the environment is ignored."""
     with Peer(answering(204)) as peer, Peer(answering(502)) as planted:
         monkeypatch.setenv(name, planted.url)
         assert isinstance(send(peer.url), Accepted)
@@ -179,7 +179,7 @@ def test_a_proxy_of_the_environment_is_ignored(send: Sent, name: str, monkeypatc
 
 
 def test_a_netrc_is_ignored(send: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No password of somebody's goes to a receiver."""
+    """A password in .netrc is not sent."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login root password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -192,14 +192,14 @@ def test_a_netrc_is_ignored(send: Sent, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_webhook_goes_through_the_proxy(send: Sent) -> None:
-    """Names are the proxy's to resolve: here nothing looks them up."""
+    """A webhook through a proxy leaves the name to the proxy to resolve."""
     with Peer(answering(204)) as proxy:
         assert isinstance(send("http://inside.invalid/hook", webhook_proxy_url=proxy.url), Accepted)
         assert proxy.requests[0].startswith(b"POST http://inside.invalid/hook HTTP/1.1")
 
 
 def tunnel(target: int) -> Any:
-    """Be a proxy that opens one tunnel to a port on this machine, whatever it is asked for."""
+    """Act as a proxy that opens a tunnel to one port of this machine, whatever the request."""
 
     def script(conversation: Conversation) -> None:
         with socket.create_connection(("127.0.0.1", target)) as there:
@@ -225,7 +225,7 @@ def pump(conversation: Conversation, there: socket.socket) -> None:
 
 
 def test_tls_goes_through_a_tunnel(send: Sent, certificate: tuple[Path, Path]) -> None:
-    """The proxy sees the host's name, and nothing of the webhook; the receiver's certificate is checked."""
+    """A webhook over TLS goes through a proxy's tunnel, and the receiver's certificate is checked."""
     with Peer(answering(204), tls=server_tls(certificate)) as peer, Peer(tunnel(peer.port)) as proxy:
         sender = send.sender(webhook_proxy_url=proxy.url)
         sender._session.verify = str(certificate[0])
@@ -236,27 +236,27 @@ def test_tls_goes_through_a_tunnel(send: Sent, certificate: tuple[Path, Path]) -
 
 
 def drips(conversation: Conversation) -> None:
-    """A head whose end never comes."""
+    """Send a head that never ends, byte by byte."""
     conversation.drip(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 400)
 
 
 def test_the_deadline_holds_through_a_proxy(send: Sent) -> None:
-    """A receiver behind it drips."""
+    """The deadline ends an attempt at a slow receiver behind a proxy."""
     with Peer(drips) as proxy:
         error = failed(send("http://slow.invalid/", webhook_proxy_url=proxy.url, webhook_deadline_s=0.4))
     assert (error.kind, error.endpoint_at_fault) == ("timeout", True)
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
-def test_a_tunnel_that_is_refused_is_the_proxys_doing(send: Sent, status: int) -> None:
-    """It is tried again, and not held against the endpoint."""
+def test_a_refused_tunnel_is_a_proxy_error(send: Sent, status: int) -> None:
+    """A refused tunnel is a proxy error, is not final, and does not count against the endpoint."""
     with Peer(answering(status)) as proxy:
         error = failed(send("https://inside.invalid/", webhook_proxy_url=proxy.url))
     assert (error.kind, error.endpoint_at_fault, error.final) == ("proxy_error", False, False)
 
 
-def test_a_proxy_that_wants_another_login_is_at_fault(send: Sent) -> None:
-    """Also without a tunnel; its password stays out of the message."""
+def test_a_proxy_that_requires_authentication_is_a_proxy_error(send: Sent) -> None:
+    """A 407 without a tunnel is a proxy error whose message hides the password."""
     with Peer(answering(407)) as proxy:
         url = proxy.url.replace("//", "//user:hunter2@")
         error = failed(send("http://inside.invalid/", webhook_proxy_url=url))
@@ -265,8 +265,8 @@ def test_a_proxy_that_wants_another_login_is_at_fault(send: Sent) -> None:
     assert "hunter2" not in str(error)
 
 
-def test_a_proxy_that_is_not_there_is_at_fault(send: Sent) -> None:
-    """Nothing listens."""
+def test_an_unreachable_proxy_is_a_proxy_error(send: Sent) -> None:
+    """An unreachable proxy is a proxy error whose message hides the password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     error = failed(send("http://inside.invalid/", webhook_proxy_url=f"http://u:hunter2@127.0.0.1:{port}"))
@@ -276,15 +276,15 @@ def test_a_proxy_that_is_not_there_is_at_fault(send: Sent) -> None:
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:169.254.169.254]"])
 def test_a_forbidden_address_itself_does_not_reach_the_proxy(send: Sent, host: str) -> None:
-    """What can be judged here is; loopback is on the allow list of this test, its IPv6 is not."""
+    """A literal forbidden address is refused before the proxy is connected to."""
     with Peer(answering(204)) as proxy:
         error = failed(send(f"http://{host}/", webhook_proxy_url=proxy.url))
         assert proxy.conversations == []
     assert (error.kind, error.final) == ("address_refused", True)
 
 
-def test_ports_are_kept_through_a_proxy(send: Sent) -> None:
-    """Those that are listed, and any of an allowed address."""
+def test_ports_are_checked_before_the_proxy(send: Sent) -> None:
+    """Through a proxy, only listed ports and ports of allowed addresses are used."""
     with Peer(answering(204)) as proxy:
         assert failed(send("http://inside.invalid:25/", webhook_proxy_url=proxy.url)).kind == "port_refused"
         assert proxy.conversations == []

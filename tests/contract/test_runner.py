@@ -60,7 +60,7 @@ def claim_records(services: Services, client: redis.Redis, count: int) -> list[l
 def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     client: redis.Redis, sandbox: SandboxProcess, settings: Settings
 ) -> None:
-    """An accepted trigger without an id is recorded before the job's reschedule, so that no crash leads to a second one."""
+    """An accepted trigger without an id is recorded before the job is rescheduled, so that a crash repeats nothing."""
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"missing_job_id": True}}])
     services = open_worker(settings)
     runner = LaneRunner(services)

@@ -1,4 +1,4 @@
-"""One attempt at a webhook, against real receivers."""
+"""One attempt to deliver a webhook, against real receivers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECOND_SECRET = "whsec_" + "b2xkLXNlY3JldC1vbGQtc2VjcmV0LW9sZC1z"
 
 
 def delivery(url: str) -> Delivery:
-    """Return a webhook to somewhere."""
+    """Return a webhook to a URL."""
     return Delivery(id="msg_1", type="job.succeeded", url=url, body=BODY, job_id="job-1")
 
 
@@ -37,7 +37,7 @@ Make = Callable[..., WebhookSender]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Make senders; loopback is allowed unless said otherwise."""
+    """Create senders; loopback is allowed by default."""
     made: list[WebhookSender] = []
 
     def sender(**settings: Any) -> WebhookSender:
@@ -55,17 +55,17 @@ def make() -> Iterator[Make]:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_any_2xx_is_a_yes(make: Make, status: int) -> None:
-    """The specification knows no other."""
+def test_any_2xx_is_accepted(make: Make, status: int) -> None:
+    """Any 2xx answer counts as accepted."""
     with Peer(answering(status, b"" if status == 204 else b"thanks")) as peer:
-        taken = make().send(delivery(peer.url), at=NOW)
-    assert isinstance(taken, Accepted)
-    assert taken.status == status
-    assert taken.duration_s > 0
+        accepted = make().send(delivery(peer.url), at=NOW)
+    assert isinstance(accepted, Accepted)
+    assert accepted.status == status
+    assert accepted.duration_s > 0
 
 
-def test_what_a_receiver_gets(make: Make) -> None:
-    """The stored bytes, signed; the reference package takes them."""
+def test_a_receiver_gets_signed_stored_bytes(make: Make) -> None:
+    """The receiver gets the stored bytes, signed with every secret, and no credentials."""
     with Peer(answering(204)) as peer:
         make(webhook_secrets=f"{WEBHOOK_SECRET},{SECOND_SECRET}").send(delivery(f"{peer.url}/a?b=c"), at=NOW)
         (request,) = peer.requests
@@ -84,15 +84,15 @@ def test_what_a_receiver_gets(make: Make) -> None:
         assert token == Webhook(secret).sign("msg_1", stamp, body.decode())
 
 
-def test_without_secrets_nothing_pretends_to_be_signed(make: Make) -> None:
-    """The worker says so in its log; the header is absent, not empty."""
+def test_without_secrets_there_is_no_signature(make: Make) -> None:
+    """Without secrets, the signature header is absent."""
     with Peer(answering(204)) as peer:
         make(webhook_secrets="").send(delivery(peer.url), at=NOW)
         assert "webhook-signature" not in headers_of(peer.requests[0])
 
 
 def test_connections_are_kept(make: Make) -> None:
-    """Over many webhooks to one receiver."""
+    """Webhooks to one receiver use one connection."""
     with Peer(answering(200, b"ok")) as peer:
         sender = make()
         for _ in range(3):
@@ -100,7 +100,7 @@ def test_connections_are_kept(make: Make) -> None:
         assert len(peer.conversations) == 1
 
 
-NOES: list[tuple[int, tuple[str, ...], str, bool, float | None]] = [
+ERRORS: list[tuple[int, tuple[str, ...], str, bool, float | None]] = [
     (301, ("Location: https://elsewhere.example/",), "redirect", False, None),
     (302, ("Location: /again",), "redirect", False, None),
     (307, ("Location: http://169.254.169.254/",), "redirect", False, None),
@@ -118,11 +118,11 @@ NOES: list[tuple[int, tuple[str, ...], str, bool, float | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "headers", "kind", "final", "retry_after"), NOES)
-def test_a_no_has_a_name(
+@pytest.mark.parametrize(("status", "headers", "kind", "final", "retry_after"), ERRORS)
+def test_error_answers_are_classified(
     make: Make, status: int, headers: tuple[str, ...], kind: str, retry_after: float | None, *, final: bool
 ) -> None:
-    """Only 410 ends the attempts; a wait is handed on."""
+    """An error answer has a kind and its Retry-After; only 410 is final."""
     body = b"" if status == 304 else b"<b>no\n  thanks</b>"
     with Peer(answering(status, body, *headers)) as peer:
         with pytest.raises(DeliveryError) as raised:
@@ -130,13 +130,13 @@ def test_a_no_has_a_name(
         assert len(peer.requests) == 1
     error = raised.value
     assert (error.kind, error.status, error.final, error.retry_after) == (kind, status, final, retry_after)
-    assert str(error).startswith(f"the receiver says {status}")
+    assert str(error).startswith(f"the receiver answered {status}")
     assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("status", [302, 400])
-def test_a_receivers_words_are_kept_short(make: Make, status: int) -> None:
-    """Enough for its owner to find the fault; a redirect's, too."""
+def test_the_message_quotes_the_answer(make: Make, status: int) -> None:
+    """The error message quotes the start of the receiver's answer."""
     script = answering(status, b"the tunnel is closed " * 100, "Location: /x")
     with Peer(script) as peer, pytest.raises(DeliveryError, match="the tunnel is closed") as raised:
         make().send(delivery(peer.url), at=NOW)
@@ -145,7 +145,7 @@ def test_a_receivers_words_are_kept_short(make: Make, status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 302, 500])
 def test_a_huge_answer_is_not_read(make: Make, status: int) -> None:
-    """Nor unpacked."""
+    """The remainder of a huge answer is neither read nor decompressed."""
 
     def script(conversation: Conversation) -> None:
         head = f"HTTP/1.1 {status} X\r\nLocation: /x\r\nContent-Encoding: gzip\r\nContent-Length: 40000000\r\n\r\n"
@@ -158,23 +158,23 @@ def test_a_huge_answer_is_not_read(make: Make, status: int) -> None:
         if status == 200:
             assert sender.send(delivery(peer.url), at=NOW).status == 200
         else:
-            with pytest.raises(DeliveryError, match=f"the receiver says {status}"):
+            with pytest.raises(DeliveryError, match=f"the receiver answered {status}"):
                 sender.send(delivery(peer.url), at=NOW)
-        wait_until(lambda: peer.conversations[0].left, "the receiver sees that nobody listens", within=2)
+        wait_until(lambda: peer.conversations[0].left, "the receiver sees that the client has gone", within=2)
 
 
 def drips(conversation: Conversation) -> None:
-    """A head whose end never comes."""
+    """Send a head that never ends, byte by byte."""
     conversation.drip(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 200)
 
 
 def hangs_up(conversation: Conversation) -> None:
-    """The webhook is read, no answer comes."""
+    """Read the webhook and close."""
     conversation.sock.close()
 
 
 def no_http(conversation: Conversation) -> None:
-    """Another protocol answers."""
+    """Answer in another protocol."""
     conversation.say(b"220 smtp.example ESMTP\r\n")
     conversation.sock.close()
 
@@ -190,34 +190,34 @@ FAULTS: list[tuple[str, Script, str]] = [
 
 @pytest.mark.parametrize(("script", "kind"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
 def test_a_receiver_that_does_not_answer(make: Make, script: Script, kind: str) -> None:
-    """It may next time."""
+    """An attempt without an answer is a timeout or a connection error, and not final."""
     with Peer(script) as peer, pytest.raises(DeliveryError) as raised:
         make().send(delivery(peer.url), at=NOW)
     assert (raised.value.kind, raised.value.final, raised.value.status) == (kind, False, None)
 
 
 def breaks_off(conversation: Conversation) -> None:
-    """A head that promises a body, and then nothing."""
+    """Announce a body and close."""
     conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
     conversation.sock.close()
 
 
 def falls_silent(conversation: Conversation) -> None:
-    """A head that promises a body, and then silence."""
+    """Announce a body and send nothing."""
     conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
     conversation.silence()
 
 
 def breaks_a_chunk(conversation: Conversation) -> None:
-    """A chunk that is none."""
+    """Send an invalid chunk and close."""
     conversation.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     conversation.sock.close()
 
 
 @pytest.mark.parametrize("script", [breaks_off, falls_silent, breaks_a_chunk])
 @pytest.mark.parametrize("read_timeout", [0.2, 10])
-def test_a_body_that_breaks_off_is_an_answer_or_an_error(make: Make, script: Script, read_timeout: float) -> None:
-    """Nothing else may come out: an attempt that is not written down is made again without end."""
+def test_an_incomplete_body_is_an_answer_or_an_error(make: Make, script: Script, read_timeout: float) -> None:
+    """An incomplete body raises nothing except a DeliveryError that is not final."""
     with Peer(script) as peer:
         try:
             status = make(webhook_read_timeout_s=read_timeout).send(delivery(peer.url), at=NOW).status
@@ -226,8 +226,8 @@ def test_a_body_that_breaks_off_is_an_answer_or_an_error(make: Make, script: Scr
     assert status in {0, 200}
 
 
-def test_a_receiver_that_is_not_there(make: Make) -> None:
-    """Nothing listens."""
+def test_a_closed_port_is_a_connection_error(make: Make) -> None:
+    """An attempt at a closed port is a connection error, and not final."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(DeliveryError) as raised:
@@ -236,7 +236,7 @@ def test_a_receiver_that_is_not_there(make: Make) -> None:
 
 
 def test_an_address_that_is_refused_ends_the_attempts(make: Make) -> None:
-    """It will be no other tomorrow, or its owner is up to something."""
+    """An attempt at a forbidden address is final and opens no connection."""
     with Peer(answering(204)) as peer:
         with pytest.raises(DeliveryError) as raised:
             make(webhook_allow_networks="").send(delivery(peer.url), at=NOW)
@@ -247,7 +247,7 @@ def test_an_address_that_is_refused_ends_the_attempts(make: Make) -> None:
 def test_a_certificate_for_another_name_is_refused(
     make: Make, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address is pinned, and the name is checked all the same."""
+    """A certificate for another name is refused, although the address is pinned."""
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *args, **more: real("127.0.0.1", *args, **more))
     sender = make(webhook_deadline_s=20)
@@ -260,8 +260,8 @@ def test_a_certificate_for_another_name_is_refused(
     assert raised.value.kind == "tls_error"
 
 
-def test_a_certificate_that_nobody_signed_is_refused(make: Make, certificate: tuple[Path, Path]) -> None:
-    """There is no switch for it."""
+def test_an_untrusted_certificate_is_refused(make: Make, certificate: tuple[Path, Path]) -> None:
+    """A certificate of an unknown authority is refused before anything is sent."""
     with Peer(answering(204), tls=server_tls(certificate)) as peer:
         with pytest.raises(DeliveryError) as raised:
             make(webhook_deadline_s=20).send(delivery(peer.url), at=NOW)
@@ -285,7 +285,7 @@ def test_a_certificate_that_nobody_signed_is_refused(make: Make, certificate: tu
         "http://*/",
     ],
 )
-def test_no_url_breaks_the_sender(make: Make, url: str) -> None:
-    """Those that pass at enqueueing and turn out odd are faults like any other."""
+def test_an_odd_url_is_a_delivery_error(make: Make, url: str) -> None:
+    """A malformed URL raises a DeliveryError and nothing else."""
     with pytest.raises(DeliveryError):
         make().send(delivery(url), at=NOW)

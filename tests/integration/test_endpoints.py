@@ -1,4 +1,4 @@
-"""Endpoints that fail, end, come back, and hold up nobody: a real worker and real receivers."""
+"""Endpoints that fail, end, recover, and do not delay others, with a real worker and real receivers."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ BURST = 120
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    """The ledger that the worker writes."""
+    """Open the store that the worker uses."""
     opened = open_store(settings, leave_to_lane_monitor)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def neighbour() -> Iterator[Receiver]:
-    """Another receiver."""
+def other_receiver() -> Iterator[Receiver]:
+    """Start another receiver."""
     running = Receiver()
     yield running
     running.close()
@@ -46,7 +46,7 @@ Send = Callable[..., list[str]]
 
 @pytest.fixture
 def send(producer: Celery, worker: WorkerProcess) -> Send:
-    """Make events as fast as they come: jobs that are refused at once tell their webhook all the same."""
+    """Create events quickly: jobs that are refused at once send their webhook too."""
     return lambda url, count=1: enqueue(producer, url, count)
 
 
@@ -58,19 +58,19 @@ def enqueue(producer: Celery, url: str, count: int) -> list[str]:
 
 
 def webhook(store: Store, job_id: str) -> dict[str, Any]:
-    """Return the one webhook of a job, once there is one."""
+    """Return the only webhook of a job, once it exists."""
     (found,) = wait_until(lambda: store.deliveries.of_job(job_id), "there is a webhook")
     return found
 
 
 def ends(store: Store, job_id: str, state: str) -> dict[str, Any]:
-    """Wait until a job's webhook is in a state."""
+    """Wait until a job's webhook is in a state, and return it."""
     wait_until(lambda: webhook(store, job_id)["state"] == state, f"it is {state}")
     return webhook(store, job_id)
 
 
 def test_a_receiver_can_end_one_message(send: Send, store: Store, receiver: Receiver) -> None:
-    """`webhook-delivery: abort-message` on an answer that is no yes: no further attempt, and the endpoint stays."""
+    """`webhook-delivery: abort-message` on a 500 makes the event a dead letter and leaves the endpoint enabled."""
     receiver.answers, receiver.headers = lambda _: 500, {"webhook-delivery": "abort-message"}
     (job,) = send(receiver.url)
     dead = ends(store, job, "dead")
@@ -84,7 +84,7 @@ def test_a_receiver_can_end_one_message(send: Send, store: Store, receiver: Rece
 def test_an_endpoint_that_is_gone_comes_back(
     send: Send, store: Store, producer: Celery, receiver: Receiver, client: redis.Redis
 ) -> None:
-    """410 disables; what comes then is kept, unsent; enabled and recovered, it arrives under its first id."""
+    """A 410 disables the endpoint; after it is enabled and recovered, its dead letters arrive under their ids."""
     receiver.answers = lambda _: 410
     (first,) = send(receiver.url)
     assert ends(store, first, "dead")["attempts"][0]["fault"] == "gone"
@@ -96,12 +96,12 @@ def test_an_endpoint_that_is_gone_comes_back(
     (shown,) = store.endpoints.listed(disabled=True)
     assert (shown["url"], shown["disabled"]) == (receiver.url, "gone")
     stream: Any = client.xrange("photogpt:events")
-    told = [fields for _, fields in stream if fields["type"] == "webhook.endpoint_disabled"]
-    assert json.loads(told[0]["data"])["endpoint"] == shown["id"]
+    events = [fields for _, fields in stream if fields["type"] == "webhook.endpoint_disabled"]
+    assert json.loads(events[0]["data"])["endpoint"] == shown["id"]
 
     assert store.endpoints.enable(shown["id"])
-    asked = producer.send_task("photogpt.recover_webhooks", kwargs={"since_s": 60, "endpoint": receiver.url})
-    assert asked.get(timeout=20)["resent"] == 2
+    recovery = producer.send_task("photogpt.recover_webhooks", kwargs={"since_s": 60, "endpoint": receiver.url})
+    assert recovery.get(timeout=20)["resent"] == 2
     for job in (first, second):
         ends(store, job, "delivered")
     assert {received.headers["webhook-id"] for received in receiver.requests[1:]} == {
@@ -109,8 +109,8 @@ def test_an_endpoint_that_is_gone_comes_back(
     }
 
 
-def test_a_receiver_can_disable_itself_and_take_the_webhook(send: Send, store: Store, receiver: Receiver) -> None:
-    """`webhook-delivery: disable` on a yes."""
+def test_a_receiver_can_accept_and_disable(send: Send, store: Store, receiver: Receiver) -> None:
+    """`webhook-delivery: disable` on a 204 disables the endpoint and delivers the webhook."""
     receiver.headers = {"webhook-delivery": "disable"}
     (job,) = send(receiver.url)
     ends(store, job, "delivered")
@@ -118,27 +118,27 @@ def test_a_receiver_can_disable_itself_and_take_the_webhook(send: Send, store: S
     assert shown["disabled"] == "asked"
 
 
-def test_a_broken_endpoint_is_left_in_peace_and_delays_nobody(
-    send: Send, store: Store, receiver: Receiver, neighbour: Receiver
+def test_an_open_circuit_delays_no_other_endpoint(
+    send: Send, store: Store, receiver: Receiver, other_receiver: Receiver
 ) -> None:
-    """After a few failures in a row nothing is sent to it for a while; its neighbour gets all of its own."""
+    """An endpoint with an open circuit gets no attempts, and another endpoint gets all of its webhooks."""
     receiver.answers = lambda _: 500
     for job in send(receiver.url, 30):
         webhook(store, job)
     failing = endpoint_of(receiver.url).id
     wait_until(lambda: (store.endpoints.get(failing) or {}).get("state") == "circuit_open", "the circuit opens")
     before = len(receiver.requests)
-    jobs = send(receiver.url, 20) + send(neighbour.url, 20)
+    jobs = send(receiver.url, 20) + send(other_receiver.url, 20)
     for job in jobs[20:]:
         ends(store, job, "delivered")
-    wait_until(lambda: store.lanes.sizes()[Lane.DELIVERIES] == 0, "all were seen to")
-    assert len(receiver.requests) - before <= 4  # what was under way when it broke
+    wait_until(lambda: store.lanes.sizes()[Lane.DELIVERIES] == 0, "the lane is empty")
+    assert len(receiver.requests) - before <= 4  # attempts in flight when the circuit opened
     assert all(webhook(store, job)["attempts"] == [] for job in jobs[:20])
-    assert len(neighbour.requests) == 20
+    assert len(other_receiver.requests) == 20
 
 
-def test_one_more_by_request(send: Send, store: Store, producer: Celery, receiver: Receiver) -> None:
-    """A webhook that was taken is sent again, byte for byte under its id, with a fresh signature."""
+def test_a_webhook_can_be_sent_again(send: Send, store: Store, producer: Celery, receiver: Receiver) -> None:
+    """A delivered webhook can be sent again with the same id and body and a new signature."""
     (job,) = send(receiver.url)
     name = ends(store, job, "delivered")["id"]
     assert producer.send_task("photogpt.resend_webhook", args=[name]).get(timeout=20) == {
@@ -153,14 +153,14 @@ def test_one_more_by_request(send: Send, store: Store, producer: Celery, receive
     assert [attempt["trigger"] for attempt in webhook(store, job)["attempts"]] == ["scheduled", "manual"]
 
 
-def test_what_cannot_be_resent_says_so(producer: Celery, worker: WorkerProcess) -> None:
-    """As the task's error."""
+def test_an_unknown_webhook_cannot_be_sent_again(producer: Celery, worker: WorkerProcess) -> None:
+    """Sending an unknown webhook again fails with an error that names its id."""
     with pytest.raises(Exception, match="there is no webhook msg_unknown"):
         producer.send_task("photogpt.resend_webhook", args=["msg_unknown"]).get(timeout=20)
 
 
-def test_the_history_keeps_how_the_answer_began(send: Send, store: Store, receiver: Receiver) -> None:
-    """Status, class of fault, duration, what asked for it."""
+def test_the_history_records_an_attempt(send: Send, store: Store, receiver: Receiver) -> None:
+    """The history of a webhook has status, kind of fault, duration and trigger of an attempt."""
     receiver.answers = lambda _: 404
     (job,) = send(receiver.url)
     wait_until(lambda: webhook(store, job)["attempts"], "it was tried")
@@ -170,8 +170,8 @@ def test_the_history_keeps_how_the_answer_began(send: Send, store: Store, receiv
     assert webhook(store, job)["state"] == "pending"
 
 
-def whole(receiver: Receiver) -> list[ReceivedRequest]:
-    """Return the requests that came to their end; a worker that is killed may leave half a body behind."""
+def complete(receiver: Receiver) -> list[ReceivedRequest]:
+    """Return the complete requests; a killed worker may have sent half a body."""
     return [received for received in receiver.requests if len(received.body) == int(received.headers["content-length"])]
 
 
@@ -183,7 +183,7 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
     receiver: Receiver,
     tmp_path: Path,
 ) -> None:
-    """Every event arrives at least once, with its one id, none forged; slots of the dead worker come back."""
+    """Killing the worker during a burst loses no event; each arrives under one id with a valid signature."""
     accepted = threading.Event()
 
     def answer(_: ReceivedRequest) -> int:
@@ -191,24 +191,26 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
         return 204
 
     receiver.answers = answer
-    told = worker_env | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "2"}
-    worker = WorkerProcess(told, tmp_path / "worker.log").ready()
+    events = worker_env | {"PHOTOGPT_WEBHOOK_DEADLINE_S": "2"}
+    worker = WorkerProcess(events, tmp_path / "worker.log").ready()
     try:
         jobs = enqueue(producer, receiver.url, BURST)
         expected = {webhook(store, job)["id"] for job in jobs}  # Celery on Redis may lose a message with a worker
         accepted.set()
         for share in (1, 2):
-            wait_until(lambda part=share: len(receiver.requests) >= part * BURST // 3, "a part has come")  # type: ignore[misc]
+            wait_until(lambda part=share: len(receiver.requests) >= part * BURST // 3, "a part has arrived")  # type: ignore[misc]
             worker.kill()
             worker.start()
             worker.ready()
         wait_until(
-            lambda: {received.headers["webhook-id"] for received in whole(receiver)} >= expected, "all come", within=60
+            lambda: {received.headers["webhook-id"] for received in complete(receiver)} >= expected,
+            "all arrive",
+            within=60,
         )
     finally:
         worker.stop()
     bodies: dict[str, set[bytes]] = {}
-    for received in whole(receiver):
+    for received in complete(receiver):
         Webhook(WEBHOOK_SECRET).verify(received.body, received.headers)
         bodies.setdefault(received.headers["webhook-id"], set()).add(received.body)
     assert bodies.keys() == expected
@@ -216,20 +218,20 @@ def test_kills_in_the_middle_of_a_burst_lose_nothing(
 
 
 def test_more_events_than_slots(send: Send, store: Store, receiver: Receiver) -> None:
-    """Never more under way than the cap; all arrive, and what had to wait has used up no attempt."""
-    lock, under_way, most = threading.Lock(), set[str](), [0]
+    """A burst never exceeds the limit of concurrent attempts, and waiting for a slot uses up no attempt."""
+    lock, in_flight, maximum = threading.Lock(), set[str](), [0]
 
     def answer(received: ReceivedRequest) -> int:
         with lock:
-            under_way.add(received.headers["webhook-id"])
-            most[0] = max(most[0], len(under_way))
-        pause.wait(0.02)  # a receiver that works a little
+            in_flight.add(received.headers["webhook-id"])
+            maximum[0] = max(maximum[0], len(in_flight))
+        pause.wait(0.02)  # so that attempts overlap
         with lock:
-            under_way.discard(received.headers["webhook-id"])
+            in_flight.discard(received.headers["webhook-id"])
         return 204
 
     pause = threading.Event()
     receiver.answers = answer
     for job in send(receiver.url, 60):
         assert len(ends(store, job, "delivered")["attempts"]) == 1
-    assert 1 < most[0] <= 16
+    assert 1 < maximum[0] <= 16

@@ -1,4 +1,4 @@
-"""One sandbox process for all tests, reset before each, and a client that judges every answer it gets."""
+"""Fixtures: one sandbox process for all tests, reset before each, and a client that checks every answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from worker.sandbox.remote import SandboxControl, SandboxProcess
 
 
 class Api:
-    """Calls the API as a user would; answers that the description does not allow fail the test."""
+    """Call the API as a user would; an answer that the OpenAPI description does not allow fails the test."""
 
     def __init__(self, process: SandboxProcess, description: Description) -> None:
         self.base_url = process.base_url
@@ -22,12 +22,12 @@ class Api:
         self.session.headers.update(process.headers)
         self._description = description
 
-    def call(self, method: str, path: str, *, judged: bool = True, **more: Any) -> requests.Response:
-        """One request; with `judged=False` its answer may be anything."""
+    def call(self, method: str, path: str, *, checked: bool = True, **more: Any) -> requests.Response:
+        """Send one request; with `checked=False` any answer is accepted."""
         answer = self.session.request(method, self.base_url + path, timeout=20, **more)
-        if judged:
-            complaints = self._description.complaints(method, path, answer.status_code, answer.json())
-            assert complaints == [], f"{method} {path} answered {answer.status_code} {answer.text}"
+        if checked:
+            violations = self._description.violations(method, path, answer.status_code, answer.json())
+            assert violations == [], f"{method} {path} answered {answer.status_code} {answer.text}"
         return answer
 
     def get(self, path: str, **more: Any) -> requests.Response:
@@ -42,31 +42,31 @@ class Api:
         """DELETE."""
         return self.call("DELETE", path, **more)
 
-    def image(self, *, judged: bool = True, prompt: str = "a harbour", **more: Any) -> requests.Response:
-        """Triggers an image."""
+    def image(self, *, checked: bool = True, prompt: str = "a harbour", **more: Any) -> requests.Response:
+        """Trigger an image."""
         body = {"modelID": "nanobanana", "prompt": prompt, **more}
-        return self.post("/images/generation", body, judged=judged)
+        return self.post("/images/generation", body, checked=checked)
 
     def image_id(self, **sandbox: Any) -> str:
-        """Triggers an image with a wish, and returns the job id."""
+        """Trigger an image with a directive and return the job id."""
         return str(self.image(sandbox=sandbox).json()["result"]["jobId"])
 
     def video_id(self, **sandbox: Any) -> str:
-        """Triggers a video with a wish, and returns the job id."""
+        """Trigger a video with a directive and return the job id."""
         body = {"modelID": "veo-3.1", "prompt": "a kite", "sandbox": sandbox}
         return str(self.post("/videos/generation", body).json()["result"]["jobId"])
 
     def job(self, job_id: str, **more: Any) -> Any:
-        """The result of GET /jobs/{id}."""
+        """Return the result of GET /jobs/{id}."""
         return self.get(f"/jobs/{job_id}", **more).json()["result"]
 
     def listed(self, **query: Any) -> Any:
-        """The result of GET /jobs."""
+        """Return the result of GET /jobs."""
         return self.get("/jobs", params=query).json()["result"]
 
 
 def wait_until(condition: Callable[[], bool], sentence: str) -> None:
-    """Waits until the condition holds; after ten seconds the sentence says what did not come about."""
+    """Wait until the condition holds; after ten seconds fail with the sentence."""
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline, sentence
@@ -75,27 +75,27 @@ def wait_until(condition: Callable[[], bool], sentence: str) -> None:
 
 @pytest.fixture(scope="session")
 def description() -> Description:
-    """PhotoGPT's description, read once."""
+    """Load PhotoGPT's OpenAPI description."""
     return Description()
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[SandboxProcess]:
-    """The process that all tests share."""
+    """Start the process that all tests share."""
     with SandboxProcess("--seed", "7") as process:
         yield process
 
 
 @pytest.fixture
 def control(running: SandboxProcess) -> SandboxControl:
-    """The control API of a sandbox that is as at its start."""
+    """Reset the sandbox and return its control client."""
     running.control.reset()
     return running.control
 
 
 @pytest.fixture
 def api(running: SandboxProcess, control: SandboxControl, description: Description) -> Iterator[Api]:
-    """The API of a sandbox that is as at its start."""
+    """Reset the sandbox and return its API client."""
     assert control is running.control
     client = Api(running, description)
     yield client

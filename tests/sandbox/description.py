@@ -1,4 +1,4 @@
-"""PhotoGPT's description as a judge of answers: which schema belongs to which request and code."""
+"""Checks answers against PhotoGPT's OpenAPI description."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ class Description:
         }
 
     def operation_ids(self) -> set[str]:
-        """All operations there are."""
+        """Return the ids of all operations."""
         return {
             operation["operationId"]
             for methods in self.document["paths"].values()
@@ -33,8 +33,8 @@ class Description:
             if method != "parameters"
         }
 
-    def complaints(self, method: str, path: str, code: int, body: object) -> list[str]:
-        """What is wrong with an answer, down to a code that the operation does not document."""
+    def violations(self, method: str, path: str, code: int, body: object) -> list[str]:
+        """Return what is wrong with an answer, or an empty list; an undocumented code is a violation."""
         template = self._template(path)
         responses = self.document["paths"][template][method.lower()]["responses"]
         key = str(code) if str(code) in responses else "default"
@@ -47,7 +47,7 @@ class Description:
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(body)]
 
     def _template(self, path: str) -> str:
-        """The documented path; one without a variable is preferred."""
+        """Return the documented path; one without a variable is preferred."""
         fitting: list[str] = [template for template, pattern in self._paths.items() if pattern.match(path)]
         return min(fitting, key=lambda template: template.count("{"))
 

@@ -1,4 +1,4 @@
-"""What the control API tells, and how it refuses."""
+"""The control API."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from tests.sandbox.conftest import Api
 from worker.sandbox.remote import SandboxControl
 
 
-def test_state_tells_what_was_created_and_looked_at(api: Api, control: SandboxControl) -> None:
-    """Counts by kind, operation and job, and each request as it was sent."""
+def test_state_counts_requests_and_polls(api: Api, control: SandboxControl) -> None:
+    """The state counts generations, operations and polls, and shows each request unchanged."""
     body = {"modelID": "nanobanana", "prompt": "a harbour", "metadata": {"order": 7}, "sandbox": {"duration_s": 0}}
     sent = api.call("POST", "/images/generation", json=body, headers={"Idempotency-Key": "k-1"})
     job_id = sent.json()["result"]["jobId"]
@@ -19,7 +19,7 @@ def test_state_tells_what_was_created_and_looked_at(api: Api, control: SandboxCo
     api.listed()
     state = control.state()
     assert state["created"] == {"image": 1}
-    assert state["looks"] == {job_id: 3}
+    assert state["polls"] == {job_id: 3}
     assert (state["list_requests"], state["requests"]["getJobStatus"]) == (1, 3)
     assert state["answers"]["getJobStatus"] == {"200": 3}
     assert state["max_active"] == 0
@@ -31,15 +31,15 @@ def test_state_tells_what_was_created_and_looked_at(api: Api, control: SandboxCo
 
 
 def test_the_same_body_has_the_same_digest(api: Api, control: SandboxControl) -> None:
-    """A repeated trigger is visible as such."""
+    """Two triggers with the same body have the same digest."""
     for prompt in ("one", "one", "two"):
         api.image(prompt=prompt)
     digests = [generation["digest"] for generation in control.generations()]
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_generations_can_be_narrowed(api: Api, control: SandboxControl) -> None:
-    """By kind, status, model and text."""
+def test_generations_can_be_filtered(api: Api, control: SandboxControl) -> None:
+    """Generations can be filtered by kind, status, model and text."""
     api.image(prompt="ein Häuschen", sandbox={"duration_s": 0})
     api.video_id(end="never")
     assert [g["kind"] for g in control.generations(kind="video")] == ["video"]
@@ -49,7 +49,7 @@ def test_generations_can_be_narrowed(api: Api, control: SandboxControl) -> None:
 
 
 def test_active_generations_are_counted(api: Api, control: SandboxControl) -> None:
-    """Those that have not ended now, and the most there ever were at once."""
+    """The state shows the number of active generations and its maximum."""
     for _ in range(3):
         api.image_id(end="never")
     api.image_id(duration_s=0)
@@ -58,14 +58,14 @@ def test_active_generations_are_counted(api: Api, control: SandboxControl) -> No
 
 
 def test_connections_are_counted(api: Api, control: SandboxControl) -> None:
-    """Requests on a kept connection are no new ones."""
+    """Requests on a kept-alive connection count as one connection."""
     for _ in range(5):
         api.get("/ping")
     assert control.state()["connections"] == 1
 
 
-def test_a_reset_makes_everything_as_at_the_start(api: Api, control: SandboxControl) -> None:
-    """Generations, models, options, keys and faults are as they were."""
+def test_a_reset_restores_the_start(api: Api, control: SandboxControl) -> None:
+    """A reset deletes records and restores options, keys and faults of the start."""
     job_id = api.image_id()
     control.model("demo-anna")
     control.options(max_active=0)
@@ -79,7 +79,7 @@ def test_a_reset_makes_everything_as_at_the_start(api: Api, control: SandboxCont
 
 
 def test_a_model_can_be_set_during_a_training(api: Api, control: SandboxControl) -> None:
-    """A status that is set ends the training; without one the training goes on."""
+    """Setting a model's status ends its training; setting its directive does not."""
     control.model("demo-anna", end="never")
     api.get("/models/demo-anna/train")
     assert control.model("demo-anna", duration_s=3)["status"] == "training"
@@ -97,20 +97,22 @@ def test_a_model_can_be_set_during_a_training(api: Api, control: SandboxControl)
         ("keys", {"add": [{}]}),
     ],
 )
-def test_a_mistake_is_told(control: SandboxControl, operation: str, arguments: dict[str, Any]) -> None:
-    """A control request that is wrong changes nothing silently."""
+def test_an_invalid_control_request_is_refused(
+    control: SandboxControl, operation: str, arguments: dict[str, Any]
+) -> None:
+    """A control request with an unknown or invalid field is refused."""
     with pytest.raises(ValueError, match="the sandbox refused POST"):
         getattr(control, operation)(**arguments)
 
 
-def test_an_unknown_control_is_told(control: SandboxControl) -> None:
-    """It is 404, as everywhere."""
+def test_an_unknown_control_path_is_refused(control: SandboxControl) -> None:
+    """An unknown path of the control API is refused."""
     with pytest.raises(ValueError, match="No such control"):
-        control._ask("GET", "nothing")
+        control._call("GET", "nothing")
 
 
 def test_many_generations_are_made_at_once(api: Api, control: SandboxControl) -> None:
-    """Each is a job like any other: listed, looked at, counted."""
+    """Generations made by the control API are listed, polled and counted like triggered ones."""
     made = control.make(3, duration="0") + control.make(2, duration="3600", kind="video")
     assert [job["jobId"] for job in api.listed()["jobs"]] == made[::-1]
     assert [api.job(job_id)["status"].lower() == "success" for job_id in made] == [True] * 3 + [False] * 2
@@ -122,14 +124,14 @@ def test_many_generations_are_made_at_once(api: Api, control: SandboxControl) ->
     "body", [{"count": 1, "kind": "training"}, {"count": 1, "duration": "soon"}, {"colour": 1}, {}]
 )
 def test_generations_that_cannot_be_made_are_refused(api: Api, control: SandboxControl, body: dict[str, Any]) -> None:
-    """With 400, and nothing is made."""
+    """An invalid request for generations gets 400 and makes none."""
     answer = requests.post(api.base_url.replace("/api", "/_sandbox/generations"), json=body, timeout=5)
     assert answer.status_code == 400
     assert control.generations() == []
 
 
-def test_ends_tell_what_was_noticed(api: Api, control: SandboxControl) -> None:
-    """Only what has ended; what nobody has looked at since is not noticed, nor listed what was on no page."""
+def test_ends_show_when_they_were_noticed(api: Api, control: SandboxControl) -> None:
+    """The ends show ended jobs only, with the delay until their first poll and their first page."""
     seen, listed, unseen = control.make(3, duration="0")
     control.make(1, duration="3600")
     api.job(seen)

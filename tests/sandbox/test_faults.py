@@ -1,4 +1,4 @@
-"""Each fault shows its effect over HTTP."""
+"""Each fault has its effect over HTTP."""
 
 import json
 import socket
@@ -15,12 +15,12 @@ from worker.sandbox.remote import SandboxControl
 
 
 def rule(match: str, /, **action: Any) -> dict[str, Any]:
-    """A rule that fires once."""
+    """Return a rule that fires once."""
     return {"match": match, "count": 1, "action": action}
 
 
 def created(control: SandboxControl) -> int:
-    """How many generations there are."""
+    """Return the number of generations."""
     return len(control.generations())
 
 
@@ -44,23 +44,23 @@ def created(control: SandboxControl) -> int:
 def test_a_wrong_answer_does_its_work_or_not(
     api: Api, control: SandboxControl, action: dict[str, Any], code: int, jobs: int
 ) -> None:
-    """The code is the one asked for; whether a job exists by then depends on the action; the next one is well."""
+    """An error answer has the configured code, creates a job or not, and the next answer is normal."""
     control.faults(rule("triggerImageGenerationJob", **action))
-    assert api.image(judged=False).status_code == code
+    assert api.image(checked=False).status_code == code
     assert created(control) == jobs
     assert api.image().status_code == 200
 
 
 def test_wrong_answers_have_their_bodies(api: Api, control: SandboxControl) -> None:
-    """NOK under 200, HTML, half a JSON text and a missing id are what they are called."""
+    """Faults change bodies to NOK under 200, HTML, broken JSON, or a trigger answer without an id."""
     control.faults([rule("trigger*", nok_200=True), rule("ping", html=403), rule("listJobs", garbage=True)])
-    assert api.image(judged=False).json()["status"] == "NOK"
-    page = api.get("/ping", judged=False)
+    assert api.image(checked=False).json()["status"] == "NOK"
+    page = api.get("/ping", checked=False)
     assert page.headers["Content-Type"].startswith("text/html")
     with pytest.raises(json.JSONDecodeError):
-        json.loads(api.get("/jobs", judged=False).text)
+        json.loads(api.get("/jobs", checked=False).text)
     control.faults(rule("trigger*", missing_job_id=True))
-    assert api.image(judged=False).json() == {"status": "OK", "result": {"status": "queued"}}
+    assert api.image(checked=False).json() == {"status": "OK", "result": {"status": "queued"}}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_wrong_answers_have_their_bodies(api: Api, control: SandboxControl) -> N
     [({"drop": True}, False), ({"drop_after": True}, True), ({"reset_half_body": True}, True)],
 )
 def test_a_lost_answer(api: Api, control: SandboxControl, action: dict[str, Any], work_is_done: bool) -> None:
-    """The client sees a broken connection either way; only the sandbox knows whether there is a job."""
+    """A lost answer breaks the connection; whether a job exists depends on the action."""
     control.faults(rule("triggerVideoGenerationJob", **action))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         api.video_id()
@@ -76,7 +76,7 @@ def test_a_lost_answer(api: Api, control: SandboxControl, action: dict[str, Any]
 
 
 def test_a_client_that_gives_up_may_have_a_job(api: Api, control: SandboxControl) -> None:
-    """Latency comes between the work and the answer; `latency_before` delays the work itself."""
+    """A trigger whose client timed out creates its job; `latency_before` creates it later."""
     control.faults(rule("trigger*", latency=30))
     url, body = f"{api.base_url}/images/generation", {"modelID": "nanobanana", "prompt": "x"}
     with pytest.raises(requests.ReadTimeout):
@@ -91,28 +91,28 @@ def test_a_client_that_gives_up_may_have_a_job(api: Api, control: SandboxControl
 
 @pytest.mark.parametrize(("value", "header"), [(2, "2"), (0.5, "0.5"), ("soon", "soon")])
 def test_retry_after_is_written_as_asked(api: Api, control: SandboxControl, value: float | str, header: str) -> None:
-    """Seconds, or any text."""
+    """The Retry-After header has the configured seconds or text."""
     control.faults(rule("ping", status=429, retry_after=value))
     assert api.get("/ping").headers["Retry-After"] == header
     assert "Retry-After" not in api.get("/ping").headers
 
 
 def test_retry_after_may_be_a_date(api: Api, control: SandboxControl) -> None:
-    """The other form HTTP has for it."""
+    """The Retry-After header can be an HTTP date."""
     control.faults(rule("ping", status=503, retry_after_date=3600))
     date = parsedate_to_datetime(api.get("/ping").headers["Retry-After"])
     assert 3500 < (date - datetime.now(UTC)).total_seconds() <= 3600
 
 
 def test_a_huge_answer_is_as_large_as_asked(api: Api, control: SandboxControl) -> None:
-    """It comes in a stream, and is still JSON."""
+    """A huge answer has the configured size and is valid JSON."""
     control.faults(rule("listJobs", huge=3_000_000))
     answer = api.get("/jobs")
     assert len(answer.content) == 3_000_000
 
 
 def test_an_answer_may_drip(api: Api, control: SandboxControl) -> None:
-    """Byte by byte the whole body comes."""
+    """An answer sent byte by byte arrives complete."""
     control.faults(rule("ping", drip=0.001))
     answer = api.call("GET", "/ping", stream=True)
     assert answer.json()["message"] == "pong!"
@@ -120,25 +120,25 @@ def test_an_answer_may_drip(api: Api, control: SandboxControl) -> None:
 
 @pytest.mark.parametrize(("case", "status"), [("upper", "SUCCESS"), ("title", "Success")])
 def test_statuses_may_change_their_case(api: Api, control: SandboxControl, case: str, status: str) -> None:
-    """In single answers and in lists."""
+    """A fault changes the letter case of statuses in single answers and in lists."""
     job_id = api.image_id(duration_s=0)
     control.faults({"match": "*", "action": {"odd_case": case}})
-    assert api.job(job_id, judged=False)["status"] == status
-    listed = api.get("/jobs", judged=False).json()["result"]
+    assert api.job(job_id, checked=False)["status"] == status
+    listed = api.get("/jobs", checked=False).json()["result"]
     assert listed["jobs"][0]["status"] == status
 
 
 def test_an_unknown_status_hides_the_outputs(api: Api, control: SandboxControl) -> None:
-    """A finished job looks as if it were not, and is again what it was."""
+    """A job shown with an unknown status has no outputs, and afterwards has them again."""
     job_id = api.image_id(duration_s=0)
     control.faults(rule("getJobStatus", unknown_status="Warming"))
-    hidden = api.job(job_id, judged=False)
+    hidden = api.job(job_id, checked=False)
     assert (hidden["status"], "images" in hidden) == ("Warming", False)
     assert api.job(job_id)["status"] == "success"
 
 
 def test_a_fresh_job_may_not_be_found_yet(api: Api, control: SandboxControl) -> None:
-    """A rule with an age holds only for the young."""
+    """A rule with `younger_than_s` applies only while the job is younger."""
     control.faults({"match": "getJobStatus", "younger_than_s": 0.8, "action": {"not_found": True}})
     job_id = api.image_id(duration_s=0)
     assert api.get(f"/jobs/{job_id}").status_code == 404
@@ -146,7 +146,7 @@ def test_a_fresh_job_may_not_be_found_yet(api: Api, control: SandboxControl) -> 
 
 
 def test_a_rule_may_name_one_id_or_one_text(api: Api, control: SandboxControl) -> None:
-    """Others pass."""
+    """A rule with an id or a text applies only to requests that contain it."""
     first, second = api.image_id(), api.image_id()
     control.faults({"match": "getJobStatus", "id": first, "action": {"status": 500}})
     assert api.get(f"/jobs/{first}").status_code == 500
@@ -157,7 +157,7 @@ def test_a_rule_may_name_one_id_or_one_text(api: Api, control: SandboxControl) -
 
 
 def test_a_rule_counts(api: Api, control: SandboxControl) -> None:
-    """It lets `after` pass, fires `count` times, and says so."""
+    """A rule lets `after` requests pass, fires `count` times, and shows both counts."""
     control.faults({"match": "ping", "after": 1, "count": 2, "action": {"status": 500}})
     assert [api.get("/ping").status_code for _ in range(5)] == [200, 500, 500, 200, 200]
     (live,) = control.live_faults()
@@ -166,8 +166,8 @@ def test_a_rule_counts(api: Api, control: SandboxControl) -> None:
     assert control.live_faults() == []
 
 
-def test_chance_is_seeded_and_its_own(api: Api, control: SandboxControl) -> None:
-    """With a probability some fail and some do not, and after a reset the same ones."""
+def test_probability_is_seeded(api: Api, control: SandboxControl) -> None:
+    """A rule with a probability fires for some requests, and for the same ones after a reset."""
 
     def codes() -> list[int]:
         control.reset()
@@ -180,7 +180,7 @@ def test_chance_is_seeded_and_its_own(api: Api, control: SandboxControl) -> None
 
 
 def test_rules_act_together_and_the_earlier_wins(api: Api, control: SandboxControl) -> None:
-    """Two rules for one request are merged."""
+    """Two rules for one request are merged, and the earlier rule wins."""
     control.faults([rule("ping", status=418), rule("p*", status=500, message="tea")])
     answer = api.get("/ping")
     assert (answer.status_code, answer.json()["message"]) == (418, "tea")
@@ -197,15 +197,15 @@ def test_rules_act_together_and_the_earlier_wins(api: Api, control: SandboxContr
         "ping",
     ],
 )
-def test_what_is_no_rule_is_refused(control: SandboxControl, bad: Any) -> None:
-    """A misspelt fault is told, not ignored, and none of its list is taken."""
+def test_an_invalid_rule_is_refused(control: SandboxControl, bad: Any) -> None:
+    """An invalid rule is refused together with the other rules of its list."""
     with pytest.raises(ValueError, match="refused POST faults"):
         control.faults([rule("ping", status=500), bad])
     assert control.live_faults() == []
 
 
 def test_a_connection_dropped_before_any_byte(api: Api, control: SandboxControl) -> None:
-    """On the socket itself there is nothing but its end."""
+    """A dropped connection closes without sending a byte."""
     control.faults(rule("ping", drop=True))
     address = urlsplit(api.base_url)
     with socket.create_connection((address.hostname, address.port or 0), timeout=10) as raw:

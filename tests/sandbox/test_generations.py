@@ -8,8 +8,8 @@ from tests.sandbox.conftest import Api, wait_until
 from worker.sandbox.remote import SandboxControl
 
 
-def test_an_image_is_queued_then_there(api: Api) -> None:
-    """The trigger gives an id; the job ends with as many image records as were asked for."""
+def test_an_image_is_queued_then_done(api: Api) -> None:
+    """An image trigger returns an id, and the finished job has the requested number of image records."""
     accepted = api.image(numImages=2, sandbox={"duration_s": 0}).json()["result"]
     assert accepted["status"] == "queued"
     job = api.job(accepted["jobId"])
@@ -18,7 +18,7 @@ def test_an_image_is_queued_then_there(api: Api) -> None:
 
 
 def test_a_video_is_a_playlist(api: Api) -> None:
-    """The entries of `videos` hold id and url alone, and the url is no file."""
+    """A video of a finished job has only an id and the URL of a playlist."""
     job = api.job(api.video_id(duration_s=0))
     (video,) = job["videos"]
     assert set(video) == {"id", "url"}
@@ -26,7 +26,7 @@ def test_a_video_is_a_playlist(api: Api) -> None:
 
 
 def test_an_upscaling_makes_one_image_of_another(api: Api) -> None:
-    """Its output is an image that names its source."""
+    """An upscaling makes one image that names its source image."""
     source = api.job(api.image_id(duration_s=0))["images"][0]["id"]
     body = {"imageID": source, "sandbox": {"duration_s": 0}}
     job = api.job(api.post("/images/upscaling", body).json()["result"]["jobId"])
@@ -34,7 +34,7 @@ def test_an_upscaling_makes_one_image_of_another(api: Api) -> None:
 
 
 def test_a_failed_generation_has_its_reason_and_no_outputs(api: Api) -> None:
-    """A single job calls it `error`, the list `errorMessage`."""
+    """A failed job has no outputs; its reason is `error` in the job and `errorMessage` in the list."""
     job_id = api.image_id(duration_s=0, end="failed", error="NSFW")
     job = api.job(job_id)
     assert (job["status"], job["error"], "images" in job) == ("failed", "NSFW", False)
@@ -42,26 +42,26 @@ def test_a_failed_generation_has_its_reason_and_no_outputs(api: Api) -> None:
 
 
 def test_an_unfinished_generation_has_no_outputs(api: Api) -> None:
-    """Neither in the job nor under the image's own path."""
+    """An unfinished job has neither outputs nor an error."""
     job_id = api.image_id(end="never")
     assert set(api.job(job_id)) == {"jobId", "status", "createdAt", "modelId"}
 
 
-def test_wished_statuses_are_told_as_written(api: Api) -> None:
-    """Odd words and letter cases come from the wish of one request alone."""
+def test_directive_statuses_are_shown_unchanged(api: Api) -> None:
+    """The statuses of a directive are shown unchanged, in any words and letter case."""
     job_id = api.image_id(statuses=["Warming"], end="never")
-    assert api.job(job_id, judged=False)["status"] == "Warming"
+    assert api.job(job_id, checked=False)["status"] == "Warming"
     odd = api.image_id(duration_s=0, end="SUCCESS")
-    assert len(api.job(odd, judged=False)["images"]) == 1
+    assert len(api.job(odd, checked=False)["images"]) == 1
 
 
-def test_fewer_outputs_than_asked(api: Api) -> None:
-    """A success may come with nothing at all."""
+def test_a_success_may_have_no_outputs(api: Api) -> None:
+    """A directive can make a successful job have no outputs."""
     assert api.job(api.image_id(duration_s=0, outputs=0))["images"] == []
 
 
 def test_durations_come_from_the_options(api: Api, control: SandboxControl) -> None:
-    """A law set at run time holds for what is triggered after."""
+    """A duration set at run time applies to the next trigger."""
     control.options(durations={"image": "0.02"})
     job_id = api.image().json()["result"]["jobId"]
     wait_until(lambda: api.job(job_id)["status"] == "success", "the image never ended")
@@ -105,10 +105,10 @@ VEO = {"modelID": "veo-3.1", "prompt": "a kite"}
         ),
     ],
 )
-def test_a_bad_body_is_told_by_field(
+def test_an_invalid_body_is_refused_by_field(
     api: Api, control: SandboxControl, path: str, body: dict[str, Any], named: str
 ) -> None:
-    """It is 400 with the field in the message, and nothing is created."""
+    """An invalid trigger body gets 400 with the field in the message, and nothing is created."""
     control.model("demo-anna", status="ready")
     refused = api.post(path, body)
     assert refused.status_code == 400
@@ -117,7 +117,7 @@ def test_a_bad_body_is_told_by_field(
 
 
 def test_a_body_that_is_no_json_object_is_refused(api: Api) -> None:
-    """Neither broken text nor a list is a request."""
+    """A trigger body that is not a JSON object is refused."""
     assert api.call("POST", "/images/generation", data=b"{").status_code == 400
     assert api.post("/images/generation", []).status_code == 400
 
@@ -125,18 +125,18 @@ def test_a_body_that_is_no_json_object_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/images/generation", {"modelID": "nobody", "prompt": "x"}),
+        ("/images/generation", {"modelID": "unknown", "prompt": "x"}),
         ("/images/generation", {"modelID": "veo-3.1", "prompt": "x"}),
         ("/videos/generation", {"modelID": "nanobanana", "prompt": "x"}),
     ],
 )
 def test_an_unknown_model_is_not_found(api: Api, path: str, body: dict[str, Any]) -> None:
-    """A model of the other family is as unknown as none."""
+    """A trigger with an unknown model, or with one of another kind, gets 404."""
     assert api.post(path, body).status_code == 404
 
 
-def test_an_own_model_must_be_ready(api: Api, control: SandboxControl) -> None:
-    """Before its training it is a conflict, after it a job."""
+def test_a_trained_model_must_be_ready(api: Api, control: SandboxControl) -> None:
+    """An image trigger with a trained model gets 409 until the model is ready."""
     body = {"modelID": "demo-anna", "prompt": "by a window", "styleStrength": 0.5}
     control.model("demo-anna")
     assert api.post("/images/generation", body).status_code == 409
@@ -144,8 +144,8 @@ def test_an_own_model_must_be_ready(api: Api, control: SandboxControl) -> None:
     assert api.post("/images/generation", body).status_code == 200
 
 
-def test_an_image_that_is_known_not_to_be_there_is_not_found(api: Api, control: SandboxControl) -> None:
-    """A strange id passes unless the sandbox is strict; one of an unfinished or deleted image never does."""
+def test_a_missing_source_image_is_not_found(api: Api, control: SandboxControl) -> None:
+    """A deleted source image gets 404; an unknown id is accepted unless `strict_images` is set."""
     assert api.post("/images/upscaling", {"imageID": "image_001"}).status_code == 200
     done = api.job(api.image_id(duration_s=0))["images"][0]["id"]
     api.delete(f"/images/{done}")
@@ -158,7 +158,7 @@ def test_an_image_that_is_known_not_to_be_there_is_not_found(api: Api, control: 
 
 
 def test_too_many_active_generations_are_refused(api: Api, control: SandboxControl) -> None:
-    """The limit counts what has not ended, and its answer may say when to come back."""
+    """A trigger above `max_active` gets 429 with the configured Retry-After."""
     control.options(max_active=1, retry_after=3)
     assert api.image_id(duration_s=0)
     assert api.image_id(end="never")
@@ -167,7 +167,7 @@ def test_too_many_active_generations_are_refused(api: Api, control: SandboxContr
 
 
 def test_an_unknown_job_is_not_found(api: Api) -> None:
-    """Its error has the documented shape."""
-    refused = api.get("/jobs/job_nobody")
+    """An unknown job gets 404 with the documented error fields."""
+    refused = api.get("/jobs/job_unknown")
     assert refused.status_code == 404
     assert set(refused.json()) == {"status", "message", "err", "result"}

@@ -1,4 +1,4 @@
-"""The ways in which GET /jobs may be wrong."""
+"""Faults of GET /jobs."""
 
 from typing import Any
 
@@ -6,59 +6,60 @@ import pytest
 
 from tests.sandbox.conftest import Api
 from tests.sandbox.test_listing import make, pages
-from worker.sandbox.faults import Action
-from worker.sandbox.jobs import list_jobs
+from worker.sandbox.api.jobs import list_jobs
+from worker.sandbox.api.request import Request
+from worker.sandbox.faults.actions import Action
 from worker.sandbox.options import SandboxOptions
 from worker.sandbox.remote import SandboxControl
-from worker.sandbox.sandbox import Request, Sandbox
-from worker.sandbox.world import Generation
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import Generation
 
 
 def wrong_list(control: SandboxControl, **action: Any) -> None:
-    """All lists from here on are wrong in this way."""
+    """Apply a list fault to all following requests."""
     control.faults({"match": "listJobs", "action": action})
 
 
 def test_a_list_may_lag(api: Api, control: SandboxControl) -> None:
-    """What is younger than the lag is missing."""
+    """A lagging list leaves out jobs that are younger than the lag."""
     api.image_id(duration_s=0)
     wrong_list(control, list_lag_s=3600)
     assert api.listed()["jobs"] == []
 
 
-def test_a_lagging_list_tells_old_statuses() -> None:
-    """What changed within the lag is told as it was before."""
+def test_a_lagging_list_shows_old_statuses() -> None:
+    """A lagging list shows the statuses of the past."""
     sandbox = Sandbox(SandboxOptions())
     stages = ((0.0, "running"), (10.0, "success"))
     sandbox.archive.put(Generation(id="job_1", kind="image", created_at=1000.0, stages=stages))
 
-    def told(now: float) -> list[str]:
+    def shown(now: float) -> list[str]:
         request = Request(
             operation="listJobs", id="", query={}, headers={}, body=b"", now=now, action=Action(list_lag_s=5)
         )
         return [job["status"] for job in list_jobs(sandbox, request).body["result"]["jobs"]]
 
-    assert [told(1000.0 + age_s) for age_s in (4, 5, 14, 15)] == [[], ["running"], ["running"], ["success"]]
+    assert [shown(1000.0 + age_s) for age_s in (4, 5, 14, 15)] == [[], ["running"], ["running"], ["success"]]
 
 
 def test_a_list_may_be_oldest_first(api: Api, control: SandboxControl) -> None:
-    """Nothing documents the order."""
+    """A list fault sorts the pages oldest first."""
     wrong_list(control, list_order="oldest_first", page_size=2)
     made = make(api, 3)
     assert pages(api) == [made[:2], made[2:]]
 
 
 def test_a_list_may_be_shuffled_yet_complete(api: Api, control: SandboxControl) -> None:
-    """Every job is on exactly one page, in no order."""
+    """A shuffled list shows every job on exactly one page, in random order."""
     wrong_list(control, list_order="shuffled", page_size=4)
     made = make(api, 12)
-    told = [job_id for page in pages(api) for job_id in page]
-    assert sorted(told) == sorted(made)
-    assert told not in (made, made[::-1])
+    shown = [job_id for page in pages(api) for job_id in page]
+    assert sorted(shown) == sorted(made)
+    assert shown not in (made, made[::-1])
 
 
 def test_pages_may_overlap(api: Api, control: SandboxControl) -> None:
-    """Each page begins with the end of the one before, and there is still an end."""
+    """Overlapping pages repeat the end of the page before, and the last page still ends the list."""
     wrong_list(control, list_repeat=1, page_size=2)
     made = make(api, 4)[::-1]
     assert pages(api) == [made[:2], made[1:3], made[2:]]
@@ -67,32 +68,32 @@ def test_pages_may_overlap(api: Api, control: SandboxControl) -> None:
     assert len(pages(api)) == 3
 
 
-def test_a_list_may_lie(api: Api, control: SandboxControl) -> None:
-    """A list says `running` about jobs that have ended, about all or always the same ones."""
+def test_a_list_may_show_a_wrong_status(api: Api, control: SandboxControl) -> None:
+    """A list fault shows a wrong status for all jobs, or for a fixed share of them."""
     wrong_list(control, list_lie="running")
     make(api, 20)
     assert {job["status"] for job in api.listed()["jobs"]} == {"running"}
     control.clear()
     wrong_list(control, list_lie="failed", list_lie_fraction=0.5)
-    told = api.listed()
-    assert {job["status"] for job in told["jobs"]} == {"failed", "success"}
-    assert api.listed() == told
+    shown = api.listed()
+    assert {job["status"] for job in shown["jobs"]} == {"failed", "success"}
+    assert api.listed() == shown
 
 
 def test_a_list_may_omit(api: Api, control: SandboxControl) -> None:
-    """Some jobs are never shown, always the same ones, and the pages are full all the same."""
+    """A list fault leaves out a fixed share of the jobs, and the pages are full nevertheless."""
     wrong_list(control, list_omit=0.5, page_size=5)
     made = make(api, 40)
-    told = pages(api)
-    shown = {job_id for page in told for job_id in page}
+    listed = pages(api)
+    shown = {job_id for page in listed for job_id in page}
     assert 0 < len(shown) < len(made)
-    assert all(len(page) == 5 for page in told[:-1])
-    assert pages(api) == told
+    assert all(len(page) == 5 for page in listed[:-1])
+    assert pages(api) == listed
 
 
 @pytest.mark.parametrize(("mark", "token"), [("empty", ""), ("null", None)])
 def test_the_last_page_may_be_marked_otherwise(api: Api, control: SandboxControl, mark: str, token: str | None) -> None:
-    """How the last page is marked is not documented."""
+    """A list fault marks the last page with an empty or null token."""
     wrong_list(control, last_page=mark)
-    listed = api.get("/jobs", judged=False).json()["result"]
+    listed = api.get("/jobs", checked=False).json()["result"]
     assert listed["nextPageToken"] == token

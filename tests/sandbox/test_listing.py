@@ -10,12 +10,12 @@ from worker.sandbox.remote import SandboxControl
 
 
 def make(api: Api, number: int) -> list[str]:
-    """Triggers images one after another; the ids, oldest first."""
+    """Trigger images one after another; return their ids, oldest first."""
     return [api.image_id(duration_s=0) for _ in range(number)]
 
 
 def pages(api: Api, **query: Any) -> list[list[str]]:
-    """The job ids of all pages."""
+    """Return the job ids of all pages."""
     found = []
     while True:
         page = api.listed(**query)
@@ -26,12 +26,12 @@ def pages(api: Api, **query: Any) -> list[list[str]]:
 
 
 def ago(**span: float) -> str:
-    """A time so long ago."""
+    """Return the time this long ago."""
     return (datetime.now(UTC) - timedelta(**span)).isoformat()
 
 
 def test_pages_are_newest_first_and_complete(api: Api, control: SandboxControl) -> None:
-    """Every job is on exactly one page, and the last page has no token."""
+    """Every job is on exactly one page, newest first, and the last page has no token."""
     control.options(page_size=3)
     made = make(api, 7)
     newest_first = made[::-1]
@@ -39,7 +39,7 @@ def test_pages_are_newest_first_and_complete(api: Api, control: SandboxControl) 
 
 
 def test_jobs_made_while_paging_do_not_move_the_pages(api: Api, control: SandboxControl) -> None:
-    """A token knows its window."""
+    """Jobs created between two page requests do not change the later page."""
     control.options(page_size=2)
     made = make(api, 3)
     first = api.listed()
@@ -48,7 +48,7 @@ def test_jobs_made_while_paging_do_not_move_the_pages(api: Api, control: Sandbox
 
 
 def test_the_window_is_by_creation_and_includes_its_ends(api: Api) -> None:
-    """A job is found by its own createdAt as start and as end."""
+    """The window filters by creation time and includes both ends."""
     (job_id,) = make(api, 1)
     created_at = api.job(job_id)["createdAt"]
     assert pages(api, start=created_at, end=created_at) == [[job_id]]
@@ -68,26 +68,26 @@ def test_the_window_is_by_creation_and_includes_its_ends(api: Api) -> None:
     ],
 )
 def test_a_bad_window_or_token_is_refused(api: Api, query: dict[str, str]) -> None:
-    """A window over 7 days, one that is upside down, and what cannot be read are 400."""
+    """A window that is too long, reversed or unreadable, or an invalid token, gets 400."""
     assert api.get("/jobs", params=query).status_code == 400
 
 
-def test_a_window_of_seven_days_is_taken(api: Api) -> None:
-    """The longest window there is may end long ago."""
+def test_a_window_of_seven_days_is_accepted(api: Api) -> None:
+    """A window of exactly seven days is accepted."""
     end = datetime.now(UTC) - timedelta(days=10)
     start = end - timedelta(days=7)
     assert pages(api, start=start.isoformat(), end=end.isoformat()) == [[]]
 
 
 def test_an_entry_has_credits_but_no_outputs(api: Api) -> None:
-    """A list entry tells neither kind nor model nor prompt."""
+    """A list entry has credits, but neither kind, model, prompt nor outputs."""
     make(api, 1)
     (entry,) = api.listed()["jobs"]
     assert set(entry) == {"jobId", "status", "createdAt", "updatedAt", "credits"}
 
 
-def test_trainings_show_up_unless_told_not_to(api: Api, control: SandboxControl) -> None:
-    """Both job endpoints cover trainings, with the words of a job."""
+def test_trainings_appear_as_jobs_by_default(api: Api, control: SandboxControl) -> None:
+    """Trainings appear in both job endpoints with job statuses, unless `training_jobs` is off."""
     control.model("demo-anna", duration_s=0)
     api.get("/models/demo-anna/train")
     (entry,) = api.listed()["jobs"]

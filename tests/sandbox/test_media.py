@@ -16,7 +16,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 32
 def upload(
     api: Api, data: object, file: bytes = PNG, name: str = "a.png", media_type: str | None = "application/json"
 ) -> requests.Response:
-    """Uploads as the vendor's samples do."""
+    """Upload an image as the vendor's samples do."""
     text = data if isinstance(data, str) else json.dumps(data)
     parts: dict[str, Any] = {"file": (name, file), "data": (None, text, media_type)}
     return api.call("POST", "/images/upload", files=parts)
@@ -24,7 +24,7 @@ def upload(
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", None])
 def test_an_upload_is_an_image_of_its_model(api: Api, control: SandboxControl, media_type: str | None) -> None:
-    """Whatever the label of the data part is, the image can be read, listed and deleted."""
+    """An upload can be read and deleted, whatever the media type of its data part."""
     control.model("demo-anna")
     image = upload(api, ANNA, media_type=media_type).json()["result"]
     assert (image["modelID"], image["type"]) == ("demo-anna", "modelInput")
@@ -37,7 +37,7 @@ def test_an_upload_is_an_image_of_its_model(api: Api, control: SandboxControl, m
     ("data", "name", "size", "code"),
     [
         ({"modelID": "demo-anna", "type": "input"}, "a.png", 40, 400),
-        ({"modelID": "nobody", "type": "modelInput"}, "a.png", 40, 404),
+        ({"modelID": "unknown", "type": "modelInput"}, "a.png", 40, 404),
         (ANNA, "a.txt", 40, 400),
         (ANNA, "a.png", 0, 400),
         (ANNA, "a.png", 21 << 20, 400),
@@ -46,25 +46,25 @@ def test_an_upload_is_an_image_of_its_model(api: Api, control: SandboxControl, m
     ],
 )
 def test_a_bad_upload_is_refused(api: Api, data: object, name: str, size: int, code: int) -> None:
-    """Type, model, format, size and the data part are checked."""
+    """An upload with a wrong type, model, format, size or data part is refused."""
     api.control.model("demo-anna")
     assert upload(api, data, b"0" * size, name).status_code == code
 
 
 def test_an_upload_without_parts_is_refused(api: Api) -> None:
-    """The generated sample with a JSON body does not work."""
+    """An upload with a JSON body instead of form parts gets 400."""
     assert api.post("/images/upload", {"modelID": "x"}).status_code == 400
 
 
 def test_a_model_has_room_for_twenty_images_of_a_type(api: Api, control: SandboxControl) -> None:
-    """Number 21 is refused, one of the other type is not."""
+    """Upload number 21 of one type is refused; an upload of the other type is accepted."""
     control.model("demo-anna", images=20)
     assert upload(api, ANNA).status_code == 400
     assert upload(api, {"modelID": "demo-anna", "type": "auxiliaryType"}).status_code == 200
 
 
 def test_an_output_is_an_image_too(api: Api) -> None:
-    """What a job made can be read by its id, and is gone from the job when deleted."""
+    """The image of a job can be read by its id, and a deleted one is gone from the job."""
     job_id = api.image_id(duration_s=0)
     (image,) = api.job(job_id)["images"]
     assert api.get(f"/images/{image['id']}").json()["result"] == image
@@ -74,7 +74,7 @@ def test_an_output_is_an_image_too(api: Api) -> None:
 
 
 def test_a_video_is_listed_read_and_deleted(api: Api) -> None:
-    """Its record names the job that made it."""
+    """A video can be listed, read with its job id, and deleted."""
     job_id = api.video_id(duration_s=0)
     video_id = api.job(job_id)["videos"][0]["id"]
     assert [video["id"] for video in api.get("/videos").json()["result"]] == [video_id]
@@ -86,7 +86,7 @@ def test_a_video_is_listed_read_and_deleted(api: Api) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "public_"])
 def test_a_download_takes_two_steps(api: Api, control: SandboxControl, prefix: str) -> None:
-    """It must be asked for, is prepared for a while, and then has a file; either id will do."""
+    """A video download must be requested first, is prepared for a time, and then has a URL, by either id."""
     control.options(durations={"download": "0.1"})
     video_id = prefix + api.job(api.video_id(duration_s=0))["videos"][0]["id"]
     assert api.get(f"/videos/{video_id}/download").status_code == 404
@@ -104,6 +104,6 @@ def test_a_download_takes_two_steps(api: Api, control: SandboxControl, prefix: s
 
 
 def test_a_download_of_nothing_is_not_found(api: Api) -> None:
-    """Neither step works for an unknown or unfinished video."""
+    """Both download steps get 404 for an unknown video."""
     assert api.get("/videos/nothing/create-download").status_code == 404
     assert api.get("/videos/nothing/download").status_code == 404

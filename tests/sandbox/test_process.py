@@ -1,4 +1,4 @@
-"""The process: how it starts, ends, and what it remembers."""
+"""The process: start, end, journal and command line."""
 
 import json
 import subprocess
@@ -9,18 +9,18 @@ import pytest
 
 from tests.sandbox.conftest import Api
 from tests.sandbox.description import Description
-from worker.sandbox.journal import Journal
 from worker.sandbox.remote import SandboxProcess
+from worker.sandbox.state.journal import Journal
 
 
-def ask(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command to its end."""
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command until it exits."""
     command = [sys.executable, "-m", "worker.sandbox", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_what_was_created_survives_a_kill(tmp_path: Path, description: Description) -> None:
-    """After kill -9 and a start with the same journal everything is as it was."""
+    """After SIGKILL, a start with the same journal restores all records."""
     journal = tmp_path / "journal.jsonl"
     with SandboxProcess("--journal", str(journal)) as process:
         api = Api(process, description)
@@ -45,7 +45,7 @@ def test_what_was_created_survives_a_kill(tmp_path: Path, description: Descripti
 
 
 def test_without_a_journal_nothing_survives(description: Description) -> None:
-    """A restart in good order forgets."""
+    """A restart without a journal starts empty."""
     with SandboxProcess() as process:
         api = Api(process, description)
         job_id = api.image_id()
@@ -55,7 +55,7 @@ def test_without_a_journal_nothing_survives(description: Description) -> None:
 
 
 def test_a_reset_is_in_the_journal_too(tmp_path: Path, description: Description) -> None:
-    """What was before it does not come back, and the model of the command line does."""
+    """Records from before a reset stay deleted after a restart, and the models of the command line exist."""
     with SandboxProcess("--journal", str(tmp_path / "j"), "--model", "demo-a=ready", "--model", "demo-b") as process:
         api = Api(process, description)
         api.image_id()
@@ -67,7 +67,7 @@ def test_a_reset_is_in_the_journal_too(tmp_path: Path, description: Description)
 
 
 def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
-    """The journal goes on behind the last whole line."""
+    """The journal removes an incomplete last line and appends after the last complete one."""
     path = tmp_path / "journal"
     path.write_bytes(b'{"deleted":{"id":"image_1"}}\n{"deleted":{"id":"ima')
     journal = Journal(path)
@@ -79,7 +79,7 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
 
 
 def test_faults_can_be_given_at_the_start(tmp_path: Path, description: Description) -> None:
-    """A file of rules holds from the first request on, and again after a reset."""
+    """Fault rules from a file apply from the first request on, and again after a reset."""
     rules = tmp_path / "faults.json"
     rules.write_text(json.dumps([{"match": "ping", "count": 1, "action": {"status": 503}}]))
     with SandboxProcess("--faults", str(rules), "--duration", "image=0", "--key", "second") as process:
@@ -92,7 +92,7 @@ def test_faults_can_be_given_at_the_start(tmp_path: Path, description: Descripti
 
 
 def test_sigterm_ends_it_in_good_order() -> None:
-    """The exit code is 0, even with a connection open."""
+    """SIGTERM stops the sandbox with exit code 0, even with an open connection."""
     process = SandboxProcess()
     process.start()
     child = process._process
@@ -103,31 +103,31 @@ def test_sigterm_ends_it_in_good_order() -> None:
 
 
 def test_help_names_the_options_and_defaults() -> None:
-    """The help says how long things take."""
-    shown = ask("--help")
+    """The help lists the options and the default durations."""
+    shown = run("--help")
     assert shown.returncode == 0
     assert all(option in shown.stdout for option in ("--duration", "--max-active", "--journal", "training 60 s"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "error"),
     [(("--duration", "image=fast"), "'fast'"), (("--page-size", "0"), "page-size"), (("--port", "-1"), "--port")],
 )
-def test_a_bad_option_is_refused(arguments: tuple[str, ...], complaint: str) -> None:
-    """The complaint names the option or what was written."""
-    refused = ask(*arguments)
+def test_a_bad_option_is_refused(arguments: tuple[str, ...], error: str) -> None:
+    """An invalid option exits with 2 and an error that names the option or its value."""
+    refused = run(*arguments)
     assert refused.returncode == 2
-    assert complaint in refused.stderr
+    assert error in refused.stderr
 
 
-def test_a_sandbox_that_cannot_start_is_told() -> None:
-    """The launcher does not wait for a line that never comes."""
+def test_a_sandbox_that_cannot_start_raises() -> None:
+    """The launcher raises an error when the sandbox exits before it listens."""
     with pytest.raises(RuntimeError, match="did not start"):
         SandboxProcess("--page-size", "0").start()
 
 
 def test_a_sandbox_that_does_not_run_has_no_control() -> None:
-    """Asking for it, or for its process, is a mistake of the caller."""
+    """A sandbox that is not running has neither a control client nor a process id."""
     process = SandboxProcess()
     with pytest.raises(RuntimeError, match="not running"):
         _ = process.control

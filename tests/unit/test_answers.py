@@ -1,4 +1,4 @@
-"""What each answer of PhotoGPT means."""
+"""PhotoGPT's answers and their meaning."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
-from worker.http.deadline import MAX_RETRY_AFTER_S, DeadlineExceeded, retry_after_of
-from worker.photogpt.answers import not_reached, read_answer
+from worker.http.errors import DeadlineExceeded
+from worker.http.headers import MAX_RETRY_AFTER_S, parse_retry_after
+from worker.photogpt.answers import connection_error, read_answer
 
 HTML = b"<html><head><title>Attention required</title></head><body>error code: 1010</body></html>"
 DATED = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
@@ -27,7 +28,7 @@ def nok(message: Any = "Something is wrong.", **more: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Case:
-    """One answer and what it means."""
+    """One answer and the error it must raise."""
 
     status: int
     body: bytes
@@ -105,8 +106,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_table(case: Case) -> None:
-    """Status, body and headers decide class, reason, certainty and wait."""
+def test_error_answers_are_classified(case: Case) -> None:
+    """Status, body and headers of an error answer decide class, reason, certainty and delay."""
     with pytest.raises(case.kind) as raised:
         read_answer(case.status, requests.structures.CaseInsensitiveDict(case.headers), case.body)
     error = raised.value
@@ -126,13 +127,13 @@ def test_the_table(case: Case) -> None:
         (200, {"status": None, "result": {}}, {}),
     ],
 )
-def test_a_yes(status: int, envelope: dict[str, Any], result: Any) -> None:
-    """Any 2xx with an envelope that does not say NOK."""
+def test_a_success_returns_its_result(status: int, envelope: dict[str, Any], result: Any) -> None:
+    """A 2xx answer with an envelope other than NOK returns its result."""
     assert read_answer(status, {}, json.dumps(envelope).encode()) == result
 
 
 @pytest.mark.parametrize(
-    ("envelope", "said"),
+    ("envelope", "message"),
     [
         ({"message": "No such model.", "err": "detail"}, "No such model."),
         ({"message": None, "err": "detail"}, "detail"),
@@ -145,34 +146,34 @@ def test_a_yes(status: int, envelope: dict[str, Any], result: Any) -> None:
         ({"message": "two\n  lines\tand a tab"}, "two lines and a tab"),
     ],
 )
-def test_the_message_is_found_and_fits_one_line(envelope: dict[str, Any], said: str) -> None:
-    """Any field of an error may be missing, and of any type."""
+def test_the_message_is_found_and_fits_one_line(envelope: dict[str, Any], message: str) -> None:
+    """The message of an error comes from whichever field has one, on one line, whatever its type."""
     with pytest.raises(Refused) as raised:
         read_answer(400, {}, json.dumps(envelope).encode())
-    assert str(raised.value) == f"PhotoGPT says 400: {said}"
+    assert str(raised.value) == f"PhotoGPT answered 400: {message}"
 
 
-def test_a_number_beyond_all_floats_is_none() -> None:
-    """It is JSON, and Python would make it infinite, which is not."""
+def test_an_infinite_number_is_read_as_none() -> None:
+    """A number beyond the range of floats is read as None."""
     assert read_answer(200, {}, b'{"result": 1e999}') is None
 
 
 def test_a_long_body_is_cut() -> None:
-    """What goes into records and logs is short."""
+    """The body of an error is cut to a short message."""
     with pytest.raises(Unavailable) as raised:
         read_answer(502, {}, b"<p>" + b"x" * 100_000)
     assert len(str(raised.value)) < 400
 
 
 def test_a_wrong_base_url_is_hinted_at() -> None:
-    """A page where an envelope should be is mostly a wrong address."""
+    """An HTML page under 404 names PHOTOGPT_BASE_URL in its error."""
     with pytest.raises(Unavailable, match="PHOTOGPT_BASE_URL"):
         read_answer(404, {}, HTML)
 
 
 @given(status=st.integers(min_value=200, max_value=599), body=st.binary(max_size=60))
 def test_no_bytes_raise_anything_but_an_api_error(status: int, body: bytes) -> None:
-    """Whatever a proxy or PhotoGPT sends."""
+    """No body raises anything except an ApiError."""
     try:
         read_answer(status, {}, body)
     except ApiError as error:
@@ -191,7 +192,7 @@ JSON = st.recursive(
     envelope=st.dictionaries(st.sampled_from(["status", "message", "err", "error", "result"]), JSON),
 )
 def test_no_envelope_raises_anything_but_an_api_error(status: int, envelope: dict[str, Any]) -> None:
-    """Odd types in any field."""
+    """No types in an envelope raise anything except an ApiError."""
     try:
         read_answer(status, {}, json.dumps(envelope).encode())
     except ApiError as error:
@@ -199,23 +200,23 @@ def test_no_envelope_raises_anything_but_an_api_error(status: int, envelope: dic
 
 
 @pytest.mark.parametrize("depth", [100, 990, 100_000])
-def test_deep_nesting_is_no_crash(depth: int) -> None:
-    """A recursion limit is PhotoGPT's fault, not ours."""
+def test_deep_nesting_raises_an_api_error(depth: int) -> None:
+    """Deeply nested JSON raises an ApiError, not a RecursionError."""
     with pytest.raises(ApiError):
         read_answer(400, {}, b'{"message":' + b"[" * depth + b"]" * depth + b"}")
 
 
-@pytest.mark.parametrize("wish", ["9" * 400, "1" * 5000])
-def test_a_wait_is_a_number_one_can_count_with(wish: str) -> None:
-    """An endless Retry-After would park a job for ever."""
-    found = retry_after_of({"Retry-After": wish})
+@pytest.mark.parametrize("text", ["9" * 400, "1" * 5000])
+def test_a_huge_retry_after_is_bounded(text: str) -> None:
+    """A Retry-After of thousands of digits becomes a bounded delay or None."""
+    found = parse_retry_after({"Retry-After": text})
     assert found is None or found < 10**9
 
 
-@given(wish=st.text(max_size=12) | st.from_regex(r"[0-9.]{1,12}"), date=st.text(max_size=12))
-def test_no_header_breaks_the_reading(wish: str, date: str) -> None:
-    """Receivers and proxies write what they like."""
-    found = retry_after_of({"Retry-After": wish, "Date": date})
+@given(text=st.text(max_size=12) | st.from_regex(r"[0-9.]{1,12}"), date=st.text(max_size=12))
+def test_no_header_raises(text: str, date: str) -> None:
+    """No text in Retry-After or Date raises an error or becomes a negative delay."""
+    found = parse_retry_after({"Retry-After": text, "Date": date})
     assert found is None or found >= 0
 
 
@@ -233,8 +234,8 @@ def test_no_header_breaks_the_reading(wish: str, date: str) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_silence_is_certain_only_where_nothing_was_sent(error: requests.RequestException, *, sent: bool) -> None:
-    """Else the trigger may have been paid for, whatever class the error has."""
-    named = not_reached(error, sent=sent)
+def test_a_call_without_an_answer_is_definite_only_if_unsent(error: requests.RequestException, *, sent: bool) -> None:
+    """A call without an answer created nothing for certain only if no byte was sent, whatever its error."""
+    named = connection_error(error, sent=sent)
     assert isinstance(named, Unavailable)
     assert named.definite is not sent

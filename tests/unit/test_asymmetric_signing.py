@@ -1,4 +1,4 @@
-"""Standard Webhooks v1a: ed25519, against Svix's vector, which the specification's example quotes."""
+"""Standard Webhooks v1a signatures (ed25519), against the vector of Svix that the specification quotes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ seeds = st.binary(min_size=32, max_size=32)
 
 
 def headers(signature: str) -> dict[str, str]:
-    """Return what a receiver gets."""
+    """Return the headers that a receiver gets."""
     return {"webhook-id": ID, "webhook-timestamp": str(STAMP), "webhook-signature": signature}
 
 
@@ -38,13 +38,13 @@ def flipped(data: st.DataObject, content: bytes) -> bytes:
 
 
 def test_the_vector() -> None:
-    """Id, time, body and key as Svix tests them."""
+    """The test vector of Svix is signed identically and verified with its public key."""
     assert sign([KEY], webhook_id=ID, timestamp=STAMP, body=BODY) == TOKEN
     verify([verifying_key(PUBLIC)], headers(TOKEN), BODY, now=STAMP)
 
 
 def test_the_public_key_is_that_of_the_secret() -> None:
-    """With the public half behind the seed, or without."""
+    """The public key is derived from a secret, with or without its public half."""
     assert isinstance(KEY, Ed25519PrivateKey)
     assert public_key(KEY) == PUBLIC
     seed = base64.b64decode(SECRET.removeprefix("whsk_"))[:32]
@@ -53,7 +53,7 @@ def test_the_public_key_is_that_of_the_secret() -> None:
 
 
 def test_both_kinds_sign_in_one_header() -> None:
-    """Each receiver finds the token that it understands; one key in common is enough."""
+    """A header holds an HMAC and an ed25519 token, and either key verifies it."""
     made = headers(sign([HMAC, KEY], webhook_id=ID, timestamp=STAMP, body=BODY))
     assert [token.partition(",")[0] for token in made["webhook-signature"].split(" ")] == ["v1", "v1a"]
     for held in (HMAC, KEY, verifying_key(PUBLIC)):
@@ -62,7 +62,7 @@ def test_both_kinds_sign_in_one_header() -> None:
 
 @given(seed=seeds, body=st.binary(max_size=99), stamp=st.integers(min_value=0, max_value=2**33))
 def test_a_public_key_is_enough_to_verify(seed: bytes, body: bytes, stamp: int) -> None:
-    """Whatever is sent, whenever."""
+    """A public key verifies any webhook signed with its private key."""
     key = Ed25519PrivateKey.from_private_bytes(seed)
     made = headers(sign([key], webhook_id=ID, timestamp=stamp, body=body)) | {"webhook-timestamp": str(stamp)}
     verify([verifying_key(public_key(key))], made, body, now=stamp)
@@ -70,7 +70,7 @@ def test_a_public_key_is_enough_to_verify(seed: bytes, body: bytes, stamp: int) 
 
 @given(st.data())
 def test_any_flipped_bit_is_refused(data: st.DataObject) -> None:
-    """Of the body, the signature, its text, the id, or the public key."""
+    """A webhook with one bit flipped in body, signature, id or public key is refused."""
     signature = base64.b64decode(TOKEN.removeprefix("v1a,"))
     text = flipped(data, TOKEN.encode()).decode("latin-1")
     for changed, body in (
@@ -87,13 +87,13 @@ def test_any_flipped_bit_is_refused(data: st.DataObject) -> None:
 
 
 def test_one_signature_has_one_spelling() -> None:
-    """The last digit of base64 has spare bits."""
+    """Another base64 spelling of a valid signature is refused."""
     with pytest.raises(SignatureError):
         verify([KEY], headers(TOKEN.replace("Ag==", "Ah==")), BODY, now=STAMP)
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
-    """Who knows it must not be able to sign with it as with a shared one."""
+    """A public key used as a shared secret does not sign a valid webhook."""
     raw = base64.b64decode(PUBLIC.removeprefix("whpk_"))
     forged = sign([raw], webhook_id=ID, timestamp=STAMP, body=BODY)
     for text in (forged, forged.replace("v1,", "v1a,")):
@@ -101,15 +101,15 @@ def test_a_public_key_is_no_shared_secret() -> None:
             verify([verifying_key(PUBLIC)], headers(text), BODY, now=STAMP)
 
 
-def test_a_header_without_end_is_not_tried() -> None:
-    """Each token costs a computation."""
+def test_only_the_first_tokens_are_tried() -> None:
+    """A valid token behind more than MAX_TOKENS others is not tried."""
     with pytest.raises(SignatureError):
         verify([KEY], headers("v1a,AAAA " * MAX_TOKENS + TOKEN), BODY, now=STAMP)
 
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519"])
-def test_a_fresh_key_is_one(kind: str) -> None:
-    """And another one each time."""
+def test_a_new_key_signs_and_verifies(kind: str) -> None:
+    """A new key of either kind signs, verifies, and differs from the next one."""
     first, second = (new_webhook_secret("hmac" if kind == "hmac" else "ed25519") for _ in range(2))
     assert first != second
     made = headers(sign([signing_key(first)], webhook_id=ID, timestamp=STAMP, body=BODY))
@@ -128,8 +128,8 @@ def test_a_fresh_key_is_one(kind: str) -> None:
         "key_abc",
     ],
 )
-def test_a_text_that_is_no_key_is_refused_without_repeating_it(text: str) -> None:
-    """Marker, base64, length; a public half must be its own."""
+def test_an_invalid_key_is_refused_without_quoting_it(text: str) -> None:
+    """An invalid key is refused with an error that does not quote it."""
     with pytest.raises(ValueError, match=r"^(must|holds) ") as raised:
         verifying_key(text)
     body = text[5:]
@@ -137,6 +137,6 @@ def test_a_text_that_is_no_key_is_refused_without_repeating_it(text: str) -> Non
 
 
 def test_a_public_key_does_not_sign() -> None:
-    """Pasted into the settings by mistake."""
+    """A public key in the place of a signing key is refused with the valid prefixes."""
     with pytest.raises(ValueError, match="must start with whsec_ or whsk_"):
         signing_key(PUBLIC)

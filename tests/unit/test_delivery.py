@@ -1,4 +1,4 @@
-"""Which webhooks an event calls for."""
+"""The webhooks that an event creates."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ URL = "https://shop.example/hooks"
 
 
 def planned_types(job: Job) -> list[str]:
-    """Return the event types that a job's whole life would send."""
+    """Return the event types of a job that passes through all states."""
     return [found.type for state in JobState for found in plan(job, state, {}, at=CREATED)]
 
 
-def test_nobody_is_told_without_a_url() -> None:
-    """Not even of what was asked for."""
+def test_a_job_without_a_url_has_no_webhooks() -> None:
+    """A job without a webhook URL creates no webhooks, whatever events it lists."""
     assert planned_types(make_job(webhook_events=("job.running", "job.succeeded"))) == []
 
 
-def test_ends_are_told_unless_said_otherwise() -> None:
-    """Every terminal state, and nothing before."""
-    told = planned_types(make_job(webhook_url=URL))
-    assert told == ["job.succeeded", "job.failed", "job.expired", "job.canceled"]
+def test_terminal_states_are_sent_by_default() -> None:
+    """A job without a list of events creates webhooks for terminal states only."""
+    found = planned_types(make_job(webhook_url=URL))
+    assert found == ["job.succeeded", "job.failed", "job.expired", "job.canceled"]
 
 
-def test_what_was_asked_for_is_told_and_nothing_else() -> None:
-    """A filter may leave the end out, too."""
+def test_only_listed_events_are_sent() -> None:
+    """A job with a list of events creates webhooks for these events only."""
     job = make_job(webhook_url=URL, webhook_events=("job.running", "job.queued", "model.succeeded"))
     assert planned_types(job) == ["job.queued", "job.running"]
 
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("state", JobState)
-def test_trainings_speak_of_models(kind: Kind, state: JobState) -> None:
-    """`model.<state>` for a training, `job.<state>` for the rest."""
+def test_trainings_have_model_events(kind: Kind, state: JobState) -> None:
+    """The event type is `model.<state>` for a training and `job.<state>` for the other kinds."""
     noun = "model" if kind is Kind.TRAINING else "job"
     assert event_type(make_job(kind), state) == f"{noun}.{state.value}"
 
 
 def test_the_id_is_stable_and_may_be_signed() -> None:
-    """The same event has the same id, whenever it is planned; the specification forbids full stops."""
+    """The id of an event does not depend on time, is ASCII, and has no full stop, as the specification demands."""
     job = make_job(webhook_url=URL, id="a.job/with.stops")
     (first,), (second,) = (plan(job, JobState.FAILED, {"x": at}, at=at) for at in (CREATED, CREATED + 5))
     assert first.id == second.id
@@ -57,14 +57,14 @@ def test_the_id_is_stable_and_may_be_signed() -> None:
 
 
 def test_different_events_have_different_ids() -> None:
-    """By job, by type, by endpoint."""
+    """Webhooks of different jobs, types or endpoints have different ids."""
     jobs = [make_job(webhook_url=URL), make_job(webhook_url=URL, id="job-2"), make_job(webhook_url=URL + "/2")]
     ids = {found.id for job in jobs for state in JobState for found in plan(job, state, {}, at=CREATED)}
     assert len(ids) == 3 * 4
 
 
 def test_the_body_is_the_contract() -> None:
-    """Type, time, sequence and the outcome; compact JSON in UTF-8."""
+    """The body has type, time, schema, sequence and the outcome, as compact JSON in UTF-8."""
     job = make_job(webhook_url=URL, metadata={"name": "Häfen \N{SNOWMAN}"})
     data = outcome(job, success(), at=CREATED + 9)
     (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED + 9)
@@ -84,7 +84,7 @@ def test_the_body_is_the_contract() -> None:
 
 
 def test_the_schedule_lasts_more_than_a_day() -> None:
-    """A receiver that is down overnight misses nothing; waits never shrink."""
+    """The nine delays of the retry schedule never decrease and sum up to more than a day."""
     assert sum(SCHEDULE_S) > 86_400
     assert list(SCHEDULE_S) == sorted(SCHEDULE_S)
     assert len(SCHEDULE_S) == 9
@@ -96,7 +96,7 @@ BODIES = BodyOptions(max_bytes=2000, outcome_key="photogpt:job:{{id}}", outcome_
 
 
 def written(images: int, bodies: BodyOptions, job_id: str = "job-1") -> dict[str, Any]:
-    """Return the body of a job with so many images."""
+    """Return the body of a job with this many images."""
     job = make_job(webhook_url=URL, id=job_id)
     data = outcome(job, success(), at=CREATED) | {"images": [{"url": "https://cdn.example/" + "x" * 80}] * images}
     (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED, body=bodies)
@@ -107,8 +107,8 @@ def written(images: int, bodies: BodyOptions, job_id: str = "job-1") -> dict[str
     return found
 
 
-def test_a_body_that_is_too_large_goes_without_outputs_and_says_so() -> None:
-    """And where the whole outcome is."""
+def test_a_body_that_is_too_large_is_truncated() -> None:
+    """A body above the limit has no outputs, is marked as truncated, and links to the outcome."""
     found = written(40, BODIES)
     assert (found["truncated"], found["schema"], found["sequence"]) == (True, 1, 4)
     assert not {"images", "videos"} & found["data"].keys()
@@ -118,28 +118,28 @@ def test_a_body_that_is_too_large_goes_without_outputs_and_says_so() -> None:
     assert written(40, replace(BODIES, outcome_url=None))["outcome_url"] is None
 
 
-def test_a_body_that_fits_is_whole() -> None:
-    """It needs no link."""
+def test_a_body_below_the_limit_is_complete() -> None:
+    """A body below the limit has all outputs and no links."""
     found = written(2, BODIES)
     assert (found["truncated"], found["outcome_url"], found["outcome_key"]) == (False, None, None)
     assert len(found["data"]["images"]) == 2
 
 
 def test_a_thin_body_never_has_outputs() -> None:
-    """By choice, so that it is not cut off."""
+    """A thin body has no outputs, links to the outcome, and is not marked as truncated."""
     found = written(1, replace(BODIES, thin=True))
     assert found["truncated"] is False
     assert not {"images", "videos"} & found["data"].keys()
     assert found["outcome_key"] == "photogpt:job:{job-1}"
 
 
-def test_an_id_cannot_bend_the_link() -> None:
-    """Ids are the producers'."""
+def test_a_job_id_is_escaped_in_the_link() -> None:
+    """Special characters of a job id are escaped in the outcome URL."""
     found = written(40, BODIES, job_id="a/../{id}?x=1")
     assert found["outcome_url"] == "https://api.example/jobs/a%2F..%2F%7Bid%7D%3Fx%3D1"
     assert found["outcome_key"] == "photogpt:job:{a/../{id}?x=1}"
 
 
 def test_attempts_by_hand_use_up_no_step_and_skipped_steps_do() -> None:
-    """The schedule counts steps."""
+    """Manual attempts do not count as steps of the schedule, and skipped steps do."""
     assert Delivery(id="m", type="t", url=URL, body="", job_id="j", attempts=5, manual=2, skipped=3).steps == 6

@@ -13,137 +13,103 @@ from tests.unit.factories import CREATED, make_job
 from worker.domain.durations import duration_group, measured_duration, seconds_between
 from worker.domain.job import Job, Kind
 from worker.domain.list_poll import (
-    FEW_SAMPLES,
-    MAX_COST,
-    MAX_PAGES_PER_S,
-    MAX_SAMPLES,
-    MAX_SUSPEND_S,
     MIN_IN_FLIGHT,
-    MIN_SAMPLES,
-    SAMPLES,
-    SUSPEND_S,
+    PAGE_VALUE_S,
+    QUIET_PART,
+    SAMPLE_EVERY,
     ListPollState,
     choose_window,
+    expected_pages,
+    is_active,
     is_control_sample,
     list_interval,
-    sample_every,
-    single_poll_after,
-    suspend_s,
 )
-from worker.domain.list_poll import (
-    SETTLED as CONFIRMATIONS,
-)
-from worker.domain.poll_schedule import Limits
 
 ages = st.lists(st.floats(min_value=0, max_value=5000), min_size=1, max_size=60)
 densities = st.floats(min_value=0, max_value=1000)
 KNOWN = ListPollState(id="jobs")
+BUDGET = 0.75
+INTERVAL_S, FLOOR_S = 5.0, 1.0
 
 
-def total(sample: list[float], in_flight: int, state: ListPollState, window_s: float) -> float:
+def requests(sample: list[float], in_flight: int, state: ListPollState, window_s: float) -> float:
     """Return the requests of one interval: the pages of a window, and single polls of older jobs."""
-    pages = math.ceil((state.density or 0) * window_s / state.page_size) + 1
-    return pages + sum(age > window_s for age in sample) * in_flight / len(sample)
+    weight = in_flight / len(sample)
+    listed = sum(age <= window_s for age in sample)
+    return expected_pages(listed * weight, window_s, state) + (len(sample) - listed) * weight
 
 
 @given(ages, st.integers(0, 100_000), densities, st.integers(1, 500))
-def test_a_list_poll_is_chosen_only_if_it_is_cheaper(
-    sample: list[float], in_flight: int, density: float, size: int
-) -> None:
-    """A list poll is chosen only if it costs less than single polls, and its window is the cheapest one."""
+def test_a_window_stays_within_the_budget(sample: list[float], in_flight: int, density: float, size: int) -> None:
+    """A window is chosen only if its pages cost less than the budget's share of the single polls that they save."""
     state = ListPollState(id="jobs", density=density, page_size=size)
-    window_s = choose_window(sample, in_flight, state)
+    window_s = choose_window(sample, in_flight, state, BUDGET)
     if window_s is None:
-        assert in_flight < MIN_IN_FLIGHT or all(
-            total(sample, in_flight, state, a) >= MAX_COST * in_flight for a in sample
-        )
         return
-    spent = total(sample, in_flight, state, window_s)
-    assert spent < MAX_COST * in_flight
-    assert all(spent <= total(sample, in_flight, state, age) + 1e-6 for age in sample)
+    listed = sum(age <= window_s for age in sample) * in_flight / len(sample)
+    assert in_flight >= MIN_IN_FLIGHT
+    assert expected_pages(listed, window_s, state) < BUDGET * listed + 1e-6
+    assert requests(sample, in_flight, state, window_s) < in_flight + 1e-6
 
 
 @given(ages, st.integers(MIN_IN_FLIGHT, 100_000), densities, densities)
 def test_a_denser_list_shortens_the_window(sample: list[float], in_flight: int, one: float, other: float) -> None:
     """The more generations are listed per second, the shorter is the window that is worth its pages."""
-    thin, dense = (choose_window(sample, in_flight, replace(KNOWN, density=each)) for each in sorted((one, other)))
+    thin, dense = (
+        choose_window(sample, in_flight, replace(KNOWN, density=each), BUDGET) for each in sorted((one, other))
+    )
     assert (dense or 0) <= (thin or 0)
 
 
 def test_an_old_job_is_polled_singly() -> None:
     """One old job is polled singly instead of reading hours of the list for it."""
-    assert choose_window([float(n) for n in range(1, 100)] + [7200.0], 100, replace(KNOWN, density=1.0)) == 99
+    sample = [float(n) for n in range(1, 100)] + [7200.0]
+    assert choose_window(sample, 100, replace(KNOWN, density=1.0), BUDGET) == 99
 
 
 @pytest.mark.parametrize("in_flight", [0, MIN_IN_FLIGHT - 1])
-def test_few_jobs_are_polled_singly(in_flight: int) -> None:
-    """With fewer than four generations in flight there is no list poll."""
-    assert choose_window([1.0], in_flight, KNOWN) is None
-    assert choose_window([], 1000, KNOWN) is None
+def test_a_single_job_is_polled_singly(in_flight: int) -> None:
+    """Below the minimum in flight, or without known ages, the list is not read."""
+    assert choose_window([1.0], in_flight, KNOWN, BUDGET) is None
+    assert choose_window([], 1000, KNOWN, BUDGET) is None
 
 
-@pytest.mark.parametrize("sample_every", [1, 8, SAMPLES, FEW_SAMPLES])
-def test_the_share_of_control_samples(sample_every: int) -> None:
-    """About one generation in so many is a control sample, and always the same ones."""
+def test_a_burst_is_expected_to_fill_its_pages() -> None:
+    """Generations that were created within a second need as many pages as they fill, whatever the density is."""
+    assert expected_pages(1000, 1.0, replace(KNOWN, page_size=50, density=2.0)) == 20
+    assert expected_pages(1, 3600.0, replace(KNOWN, page_size=50, density=2.0)) == 144
+
+
+def test_the_share_of_control_samples() -> None:
+    """About one generation in 64 is a control sample, and always the same ones."""
     names = [f"job_{number:08x}" for number in range(20_000)]
-    sent = [name for name in names if is_control_sample(name, sample_every)]
-    assert len(sent) == pytest.approx(len(names) / sample_every, rel=0.35)
-    assert sent == [name for name in names if is_control_sample(name, sample_every)]
+    samples = [name for name in names if is_control_sample(name)]
+    assert len(samples) == pytest.approx(len(names) / SAMPLE_EVERY, rel=0.35)
+    assert samples == [name for name in names if is_control_sample(name)]
+
+
+@given(st.integers(1, 3000), st.integers(MIN_IN_FLIGHT, 100_000), st.floats(0, 1000), st.floats(0.1, 20))
+def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: float, budget: float) -> None:
+    """List polls never come faster than the floor, and never cost more than the budget."""
+    found = list_interval(pages, in_flight, ends_per_s, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=budget)
+    assert found >= FLOOR_S
+    assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
-    ("confirmed", "in_flight", "expected"),
+    ("pages", "in_flight", "ends_per_s", "seconds"),
     [
-        (0, 2000, SAMPLES),
-        (CONFIRMATIONS, 2000, FEW_SAMPLES),
-        (0, 40, 40 // MIN_SAMPLES),
-        (0, 4, 1),
-        (CONFIRMATIONS, 20, 20),
-        (CONFIRMATIONS, 0, 1),
-        (CONFIRMATIONS, 100_000, 100_000 // MAX_SAMPLES),
+        (1, 40, 0.0, QUIET_PART * INTERVAL_S),  # nothing ends
+        (1, 40, 2.0, FLOOR_S),
+        (20, 1000, 50.0, FLOOR_S),
+        (20, 1000, 20.0, math.sqrt(2 * PAGE_VALUE_S)),
+        (20, 30, 20.0, 20 * INTERVAL_S / (BUDGET * 30)),  # the budget decides
     ],
 )
-def test_how_many_control_samples_there_are(confirmed: int, in_flight: int, expected: int) -> None:
-    """A confirmed list needs fewer control samples than a new one."""
-    assert sample_every(replace(KNOWN, confirmed=confirmed), in_flight) == expected
-
-
-SETTLED = replace(KNOWN, confirmed=CONFIRMATIONS)
-LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=15)
-
-
-@given(st.integers(0, 3000), st.integers(0, 100_000), st.floats(0.1, 20))
-def test_the_interval_of_list_polls(pages: int, in_flight: int, budget: float) -> None:
-    """List polls come at most every floor and at least every interval, and stay within both budgets of pages."""
-    found = list_interval(pages, in_flight, SETTLED, replace(LIMITS, budget=budget))
-    assert LIMITS.floor_s <= found <= LIMITS.interval_s
-    if found < LIMITS.interval_s:
-        assert pages / found <= MAX_PAGES_PER_S * budget + 1e-6
-        assert pages / found <= MAX_COST * budget * max(1, in_flight) / LIMITS.interval_s + 1e-6
-
-
-@pytest.mark.parametrize(
-    ("pages", "in_flight", "seconds"), [(1, 20, 1), (1, 4, 1.5625), (3, 100, 1.5), (6, 250, 3), (20, 1000, 5)]
-)
-def test_few_jobs_are_listed_often(pages: int, in_flight: int, seconds: float) -> None:
-    """A few jobs are listed more often than the interval, many jobs at the interval."""
-    assert list_interval(pages, in_flight, SETTLED, LIMITS) == seconds
-
-
-def test_an_unconfirmed_list_is_polled_at_the_interval() -> None:
-    """A list that is not confirmed yet is polled at the interval."""
-    assert list_interval(1, 20, KNOWN, LIMITS) == LIMITS.interval_s
-
-
-def test_a_fixed_interval_stays_one() -> None:
-    """With a fixed interval in the settings, list polls keep to it."""
-    assert list_interval(1, 20, SETTLED, Limits(interval_s=5, floor_s=5, ceiling_s=5)) == 5
-
-
-def test_suspensions_double_up_to_an_hour() -> None:
-    """The suspension of a wrong list doubles each time, up to an hour."""
-    waits = [suspend_s(times) for times in (1, 2, 3, 6, 7, 10_000)]
-    assert waits == [SUSPEND_S, 120, 240, 1920, MAX_SUSPEND_S, MAX_SUSPEND_S]
+def test_more_ends_shorten_the_interval(pages: int, in_flight: int, ends_per_s: float, seconds: float) -> None:
+    """The list is polled the more often the more generations end, between the floor and the budget."""
+    found = list_interval(pages, in_flight, ends_per_s, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
+    assert found == pytest.approx(seconds)
 
 
 def test_duration_groups() -> None:
@@ -202,9 +168,10 @@ def test_an_unreadable_time_gives_no_duration(begin: object) -> None:
     assert seconds_between("2027-01-01T00:00:00Z", "2027-01-01T00:00:04.5Z") == 4.5
 
 
-def test_a_new_job_is_polled_singly_after_the_list() -> None:
-    """While list polling is active, the first single poll comes after the list poll that shows the job."""
-    active = replace(KNOWN, window_s=60.0, seconds=1.0, min_duration_s=2.0, at=CREATED)
-    assert single_poll_after(active, CREATED + 1, 5.0) == pytest.approx(2.0 + 1.3 * 6)
-    assert single_poll_after(active, CREATED + 100, 5.0) == 0.0
-    assert single_poll_after(replace(active, window_s=0.0), CREATED + 1, 5.0) == 0.0
+def test_list_polling_is_active_for_a_while() -> None:
+    """List polling counts as active until one interval has passed without a list poll."""
+    active = replace(KNOWN, window_s=60.0, interval_s=1.0, at=CREATED)
+    assert is_active(active, CREATED + 1, INTERVAL_S)
+    assert not is_active(active, CREATED + 100, INTERVAL_S)
+    assert not is_active(replace(active, window_s=0.0), CREATED + 1, INTERVAL_S)
+    assert not is_active(None, CREATED, INTERVAL_S)

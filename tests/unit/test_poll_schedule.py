@@ -86,7 +86,7 @@ def test_ages_and_counts_ascend(history: dict[int, float]) -> None:
         assert all(first < second for first, second in pairwise(values))
     assert math.isfinite(schedule.polls)
     assert math.isfinite(schedule.delay_s)
-    assert 0 <= schedule.min_duration_s <= schedule.p95_duration_s
+    assert schedule.p95_duration_s >= 0
 
 
 @given(histories, ages, ages)
@@ -98,13 +98,11 @@ def test_older_jobs_are_polled_later(history: dict[int, float], one: float, othe
     assert schedule.next_age(first) <= schedule.next_age(second) * (1 + 1e-9) + 1e-9
 
 
-@given(histories, st.floats(min_value=0.2, max_value=3))
+@given(histories)
 @hypothesis_settings(max_examples=60)
-def test_the_budget_is_spent(history: dict[int, float], budget: float) -> None:
-    """Where no limit applies, the schedule makes as many polls as the fixed interval, times the budget."""
-    limits = Limits(FREE.interval_s, FREE.floor_s, FREE.ceiling_s, budget)
-    schedule, plain = learn(history, limits), learn(history, Limits(5, 5, 5))
-    assert schedule.polls == pytest.approx(budget * plain.polls, rel=0.01)
+def test_the_polls_are_spent(history: dict[int, float]) -> None:
+    """Where no limit applies, the schedule makes as many polls as the fixed interval."""
+    assert learn(history, FREE).polls == pytest.approx(learn(history, Limits(5, 5, 5)).polls, rel=0.01)
 
 
 def lognormal(middle: float, spread: float) -> list[float]:
@@ -134,12 +132,10 @@ def test_equal_polls_notice_sooner(sample: list[float], part: float) -> None:
 
 
 def test_quantiles() -> None:
-    """About 95 % of the durations are below the p95, and hardly any are below the minimum."""
+    """About 95 % of the durations are below the p95."""
     sample = lognormal(20, 0.35)
     learned = learn(history_of(sample), LIMITS)
     assert sum(each > learned.p95_duration_s for each in sample) <= 0.06 * len(sample)
-    assert sum(each < learned.min_duration_s for each in sample) <= 0.01 * len(sample)
-    assert learned.min_duration_s > 1
 
 
 def test_a_small_history_keeps_the_interval() -> None:
@@ -169,4 +165,3 @@ def test_the_fixed_schedule() -> None:
     """The fixed schedule polls once per interval at every age."""
     schedule = fixed(LIMITS)
     assert [schedule.next_age(age) for age in (0, 5, 7.5, 1e6)] == [5, 10, 12.5, 1e6 + 5]
-    assert schedule.min_duration_s == 0

@@ -88,7 +88,7 @@ class Worker:
     def handle(self, message: Message, body: Any = None) -> None:
         """Handle one message."""
         app = Celery("tests", broker="memory://", backend="cache+memory://", set_as_current=False)
-        task = app.task(name=NAME, acks_late=True)(do_nothing)
+        task = app.task(name=NAME, acks_late=True, shared=False)(do_nothing)
         handle = job_strategy(task, app, self)
         handle(message, body, lambda *_: self.settled.append("acknowledged"), self._reject, ())
 

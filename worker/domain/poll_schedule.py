@@ -3,7 +3,7 @@
 If every poll costs the same and every second of delay costs the same, the best density of polls is proportional to the
 square root of the hazard, the rate at which generations of this age end (Keller 1974, "Optimum checking schedules for
 systems subject to random failure"). The hazard comes from a histogram of past durations. The number of polls is given:
-as many as polling at a fixed interval would take, times the budget. So the learned schedule polls no more than the fixed
+as many as polling at a fixed interval would take. So the learned schedule polls no more than the fixed
 one and notices an end sooner.
 """
 
@@ -20,8 +20,7 @@ MIN_HISTORY = 20  # durations; below it, the interval is fixed
 SMOOTHING = 3  # bins to either side that one duration is spread over, since a few dozen samples are rough
 MIN_OBSERVED = 3  # times the p95: a shorter history lacks the long durations, which are still under way
 P95 = 0.95
-MIN_QUANTILE, MIN_FACTOR = 0.005, 0.7  # an end before this part of this quantile is not expected
-UNKNOWN_P95_INTERVALS = 12  # the p95 in intervals while there is no history
+UNKNOWN_P95_INTERVALS = 6  # the p95 in intervals while there is no history
 SEARCH_STEPS = 40  # of the search for the price of a poll
 
 
@@ -37,13 +36,11 @@ def edge(number: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of the delay between two polls, and of the number of polls."""
+    """Limits of the delay between two polls."""
 
     interval_s: float
     floor_s: float
     ceiling_s: float
-    #: Polls, as a multiple of those at the fixed interval.
-    budget: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,6 @@ class Schedule:
     interval_s: float
     #: The age that 95 % of the generations do not exceed; an older job is polled singly, whatever the list shows.
     p95_duration_s: float
-    #: The age before which no generation is expected to end; 0 if that is not known.
-    min_duration_s: float = 0.0
     #: Number of durations in the history, and the polls and the delay that are expected per generation.
     learned_from: float = 0.0
     polls: float = 0.0
@@ -95,7 +90,7 @@ def learn(history: Mapping[int, float], limits: Limits, *, known_for_s: float = 
 
     Args:
         history: weight by bin, see `bin_of`.
-        limits: of the delay between two polls, and of their number.
+        limits: of the delay between two polls.
         known_for_s: seconds since the first duration was recorded.
     """
     total = sum(history.values())
@@ -103,8 +98,7 @@ def learn(history: Mapping[int, float], limits: Limits, *, known_for_s: float = 
         return fixed(limits)
     edges, weights = _smooth(history)
     hazards, seconds = _hazards(edges, [weight / total for weight in weights])
-    budget = limits.budget * sum(seconds) / limits.interval_s
-    densities = _spend(hazards, seconds, budget, limits)
+    densities = _spend(hazards, seconds, sum(seconds) / limits.interval_s, limits)
     counts = [0.0]
     for index, density in enumerate(densities):
         counts.append(counts[-1] + density * (edges[index + 1] - edges[index]))
@@ -113,7 +107,6 @@ def learn(history: Mapping[int, float], limits: Limits, *, known_for_s: float = 
         counts=tuple(counts),
         interval_s=limits.interval_s,
         p95_duration_s=_p95(edges, [weight / total for weight in weights]),
-        min_duration_s=MIN_FACTOR * _quantile(history, MIN_QUANTILE),
         learned_from=total,
         polls=sum(density * lived for density, lived in zip(densities, seconds, strict=True)),
         delay_s=sum(h * lived / (2 * d) for h, lived, d in zip(hazards, seconds, densities, strict=True)),

@@ -1,1 +1,1 @@
-"""HTTP calls with a deadline, and the headers that both seams read."""
+"""HTTP calls with a deadline, and answer headers, for the PhotoGPT client and the webhook sender."""

@@ -1,7 +1,7 @@
-"""HTTP calls that end: a wall-clock deadline and a size limit over `requests`.
+"""HTTP calls with a wall-clock deadline and a size limit, over `requests`.
 
-`requests` bounds the time between two bytes, not the call: a peer that drips one byte a second holds it for ever. Here
-a call registers the connection it uses, and one thread closes the sockets of calls whose time is over.
+The timeouts of `requests` bound the time between two bytes, not the call: a peer that sends one byte a second holds it
+for ever. Here a call registers its connection, and one thread closes the sockets of calls past their deadline.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -21,69 +19,65 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-TICK_S = 0.1
-MAX_RETRY_AFTER_S = 7 * 86_400.0  # of a Retry-After; each caller believes less
+from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
-
-class DeadlineExceeded(requests.Timeout):
-    """The call as a whole took too long."""
-
-
-class AnswerTooLarge(requests.RequestException):
-    """The answer is longer than allowed."""
+CHECK_INTERVAL_S = 0.1
 
 
 class Call:
-    """One call under way on this thread."""
+    """One call of this thread."""
 
     def __init__(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
         self.sock: socket.socket | None = None
-        #: Bytes of the request may have left.
+        #: Bytes of the request may have been sent.
         self.sent = False
         self.expired = False
 
     def abort(self) -> None:
+        """Shut the socket down, which ends a read or write on it."""
         self.expired = True
         if self.sock is not None:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # below TLS, which a reader may be inside of
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not SSLSocket.shutdown: a thread may be reading
 
 
 _this_thread = threading.local()
 
 
 class _Watchdog:
-    """Aborts calls whose time is over."""
+    """A thread that aborts calls past their deadline."""
 
     def __init__(self) -> None:
         self._calls: set[Call] = set()
         self._lock = threading.Lock()
-        self._some = threading.Event()
+        self._has_calls = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, call: Call) -> None:
+        """Watch a call; start the thread if it does not run."""
         with self._lock:
             self._calls.add(call)
-            self._some.set()
-            if self._thread is None or not self._thread.is_alive():  # first call, or first after a fork
+            self._has_calls.set()
+            if self._thread is None or not self._thread.is_alive():  # the first call of this process
                 self._thread = threading.Thread(target=self._run, name="http-deadlines", daemon=True)
                 self._thread.start()
 
     def remove(self, call: Call) -> None:
+        """Stop watching a call."""
         with self._lock:
             self._calls.discard(call)
 
     def _run(self) -> None:
         while True:
-            self._some.wait()
-            time.sleep(TICK_S)
+            self._has_calls.wait()
+            time.sleep(CHECK_INTERVAL_S)
             now = time.monotonic()
             with self._lock:
-                late = [call for call in self._calls if call.ends < now]
+                overdue = [call for call in self._calls if call.ends < now]
                 if not self._calls:
-                    self._some.clear()
-            for call in late:
+                    self._has_calls.clear()
+            for call in overdue:
                 call.abort()
 
 
@@ -92,10 +86,10 @@ _watchdog = _Watchdog()
 
 @contextlib.contextmanager
 def call_within(seconds: float) -> Iterator[Call]:
-    """Bound everything that happens inside on this thread; what is yielded tells whether a request may have left.
+    """Bound the HTTP calls of this thread inside the block; yield a `Call` that says whether bytes were sent.
 
     Raises:
-        DeadlineExceeded: the time was over before the answer was read.
+        DeadlineExceeded: the deadline passed before the answer was read.
     """
     call = Call(seconds)
     _this_thread.call = call
@@ -113,24 +107,24 @@ def call_within(seconds: float) -> Iterator[Call]:
         raise DeadlineExceeded(f"no complete answer within {seconds:g} s")
 
 
-def read_bounded(response: requests.Response, limit: int, *, decode: bool = True) -> bytes:
+def read_bounded(response: requests.Response, limit: int) -> bytes:
     """Read a streamed answer's body.
 
     Args:
-        response: got with `stream=True`.
-        limit: bytes.
-        decode: undo a content encoding; `limit` then counts decoded bytes.
+        response: an answer requested with `stream=True`.
+        limit: the maximum number of bytes, counted after a content encoding is undone.
 
     Raises:
-        AnswerTooLarge: there is more; the connection is given up.
+        AnswerTooLarge: the body is longer; the connection is closed.
+        requests.ConnectionError: the body is incomplete.
     """
     try:
-        body: bytes = response.raw.read(limit + 1, decode_content=decode)
+        body: bytes = response.raw.read(limit + 1, decode_content=True)
     except Exception as error:
         response.close()
         if isinstance(error, OSError):
             raise
-        raise requests.ConnectionError(f"the answer broke off: {error}") from error
+        raise requests.ConnectionError(f"the answer is incomplete: {error}") from error
     if len(body) > limit:
         response.close()
         raise AnswerTooLarge(f"the answer is longer than {limit} bytes")
@@ -139,17 +133,18 @@ def read_bounded(response: requests.Response, limit: int, *, decode: bool = True
 
 
 class _Registering:
-    """Tells the call on this thread which connection it uses, be it new or kept alive."""
+    """Registers a new or kept-alive connection with the call of this thread."""
 
     sock: socket.socket | None
 
     def send(self, data: Any) -> None:
+        """Register the socket, then send; refuse to start a request past the deadline."""
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # mixed into connections only
         call: Call | None = getattr(_this_thread, "call", None)
         if call is not None:
-            if not call.sent and time.monotonic() > call.ends:  # this process stood still; others have taken over
-                raise TimeoutError("the time of this call was over before it was sent")
+            if not call.sent and time.monotonic() > call.ends:  # the process was suspended, and its lease expired
+                raise TimeoutError("the deadline of this call passed before it was sent")
             call.sock, call.sent = self.sock, True
         super().send(data)  # type: ignore[misc]  # mixed into connections only
 
@@ -174,7 +169,7 @@ POOLS: dict[str, Any] = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class BoundedAdapter(HTTPAdapter):
-    """An adapter whose connections can be closed by `call_within`. It repeats nothing by itself."""
+    """An adapter whose connections `call_within` can close."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use our connection pools."""
@@ -182,52 +177,29 @@ class BoundedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Use them towards a proxy, too."""
-        made = super().proxy_manager_for(proxy, **kwargs)
-        made.pool_classes_by_scheme = POOLS
-        return made
+        """Use our connection pools towards a proxy, too."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
 class _Session(requests.Session):
-    """Reads no answer for its redirect: `requests` would read all of it, even where it must not follow."""
+    """A session that ignores redirects: `requests` reads their whole body, even with `allow_redirects=False`."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return no target."""
         del resp
 
 
 def bounded_session(adapters: Mapping[str, HTTPAdapter]) -> requests.Session:
-    """Return a session that takes nothing from the environment and remembers nothing between calls.
+    """Return a session that ignores environment variables and .netrc, and keeps no cookies.
 
     Args:
-        adapters: by URL prefix; they replace the standard ones.
+        adapters: by URL prefix; they replace the standard adapters.
     """
     session = _Session()
-    session.trust_env = False  # no proxy and no .netrc that nobody of ours wrote
+    session.trust_env = False  # environment proxies and .netrc could receive or add credentials
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for prefix, adapter in adapters.items():
         session.mount(prefix, adapter)
     return session
-
-
-def cause_of(error: Exception) -> str:
-    """Return what an error comes from, without the layers that `requests` and urllib3 wrap around it."""
-    cause: Any = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", None) or cause
-    text = " ".join(str(cause).split())
-    return text.rsplit("): ", 1)[-1] if text.startswith(("_HTTP", "HTTP")) else text
-
-
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks for, or None if there is none that can be read.
-
-    A date counts from the answer's own Date header, where there is one, so that no clock of ours matters.
-    """
-    wish = headers.get("Retry-After", "").strip()
-    try:
-        if wish.replace(".", "", 1).isdigit():
-            return min(float(wish), MAX_RETRY_AFTER_S)
-        sent = headers.get("Date")
-        now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
-        return min(max(0.0, (parsedate_to_datetime(wish) - now).total_seconds()), MAX_RETRY_AFTER_S)
-    except (ValueError, TypeError, OverflowError):
-        return None

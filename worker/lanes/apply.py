@@ -60,8 +60,8 @@ def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
     written = store.jobs.mark_submitted(
         job,
         submitted,
-        poll_after=next_poll_delay(services, job, store.clock()),
-        p95_duration_s=store.schedules.of(job).p95_duration_s,
+        poll_after=next_poll_delay(services, replace(job, generation_id=submitted.generation_id), store.clock()),
+        must_poll_after=store.schedules.of(job).p95_duration_s * (1 + services.random.random()),  # spread
         update=services.publisher.progress(job, JobState.SUBMITTED, submitted.generation_id),
     )
     event("job.submitted", "PhotoGPT accepted the job", job=job.id, kind=job.kind, generation=submitted.generation_id)

@@ -18,7 +18,6 @@ from worker.lanes.faults import count_fault
 from worker.lanes.handlers import JOB, LANE_HANDLERS
 from worker.lanes.pool import LanePool
 from worker.services import Services
-from worker.steps.poll import list_polled_by
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
@@ -32,7 +31,6 @@ STAY_S = 3.0  # a run claims again and again for this long, while the lane comes
 SOON_S = 0.5  # for a tick that is due within this time the run waits itself: a message costs more
 BUSY_WAIT_S = 0.05  # for a free slot
 BUSY_RETRY_S = 0.25  # a lane without a free slot here is tried again after this long, by this worker or another
-BACKLOG_PAUSE_S = 0.4  # between two claims of a backlog of polls while list polling is active
 
 
 class LaneRunner:
@@ -97,13 +95,8 @@ class LaneRunner:
             pool.release_slots(slots - claimed)
         if claim is None or claim.next_tick is None or claimed < slots:
             return claim.next_tick if claim else None
-        lanes.publish(replace(claim.next_tick, delay=max(claim.next_tick.delay, self._backlog_pause(lane))))
+        lanes.publish(claim.next_tick)  # a backlog, for any worker with a free slot
         return None
-
-    def _backlog_pause(self, lane: Lane) -> float:
-        """Return the seconds before the next claim of a backlog: a list poll may answer for most of it."""
-        services = self._services
-        return BACKLOG_PAUSE_S if lane is Lane.JOBS and list_polled_by(services, services.store.clock()) else 0.0
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Claim | None:
         """Claim up to `limit` items and submit a step for each; None if the token was used before."""

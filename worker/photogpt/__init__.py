@@ -1,1 +1,1 @@
-"""The seam to PhotoGPT."""
+"""The client of PhotoGPT's HTTP API."""

@@ -1,7 +1,7 @@
-"""What PhotoGPT's answers mean: the envelope read, and every fault given its name.
+"""PhotoGPT's answers: read the envelope, and map every error to an `ApiError`.
 
-The error table is `docs/error-codes`; it names 400, 401, 404, 409, 429 and 5xx. The body of an error is JSON for most
-failures, not for all, and `NOK` may come under any code, so nothing here trusts either alone.
+PhotoGPT documents the codes 400, 401, 404, 409, 429 and 5xx (`docs/error-codes`). Error bodies are often JSON but not
+always, and `NOK` may come under any code, so both code and body decide.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import requests
 
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
-from worker.http.deadline import cause_of, retry_after_of
+from worker.http.errors import root_cause
+from worker.http.headers import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_QUOTE = 300
+MAX_QUOTE_CHARS = 300
 
 REFUSALS = {
     400: Reason.INVALID_REQUEST,
@@ -29,71 +30,69 @@ REFUSALS = {
     415: Reason.INVALID_REQUEST,
     422: Reason.INVALID_REQUEST,
 }
-"""Codes that mean no, for good."""
+"""Codes of final refusals."""
 
-IN_ANY_WORDS = frozenset({400, 402, 422})
-"""Of these, what judges a request, so that the body need not be PhotoGPT's envelope; only a page is somebody else's."""
+REFUSALS_WITHOUT_ENVELOPE = frozenset({400, 402, 422})
+"""Codes that refuse a request even if the body is not PhotoGPT's envelope; an HTML page comes from a proxy."""
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """Return `result` of an answer.
+    """Return `result` of a successful answer.
 
     Raises:
-        ApiError: the answer is not a yes; the class says what it is.
+        ApiError: the answer is an error; the subclass classifies it.
     """
     envelope = _json(body)
     if 200 <= status < 300:
         if envelope is None:
-            raise Unavailable(f"PhotoGPT's answer under {status} is not JSON: {_quote(body)}", status=status)
+            raise Unavailable(f"PhotoGPT's answer {status} is not JSON: {_quote(body)}", status=status)
         if str(envelope.get("status", "OK")).upper() != "NOK":
             return envelope.get("result")
         message = _message(envelope) or _quote(body)
-        raise Refused(message, reason=_by_words(message) or Reason.REFUSED, status=status)
-    raise _fault(status, headers, body, envelope)
+        raise Refused(message, reason=_reason_from_message(message) or Reason.REFUSED, status=status)
+    raise _error(status, headers, body, envelope)
 
 
-def not_reached(error: requests.RequestException, *, sent: bool) -> ApiError:
-    """Name what came instead of an answer.
+def connection_error(error: requests.RequestException, *, sent: bool) -> ApiError:
+    """Return the `ApiError` for a call without an answer.
 
     Args:
-        error: what `requests` raised.
-        sent: bytes of the request may have left; otherwise nothing can have been created.
+        error: the exception of `requests`.
+        sent: bytes of the request may have been sent; otherwise PhotoGPT created nothing.
     """
     if not sent:
-        return Unavailable(f"PhotoGPT cannot be reached: {_quote(cause_of(error))}", definite=True)
+        return Unavailable(f"PhotoGPT cannot be reached: {_quote(root_cause(error))}", definite=True)
     if isinstance(error, requests.Timeout):
-        return Unavailable(f"PhotoGPT did not answer in time: {_quote(cause_of(error))}")
-    return Unavailable(f"the connection to PhotoGPT broke: {_quote(cause_of(error))}")
+        return Unavailable(f"PhotoGPT did not answer in time: {_quote(root_cause(error))}")
+    return Unavailable(f"the connection to PhotoGPT broke: {_quote(root_cause(error))}")
 
 
-def _fault(status: int, headers: Mapping[str, str], body: bytes, envelope: dict[str, Any] | None) -> ApiError:
+def _error(status: int, headers: Mapping[str, str], body: bytes, envelope: dict[str, Any] | None) -> ApiError:
     message = _message(envelope) or _quote(body)
-    retry_after = retry_after_of(headers)
-    said = f"PhotoGPT says {status}: {message}"
+    retry_after = parse_retry_after(headers)
+    text = f"PhotoGPT answered {status}: {message}"
     if status == 401:
         return Unauthorized(f"PhotoGPT does not accept the API key (401): {message}", status=status)
     if status == 429:
-        return Throttled(said, status=status, retry_after=retry_after)
+        return Throttled(text, status=status, retry_after=retry_after)
     if status == 409:
-        return Conflict(said, status=status, retry_after=retry_after)
+        return Conflict(text, status=status, retry_after=retry_after)
     if status >= 500 or status == 408:
-        return Unavailable(said, status=status, retry_after=retry_after, definite=False)
+        return Unavailable(text, status=status, retry_after=retry_after, definite=False)
     if status < 400:
-        envelope = None  # a redirect, whatever it says; only "see other" comes after something was done
-    spoken = envelope is not None or (status in IN_ANY_WORDS and not body.lstrip().startswith(b"<"))
-    if not spoken:  # a proxy, a wrong base URL or a redirect: not PhotoGPT's word, and nothing was created
+        envelope = None  # a redirect is never PhotoGPT's answer
+    from_photogpt = envelope is not None or (status in REFUSALS_WITHOUT_ENVELOPE and not body.lstrip().startswith(b"<"))
+    if not from_photogpt:  # a proxy, a wrong base URL or a redirect; only 303 may follow a created generation
         hint = "; is PHOTOGPT_BASE_URL right?" if status < 400 or status == 404 else ""
-        return Unavailable(said + hint, status=status, retry_after=retry_after, definite=status != 303)
-    return Refused(said, reason=_by_words(message) or REFUSALS.get(status, Reason.REFUSED), status=status)
+        return Unavailable(text + hint, status=status, retry_after=retry_after, definite=status != 303)
+    return Refused(text, reason=_reason_from_message(message) or REFUSALS.get(status, Reason.REFUSED), status=status)
 
 
-def _by_words(message: str) -> Reason | None:
-    """The code for lacking credits is not documented; field reports quote the words."""
-    words = message.lower()
+def _reason_from_message(message: str) -> Reason | None:
+    """Return INSUFFICIENT_CREDITS if the message says so: PhotoGPT documents no code for it."""
+    text = message.lower()
     return (
-        Reason.INSUFFICIENT_CREDITS
-        if "credit" in words and ("insufficient" in words or "not enough" in words)
-        else None
+        Reason.INSUFFICIENT_CREDITS if "credit" in text and ("insufficient" in text or "not enough" in text) else None
     )
 
 
@@ -106,13 +105,13 @@ def _json(body: bytes) -> dict[str, Any] | None:
 
 
 def _finite(text: str) -> float | None:
-    """NaN and infinity are Python's; no receiver of a webhook could read them."""
+    """Return None for infinity, which is not valid JSON in a webhook."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
 def _message(envelope: dict[str, Any] | None) -> str | None:
-    """`message` is meant for readers, `err` for logs; either may be missing."""
+    """Return the first of `message`, `err` and `error` that is set; each may be missing or of any type."""
     for name in ("message", "err", "error"):
         value = (envelope or {}).get(name)
         if value:
@@ -123,4 +122,4 @@ def _message(envelope: dict[str, Any] | None) -> str | None:
 def _quote(text: str | bytes) -> str:
     readable = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     readable = " ".join(readable.split())
-    return readable[:MAX_QUOTE] + ("…" if len(readable) > MAX_QUOTE else "") or "nothing"
+    return readable[:MAX_QUOTE_CHARS] + ("…" if len(readable) > MAX_QUOTE_CHARS else "") or "nothing"

@@ -1,4 +1,4 @@
-"""PhotoGPT's HTTP API: the five calls that the service makes, each bounded, none repeated by itself."""
+"""The client of PhotoGPT's HTTP API: five calls, each with a deadline and without retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -20,8 +19,10 @@ from worker.domain.errors import MissingGenerationId, Refused, Unavailable
 from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
 from worker.domain.times import rfc3339
-from worker.http.deadline import AnswerTooLarge, BoundedAdapter, bounded_session, call_within, read_bounded
-from worker.photogpt.answers import not_reached, read_answer
+from worker.http.deadline import BoundedAdapter, bounded_session, call_within, read_bounded
+from worker.http.errors import AnswerTooLarge
+from worker.http.headers import parse_http_date
+from worker.photogpt.answers import connection_error, read_answer
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -32,7 +33,7 @@ TRIGGERS = {
     Kind.UPSCALE: "/images/upscaling",
     Kind.VIDEO: "/videos/generation",
 }
-MAX_PAGES = 2000  # of one listing; a list that never ends is not believed
+MAX_PAGES = 2000  # of one listing, in case the page tokens never end
 
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
@@ -41,21 +42,21 @@ TRAINING_FAILED = frozenset({"failed", "error"})  # not documented, but unmistak
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GenerationSeen:
-    """What GET /jobs/{id} showed. `status` is lower case: the vendor's own sample lower-cases it (docs/jobs)."""
+class GenerationStatus:
+    """The answer of GET /jobs/{id}. `status` is in lower case, as in the vendor's sample (docs/jobs)."""
 
     status: str
     images: tuple[JsonObject, ...] = ()
     videos: tuple[JsonObject, ...] = ()
     error: str | None = None
     model_id: str | None = None
-    #: Seconds from its creation to that of its first output, by PhotoGPT's clock.
+    #: Seconds from the generation's creation to its first output's, by PhotoGPT's clock.
     duration_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSeen:
-    """What GET /models/{id} showed."""
+class ModelStatus:
+    """The answer of GET /models/{id}. `status` is in lower case."""
 
     status: str
     updated_at: str | None = None
@@ -68,17 +69,17 @@ class ModelSeen:
 
 
 class PhotoGPT:
-    """The API, over kept-alive connections. Every method raises `ApiError` when the answer is not a yes."""
+    """The API over kept-alive connections. Every method raises `ApiError` on an error answer or none."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take address, key and limits from the settings; connections open when they are needed."""
+        """Take address, key and limits from the settings. A connection opens with the first call."""
         self._base = settings.base_url
         self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
         self._deadline_s = settings.api_call_deadline_s
-        self._most_bytes = settings.api_max_answer_bytes
+        self._max_bytes = settings.api_max_answer_bytes
         self._adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
         self._session = bounded_session({"http://": self._adapter, "https://": self._adapter})
-        self._dated: tuple[str, float] | None = None
+        self._last_date: tuple[str, float] | None = None
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._session.headers = {
             "Authorization": f"Bearer {key}",
@@ -89,31 +90,31 @@ class PhotoGPT:
         }
 
     def trigger(self, kind: Kind, request: JsonObject) -> str | None:
-        """Ask for a generation and return its id; a training has none. May cost credits.
+        """Start a generation and return its id, or None for a training. May cost credits.
 
         Raises:
-            ApiError: `definite` says whether it is certain that nothing was created.
-            Unnamed: something was, and nobody knows what.
+            ApiError: `definite` is true if certainly nothing was created.
+            MissingGenerationId: PhotoGPT accepted the trigger but returned no id.
         """
         if kind is Kind.TRAINING:
             self._call("GET", f"/models/{_segment(request['modelID'])}/train")
             return None
         result = self._call("POST", TRIGGERS[kind], body=request)
         generation_id = result.get("jobId") if isinstance(result, dict) else None
-        if not generation_id or type(generation_id) not in {str, int}:  # a name that nothing could be looked up by
-            raise MissingGenerationId("PhotoGPT says OK, but names no jobId", status=200)
+        if not generation_id or type(generation_id) not in {str, int}:  # not usable as an id
+            raise MissingGenerationId("PhotoGPT answered OK without a jobId", status=200)
         return str(generation_id)
 
-    def generation(self, generation_id: str) -> GenerationSeen:
-        """Look at a generation."""
+    def generation(self, generation_id: str) -> GenerationStatus:
+        """Return the status of a generation."""
         result = self._call("GET", f"/jobs/{_segment(generation_id)}")
         if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer tells no status of the generation", status=200)
+            raise Unavailable("PhotoGPT's answer has no status of the generation", status=200)
         if str(result.get("jobId") or generation_id) != generation_id:
-            raise Unavailable("PhotoGPT's answer tells of another generation", status=200)
+            raise Unavailable("PhotoGPT's answer is about another generation", status=200)
         images, videos = _records(result.get("images")), _records(result.get("videos"))
         first = next(iter(images + videos), {})
-        return GenerationSeen(
+        return GenerationStatus(
             status=result["status"].strip().lower(),
             images=images,
             videos=videos,
@@ -122,58 +123,59 @@ class PhotoGPT:
             duration_s=seconds_between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
         )
 
-    def model(self, model_id: str) -> ModelSeen:
-        """Look at a model."""
+    def model(self, model_id: str) -> ModelStatus:
+        """Return the status of a model."""
         result = self._call("GET", f"/models/{_segment(model_id)}")
         if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer tells no status of the model", status=200)
-        return ModelSeen(
+            raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
+        return ModelStatus(
             status=result["status"].strip().lower(),
             updated_at=_text(result.get("updatedAt")),
             error=_text(result.get("error") or result.get("errorMessage")),
         )
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
-        """List what was created between two times (epoch seconds)."""
+        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them."""
         for page in self.pages_between(start, end):
             yield from page
 
-    def pages_between(self, start: float, end: float, *, most: int = MAX_PAGES) -> Iterator[list[JsonObject]]:
-        """List what was created between two times (epoch seconds), page by page, `most` of them at most.
+    def pages_between(self, start: float, end: float, *, max_pages: int = MAX_PAGES) -> Iterator[list[JsonObject]]:
+        """Yield pages of the generations created between two times (epoch seconds).
 
-        Order and page size are not documented, nor how the last page is marked: a missing, empty or repeated token
-        ends it.
+        PhotoGPT documents neither order nor page size nor the mark of the last page: a missing, empty or repeated
+        token ends the list.
+
+        Raises:
+            Unavailable: an answer holds no list, or there are more than `max_pages` pages.
         """
-        token, seen = None, set[str]()
-        for _ in range(most):
+        token, used = None, set[str]()
+        for _ in range(max_pages):
             query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
             result = self._call("GET", "/jobs", query=query)
             if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
-                raise Unavailable("PhotoGPT's answer holds no list of jobs", status=200)
+                raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
             yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
             token = _text(result.get("nextPageToken"))
-            if not token or token in seen:
+            if not token or token in used:
                 return
-            seen.add(token)
-        raise Unavailable(f"PhotoGPT's list of jobs has more than {most} pages", status=200)
+            used.add(token)
+        raise Unavailable(f"PhotoGPT's list of jobs has more than {max_pages} pages", status=200)
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""
         self._call("GET", "/ping")
 
-    def ahead_s(self, at: float) -> float | None:
-        """Return the seconds by which PhotoGPT's clock is ahead, by the Date of its latest answer; None if it has none.
+    def clock_offset_s(self, at: float) -> float | None:
+        """Return the seconds by which PhotoGPT's clock is ahead, from the Date of its latest answer; None without one.
 
         Args:
-            at: the time now, epoch seconds, by the clock that PhotoGPT's is compared with.
+            at: the time now, epoch seconds, by the clock to compare with.
         """
-        if self._dated is None:
+        if self._last_date is None:
             return None
-        date, heard = self._dated
-        try:
-            return parsedate_to_datetime(date).timestamp() + (time.monotonic() - heard) - at
-        except (ValueError, OverflowError):
-            return None
+        text, received = self._last_date
+        date = parse_http_date(text)
+        return None if date is None else date + (time.monotonic() - received) - at
 
     def close(self) -> None:
         """Close every connection."""
@@ -185,54 +187,54 @@ class PhotoGPT:
         try:
             with call_within(self._deadline_s) as call:
                 request = self._prepare(method, path, body, query)
-                # not by the session, which prepares each call anew, for more than sending it costs
+                # not session.send: preparing a request from scratch costs more CPU than sending it
                 response = self._adapter.send(
                     request, stream=True, timeout=self._timeout, verify=self._session.verify or True
                 )
-                content = read_bounded(response, self._most_bytes)
+                content = read_bounded(response, self._max_bytes)
         except AnswerTooLarge as error:
             raise Unavailable(f"PhotoGPT's answer cannot be read: {error}") from error
         except requests.RequestException as error:
-            raise not_reached(error, sent=call.sent) from error
+            raise connection_error(error, sent=call.sent) from error
         if date := response.headers.get("Date"):
-            self._dated = date, time.monotonic()
+            self._last_date = date, time.monotonic()
         return read_answer(response.status_code, response.headers, content)
 
     def _prepare(
         self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
     ) -> requests.PreparedRequest:
-        """Return a request as the session would prepare it. `path` is encoded."""
-        request = copy(self._blank)
+        """Return a request with an encoded path, prepared as the session would do it."""
+        request = copy(self._template)
         request.method = method
-        request.url = (self._blank.url or "").removesuffix("/") + path + (f"?{urlencode(query)}" if query else "")
+        request.url = (self._template.url or "").removesuffix("/") + path + (f"?{urlencode(query)}" if query else "")
         if body is not None:
-            request.headers = self._blank.headers.copy()
+            request.headers = self._template.headers.copy()
             request.headers["Content-Type"] = "application/json"
             request.prepare_body(json.dumps(body).encode(), None)
         return request
 
     @cached_property
-    def _blank(self) -> requests.PreparedRequest:
-        """What all requests share."""
+    def _template(self) -> requests.PreparedRequest:
+        """The parts that all requests share."""
         return self._session.prepare_request(requests.Request("GET", f"{self._base}/"))
 
 
 def _segment(name: object) -> str:
-    """Return an id as one part of a path. Two names are none: every URL library takes `/models/..` for `/`."""
+    """Return an id as one path segment. URL libraries resolve `.` and `..`, so those are refused."""
     text = str(name)
     if text in {"", ".", ".."}:
-        raise Refused(f"{text!r} cannot be the id of anything", reason=Reason.NOT_FOUND)
+        raise Refused(f"{text!r} is not a possible id", reason=Reason.NOT_FOUND)
     return quote(text, safe="", errors="replace")
 
 
 def _records(value: Any) -> tuple[JsonObject, ...]:
-    """Image and video records, passed through whole; what is none, under `value`: it was paid for."""
+    """Return image and video records unchanged; wrap anything else as `value`, because it was paid for."""
     found = value if isinstance(value, list) else [value]
     return tuple(item if isinstance(item, dict) else {"value": item} for item in found if item)
 
 
 def _text(value: Any) -> str | None:
-    """The type of `error` is not documented: text, or whatever it is, as JSON."""
+    """Return text unchanged and anything else as JSON: the type of `error` is not documented."""
     if value is None or value == "":
         return None
     return value if isinstance(value, str) else json.dumps(value)

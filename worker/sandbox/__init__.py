@@ -1,5 +1,7 @@
-"""A local PhotoGPT over real HTTP, with faults on demand: for the demo, tests, benchmarks, and our users' own tests.
+"""A local PhotoGPT over real HTTP, with faults on demand: for the demo, tests, benchmarks and users' own tests.
 
-Start it with `python -m worker.sandbox --help` or `remote.SandboxProcess`. What can go wrong is in `faults.py`, how a
-single generation is told what to do in `wishes.py`, and what tests may ask in `control.py`.
+Start it with `python -m worker.sandbox --help` or `remote.SandboxProcess`. `faults/rules.py` describes fault rules,
+`faults/directives.py` what a caller can set for one generation, `control.py` the control API.
+
+`api/` holds the routes and answers of PhotoGPT's API, `faults/` what can be made to go wrong, `state/` the records.
 """

@@ -4,19 +4,19 @@
 | --- | --- | --- |
 | GET /_sandbox/state | | all counts, and by default the lists; `?lists=0` leaves them out |
 | GET /_sandbox/generations | | oldest first; by `?kind=`, `?status=`, `?model=`, `?contains=` (body) |
-| POST /_sandbox/generations | `count`, and `kind`, `duration` (a law), `request` | the ids of so many new generations |
-| GET /_sandbox/ends | | of all that has ended, `jobId`, `endedAt` (epoch), `noticedAfterS`, `listedAfterS` |
+| POST /_sandbox/generations | `count`, and `kind`, `duration`, `request` | the ids of that many new generations |
+| GET /_sandbox/ends | | of all ended generations, `jobId`, `endedAt` (epoch), `noticedAfterS`, `listedAfterS` |
 | GET /_sandbox/faults | | the rules in force, each with how often it matched and fired |
-| POST /_sandbox/faults | a rule, or a list of rules (see `faults.py`) | the rules in force |
-| DELETE /_sandbox/faults | | no rules |
-| POST /_sandbox/models | `{"id": …, "status": …, "images": n}` and a wish (see `wishes.py`) | the model |
+| POST /_sandbox/faults | a rule, or a list of rules (see `faults/rules.py`) | the rules in force |
+| DELETE /_sandbox/faults | | an empty list |
+| POST /_sandbox/models | `{"id": …, "status": …, "images": n}` and the fields of a directive | the model |
 | POST /_sandbox/keys | `{"add": […], "revoke": […]}` | the keys |
-| POST /_sandbox/options | options by name (see `options.py`); `durations` is `{kind: law}` | those changed |
-| POST /_sandbox/reset | | everything as at the start, journal included |
+| POST /_sandbox/options | options by name (see `options.py`); `durations` is `{kind: distribution}` | the options |
+| POST /_sandbox/reset | | nothing; all records are deleted, in the journal too |
 
-A generation's `noticedAfterS` is the time from its end to the first GET /jobs/{id} that told it (for a training, GET
-/models/{id}); `listedAfterS`, to the first page of GET /jobs that could have. A model's wish holds for all its
-trainings until it is set again. `status` ends a training that is under way.
+`noticedAfterS` is the time from a generation's end to the first GET /jobs/{id} that showed it (for a training, GET
+/models/{id}); `listedAfterS`, to the first page of GET /jobs that showed it. A model's directive applies to all its
+trainings until it is set again. Setting `status` ends a running training.
 """
 
 import json
@@ -25,14 +25,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from worker.sandbox import views
-from worker.sandbox.answers import Answer, nok, ok, rfc3339
-from worker.sandbox.durations import parse_law
-from worker.sandbox.faults import parse_rules
-from worker.sandbox.sandbox import Sandbox, new_id
-from worker.sandbox.triggers import make_generations
-from worker.sandbox.wishes import Wish, parse_directive
-from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at
+from worker.sandbox.api import views
+from worker.sandbox.api.answers import Answer, nok, ok, rfc3339
+from worker.sandbox.api.triggers import make_generations
+from worker.sandbox.faults.directives import Directive, parse_directive
+from worker.sandbox.faults.durations import parse_distribution
+from worker.sandbox.faults.rules import parse_rules
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import Generation, JsonObject, Model, Upload, ended_at, job_stage_at, new_id
 
 PREFIX = "/_sandbox/"
 
@@ -54,7 +54,7 @@ Control: TypeAlias = Callable[[Sandbox, dict[str, str], Any], Any]
 
 
 def answer(sandbox: Sandbox, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
-    """Answers one control request; a mistake in it is a 400 that says what."""
+    """Answer one control request; an invalid one gets 400 with the reason."""
     operation = _CONTROLS.get((method, path.removeprefix(PREFIX)))
     if operation is None:
         return nok(404, "No such control.", f"{method} {path}")
@@ -70,25 +70,25 @@ def _state(sandbox: Sandbox, query: dict[str, str], _body: Any) -> JsonObject:
     state["now"] = rfc3339(now)
     state["active"] = sandbox.archive.active(("image", "upscale", "video"), now)
     if query.get("lists") != "0":
-        state["generations"] = [_generation(sandbox, each, now) for each in sandbox.archive.ordered]
-        state["looks"] = dict(sandbox.counters.looks)
+        state["generations"] = [_generation(sandbox, generation, now) for generation in sandbox.archive.ordered]
+        state["polls"] = dict(sandbox.counters.polls)
         state["models"] = {model.id: sandbox.archive.status_of(model, now) for model in sandbox.archive.models.values()}
     return state
 
 
 def _generations(sandbox: Sandbox, query: dict[str, str], _body: Any) -> list[JsonObject]:
     now = time.time()
-    wanted = {"kind": query.get("kind"), "status": query.get("status"), "modelID": query.get("model")}
+    filters = {"kind": query.get("kind"), "status": query.get("status"), "modelID": query.get("model")}
     return [
         shown
-        for shown in (_generation(sandbox, each, now) for each in sandbox.archive.ordered)
-        if all(value is None or shown[name] == value for name, value in wanted.items())
+        for shown in (_generation(sandbox, generation, now) for generation in sandbox.archive.ordered)
+        if all(value is None or shown[name] == value for name, value in filters.items())
         and query.get("contains", "") in json.dumps(shown["request"], ensure_ascii=False)
     ]
 
 
 def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObject:
-    told_at = sandbox.counters.first_ended.get(generation.id)
+    polled_at = sandbox.counters.end_first_polled.get(generation.id)
     ended = ended_at(generation)
     return {
         "jobId": generation.id,
@@ -97,8 +97,8 @@ def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObj
         "modelID": generation.model_id,
         "createdAt": rfc3339(generation.created_at),
         "endsAt": None if generation.endless else rfc3339(ended),
-        "noticedAfterS": None if told_at is None else told_at - ended,
-        "looks": sandbox.counters.looks[generation.id],
+        "noticedAfterS": None if polled_at is None else polled_at - ended,
+        "polls": sandbox.counters.polls[generation.id],
         "digest": generation.digest,
         "prompt": generation.request.get("prompt"),
         "metadata": generation.request.get("metadata"),
@@ -110,21 +110,21 @@ def _generation(sandbox: Sandbox, generation: Generation, now: float) -> JsonObj
 def _make_generations(sandbox: Sandbox, _query: dict[str, str], body: Any) -> list[str]:
     unknown = set(body) - {"count", "kind", "duration", "request"}
     if unknown:
-        raise ValueError(f"generations are not made by {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
     kind = str(body.get("kind", "image"))
-    law = parse_law(str(body["duration"])) if "duration" in body else sandbox.options.durations[kind]
+    duration = parse_distribution(str(body["duration"])) if "duration" in body else sandbox.options.durations[kind]
     request: JsonObject = body.get("request", {"modelID": "nanobanana", "prompt": "made by the control API"})
-    return make_generations(sandbox, kind, request, law, int(body["count"]))
+    return make_generations(sandbox, kind, request, duration, int(body["count"]))
 
 
 def _ends(sandbox: Sandbox, _query: dict[str, str], _body: Any) -> list[JsonObject]:
-    now, told, listed = time.time(), sandbox.counters.first_ended, sandbox.counters.end_first_listed
-    ends = ((each.id, ended_at(each)) for each in sandbox.archive.ordered)
+    now, polled, listed = time.time(), sandbox.counters.end_first_polled, sandbox.counters.end_first_listed
+    ends = ((generation.id, ended_at(generation)) for generation in sandbox.archive.ordered)
     return [
         {
             "jobId": job_id,
             "endedAt": at,
-            "noticedAfterS": told[job_id] - at if job_id in told else None,
+            "noticedAfterS": polled[job_id] - at if job_id in polled else None,
             "listedAfterS": listed[job_id] - at if job_id in listed else None,
         }
         for job_id, at in ends
@@ -151,21 +151,21 @@ def _set_model(sandbox: Sandbox, _query: dict[str, str], body: Any) -> JsonObjec
     model_id = str(body["id"])
     old = sandbox.archive.models.get(model_id)
     model = old or Model(id=model_id, status="new", created_at=now, updated_at=now)
-    wish = {name: body[name] for name in Wish.model_fields if name in body}
-    parse_directive(wish)
-    unknown = set(body) - set(Wish.model_fields) - {"id", "status", "images"}
+    directive = {name: body[name] for name in Directive.model_fields if name in body}
+    parse_directive(directive)
+    unknown = set(body) - set(Directive.model_fields) - {"id", "status", "images"}
     if unknown:
-        raise ValueError(f"a model has no {', '.join(sorted(unknown))}")
-    model = replace(model, wish=wish or model.wish)
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+    model = replace(model, directive=directive or model.directive)
     if "status" in body:
         model = replace(model, status=str(body["status"]), training_id=None, updated_at=now)
     sandbox.archive.put(model)
     for _ in range(int(body.get("images", 0))):
-        _give_image(sandbox, model_id, now)
+        _add_image(sandbox, model_id, now)
     return views.model(model, sandbox.archive.training_of(model), now)
 
 
-def _give_image(sandbox: Sandbox, model_id: str, now: float) -> None:
+def _add_image(sandbox: Sandbox, model_id: str, now: float) -> None:
     upload = Upload(id=new_id("image"), model_id=model_id, type="modelInput", created_at=now, size=0, digest="")
     sandbox.archive.put(upload)
 
@@ -177,12 +177,12 @@ def _change_keys(sandbox: Sandbox, _query: dict[str, str], body: Any) -> list[st
 
 
 def _change_options(sandbox: Sandbox, _query: dict[str, str], body: Any) -> JsonObject:
-    laws = {kind: parse_law(str(law)) for kind, law in body.get("durations", {}).items()}
+    durations = {kind: parse_distribution(str(text)) for kind, text in body.get("durations", {}).items()}
     changes = {name: value for name, value in body.items() if name != "durations"}
-    unknown = (set(changes) - CHANGEABLE) | (set(laws) - set(sandbox.options.durations))
+    unknown = (set(changes) - CHANGEABLE) | (set(durations) - set(sandbox.options.durations))
     if unknown:
-        raise ValueError(f"no option to change: {', '.join(sorted(unknown))}")
-    sandbox.change_options({**changes, "durations": {**sandbox.options.durations, **laws}})
+        raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
+    sandbox.change_options({**changes, "durations": {**sandbox.options.durations, **durations}})
     return {name: getattr(sandbox.options, name) for name in sorted(CHANGEABLE)}
 
 

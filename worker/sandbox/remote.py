@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, and the control API of one as a typed client."""
+"""A sandbox in its own process, and a typed client of its control API."""
 
 import os
 import select
@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 import requests
 
 from worker.sandbox.options import DEFAULT_KEY
-from worker.sandbox.world import JsonObject
+from worker.sandbox.state.records import JsonObject
 
 _START_S = 30.0
-_MADE_AT_ONCE = 5000
+_MAX_PER_REQUEST = 5000
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class SandboxControl:
-    """What tests and benchmarks say to a running sandbox, and ask it."""
+    """Client of the control API, for tests and benchmarks."""
 
     def __init__(self, base_url: str, timeout_s: float = 30.0) -> None:
         address = urlsplit(base_url)
@@ -32,78 +32,78 @@ class SandboxControl:
         self._session.trust_env = False
 
     def state(self, *, lists: bool = True) -> JsonObject:
-        """All counts, with the lists of generations, looks and models."""
-        state: JsonObject = self._ask("GET", "state", query={} if lists else {"lists": "0"})
+        """Return all counts, with the lists of generations, polls and models."""
+        state: JsonObject = self._call("GET", "state", query={} if lists else {"lists": "0"})
         return state
 
     def generations(self, **query: str) -> list[JsonObject]:
-        """Generations, oldest first, by `kind`, `status`, `model` or `contains`."""
-        generations: list[JsonObject] = self._ask("GET", "generations", query=query)
+        """Return generations, oldest first, by `kind`, `status`, `model` or `contains`."""
+        generations: list[JsonObject] = self._call("GET", "generations", query=query)
         return generations
 
     def make(self, count: int, *, duration: str, **more: Any) -> list[str]:
-        """Makes many generations at once, a few thousand to a request; `kind` and `request` are taken too."""
+        """Create many generations, a few thousand per request; `more` may set `kind` and `request`."""
         made: list[str] = []
         while len(made) < count:
-            body = {"count": min(_MADE_AT_ONCE, count - len(made)), "duration": duration, **more}
-            made += self._ask("POST", "generations", body)
+            body = {"count": min(_MAX_PER_REQUEST, count - len(made)), "duration": duration, **more}
+            made += self._call("POST", "generations", body)
         return made
 
     def ends(self) -> list[JsonObject]:
-        """Of every generation that has ended, `jobId`, `endedAt`, `noticedAfterS` and `listedAfterS` (or None)."""
-        ends: list[JsonObject] = self._ask("GET", "ends")
+        """Return `jobId`, `endedAt`, `noticedAfterS` and `listedAfterS` (or None) of every ended generation."""
+        ends: list[JsonObject] = self._call("GET", "ends")
         return ends
 
     def faults(self, rules: JsonObject | Sequence[JsonObject]) -> list[JsonObject]:
-        """Puts rules in force behind those there are; returns all."""
-        live: list[JsonObject] = self._ask("POST", "faults", rules)
+        """Append rules to those in force; return all."""
+        live: list[JsonObject] = self._call("POST", "faults", rules)
         return live
 
     def live_faults(self) -> list[JsonObject]:
-        """The rules in force, each with how often it `matched` and `fired`."""
-        live: list[JsonObject] = self._ask("GET", "faults")
+        """Return the rules in force, each with how often it `matched` and `fired`."""
+        live: list[JsonObject] = self._call("GET", "faults")
         return live
 
     def clear(self) -> None:
-        """Ends all faults."""
-        self._ask("DELETE", "faults")
+        """Remove all fault rules."""
+        self._call("DELETE", "faults")
 
     def model(self, model_id: str, **settings: Any) -> JsonObject:
-        """Makes or sets a model: `status`, `images`, and how its trainings go (`duration_s`, `end`, …)."""
-        model: JsonObject = self._ask("POST", "models", {"id": model_id, **settings})
+        """Create or change a model: `status`, `images`, and a directive for its trainings (`duration_s`, `end`, …)."""
+        model: JsonObject = self._call("POST", "models", {"id": model_id, **settings})
         return model
 
     def keys(self, *, add: Sequence[str] = (), revoke: Sequence[str] = ()) -> list[str]:
-        """Adds and revokes API keys; returns those that are taken now."""
-        keys: list[str] = self._ask("POST", "keys", {"add": list(add), "revoke": list(revoke)})
+        """Add and revoke API keys; return the keys accepted now."""
+        keys: list[str] = self._call("POST", "keys", {"add": list(add), "revoke": list(revoke)})
         return keys
 
     def options(self, **changes: Any) -> JsonObject:
-        """Changes options of the running sandbox: `max_active=3`, `durations={"image": "0.2"}`."""
-        options: JsonObject = self._ask("POST", "options", changes)
+        """Change options of the running sandbox: `max_active=3`, `durations={"image": "0.2"}`."""
+        options: JsonObject = self._call("POST", "options", changes)
         return options
 
     def reset(self) -> None:
-        """Makes everything as it was at the start."""
-        self._ask("POST", "reset")
+        """Delete all records and return to the options of the start."""
+        self._call("POST", "reset")
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._session.close()
 
-    def _ask(self, method: str, what: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
-        answer = self._session.request(method, self._prefix + what, json=body, params=query, timeout=self._timeout_s)
+    def _call(self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
+        answer = self._session.request(method, self._prefix + path, json=body, params=query, timeout=self._timeout_s)
         envelope = answer.json()
         if answer.status_code != 200:
-            raise ValueError(f"the sandbox refused {method} {what}: {envelope['message']}")
+            raise ValueError(f"the sandbox refused {method} {path}: {envelope['message']}")
         return envelope["result"]
 
 
 class SandboxProcess:
     """A sandbox on a free loopback port for the length of a `with` block.
 
-    Arguments are those of the command line, such as `"--duration", "image=0.2"`. A restart keeps the port;
-    what the sandbox knew survives it only with `--journal`.
+    Arguments are those of the command line, such as `"--duration", "image=0.2"`. A restart keeps the port; records
+    survive it only with `--journal`.
     """
 
     def __init__(self, *arguments: str, key: str = DEFAULT_KEY, port: int = 0) -> None:
@@ -125,25 +125,25 @@ class SandboxProcess:
 
     @property
     def control(self) -> SandboxControl:
-        """The control client of the running sandbox."""
+        """Return the control client of the running sandbox."""
         if self._control is None:
             raise RuntimeError("the sandbox is not running")
         return self._control
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers every request to the API needs."""
+        """Return the headers that every API request needs."""
         return {"Authorization": f"Bearer {self.key}", "API-Version": "1"}
 
     @property
     def pid(self) -> int:
-        """The process id of the running sandbox."""
+        """Return the process id of the running sandbox."""
         if self._process is None:
             raise RuntimeError("the sandbox is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Starts the process and waits for the line that says where it listens."""
+        """Start the process and wait until it prints its address."""
         command = [sys.executable, "-m", "worker.sandbox", "--port", str(self._port), "--key", self.key]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, *self._arguments],
@@ -157,15 +157,15 @@ class SandboxProcess:
         self._control = SandboxControl(self.base_url)
 
     def stop(self) -> None:
-        """Ends the process in good order."""
+        """Stop the process with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the process as `kill -9` does."""
+        """Stop the process with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Starts the process again on the same port, after a kill or a stop in good order."""
+        """Stop the process if it runs, then start it on the same port."""
         self.stop()
         self.start()
 
@@ -186,7 +186,7 @@ class SandboxProcess:
 
 
 def _first_line(process: "subprocess.Popen[str]") -> str:
-    """The line the sandbox prints when it listens; without one, the process is ended."""
+    """Return the line that the sandbox prints when it listens; without one, kill the process."""
     stdout = _stdout(process)
     ready, _, _ = select.select([stdout], [], [], _START_S)
     line = stdout.readline() if ready else ""
@@ -205,5 +205,5 @@ def _stdout(process: "subprocess.Popen[str]") -> IO[str]:
 
 
 def _python_path() -> str:
-    """Where the child finds this package, whatever its working directory."""
+    """Return a PYTHONPATH with which the child finds this package from any working directory."""
     return os.pathsep.join(filter(None, [str(_REPOSITORY), os.environ.get("PYTHONPATH")]))

@@ -1,4 +1,4 @@
-"""The process: opens the port, says where, and serves until it is told to end."""
+"""The server process: opens the port, prints its address, and serves until SIGTERM or SIGINT."""
 
 import asyncio
 import signal
@@ -16,18 +16,18 @@ from tornado.httputil import (
 )
 from tornado.netutil import bind_sockets
 
-from worker.sandbox.catalogue import UPLOAD_BYTES
+from worker.sandbox.api.catalogue import UPLOAD_BYTES
+from worker.sandbox.api.routes import PREFIX
+from worker.sandbox.dispatch import Dispatcher
 from worker.sandbox.options import SandboxOptions
-from worker.sandbox.routes import PREFIX
 from worker.sandbox.sandbox import Sandbox
-from worker.sandbox.service import Service
 
-_LARGEST_BODY = 4 * UPLOAD_BYTES
-"""What is read at all; a body above the documented limit but below this gets a proper answer."""
+_MAX_BODY_BYTES = 4 * UPLOAD_BYTES
+"""Larger bodies close the connection; a body between the documented limit and this one gets an answer."""
 
 
 def run(options: SandboxOptions) -> None:
-    """Serves until SIGTERM or SIGINT; prints one line once the port is open."""
+    """Serve until SIGTERM or SIGINT; print one line once the port is open."""
     sandbox = Sandbox(options)
     try:
         asyncio.run(_serve(sandbox))
@@ -41,7 +41,7 @@ async def _serve(sandbox: Sandbox) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     options = sandbox.options
     sockets = bind_sockets(options.port, options.host, backlog=1024)
-    server = HTTPServer(_Reception(Service(sandbox)), max_buffer_size=_LARGEST_BODY)
+    server = HTTPServer(_Connections(Dispatcher(sandbox)), max_buffer_size=_MAX_BODY_BYTES)
     server.add_sockets(sockets)
     host = f"[{options.host}]" if ":" in options.host else options.host
     sys.stdout.write(f"sandbox listening on http://{host}:{sockets[0].getsockname()[1]}{PREFIX}\n")
@@ -51,33 +51,33 @@ async def _serve(sandbox: Sandbox) -> None:
     await server.close_all_connections()
 
 
-class _Reception(HTTPServerConnectionDelegate):
-    """Counts connections and hands every request on one to a delegate of its own."""
+class _Connections(HTTPServerConnectionDelegate):
+    """Count connections and give each request a delegate."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
         self._open: set[object] = set()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Called before each request, the first on a connection included."""
+        """Return the delegate of one request; tornado calls this before each."""
         if server_conn not in self._open:
             self._open.add(server_conn)
-            self._service.accepted()
+            self._dispatcher.count_connection()
         assert isinstance(request_conn, HTTP1Connection)  # noqa: S101 - tornado's server has no other
-        return _Arrival(self._service, request_conn)
+        return _RequestReader(self._dispatcher, request_conn)
 
     def on_close(self, server_conn: object) -> None:
-        """Called when a connection is closed by either side."""
+        """Forget a connection that either side closed."""
         self._open.discard(server_conn)
 
 
-class _Arrival(HTTPMessageDelegate):
-    """Collects one request."""
+class _RequestReader(HTTPMessageDelegate):
+    """Collect one request and dispatch it."""
 
-    __slots__ = ("_chunks", "_connection", "_headers", "_method", "_service", "_target")
+    __slots__ = ("_chunks", "_connection", "_dispatcher", "_headers", "_method", "_target")
 
-    def __init__(self, service: Service, connection: HTTP1Connection) -> None:
-        self._service = service
+    def __init__(self, dispatcher: Dispatcher, connection: HTTP1Connection) -> None:
+        self._dispatcher = dispatcher
         self._connection = connection
         self._chunks: list[bytes] = []
 
@@ -90,7 +90,7 @@ class _Arrival(HTTPMessageDelegate):
 
     def finish(self) -> None:
         body = b"".join(self._chunks)
-        self._service.answer(self._connection, self._method, self._target, self._headers, body)
+        self._dispatcher.answer(self._connection, self._method, self._target, self._headers, body)
 
     def on_connection_close(self) -> None:
-        """The client went away in the middle of its request, which is then none."""
+        """Drop a request whose client closed the connection before its end."""

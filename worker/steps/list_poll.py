@@ -18,56 +18,52 @@ from worker.domain.durations import seconds_between
 from worker.domain.errors import ApiError, Unauthorized
 from worker.domain.job import JobState, JsonObject
 from worker.domain.list_poll import (
-    ENTRIES_PER_OLD_JOB,
-    MIN_IN_FLIGHT,
-    PERIODS,
+    STALE_S,
+    SUSPEND_S,
     ListPollState,
     choose_window,
+    defer_s,
+    expected_pages,
     is_control_sample,
     list_interval,
-    sample_every,
-    suspend_s,
 )
-from worker.domain.times import parse_time
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
-from worker.store.list_poll import Entry, PageResult
+from worker.store.list_poll import Entry
 from worker.telemetry.logs import event
 
-MAX_SECONDS = 30.0  # of one list poll; jobs that it has not listed by then are polled singly
-MIN_PAUSE_S = 0.2  # between two list polls
-PAGE_S = 0.01  # of one page, until a list poll was timed
-SLICE_PAGES = 20  # a window of twice as many pages is read in slices, some at the same time
-MAX_SLICES, PARALLEL_SLICES = 64, 4
-CHUNK = 500  # entries of one script
+MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
+MIN_PAUSE_S = 0.1  # between two list polls
+SLICE_PAGES = 5  # a longer window is read in slices, some at the same time
+MAX_SLICES, PARALLEL_SLICES = 64, 8
+MAX_OVERRUN = 3  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
-AGE_MARGIN = 1.02  # the oldest sampled age times this is about the oldest age
-CLOCK_MARGIN_S = 2.0  # of the window, where the offset of PhotoGPT's clock is known
-MAX_OVERRUN = 1.5  # times the requests of single polls; a list poll with more pages stops
+CLOCK_MARGIN_S = 2.0  # of the window, where the Date header shows PhotoGPT's clock
+
+_sent: dict[str, tuple[str, float, float]] = {}  # by generation: status, when to send it again, seconds until then
 
 
 @dataclass
-class ListScan:
-    """One list poll in progress. Threads that read slices share it."""
+class Scan:
+    """One list poll in progress. The threads that read its slices share it."""
 
     services: Services
-    #: As of its start, with the expected cost.
-    state: ListPollState
-    #: Seconds for which a listed generation that has not ended is not polled singly.
-    defer_s: float
-    sample_every: int
+    at: float
     max_pages: float
     #: Monotonic time.
     ends_at: float
-    in_flight: int
-    page_size: float = 0.0
+    #: Ends that single polls have shown lately, by generation: epoch seconds.
+    recently_ended: dict[str, float]
+    #: Entries of the longest page that another one followed.
+    page_size: int = 0
     pages: int = 0
     entries: int = 0
-    #: Jobs older than their p95 that are polled singly although they are listed.
-    old_jobs: int = 0
-    confirmed: int = 0
+    #: Jobs whose end the list has shown.
+    ended: int = 0
+    #: Seconds after the end of a generation at which the list still showed it as under way.
     lag_s: float = 0.0
-    clock_offset_s: float | None = None
+    #: What is known of the listed generations afterwards, as `_sent`.
+    sent: dict[str, tuple[str, float, float]] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -85,98 +81,99 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
         state: as it was claimed.
         at: Redis' time, epoch seconds.
     """
-    store, interval_s = services.store.list_polls, services.settings.job_poll_interval_s
-    in_flight, ages = store.sample_ages()
-    idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
-    if in_flight < MIN_IN_FLIGHT or not services.settings.list_polling:
-        store.reschedule(idle, retry_in_s=None)
+    settings, store = services.settings, services.store.list_polls
+    interval_s, budget = settings.job_poll_interval_s, settings.poll_budget
+    sample = store.sample_ages()
+    window_s = choose_window(sample.ages, sample.in_flight, state, budget) if settings.list_polling else None
+    if window_s is None or at < state.suspended_until:
+        idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
+        waits = sample.in_flight and settings.list_polling
+        if state.window_s:
+            store.resume_single_polls(interval_s)
+        store.reschedule(idle, retry_in_s=max(interval_s, state.suspended_until - at) if waits else None)
         return
-    if at < state.suspended_until:
-        store.reschedule(idle, retry_in_s=state.suspended_until - at)
-        return
-    window_s = choose_window(ages, in_flight, state)
-    if window_s is None:
-        store.reschedule(idle, retry_in_s=interval_s)
-        return
-    if in_flight > len(ages) and window_s == max(ages):
-        window_s *= AGE_MARGIN
-    start, end, min_duration_s = _window(services, state, window_s, at)
-    planned = _plan(services, replace(state, min_duration_s=min_duration_s, window_s=window_s), in_flight)
-    wait_s = max(min_duration_s if start >= end else 0.0, planned.interval_s)
-    if window_s < wait_s:  # no job has ended yet, or has waited as long as it may for its list poll
-        planned = replace(planned, pages=0, seconds=state.seconds)
-        store.reschedule(planned, retry_in_s=min(interval_s, wait_s - window_s))
-        return
-    created = [at - age for age in ages if age <= window_s]
-    measured, pause_s = _scan(services, planned, in_flight, (start, end), created, at)
-    store.reschedule(measured, retry_in_s=0.0 if services.stopping.is_set() else pause_s)
-
-
-def _window(services: Services, state: ListPollState, window_s: float, at: float) -> tuple[float, float, float]:
-    """Return start and end of the window in epoch seconds of PhotoGPT's clock, and the age at which it begins."""
-    skew_s, offset_s = services.settings.clock_skew_s, state.clock_offset_s
-    min_duration_s = 0.0 if offset_s is None else services.store.schedules.min_duration_s
-    start = at - window_s - (skew_s if offset_s is None else CLOCK_MARGIN_S - offset_s)
-    end = at - min_duration_s + (offset_s or 0.0) if min_duration_s else at + skew_s
-    return max(start, end - MAX_WINDOW_S), end, min_duration_s
-
-
-def _plan(services: Services, state: ListPollState, in_flight: int) -> ListPollState:
-    """Return the state with the expected pages and seconds of this list poll, and the interval to the next."""
-    pages = max(state.pages, math.ceil(in_flight / state.page_size))
-    interval_s = list_interval(pages, in_flight, state, services.store.schedules.limits)
-    return replace(state, pages=pages, interval_s=interval_s, seconds=state.seconds or PAGE_S * pages)
-
-
-def _scan(  # noqa: PLR0913 - the parts of one window
-    services: Services,
-    planned: ListPollState,
-    in_flight: int,
-    window: tuple[float, float],
-    created: list[float],
-    at: float,
-) -> tuple[ListPollState, float]:
-    """Read a window; return what was measured, and the seconds until the next list poll."""
-    began, interval_s = time.monotonic(), services.settings.job_poll_interval_s
-    scan = ListScan(
-        services=services,
-        state=planned,
-        in_flight=in_flight,
-        sample_every=sample_every(planned, in_flight),
-        defer_s=PERIODS * (interval_s + planned.seconds),
-        max_pages=MAX_OVERRUN * in_flight,
-        ends_at=began + MAX_SECONDS,
+    share = sum(age <= window_s for age in sample.ages) / len(sample.ages)
+    pages = expected_pages(share * sample.in_flight, window_s, state)
+    floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
+    measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
+    every_s = list_interval(
+        measured.pages or pages,
+        sample.in_flight,
+        measured.ends_per_s,
+        interval_s=interval_s,
+        floor_s=min(floor_s, interval_s),
+        budget=budget,
     )
-    services.store.list_polls.mark_started(planned, at=at)
-    start, end = window
-    error = _read_slices(scan, _slices(planned, start, end, created))
-    measured = _measured(scan, at=at, window_s=min(end, at) - start, seconds=time.monotonic() - began)
-    if error is None:
-        pause_s = max(MIN_PAUSE_S, measured.interval_s - measured.seconds)
-        return replace(measured, failures=0), pause_s
-    measured = replace(measured, failures=planned.failures + 1, window_s=0.0)
-    return measured, _pause_after(error, measured.failures, interval_s)
+    pause_s = _pause_after(error, measured.failures, interval_s) if error else every_s - measured.seconds
+    if not measured.window_s:
+        store.resume_single_polls(interval_s)
+    retry_in_s = 0.0 if services.stopping.is_set() else max(MIN_PAUSE_S, pause_s)
+    store.reschedule(replace(measured, interval_s=every_s), retry_in_s=retry_in_s)
 
 
-def _slices(planned: ListPollState, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
-    """Cut a window into slices of about as many generations each, the youngest first, since most of them end soon."""
-    count = min(MAX_SLICES, max(1, planned.pages // SLICE_PAGES))
+def _scan(
+    services: Services, state: ListPollState, pages: int, created: list[float], at: float
+) -> tuple[ListPollState, ApiError | None]:
+    """Read a window; return what was measured, and the error that stopped it."""
+    began = time.monotonic()
+    scan = Scan(
+        services=services,
+        at=at,
+        max_pages=MAX_OVERRUN * pages + 2,
+        ends_at=began + MAX_SECONDS,
+        recently_ended=services.store.list_polls.recently_ended(),
+    )
+    start, end = _window(services, state.window_s, at)
+    error = _read_slices(scan, _slices(pages, start, end, created))
+    if not scan.stopped:
+        _sent.clear()
+        _sent.update(scan.sent)
+    density = scan.entries / max(state.window_s, 1.0)
+    measured = replace(
+        state,
+        page_size=float(scan.page_size) or state.page_size,
+        density=max(density, state.density) if scan.stopped else density,
+        pages=scan.pages,
+        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at, MIN_PAUSE_S)) / 2,
+        seconds=time.monotonic() - began,
+        failures=state.failures + 1 if error else 0,
+    )
+    if scan.lag_s:
+        return _suspended(measured, scan, at), error
+    return (replace(measured, window_s=0.0) if error else measured), error
+
+
+def _window(services: Services, window_s: float, at: float) -> tuple[float, float]:
+    """Return start and end of the window in epoch seconds of PhotoGPT's clock."""
+    ahead_s = services.photogpt.clock_offset_s(at)
+    margin_s = services.settings.clock_skew_s if ahead_s is None else CLOCK_MARGIN_S
+    end = at + (ahead_s or 0.0) + margin_s
+    return end - min(window_s + 2 * margin_s, MAX_WINDOW_S), end
+
+
+def _slices(pages: int, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
+    """Cut a window into slices of about as many generations each."""
+    count = min(MAX_SLICES, max(1, pages // SLICE_PAGES))
     ordered = sorted(created)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
-    edges = [start, *sorted(edge for edge in inner if start < edge < end), end]
-    return list(pairwise(edges))[::-1]
+    return list(pairwise([start, *sorted(edge for edge in inner if start < edge < end), end]))
 
 
-def _read_slices(scan: ListScan, slices: list[tuple[float, float]]) -> ApiError | None:
+def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | None:
     """Read the slices, some at the same time; return the first error."""
+    if len(slices) == 1:
+        return _read(scan, *slices[0])
     with ThreadPoolExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
         errors = list(pool.map(lambda window: _read(scan, *window), slices))
     return next((error for error in errors if error is not None), None)
 
 
-def _read(scan: ListScan, start: float, end: float) -> ApiError | None:
+def _read(scan: Scan, start: float, end: float) -> ApiError | None:
     try:
+        before = 0
         for asked_at, page in _pages(scan, start, end):
+            scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
+            before = len(page)
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
@@ -185,10 +182,10 @@ def _read(scan: ListScan, start: float, end: float) -> ApiError | None:
     return None
 
 
-def _pages(scan: ListScan, start: float, end: float) -> Iterator[tuple[float, list[JsonObject]]]:
+def _pages(scan: Scan, start: float, end: float) -> Iterator[tuple[float, list[JsonObject]]]:
     """Yield each page with the time of its request, within the request rate of all workers."""
     services = scan.services
-    pages = services.photogpt.pages_between(start, end, most=max(1, int(scan.max_pages)))
+    pages = services.photogpt.pages_between(start, end)
     while not scan.stopped:
         wait_s = services.store.list_polls.take_rate_token()
         if wait_s > 0:
@@ -201,82 +198,66 @@ def _pages(scan: ListScan, start: float, end: float) -> Iterator[tuple[float, li
         yield asked_at, page
 
 
-def _apply_page(scan: ListScan, page: list[JsonObject], asked_at: float) -> None:
+def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
+    """Send Redis what this page shows for the first time, or what has to be repeated."""
+    entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at)) is not None]
     with scan.lock:
         scan.pages += 1
         scan.entries += len(page)
-        scan.page_size = max(scan.page_size, len(page))
-    for begin in range(0, len(page), CHUNK):
-        chunk = page[begin : begin + CHUNK]
-        entries = [_entry(scan, listed) for listed in chunk]
+    if entries:
+        services = scan.services
+        deferred_s = defer_s(services.settings.job_poll_interval_s)
+        ended, running = services.store.list_polls.apply_page(entries, defer_s=deferred_s)
         with scan.lock:
-            allowed = max(0, 1 + scan.entries // ENTRIES_PER_OLD_JOB - scan.old_jobs)
-        result = scan.services.store.list_polls.apply_page(
-            entries, asked_at=asked_at, defer_s=scan.defer_s, old_jobs=allowed
-        )
-        _add(scan, result, chunk)
-        _mark_running(scan, result.running)
+            scan.ended += ended
+        _mark_running(services, running, deferred_s)
 
 
-def _entry(scan: ListScan, listed: JsonObject) -> Entry:
-    generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
-    if status in {"success", "failed"}:
-        return Entry(generation_id, "ended", seconds_between(listed.get("createdAt"), listed.get("updatedAt")))
-    if status not in UNFINISHED or is_control_sample(generation_id, scan.sample_every):
-        return Entry(generation_id, "ignored")
-    return Entry(generation_id, "running" if status == "running" else "waiting")
+def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
+    """Return what a listed generation means for its job, unless Redis was sent the same before."""
+    generation_id, listed_status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
+    if listed_status in {"success", "failed"}:
+        status, wait_s = "ended", 1.0
+    elif listed_status in UNFINISHED and not is_control_sample(generation_id):
+        status, wait_s = listed_status, defer_s(scan.services.settings.job_poll_interval_s) / 2
+    else:
+        status, wait_s = "ignored", math.inf
+    ended_at = scan.recently_ended.get(generation_id)
+    if ended_at is not None and listed_status in UNFINISHED and asked_at - ended_at > STALE_S:
+        scan.lag_s = max(scan.lag_s, asked_at - ended_at)
+    before, again_at, waited_s = _sent.get(generation_id, ("", 0.0, 0.0))
+    if before == status and scan.at < again_at:
+        scan.sent[generation_id] = before, again_at, waited_s
+        return None
+    wait_s = max(wait_s, 2 * waited_s) if before == status == "ended" else wait_s  # the single poll did not confirm it
+    scan.sent[generation_id] = status, scan.at + wait_s, wait_s
+    if status == "ignored":
+        return None
+    seconds = seconds_between(listed.get("createdAt"), listed.get("updatedAt")) if status == "ended" else None
+    return Entry(generation_id, status, seconds)
 
 
-def _add(scan: ListScan, result: PageResult, chunk: list[JsonObject]) -> None:
-    """Add what a page has shown about the list to what this list poll has measured."""
-    with scan.lock:
-        scan.confirmed += result.confirmed
-        scan.old_jobs += result.old_jobs
-        scan.lag_s = max(scan.lag_s, result.lag_s)
-        if result.submitted_at is None:
-            return
-        created_at = parse_time(chunk[result.index].get("createdAt"))
-        if created_at is not None:
-            offset_s = created_at - result.submitted_at
-            scan.clock_offset_s = offset_s if scan.clock_offset_s is None else min(offset_s, scan.clock_offset_s)
-
-
-def _mark_running(scan: ListScan, job_ids: list[str]) -> None:
+def _mark_running(services: Services, job_ids: list[str], deferred_s: float) -> None:
     """Store the state `running` of jobs that only the list has shown as running."""
-    services = scan.services
     for job_id in job_ids:
         job = services.store.jobs.get(job_id)
         if job is not None and job.state is JobState.SUBMITTED:
             update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
             left_s = max(0.0, job.deadline_at - services.store.clock())
-            services.store.jobs.mark_running(job, poll_after=min(scan.defer_s, left_s), update=update)
+            services.store.jobs.mark_running(job, poll_after=min(deferred_s, left_s), update=update)
 
 
-def _measured(scan: ListScan, *, at: float, window_s: float, seconds: float) -> ListPollState:
-    """Return the state of the list after this list poll; suspended if the list was wrong about an end."""
-    state = scan.state
-    density = scan.entries / max(window_s, 1.0)
-    measured = replace(
-        state,
-        page_size=scan.page_size or state.page_size,
-        density=max(density, state.density or 0.0) if scan.stopped else density,
-        clock_offset_s=scan.clock_offset_s if scan.clock_offset_s is not None else state.clock_offset_s,
-        confirmed=state.confirmed + scan.confirmed,
-        pages=scan.pages,
-        seconds=seconds,
-        interval_s=list_interval(scan.pages, scan.in_flight, state, scan.services.store.schedules.limits),
-    )
-    if not scan.lag_s:
-        return measured
-    wait_s = suspend_s(state.suspensions + 1)
+def _suspended(measured: ListPollState, scan: Scan, at: float) -> ListPollState:
+    """Return the state of a list that a single poll has proved wrong."""
     event(
         "list_poll.suspended",
-        f"PhotoGPT's list shows a generation as under way {scan.lag_s:.1f} s after its end; not used for {wait_s:.0f} s",
+        f"PhotoGPT's list shows a generation as under way {scan.lag_s:.1f} s after its end; "
+        f"not used for {SUSPEND_S:.0f} s",
         lag_s=round(scan.lag_s, 1),
-        suspended_s=round(wait_s),
+        suspended_s=round(SUSPEND_S),
         warn=True,
     )
-    return replace(measured, suspensions=state.suspensions + 1, suspended_until=at + wait_s, confirmed=0, window_s=0.0)
+    return replace(measured, suspended_until=at + SUSPEND_S, window_s=0.0)
 
 
 def _pause_after(error: ApiError, failures: int, interval_s: float) -> float:

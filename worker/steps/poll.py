@@ -7,11 +7,11 @@ from worker.domain.decision import Decision, Finish, Reschedule, Running
 from worker.domain.durations import measured_duration
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.list_poll import single_poll_after
+from worker.domain.list_poll import defer_s, is_active, is_control_sample
 from worker.domain.outcome import JobResult, expired
 from worker.domain.reason import Reason
 from worker.domain.text import truncate
-from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationSeen, ModelSeen
+from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationStatus, ModelStatus
 from worker.services import Services
 from worker.telemetry.logs import event
 
@@ -45,19 +45,20 @@ def next_poll_delay(services: Services, job: Job, at: float) -> float:
     """Return the seconds until the next poll of a job; the last poll falls on the deadline."""
     age = max(0.0, at - job.submitted_at) if job.submitted_at is not None else 0.0
     delay = services.store.schedules.of(job).next_age(age) - age
-    if job.submitted_at is None and job.kind is not Kind.TRAINING:
-        delay = max(delay, list_polled_by(services, at))
+    if job.submitted_at is None and job.generation_id and not is_control_sample(job.generation_id):
+        delay = max(delay, _list_poll_defers(services, at))
     delay = jittered(delay, spread=JITTER, random_fraction=services.random.random())
     return max(0.0, min(delay, job.deadline_at - at))
 
 
-def list_polled_by(services: Services, at: float) -> float:
-    """Return the age in seconds by which a list poll has shown a new generation; 0 without active list polling."""
+def _list_poll_defers(services: Services, at: float) -> float:
+    """Return the seconds until the first single poll of a new generation that list polls will show; 0 without them."""
+    interval_s = services.settings.job_poll_interval_s
     state = services.store.list_polls.state() if services.settings.list_polling else None
-    return single_poll_after(state, at, services.settings.job_poll_interval_s) if state else 0.0
+    return defer_s(interval_s) if is_active(state, at, interval_s) else 0.0
 
 
-def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: float) -> Decision:
+def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: float) -> Decision:
     match seen.status:
         case "success":
             result = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
@@ -69,7 +70,7 @@ def _read_generation(services: Services, job: Job, seen: GenerationSeen, at: flo
     return Finish(result, polled=True, duration_s=_duration(services, job, at, seen.duration_s))
 
 
-def _read_model(services: Services, job: Job, seen: ModelSeen, at: float) -> Decision:
+def _read_model(services: Services, job: Job, seen: ModelStatus, at: float) -> Decision:
     # until the training begins, the model shows what it showed before the trigger
     unchanged = job.state is JobState.SUBMITTED and seen.fingerprint == job.model_fingerprint_before
     if seen.status == "ready" and not unchanged:

@@ -170,7 +170,7 @@ def _created_between(services: Services, start: float, end: float) -> dict[str, 
 
 
 def _clock_skew(services: Services, allowed: float) -> float:
-    offset = abs(services.photogpt.ahead_s(services.store.clock()) or 0.0)
+    offset = abs(services.photogpt.clock_offset_s(services.store.clock()) or 0.0)
     return allowed if offset <= allowed else allowed + min(math.ceil(offset), MAX_SKEW_S)
 
 

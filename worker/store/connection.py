@@ -170,7 +170,7 @@ def poll_limits(settings: Settings) -> dict[bool, Limits]:
     if settings.schedule == "fixed":
         return {training: Limits(interval, interval, interval) for training, (interval, _, _) in kinds}
     return {
-        training: Limits(interval, min(floor, interval), max(ceiling, interval), settings.poll_budget)
+        training: Limits(interval, min(floor, interval), max(ceiling, interval))
         for training, (interval, floor, ceiling) in kinds
     }
 

@@ -23,9 +23,6 @@ RETENTION_S = 30 * 86_400
 SCHEDULE_CACHE_S = 20.0
 """How long a process uses a schedule before it reads the durations again."""
 
-IN_USE_S = 600.0
-"""How long a duration group counts as one in use, after this process last read its durations."""
-
 
 class Schedules:
     """The poll schedule of each duration group, computed from the durations that all workers have recorded."""
@@ -55,18 +52,6 @@ class Schedules:
             schedule = self.read(group, training=job.kind is Kind.TRAINING)
             self._cache[group] = now, schedule
         return schedule
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of all jobs but trainings."""
-        return self._limits[False]
-
-    @property
-    def min_duration_s(self) -> float:
-        """The age before which no generation of the groups in use is expected to end."""
-        now = time.monotonic()
-        in_use = [schedule.min_duration_s for read_at, schedule in self._cache.values() if now - read_at < IN_USE_S]
-        return min(in_use, default=0.0)
 
     def read(self, group: str, *, training: bool) -> Schedule:
         """Return the schedule of a group as its durations are now; the fixed one if Redis is unavailable."""

@@ -135,7 +135,7 @@ class Jobs:
         accepted: Submitted,
         *,
         poll_after: float,
-        p95_duration_s: float = 0,
+        must_poll_after: float = 0,
         update: ResultUpdate = NO_UPDATE,
     ) -> bool:
         """Store that PhotoGPT accepted the job, and schedule its first poll; False if it has ended or moved on.
@@ -144,7 +144,7 @@ class Jobs:
             job: as it was claimed.
             accepted: PhotoGPT's answer.
             poll_after: seconds until the first poll.
-            p95_duration_s: age at which the job is polled singly, whatever the list of jobs shows; after each single
+            must_poll_after: seconds until the job is polled singly, whatever the list of jobs shows; after each single
                 poll the list is trusted for as long again.
             update: the state that Celery shows.
         """
@@ -153,7 +153,7 @@ class Jobs:
         if accepted.generation_id:
             fields |= {
                 "generation_id": accepted.generation_id,
-                "must_poll_at": f"{min(submitted_at + p95_duration_s, job.deadline_at):.3f}",
+                "must_poll_at": f"{min(submitted_at + must_poll_after, job.deadline_at):.3f}",
                 "ends_at": f"{job.deadline_at:.3f}",  # a list defers no deadline
             }
         lanes = Lane.TRIGGERS, poll_lane(job)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIN_TICK_GAP_S = {
     Lane.TRIGGERS: 0.1,
-    Lane.JOBS: 0.25,
+    Lane.JOBS: 0.05,
     Lane.MODELS: 1.0,
     Lane.LIST_POLLS: 0.1,
     Lane.RESULTS: 0.25,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
+from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
 from worker.store import keys
 from worker.store.codec import pairs
 from worker.store.keys import Lane
@@ -36,31 +36,21 @@ class Entry(NamedTuple):
     """One generation on a page of the list."""
 
     generation_id: str
-    #: `ended`, `waiting`, `running`, or `ignored` (left to single polls).
+    #: `ended`, or PhotoGPT's own word for one that has not.
     status: str
     #: Seconds that it took, if it has ended and the list shows that.
     duration_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PageResult:
-    """What followed from one page."""
+class InFlight:
+    """The generations in flight."""
 
-    #: Entries that are generations of our jobs in flight.
-    ours: int
-    #: Jobs that were brought forward, to be polled singly now.
-    forward: int
-    #: Ends on the page that a single poll had shown before.
-    confirmed: int
-    #: Seconds by which the list lags behind single polls.
-    lag_s: float
-    #: When PhotoGPT accepted the entry at `index`, the first of ours, epoch seconds; None if there is none.
-    submitted_at: float | None
-    index: int
-    #: Jobs older than their p95 that are polled singly now although the list shows them as under way.
-    old_jobs: int
-    #: Ids of jobs that the list shows as running and Redis as submitted.
-    running: list[str]
+    in_flight: int
+    #: Of a random sample, seconds.
+    ages: list[float]
+    #: PhotoGPT has answered 429 to a trigger lately.
+    throttled: bool
 
 
 def decode(values: list[str | None]) -> ListPollState:
@@ -109,12 +99,19 @@ class ListPolls:
             self._read_at = now
         return self._state
 
-    def sample_ages(self) -> tuple[int, list[float]]:
-        """Return the number of generations in flight, and the ages of a random sample in seconds."""
-        count, *ages = self._scripts.sample_ages(
-            jobs=keys.lane(Lane.JOBS), job_prefix=keys.JOB, sample_size=SAMPLE_SIZE
+    def sample_ages(self) -> InFlight:
+        """Return how many generations are in flight, and the ages of some."""
+        count, throttled, *ages = self._scripts.sample_ages(
+            jobs=keys.lane(Lane.JOBS),
+            triggers_loop=keys.loop(Lane.TRIGGERS),
+            job_prefix=keys.JOB,
+            sample_size=SAMPLE_SIZE,
         )
-        return int(count), [float(age) for age in ages]
+        return InFlight(in_flight=int(count), ages=[float(age) for age in ages], throttled=bool(throttled))
+
+    def recently_ended(self) -> dict[str, float]:
+        """Return the generations whose end a single poll has shown lately, with its time in epoch seconds."""
+        return dict(self._client.zrange(keys.RECENTLY_ENDED, 0, -1, withscores=True))
 
     def take_rate_token(self) -> float:
         """Return the seconds to wait before one more request may be sent; 0 if it may be sent now."""
@@ -122,44 +119,38 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(rate_bucket=keys.RATE, rate=self._requests_per_s))
 
-    def apply_page(self, entries: Iterable[Entry], *, asked_at: float, defer_s: float, old_jobs: int = 1) -> PageResult:
+    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[str]]:
         """Poll now what a page shows as ended, and defer the single polls of what has not.
 
         Args:
-            entries: of the page.
-            asked_at: when it was requested, epoch seconds.
+            entries: of the page; those of other users are ignored.
             defer_s: seconds for which a job that has not ended is not polled singly.
-            old_jobs: how many jobs older than their p95 may be polled singly all the same.
+
+        Returns:
+            The number of jobs to be polled now, and the ids of jobs that the list shows as running and Redis as
+            submitted.
         """
-        tick, ours, forward, confirmed, lag_s, first_at, first_index, left, *running = self._scripts.apply_page(
+        tick, ended, *running = self._scripts.apply_page(
             jobs=keys.lane(Lane.JOBS),
             loop=keys.loop(Lane.JOBS),
             jobs_by_generation=keys.JOBS_BY_GENERATION,
-            recently_ended=keys.RECENTLY_ENDED,
             job_prefix=keys.JOB,
-            asked_at=asked_at,
             defer=defer_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
-            max_lag=STALE_S,
-            old_jobs=old_jobs,
             entries=[value for entry in entries for value in entry],
         )
         self._ticks.publish(Lane.JOBS, tick)
-        return PageResult(
-            ours=ours,
-            forward=forward,
-            confirmed=confirmed,
-            lag_s=float(lag_s),
-            submitted_at=float(first_at) if first_at else None,
-            index=first_index - 1,
-            old_jobs=old_jobs - int(left),
-            running=running,
-        )
+        return int(ended), [str(job_id) for job_id in running]
 
-    def mark_started(self, planned: ListPollState, *, at: float) -> None:
-        """Store that a list poll has started, so that new jobs wait for it instead of a single poll."""
-        shown = {"at": at, "window_s": planned.window_s, "seconds": planned.seconds, "interval_s": planned.interval_s}
-        self._client.hset(keys.list_poll(NAME), mapping={name: str(value) for name, value in shown.items()})
+    def resume_single_polls(self, interval_s: float) -> None:
+        """Poll every job within `interval_s` seconds that list polls have deferred for longer."""
+        tick = self._scripts.resume_single_polls(
+            jobs=keys.lane(Lane.JOBS),
+            loop=keys.loop(Lane.JOBS),
+            interval=interval_s,
+            gap=MIN_TICK_GAP_S[Lane.JOBS],
+        )
+        self._ticks.publish(Lane.JOBS, tick)
 
     def reschedule(self, measured: ListPollState, *, retry_in_s: float | None) -> None:
         """Store what a list poll has measured, and schedule the next one in `retry_in_s` seconds, or none."""

@@ -203,5 +203,6 @@ class Scripts:
         self.resend = load("resend")
         self.reschedule = load("reschedule")
         self.reschedule_list_poll = load("reschedule_list_poll")
+        self.resume_single_polls = load("resume_single_polls")
         self.sample_ages = load("sample_ages")
         self.take_rate_token = load("take_rate_token")

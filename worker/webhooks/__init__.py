@@ -1,1 +1,1 @@
-"""The seam to webhook receivers."""
+"""Sending webhooks: signature, address guard, one attempt."""

@@ -1,8 +1,8 @@
-"""Which addresses a webhook may go to, decided where the socket opens.
+"""The address guard: decides, when a socket opens, to which addresses webhooks may go.
 
-`requests-hardened` resolves the name, refuses private addresses, and connects to the very address it checked. Around
-it stands what it leaves open (tried one by one, see `ops/adr/`): a few networks, names with several answers, and an
-allow list for people whose receivers are in their own network. Metadata services stay closed even then.
+`requests-hardened` resolves the name, refuses private addresses, and connects to exactly the address that it checked.
+This module adds what it does not cover (tested one by one, see `ops/adr/`): some networks, names with several
+addresses, and an allow list for receivers in the operator's own network. Metadata services are refused even then.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ALSO_REFUSED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
         "168.63.129.16/32",  # Azure's host
-        "192.0.0.0/24",  # protocol assignments; some versions of Python call parts of it global, and of those below
+        "192.0.0.0/24",  # protocol assignments; Python versions differ on which of these networks are global
         "192.88.99.0/24",  # 6to4 relays
-        "::/96",  # ways to write IPv4, here and below
+        "::/96",  # embeds IPv4, as do the next three
         "::ffff:0:0:0/96",
         "64:ff9b:1::/48",
         "2002::/16",
@@ -40,7 +40,7 @@ ALSO_REFUSED: tuple[Network, ...] = tuple(
     )
 )
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""RFC 6052: what an IPv6-only network calls an IPv4 address by. Judged by the address it holds."""
+"""RFC 6052: IPv4 addresses as an IPv6-only network writes them. The embedded IPv4 address decides."""
 METADATA: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -55,51 +55,51 @@ METADATA: tuple[Network, ...] = tuple(
 
 
 class AddressRefused(requests.RequestException):
-    """The name leads where webhooks may not go. No connection was opened."""
+    """The name resolves to an address that webhooks may not go to. No connection was opened."""
 
     kind = "address_refused"
 
 
 class PortRefused(AddressRefused):
-    """Webhooks do not go to this port. No connection was opened."""
+    """Webhooks may not go to this port. No connection was opened."""
 
     kind = "port_refused"
 
 
 class SchemeRefused(AddressRefused):
-    """Webhooks do not go by this scheme. No connection was opened."""
+    """Webhooks may not use this scheme. No connection was opened."""
 
     kind = "scheme_refused"
 
 
 class NotResolved(requests.ConnectionError):
-    """Nobody knows the name, or the resolver does not answer."""
+    """The name does not exist, or the resolver does not answer."""
 
 
 class ClosedAdapter(HTTPAdapter):
-    """Connects to nobody."""
+    """Refuses every request of a scheme."""
 
-    def __init__(self, why: str) -> None:
-        """Say why."""
+    def __init__(self, message: str) -> None:
+        """Take the error message."""
         super().__init__()
-        self._why = why
+        self._message = message
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Refuse."""
         del request, args, kwargs
-        raise SchemeRefused(self._why)
+        raise SchemeRefused(self._message)
 
 
 class ProxiedAdapter(BoundedAdapter):
-    """Connects to a proxy, which resolves names and has to guard them. What a URL says literally is judged here."""
+    """Connects to a proxy, which resolves and guards names. Literal addresses and ports are checked here."""
 
     def __init__(self, ports: Sequence[int], allow: Sequence[Network], *, pool_size: int) -> None:
-        """Take what the settings say."""
+        """Take allowed ports and networks from the settings."""
         super().__init__(max_retries=0, pool_connections=32, pool_maxsize=pool_size)
         self._ports, self._allow = frozenset(ports), tuple(allow)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send to the proxy what may be sent at all."""
+        """Check address and port, then send to the proxy."""
         parts = urlsplit(str(request.url))
         host = parts.hostname or ""
         try:
@@ -109,7 +109,7 @@ class ProxiedAdapter(BoundedAdapter):
         else:
             allowed = _in(address, self._allow) and not _metadata(address)
             if not allowed and not _public(address):
-                raise AddressRefused(f"{host} is an address that is not public")
+                raise AddressRefused(f"{host} is not a public address")
         if not allowed:
             _check_port(host, parts.port or (443 if parts.scheme == "https" else 80), self._ports)
         return super().send(request, *args, **kwargs)
@@ -117,20 +117,20 @@ class ProxiedAdapter(BoundedAdapter):
 
 def _check_port(host: str, port: int, ports: frozenset[int]) -> None:
     if port not in ports:
-        known = ", ".join(map(str, sorted(ports)))
-        raise PortRefused(f"port {port} of {host} is not among those that webhooks go to ({known})")
+        allowed = ", ".join(map(str, sorted(ports)))
+        raise PortRefused(f"webhooks may not go to port {port} of {host}, only to {allowed}")
 
 
 class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # it ships no types
-    """Connects to public addresses, and to those of the allow list."""
+    """Connects to public addresses, and to addresses on the allow list."""
 
     def __init__(self, scheme: str, allow: Sequence[Network], *, ports: Sequence[int], pool_size: int) -> None:
         """Guard one scheme.
 
         Args:
             scheme: `http` or `https`.
-            allow: networks that may be called although they are not public, on any port.
-            ports: that may be called elsewhere.
+            allow: networks that are allowed although they are not public, on any port.
+            ports: allowed ports of all other addresses.
             pool_size: kept-alive connections per receiver.
         """
         self._allow = tuple(allow)
@@ -142,10 +142,10 @@ class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # 
     def build_connection_pool_key_attributes(
         self,
         request: requests.PreparedRequest,
-        verify: bool | str,  # noqa: FBT001 - requests wants it so
+        verify: bool | str,  # noqa: FBT001 - the signature of requests
         cert: Any = None,
     ) -> Any:
-        """Resolve, check, and pin the address that was checked."""
+        """Resolve the name, check its addresses, and connect to the checked address only."""
         host_params, pool_kwargs = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
         host, port = host_params["host"], host_params["port"]
         port = port or (443 if self._https else 80)
@@ -158,10 +158,10 @@ class GuardedAdapter(BoundedAdapter, IPFilterAdapter):  # type: ignore[misc]  # 
         try:
             host_params, pool_kwargs = IPFilterAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
         except InvalidIPAddress:
-            raise AddressRefused(f"{host} leads to an address that is not public") from None
+            raise AddressRefused(f"{host} resolves to an address that is not public") from None
         refused = [answer for answer in [*answers, _address(host_params["host"])] if not _public(answer)]
         if refused:
-            raise AddressRefused(f"{host} leads to an address that is not public")
+            raise AddressRefused(f"{host} resolves to an address that is not public")
         _check_port(host, port, self._ports)
         return host_params, pool_kwargs
 
@@ -191,12 +191,12 @@ def _in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _metadata(address: Address) -> bool:
-    """Whether a metadata service is there, in any spelling that a kernel or a gateway would undo."""
-    return any(_in(meant, METADATA) for meant in [address, *_embedded(address)])
+    """Return whether an address is a metadata service's, also as IPv4 embedded in IPv6."""
+    return any(_in(each, METADATA) for each in [address, *_embedded(address)])
 
 
 def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address may stand for."""
+    """Return the IPv4 addresses that an IPv6 address may embed."""
     if address.version == 4:
         return []
     packed = address.packed

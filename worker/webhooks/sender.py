@@ -1,4 +1,4 @@
-"""One attempt at a webhook: signed, bounded, and its answer given a name."""
+"""One attempt to deliver a webhook: sign it, send it within a deadline, classify the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from urllib3.exceptions import HTTPError
 from config.secrets import signing_key
 from worker import __version__
 from worker.domain.errors import DeliveryError
-from worker.http.deadline import DeadlineExceeded, bounded_session, call_within, cause_of, retry_after_of
+from worker.http.deadline import bounded_session, call_within
+from worker.http.errors import DeadlineExceeded, root_cause
+from worker.http.headers import parse_retry_after
 from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
@@ -23,21 +25,21 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from worker.domain.delivery import Delivery
 
-KEPT_ANSWER_BYTES = 1024
-GONE = 410  # Standard Webhooks: do not come again
-PROXY_LOGIN = 407
-CONTROL = "webhook-delivery"  # Svix' header by which a receiver ends the attempts: abort-message, disable
+MAX_ANSWER_BYTES = 1024
+GONE = 410  # Standard Webhooks: disable the endpoint
+PROXY_AUTHENTICATION_REQUIRED = 407
+CONTROL_HEADER = "webhook-delivery"  # of Svix: a receiver ends the attempts by abort-message or disable
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The receiver took it."""
+    """The receiver accepted the webhook."""
 
     status: int
     duration_s: float
-    #: How the answer begins, as the history keeps it.
+    #: The start of the answer, for the delivery's history.
     answer: dict[str, str] = field(default_factory=dict)
-    #: The receiver wants nothing more.
+    #: The receiver asked to disable the endpoint.
     disable: bool = False
 
 
@@ -57,14 +59,14 @@ class WebhookSender:
             self._session.proxies = {"http": proxy, "https": proxy}
 
     def send(self, delivery: Delivery, *, at: float) -> Accepted:
-        """Try once.
+        """Make one attempt.
 
         Args:
-            delivery: what goes out; its body is signed and sent as it is stored.
+            delivery: its body is signed and sent exactly as stored.
             at: epoch seconds of this attempt.
 
         Raises:
-            DeliveryError: the receiver did not take it; says whether to go on.
+            DeliveryError: the receiver did not accept it; `final` says that no attempt may follow.
         """
         started = time.monotonic()
         try:
@@ -85,15 +87,15 @@ class WebhookSender:
                     allow_redirects=False,
                     stream=True,
                 )
-                answer = _begin_of(response)
+                answer = _read_start(response)
         except requests.RequestException as error:
-            raise _not_reached(error) from error
+            raise _connection_error(error) from error
         except OSError as error:
             raise DeliveryError(f"the connection broke: {error}", kind="connection_error") from error
         if 200 <= response.status_code < 300:
-            took = time.monotonic() - started
-            return Accepted(response.status_code, took, _kept(answer), _control(response) == "disable")
-        raise _not_taken(response, answer)
+            duration_s = time.monotonic() - started
+            return Accepted(response.status_code, duration_s, _history_entry(answer), _control(response) == "disable")
+        raise _refusal(response, answer)
 
     def close(self) -> None:
         """Close every connection."""
@@ -112,9 +114,9 @@ class WebhookSender:
 
 
 def _adapter(scheme: str, settings: Settings, *, proxied: bool) -> HTTPAdapter:
-    """Guard what is called; behind a proxy nobody here knows which address that is, so that the proxy has to."""
+    """Return the adapter of a scheme. A proxy resolves names itself, so it has to guard the addresses."""
     if scheme not in settings.webhook_schemes:
-        return ClosedAdapter(f"webhooks do not go to {scheme}:// here (PHOTOGPT_WEBHOOK_SCHEMES)")
+        return ClosedAdapter(f"webhooks may not use {scheme}://; PHOTOGPT_WEBHOOK_SCHEMES lists the allowed schemes")
     if proxied:
         return ProxiedAdapter(
             settings.webhook_ports, settings.webhook_allow_networks, pool_size=settings.call_concurrency
@@ -127,68 +129,69 @@ def _adapter(scheme: str, settings: Settings, *, proxied: bool) -> HTTPAdapter:
     )
 
 
-def _begin_of(response: requests.Response) -> bytes:
-    """Read what is kept of an answer. Its head has decided; a body that breaks off changes nothing."""
+def _read_start(response: requests.Response) -> bytes:
+    """Read the start of an answer. The status decides the attempt, so an incomplete body is not an error."""
     try:
-        return response.raw.read(KEPT_ANSWER_BYTES, decode_content=False) or b""
+        return response.raw.read(MAX_ANSWER_BYTES, decode_content=False) or b""
     except (OSError, ValueError, HTTPError, HTTPException):
         return b""
     finally:
         response.close()
 
 
-def _kept(answer: bytes) -> dict[str, str]:
-    """Return how an answer begins as text, or as base64 where it is none."""
+def _history_entry(answer: bytes) -> dict[str, str]:
+    """Return the start of an answer as text, or as base64 if it is not UTF-8."""
     if not answer:
         return {}
     try:
         return {"answer": answer.decode()}
     except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":  # the kilobyte ends inside a character
+        if error.reason == "unexpected end of data":  # the limit cuts a character
             return {"answer": answer[: error.start].decode()}
         return {"answer_base64": base64.b64encode(answer).decode()}
 
 
 def _control(response: requests.Response) -> str:
-    return str(response.headers.get(CONTROL, "")).strip().lower()
+    return str(response.headers.get(CONTROL_HEADER, "")).strip().lower()
 
 
-def _not_taken(response: requests.Response, answer: bytes) -> DeliveryError:
+def _refusal(response: requests.Response, answer: bytes) -> DeliveryError:
     status, control = response.status_code, _control(response)
     text = " ".join(answer.decode("utf-8", "replace").split())[:200]
-    said = f"the receiver says {status}" + (f": {text}" if text else "")
+    message = f"the receiver answered {status}" + (f": {text}" if text else "")
     kind = "gone" if status == GONE else f"http_{status // 100}xx"
     if 300 <= status < 400:
-        said, kind = f"{said}; redirects are not followed", "redirect"
-    if status == PROXY_LOGIN:
-        said, kind = f"the proxy wants another login: {said}", "proxy_error"
+        message, kind = f"{message}; redirects are not followed", "redirect"
+    if status == PROXY_AUTHENTICATION_REQUIRED:
+        message, kind = f"the proxy requires authentication: {message}", "proxy_error"
+    final = control in {"abort-message", "disable"}
     error = DeliveryError(
-        f"{said}; it says {CONTROL}: {control}" if control in {"abort-message", "disable"} else said,
+        f"{message}; {CONTROL_HEADER}: {control}" if final else message,
         kind=kind,
         status=status,
-        retry_after=retry_after_of(response.headers),
-        final=status == GONE or control in {"abort-message", "disable"},
+        retry_after=parse_retry_after(response.headers),
+        final=final or status == GONE,
         disable="gone" if status == GONE else "asked" if control == "disable" else "",
-        endpoint_at_fault=status != PROXY_LOGIN,
+        endpoint_at_fault=status != PROXY_AUTHENTICATION_REQUIRED,
     )
-    error.answer = _kept(answer)
+    error.answer = _history_entry(answer)
     return error
 
 
-def _not_reached(error: requests.RequestException) -> DeliveryError:
+def _connection_error(error: requests.RequestException) -> DeliveryError:
     if isinstance(error, AddressRefused):
         return DeliveryError(str(error), kind=error.kind, final=True, endpoint_at_fault=False)
     if isinstance(error, requests.exceptions.ProxyError):
         return DeliveryError(
-            f"the proxy does not let it through: {cause_of(error)}", kind="proxy_error", endpoint_at_fault=False
+            f"the proxy refused the connection: {root_cause(error)}", kind="proxy_error", endpoint_at_fault=False
         )
     if isinstance(error, DeadlineExceeded | requests.Timeout):
-        return DeliveryError(f"the receiver did not answer in time: {cause_of(error)}", kind="timeout")
+        return DeliveryError(f"the receiver did not answer in time: {root_cause(error)}", kind="timeout")
     if isinstance(error, requests.exceptions.SSLError):
-        return DeliveryError(f"TLS with the receiver failed: {cause_of(error)}", kind="tls_error")
+        return DeliveryError(f"TLS with the receiver failed: {root_cause(error)}", kind="tls_error")
     if isinstance(error, requests.exceptions.InvalidURL):
         return DeliveryError(
             f"the URL cannot be used: {error}", kind="invalid_url", final=True, endpoint_at_fault=False
         )
     kind = "dns_error" if isinstance(error, NotResolved) else "connection_error"
-    return DeliveryError(f"the receiver cannot be reached: {cause_of(error)}", kind=kind)
+    return DeliveryError(f"the receiver cannot be reached: {root_cause(error)}", kind=kind)

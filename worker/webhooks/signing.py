@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0.0 over id, time stamp and body: v1 (HMAC-SHA256) and v1a (ed25519). Bytes in, header out."""
+"""Standard Webhooks 1.0.0 signatures over id, timestamp and body: v1 (HMAC-SHA256) and v1a (ed25519)."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from config.secrets import SigningKey, VerifyingKey
 
 TOLERANCE_S = 300
-"""How far a time stamp may be off before a receiver should refuse it; the reference libraries use five minutes."""
+"""The maximum age or lead of a timestamp, in seconds; the reference libraries use five minutes too."""
 
 MAX_TOKENS = 64
-"""Of one header that are tried, so that a stranger's header costs little."""
+"""The maximum number of signatures tried per header, which bounds the cost of a forged one."""
 
 
 class SignatureError(ValueError):
-    """A webhook is not one of ours, or is too old. The message says which check failed, and no more."""
+    """A webhook has no valid signature or is too old. The message names only the failed check."""
 
 
 def sign(keys: Iterable[SigningKey], *, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """Return the `webhook-signature` header: one token per key, so that a key can be changed without a gap.
+    """Return the `webhook-signature` header: one token per key, so that keys can be rotated.
 
     Args:
-        keys: shared secrets' bytes and ed25519 keys; every one signs.
-        webhook_id: stable over all attempts; holds no full stop.
+        keys: shared secrets as bytes, and ed25519 keys; each signs.
+        webhook_id: stable over all attempts; contains no full stop.
         timestamp: integer epoch seconds of this attempt.
-        body: exactly what is sent.
+        body: the exact bytes that are sent.
     """
     message = _message(webhook_id, timestamp, body)
     return " ".join(_token(key, message) for key in keys)
 
 
 def verify(keys: Iterable[VerifyingKey], headers: Mapping[str, str], body: bytes, *, now: float) -> None:
-    """Check what a receiver got.
+    """Check a received webhook.
 
     Args:
-        keys: shared secrets' bytes and ed25519 keys, public or not; one that fits is enough.
-        headers: of the request; names in lower case.
-        body: as it came, not parsed.
+        keys: shared secrets as bytes, and ed25519 keys, public or private; one valid signature is enough.
+        headers: of the request, with lower-case names.
+        body: the exact bytes received.
         now: epoch seconds.
 
     Raises:
-        SignatureError: whatever is wrong with it.
+        SignatureError: a header is malformed, the timestamp is too far off, or no signature is valid.
     """
     try:
         webhook_id, stamp, given = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
@@ -56,12 +56,12 @@ def verify(keys: Iterable[VerifyingKey], headers: Mapping[str, str], body: bytes
         tokens = [token.encode() for token in given.split(" ")[:MAX_TOKENS]]
     except (KeyError, ValueError):
         raise SignatureError("a webhook header is missing or malformed") from None
-    if stamp != str(timestamp):  # what was signed is one spelling of the time
+    if stamp != str(timestamp):  # `int` accepts spellings that were not signed
         raise SignatureError("a webhook header is missing or malformed")
     if not now - TOLERANCE_S <= timestamp <= now + TOLERANCE_S:
-        raise SignatureError("the time stamp is too far from now")
-    if not any(_fits(key, message, token) for key in keys for token in tokens):
-        raise SignatureError("no signature fits")
+        raise SignatureError("the timestamp is too far from now")
+    if not any(_is_valid(key, message, token) for key in keys for token in tokens):
+        raise SignatureError("no signature is valid")
 
 
 def _message(webhook_id: str, timestamp: int, body: bytes) -> bytes:
@@ -74,7 +74,7 @@ def _token(key: SigningKey, message: bytes) -> str:
     return "v1a," + base64.b64encode(key.sign(message)).decode()
 
 
-def _fits(key: VerifyingKey, message: bytes, token: bytes) -> bool:
+def _is_valid(key: VerifyingKey, message: bytes, token: bytes) -> bool:
     if isinstance(key, bytes):
         return hmac.compare_digest(_token(key, message).encode(), token)
     version, _, text = token.partition(b",")
@@ -86,4 +86,4 @@ def _fits(key: VerifyingKey, message: bytes, token: bytes) -> bool:
         public.verify(signature, message)
     except (binascii.Error, InvalidSignature):
         return False
-    return base64.b64encode(signature) == text  # base64 has several spellings of one signature
+    return base64.b64encode(signature) == text  # base64 can spell one signature in several ways

@@ -1,1 +1,1 @@
-"""What is measured: a module for each question."""
+"""The measures: one module per question."""

@@ -1,4 +1,4 @@
-"""What a finished job costs: processor time, requests, and how late its end is noticed."""
+"""CPU time, requests and noticing lag per finished job."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ops.bench.stage import Stage, wait
 
 NAME = "cpu"
 TEXT = (
-    "All jobs are enqueued at once and left alone until every producer has its result (vendor: until every thread "
-    "has ended). Processor time: user and kernel seconds of the worker process from the first enqueue to the last end, "
-    "nothing subtracted, by the number of jobs; trigger, looks, completion and Redis result included. Requests: all "
-    "that the sandbox got, by jobs. Noticing lag: by the sandbox's books, from a generation's end to the first "
-    "GET /jobs/{id} that told it. A design that falls behind (a p99 lag far above the interval) looks less often than "
-    "it was told to, and seems cheaper for that."
+    "All jobs are enqueued at once; the run ends when every producer has its result (vendor: when every thread has "
+    "ended). CPU time: user and kernel seconds of the worker process from the first enqueue to the last end, divided "
+    "by the number of jobs; trigger, polls, completion and Redis result included. Requests: all that the sandbox got, "
+    "divided by the number of jobs. Noticing lag: from a generation's end to the first GET /jobs/{id} that showed it, "
+    "by the sandbox's clock. A design that falls behind (a p99 lag far above the interval) polls less often than "
+    "configured and seems cheaper."
 )
-PEERS_ASKED = ("vendor", "obvious", "ours")
+COMPARED = ("vendor", "obvious", "ours")
 
 
 def steps(plan: Plan) -> Steps:
-    """Each design in turn, then all again."""
-    asked = [name for name in PEERS_ASKED if name in plan.peers]
+    """Return the runs of all designs, alternating."""
+    names = [name for name in COMPARED if name in plan.peers]
     return [
         (f"cpu: {plan.jobs} jobs, {name}, run {turn + 1} of {plan.repeats}", partial(_run, plan, name, turn))
         for turn in range(plan.repeats)
-        for name in asked
+        for name in names
     ]
 
 
@@ -46,32 +46,32 @@ def _run(plan: Plan, name: str, turn: int) -> list[Run]:
 
 
 def _measure(plan: Plan, peer: Peer, stage: Stage, before: list[float]) -> Run:
-    cpu, memory, most = peer.cpu_s(), peer.resident(), [0]
+    cpu, memory, resident = peer.cpu_s(), peer.resident(), [0]
     began = time.monotonic()
     peer.enqueue(plan.jobs)
     enqueued = time.monotonic() - began
 
-    def over() -> bool:
-        most.append(peer.resident())
+    def finished() -> bool:
+        resident.append(peer.resident())
         return peer.finished() >= plan.jobs
 
-    wait(over, plan.limit_s, f"{peer.name} finishes {plan.jobs} jobs")
+    wait(finished, plan.limit_s, f"{peer.name} finishes {plan.jobs} jobs")
     spent, wall = peer.cpu_s() - cpu, time.monotonic() - began
-    books = stage.books()
+    counts = stage.counts()
     return Run(
         measure=NAME,
         peer=peer.name,
         load_before=before,
         parameters={"jobs": plan.jobs, "interval_s": plan.interval, "duration": plan.duration},
         numbers={
-            "created": sum(books["created"].values()),
+            "created": sum(counts["created"].values()),
             "finished": peer.finished(),
             "cpu_ms_per_job": round(1000 * spent / plan.jobs, 3),
-            "requests_per_job": round(sum(books["requests"].values()) / plan.jobs, 3),
-            "requests": books["requests"],
+            "requests_per_job": round(sum(counts["requests"].values()) / plan.jobs, 3),
+            "requests": counts["requests"],
             "lag_s": spread(stage.lags()),
-            "memory_growth_mb": round((max(most) - memory) / 1e6, 1),
-            "most_in_flight": books["max_active"],
+            "memory_growth_mb": round((max(resident) - memory) / 1e6, 1),
+            "max_in_flight": counts["max_active"],
             "wall_s": round(wall, 1),
             "enqueue_s": round(enqueued, 1),
         },
@@ -79,7 +79,7 @@ def _measure(plan: Plan, peer: Peer, stage: Stage, before: list[float]) -> Run:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """One for each number."""
+    """Return one row per number."""
     return [
         medians(runs, "worker CPU per finished job, ms", "cpu_ms_per_job", target="≤ 0.2"),
         medians(runs, "API requests per finished job", "requests_per_job", target="≤ 2.3 requests", digits=2),

@@ -1,4 +1,4 @@
-"""Whether several worker processes share the work, and what that costs."""
+"""How evenly several worker processes share the work, and its CPU cost."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ops.bench.stage import Stage, wait
 
 NAME = "share"
 TEXT = (
-    "The workload of `cpu`, with one, two and four worker processes of ours on one Redis, and nothing else told to "
-    "them. Processor time: of all processes together, by the number of jobs. Largest share: of one process in that; 1 "
-    "divided by the number of processes where all do the same."
+    "The workload of `cpu`, with one, two and four of our worker processes on one Redis, with the same settings. CPU "
+    "time: of all processes together, divided by the number of jobs. Largest share: that of one process; 1 divided by "
+    "the number of processes if all do the same work."
 )
 PROCESSES = (1, 2, 4)
 
 
 def steps(plan: Plan) -> Steps:
-    """One run each."""
+    """Return one run per number of processes."""
     return [(f"share: {plan.jobs} jobs, ours, {count} processes", partial(_run, plan, count)) for count in PROCESSES]
 
 
@@ -41,7 +41,7 @@ def _run(plan: Plan, count: int) -> list[Run]:
         numbers = {
             "cpu_ms_per_job": round(1000 * sum(spent) / plan.jobs, 3),
             "largest_share": round(max(spent) / sum(spent), 3),
-            "requests_per_job": round(sum(stage.books()["requests"].values()) / plan.jobs, 3),
+            "requests_per_job": round(sum(stage.counts()["requests"].values()) / plan.jobs, 3),
             "lag_s": spread(stage.lags()),
         }
     parameters = {"jobs": plan.jobs, "processes": count}
@@ -49,7 +49,7 @@ def _run(plan: Plan, count: int) -> list[Run]:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """Processor time and the largest share, by the number of processes."""
+    """Return CPU time and largest share, by number of processes."""
     found = []
     for count in PROCESSES:
         mine = [run for run in runs if run.parameters.get("processes") == count]

@@ -1,4 +1,4 @@
-"""From noticing an end to the first webhook byte."""
+"""Time from noticing an end to the first webhook byte."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from tests.running import WEBHOOK_SECRET, Receiver
 
 NAME = "webhook"
 TEXT = (
-    "100 jobs, five a second, on a machine that does nothing else. From the moment at which the sandbox answered the "
-    "GET /jobs/{id} that told the end, to the moment at which the receiver had read the webhook; both by this "
-    "machine's clock."
+    "100 jobs, five a second, on an idle machine. From the time at which the sandbox answered the GET /jobs/{id} that "
+    "showed the end, to the time at which the receiver had read the webhook; both by this machine's clock."
 )
 JOBS = 100
 GAP_S = 0.2
@@ -25,7 +24,7 @@ INTERVAL_S = 0.5
 
 
 def steps(plan: Plan) -> Steps:
-    """Once: a hundred webhooks are enough."""
+    """Return one run; a hundred webhooks are enough."""
     return [("webhook: ours", partial(_run, plan))] if "ours" in plan.peers else []
 
 
@@ -39,7 +38,7 @@ def _run(plan: Plan) -> list[Run]:
             for _ in range(JOBS):
                 peer.enqueue(1)
                 time.sleep(GAP_S)
-            wait(lambda: len(receiver.requests) >= JOBS, plan.limit_s, "every webhook has come")
+            wait(lambda: len(receiver.requests) >= JOBS, plan.limit_s, "every webhook has arrived")
         finally:
             peer.stop()
             receiver.close()
@@ -52,7 +51,7 @@ def _run(plan: Plan) -> list[Run]:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """Median and p99."""
+    """Return median and p99."""
     inline = [Run(measure=NAME, peer=run.peer, numbers=_ms(run)) for run in runs if "after_s" in run.numbers]
     return [
         medians(inline, "from noticed to the first webhook byte, p50, ms", "p50", digits=0),

@@ -1,8 +1,8 @@
-// Express: verify the raw bytes, take the event once, answer 204, work afterwards.
+// Express: verify the raw bytes, accept the event once, answer 204, process it afterwards.
 import express from "express";
 import { Webhook } from "standardwebhooks";
 
-const secrets = process.env.WEBHOOK_SECRETS.split(",").map((secret) => new Webhook(secret)); // two while you rotate
+const secrets = process.env.WEBHOOK_SECRETS.split(",").map((secret) => new Webhook(secret)); // two during a rotation
 const seen = new Set(); // in your service: a table in your database, with the webhook-id as its primary key
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -12,25 +12,25 @@ function verified(body, headers) {
       const event = webhook.verify(utf8.decode(body), headers);
       return event?.data ? event : null;
     } catch {
-      // not this secret, an old time stamp, a malformed header, not UTF-8, not JSON
+      // another secret, an old timestamp, a malformed header, not UTF-8, not JSON
     }
   }
   return null;
 }
 
-function work(event) {
-  console.log(event.type, event.data.id, event.data.state); // yours; after the answer, as long as it takes
+function handle(event) {
+  console.log(event.type, event.data.id, event.data.state); // your code; it runs after the answer and may take long
 }
 
 const app = express();
-// raw: what was parsed and written anew has another signature; no express.json() in front of it
+// raw: a serialized copy has another signature; do not put express.json() in front
 app.post("/webhooks", express.raw({ type: () => true, limit: "1mb" }), (request, response) => {
   const event = verified(request.body, request.headers);
   if (event === null) return response.sendStatus(401);
   const id = request.headers["webhook-id"];
   if (!seen.has(id)) {
     seen.add(id);
-    setImmediate(work, event);
+    setImmediate(handle, event);
   }
   response.sendStatus(204);
 });

@@ -1,1 +1,1 @@
-"""The examples of `ops/receivers`, as processes, against real deliveries."""
+"""The examples of `ops/receivers`, run as processes and tested with real deliveries."""

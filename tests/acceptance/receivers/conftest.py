@@ -1,4 +1,4 @@
-"""The examples, each started by the command that their README gives."""
+"""Starts each example with the command that its README gives."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ EXAMPLES = Path(__file__).parents[3] / "ops" / "receivers"
 README = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 COMMANDS: dict[str, str] = dict(re.findall(r"```sh\n# (\w+)[^\n]*\n([^\n]+)\n```", README))
 NEXT_SECRET = "whsec_bmV4dC1zZWNyZXQtbmV4dC1zZWNyZXQtbmV4dC0="
-OUR_FAULT = ("ETARGET", "EJSONPARSE", "ERESOLVE")
-"""What npm says if the package.json is wrong; everything else is the registry's or the network's."""
+PACKAGE_ERRORS = ("ETARGET", "EJSONPARSE", "ERESOLVE")
+"""Error codes of npm for a wrong package.json; other errors come from the registry or the network."""
 
 
 @dataclass
 class Example:
-    """A receiver that runs."""
+    """A running receiver."""
 
     url: str
     log: Path
 
     def handled(self) -> list[str]:
-        """Return the lines that it printed for events, one each."""
+        """Return the lines that it printed for events."""
         return [line for line in self.log.read_text().splitlines() if line.startswith(("job.", "model."))]
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
 def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
-    """One example after the other; it knows two secrets, as in a rotation."""
+    """Run one example after the other, with two secrets as during a rotation."""
     name: str = request.param
     folder = tmp_path_factory.mktemp(name) / "receivers"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "*.db"))
     command = f"exec {COMMANDS[name]}"
     if name == "express":
         install(folder / "express")
-        command = "cd express && exec node receiver.js"  # npm install is done, and npm start runs this
+        command = "cd express && exec node receiver.js"  # npm install ran above, and npm start runs this command
     port = free_port()
     env = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -62,11 +62,11 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield Example(f"http://127.0.0.1:{port}/webhooks", log)
     finally:
         child.stop()
-    assert "Traceback" not in log.read_text(), "nothing that a stranger sends breaks it"
+    assert "Traceback" not in log.read_text(), "no input raises an exception in the example"
 
 
 def install(folder: Path) -> None:
-    """Install the example's dependencies with npm. Without Node or npm's registry the test skips, or fails in CI."""
+    """Install the example's packages with npm, or skip the test if the registry does not answer."""
     need_program("node")
     npm = need_program("npm")
     command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=0", "--loglevel=error"]
@@ -75,5 +75,5 @@ def install(folder: Path) -> None:
     except subprocess.TimeoutExpired:
         missing("npm's registry does not answer within a minute")
     if done.returncode:
-        assert not any(word in done.stderr for word in OUR_FAULT), done.stderr
+        assert not any(word in done.stderr for word in PACKAGE_ERRORS), done.stderr
         missing(f"npm cannot install: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")

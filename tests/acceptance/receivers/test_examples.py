@@ -1,4 +1,4 @@
-"""Each example takes what we send, once, and refuses everything else with 4xx."""
+"""Each example accepts what workers send, handles it once, and refuses everything else with 4xx."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ MALFORMED = ["", "v1", "v1,", "v1,%%%", "v1,YQ", "v1,a  v1,b", "v2,YQ==", "v1a,Y
 
 @pytest.fixture
 def sender() -> Iterator[WebhookSender]:
-    """What workers send with."""
+    """Return the sender that workers use."""
     made = WebhookSender(Settings(**SENT, webhook_secrets=WEBHOOK_SECRET))
     yield made
     made.close()
 
 
 def post(example: Example, body: bytes, headers: dict[str, str]) -> int:
-    """Send something that no worker would, and return the status."""
+    """Send any request and return the status."""
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     return requests.post(example.url, data=body, headers=encoded, timeout=20).status_code
 
 
 def signed(body: bytes, *, age: float = 0, webhook_id: str = "msg_by_hand") -> dict[str, str]:
-    """Return headers that fit."""
+    """Return headers with a valid signature."""
     stamp = int(time.time() - age)
     signature = sign([KEY], webhook_id=webhook_id, timestamp=stamp, body=body)
     return {"webhook-id": webhook_id, "webhook-timestamp": str(stamp), "webhook-signature": signature}
 
 
-def test_all_of_them_are_run() -> None:
-    """No example stands there that the README has no command for."""
+def test_every_example_is_run() -> None:
+    """Every example has a command in the README."""
     there = {path.stem.removesuffix("_receiver") for path in EXAMPLES.glob("*_receiver.py")}
     assert set(COMMANDS) == there | {"express"}
 
 
 def test_a_real_event_is_handled_once(example: Example, sender: WebhookSender) -> None:
-    """The second attempt is answered well, and is no second event."""
+    """An event that is sent three times is accepted each time and handled once."""
     now = time.time()
     first = sample_delivery(example.url, "job.succeeded", at=now)
     another = sample_delivery(example.url, "model.failed", at=now)
@@ -74,8 +74,8 @@ def test_a_real_event_is_handled_once(example: Example, sender: WebhookSender) -
 
 
 @pytest.mark.parametrize("secrets", [NEXT_SECRET, f"{NEXT_SECRET},{WEBHOOK_SECRET}", WEBHOOK_SECRET])
-def test_rotation(example: Example, secrets: str) -> None:
-    """Before, while and after the sender changes its secret."""
+def test_a_secret_can_be_rotated(example: Example, secrets: str) -> None:
+    """An event is accepted before, during and after the sender changes its secret."""
     made = WebhookSender(Settings(**SENT, webhook_secrets=secrets))
     try:
         now = time.time()
@@ -84,8 +84,8 @@ def test_rotation(example: Example, secrets: str) -> None:
         made.close()
 
 
-def test_one_bit_off(example: Example) -> None:
-    """A signature that almost fits does not fit."""
+def test_a_forged_signature_is_refused(example: Example) -> None:
+    """A signature with one wrong bit gets 401, and the event is not handled."""
     forger = ForgingSender(Settings(**SENT, webhook_secrets=WEBHOOK_SECRET))
     now = time.time()
     delivery = sample_delivery(example.url, "job.succeeded", at=now)
@@ -99,44 +99,44 @@ def test_one_bit_off(example: Example) -> None:
 
 
 @pytest.mark.parametrize("off", [-TOLERANCE_S - 60, TOLERANCE_S + 60])
-def test_a_time_stamp_that_is_off(example: Example, sender: WebhookSender, off: float) -> None:
-    """What was recorded is not believed later, nor what is ahead of its time."""
+def test_a_timestamp_outside_the_tolerance_is_refused(example: Example, sender: WebhookSender, off: float) -> None:
+    """An event with a timestamp more than five minutes off gets 401."""
     now = time.time()
     with pytest.raises(DeliveryError) as refused:
         sender.send(sample_delivery(example.url, "job.succeeded", at=now), at=now + off)
     assert refused.value.status == 401
 
 
-def test_a_body_that_was_changed(example: Example) -> None:
-    """The signature of one body is none for another."""
+def test_a_changed_body_is_refused(example: Example) -> None:
+    """A body under the signature of another body gets 401."""
     headers = signed(b'{"type":"job.succeeded","data":{"id":"a","state":"succeeded"}}')
     assert post(example, b'{"type":"job.succeeded","data":{"id":"b","state":"succeeded"}}', headers) == 401
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=lambda body: repr(body[:8]))
-def test_signed_garbage(example: Example, body: bytes) -> None:
-    """A body that is no event is refused even if its signature fits, and without one all the more."""
+def test_a_body_that_is_no_event_is_refused(example: Example, body: bytes) -> None:
+    """A body that is not an event gets 4xx, with and without a valid signature."""
     assert 400 <= post(example, body, signed(body, webhook_id="msg_garbage")) < 500
     assert 400 <= post(example, body, {}) < 500
 
 
 @pytest.mark.parametrize("signature", MALFORMED)
-def test_malformed_signatures(example: Example, signature: str) -> None:
-    """A stranger's header gets a 4xx, not a traceback."""
+def test_a_malformed_signature_is_refused(example: Example, signature: str) -> None:
+    """A malformed signature header gets 401."""
     body = b'{"type":"job.succeeded","data":{"id":"a","state":"succeeded"}}'
     assert post(example, body, signed(body) | {"webhook-signature": signature}) == 401
 
 
 @pytest.mark.parametrize("stamp", ["", "now", "nan", "inf", "1e999", "-1", "9" * 40])
-def test_malformed_time_stamps(example: Example, stamp: str) -> None:
-    """The same for the time."""
+def test_a_malformed_timestamp_is_refused(example: Example, stamp: str) -> None:
+    """A malformed timestamp header gets 401."""
     body = b'{"type":"job.succeeded","data":{"id":"a","state":"succeeded"}}'
     assert post(example, body, signed(body) | {"webhook-timestamp": stamp}) == 401
 
 
 @pytest.mark.usefixtures("worker")
-def test_the_whole_line(example: Example, producer: Celery) -> None:
-    """From enqueue by a worker and the sandbox to the example."""
+def test_a_job_reaches_the_example(example: Example, producer: Celery) -> None:
+    """A job enqueued by a producer reaches the example as a webhook."""
     kwargs = {"request": image_request(), "webhook_url": example.url, "metadata": {"order": "Äpfel \N{SNOWMAN}"}}
     job_id = producer.send_task("photogpt.generate_image", kwargs=kwargs).id
 

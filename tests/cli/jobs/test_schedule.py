@@ -47,12 +47,12 @@ def test_learned_schedules(client: redis.Redis, invoke: Invoke, monkeypatch: pyt
     assert "image:nanobanana" in invoke("schedule").stdout
 
 
-def test_list_polling_without_pages(client: redis.Redis, invoke: Invoke) -> None:
-    """`schedule` prints a page count only if list polling has read pages."""
-    client.hset(keys.list_poll(NAME), mapping={"id": NAME, "window_s": 3, "pages": 0, "at": 1})
-    assert "too young" in invoke("schedule").output
-    client.hset(keys.list_poll(NAME), "pages", 7)
-    assert "7 pages" in invoke("schedule").output
+def test_list_polling_in_use(client: redis.Redis, invoke: Invoke) -> None:
+    """`schedule` prints whether list polling is active, and how many pages the last list poll read."""
+    client.hset(keys.list_poll(NAME), mapping={"id": NAME, "window_s": 3, "pages": 7, "interval_s": 1.5, "at": 1})
+    assert "active every 1.5 s; 7 pages" in invoke("schedule").output
+    client.hset(keys.list_poll(NAME), "window_s", 0)
+    assert "not used" in invoke("schedule").output
 
 
 def test_the_next_poll_of_a_job(client: redis.Redis, invoke: Invoke, settings: Settings) -> None:

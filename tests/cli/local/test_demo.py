@@ -71,7 +71,7 @@ def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
 
 def test_a_job_that_fails(api: dict[str, str], sandbox: SandboxProcess) -> None:
     """`demo` names a job that failed, prints the end of the worker's log, and ends with exit code 1."""
-    sandbox.control.faults({"match": "triggerVideo*", "action": {"wish": {"error": "too dark"}}})
+    sandbox.control.faults({"match": "triggerVideo*", "action": {"directive": {"error": "too dark"}}})
     ended = run(api, "demo", "--yes")
     assert ended.returncode == 1
     assert "Not succeeded: video" in ended.stdout

@@ -118,7 +118,7 @@ def test_json(listen: Listen) -> None:
     wait_until(lambda: listening.child.exit_code is not None, "the count is reached")
     refused, first, second = listening.records()
     assert refused["event"] is None
-    assert refused["refused"].startswith("no signature fits")
+    assert refused["refused"].startswith("no signature is valid")
     assert (first["times"], second["times"]) == (1, 2)
     assert first["event"] == second["event"]
     assert first["event"]["data"]["metadata"] == {"test": True}

@@ -50,7 +50,7 @@ def test_a_good_receiver(invoke: Invoke, verifying: VerifyingReceiver) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.count("✓") == 3
     assert list(verifying.verified.values()) == [1]
-    assert verifying.refused == ["no signature fits", "the time stamp is too far from now"]
+    assert verifying.refused == ["no signature is valid", "the timestamp is too far from now"]
 
 
 def test_a_receiver_that_accepts_forgeries(invoke: Invoke, receiver: Receiver) -> None:
@@ -131,7 +131,7 @@ def test_http_errors(invoke: Invoke, receiver: Receiver, status: int, words: str
     receiver.answers = lambda _: status
     result = invoke("webhooks", "test", receiver.url)
     assert result.exit_code == 1
-    assert f"the receiver says {status}" in result.output
+    assert f"the receiver answered {status}" in result.output
     assert words in result.output
     assert len(receiver.requests) == 1
 

@@ -61,7 +61,7 @@ def test_list_and_show(invoke: Invoke, make_webhook: MakeWebhook, receiver: Rece
     assert "gone 410" in table
     assert invoke("webhooks", "list", "--state", "delivered").stderr == "no such webhook\n"
     shown = invoke("webhooks", "show", name).stdout
-    assert "attempt 1: the receiver says 410" in shown
+    assert "attempt 1: the receiver answered 410" in shown
     assert '"type": "job.failed"' in shown
     assert json.loads(invoke("webhooks", "show", name, "--json").stdout)["endpoint"] == endpoint_of(receiver.url).id
     assert invoke("webhooks", "show", "msg_unknown").exit_code == 1

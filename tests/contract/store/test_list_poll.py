@@ -13,107 +13,73 @@ from tests.contract.store.conftest import Line, WithSettings
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
-from worker.domain.list_poll import MIN_IN_FLIGHT, STALE_S, ListPollState
+from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
 from worker.store import keys
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
-from worker.store.list_poll import NAME, Entry, PageResult
+from worker.store.list_poll import NAME, Entry, InFlight
 
 HOLD = 20.0
 
 
-def page_result(
-    line: Line, *entries: tuple[Any, ...], asked_at: float | None = None, defer_s: float = HOLD, old_jobs: int = 1
-) -> PageResult:
-    """Apply one page."""
-    at = line.store.clock() if asked_at is None else asked_at
-    return line.store.list_polls.apply_page(
-        [Entry(*each) for each in entries], asked_at=at, defer_s=defer_s, old_jobs=old_jobs
-    )
+def apply_page(line: Line, *entries: tuple[Any, ...], defer_s: float = HOLD) -> tuple[int, list[str]]:
+    """Apply one page; return the number of jobs to be polled now, and the ids of running ones."""
+    return line.store.list_polls.apply_page([Entry(*each) for each in entries], defer_s=defer_s)
 
 
 def in_flight(
-    line: Line, generation: str = "g-1", *, p95_duration_s: float = 600, after: float = 5, **changes: Any
+    line: Line, generation: str = "g-1", *, must_poll_after: float = 600, after: float = 5, **changes: Any
 ) -> Job:
     """Return a job whose generation is in flight, and that a list may defer."""
     job = line.accepted(**changes)
     assert line.store.jobs.record_intent(job)
-    assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, p95_duration_s=p95_duration_s)
+    assert line.store.jobs.mark_submitted(job, Submitted(generation), poll_after=after, must_poll_after=must_poll_after)
     return line.read(job)
 
 
 def test_a_listed_end_is_polled_now(line: Line) -> None:
     """A job that the list shows as ended is polled singly now, and its duration is stored."""
     job = in_flight(line)
-    page = page_result(line, ("g-1", "ended", 4.25))
-    assert (page.ours, page.forward, page.confirmed, page.lag_s) == (1, 1, 0, 0)
+    assert apply_page(line, ("g-1", "ended", 4.25)) == (1, [])
     assert line.due_in(Lane.JOBS, job.id) <= 0
     assert line.read(job).duration_s == 4.25
-    again = page_result(line, ("g-1", "ended", 4.25))
-    assert again.forward == 1 or line.due_in(Lane.JOBS, job.id) <= 0
 
 
 def test_a_listed_end_without_times(line: Line) -> None:
     """A listed end without times leaves a record that can be read."""
     job = in_flight(line)
-    assert page_result(line, ("g-1", "ended", None)).forward == 1
+    assert apply_page(line, ("g-1", "ended", None)) == (1, [])
     assert line.read(job).duration_s is None
     assert [claimed.id for claimed in line.claimed(Lane.JOBS)] == [job.id]
 
 
-@pytest.mark.parametrize("status", ["waiting", "running"])
+@pytest.mark.parametrize("status", ["created", "queued", "running"])
 def test_a_job_under_way_is_deferred(line: Line, status: str) -> None:
     """The single poll of a job under way is deferred, and a later one is not brought forward."""
     short, long = in_flight(line), in_flight(line, "g-2", after=100)
     line.published()
-    page = page_result(line, ("g-1", status), ("g-2", status))
-    assert (page.ours, page.forward, line.published()) == (2, 0, [])
+    ended, running = apply_page(line, ("g-1", status), ("g-2", status))
+    assert (ended, line.published()) == (0, [])
     assert HOLD - 5 < line.due_in(Lane.JOBS, short.id) <= HOLD
     assert 90 < line.due_in(Lane.JOBS, long.id) <= 100
-    assert page.running == ([short.id, long.id] if status == "running" else [])
+    assert running == ([short.id, long.id] if status == "running" else [])
 
 
 def test_a_running_job_is_not_returned(line: Line) -> None:
     """A job that is known to run is not returned as running."""
     job = in_flight(line)
     line.store.jobs.mark_running(job, poll_after=5)
-    assert page_result(line, ("g-1", "running")).running == []
+    assert apply_page(line, ("g-1", "running")) == (0, [])
 
 
-def test_an_ignored_entry_changes_nothing(line: Line) -> None:
-    """An ignored entry counts as ours, and its job is polled when it would have been."""
-    job = in_flight(line)
-    assert page_result(line, ("g-1", "ignored")).ours == 1
-    assert 0 < line.due_in(Lane.JOBS, job.id) <= 5
-
-
-def test_an_old_job_is_polled_singly(line: Line) -> None:
-    """A job older than its p95 is polled singly at once, and then not before it is twice as old."""
-    job = in_flight(line, p95_duration_s=-1)
-    line.client.hset(keys.job(job.id), "accepted_at", line.store.clock() - 30)
-    assert page_result(line, ("g-1", "waiting")).old_jobs == 1
-    assert line.due_in(Lane.JOBS, job.id) <= 0
-    assert float(line.client.hget(keys.job(job.id), "must_poll_at")) - line.store.clock() == pytest.approx(30, abs=3)
-    page_result(line, ("g-1", "waiting"))
-    assert line.due_in(Lane.JOBS, job.id) > HOLD - 5
-
-
-def test_few_old_jobs_are_polled_singly(line: Line) -> None:
-    """Of several old jobs only the allowed number is polled singly, and the others are deferred."""
-    jobs = [in_flight(line, f"g-{number}", p95_duration_s=-1) for number in range(5)]
-    page = [(f"g-{number}", "waiting") for number in range(5)]
-    assert page_result(line, *page, old_jobs=2).old_jobs == 2
-    assert [line.due_in(Lane.JOBS, job.id) <= 0 for job in jobs] == [True, True, False, False, False]
-    assert page_result(line, *page, old_jobs=0).old_jobs == 0
-    assert line.due_in(Lane.JOBS, jobs[4].id) > HOLD - 5
-
-
-def test_a_claimed_old_job_is_not_counted(line: Line) -> None:
-    """An old job under a lease is neither claimed twice nor counted."""
-    job = in_flight(line, p95_duration_s=-1, after=0)
-    assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
-    assert page_result(line, ("g-1", "waiting")).old_jobs == 0
-    assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
+def test_an_old_job_is_not_deferred(line: Line) -> None:
+    """A job is deferred up to the age at which it must be polled singly, and not beyond."""
+    job = in_flight(line, must_poll_after=8)
+    apply_page(line, ("g-1", "queued"))
+    assert 3 < line.due_in(Lane.JOBS, job.id) <= 8
+    line.client.hset(keys.job(job.id), "must_poll_at", line.store.clock() - 1)
+    apply_page(line, ("g-1", "queued"))
+    assert 3 < line.due_in(Lane.JOBS, job.id) <= 8
 
 
 def test_listed_ends_come_first(line: Line) -> None:
@@ -121,29 +87,14 @@ def test_listed_ends_come_first(line: Line) -> None:
     first, second, ended = in_flight(line), in_flight(line, "g-2"), in_flight(line, "g-3")
     line.make_due(Lane.JOBS, first.id, second.id)
     line.client.zincrby(keys.lane(Lane.JOBS), -1, first.id)
-    page_result(line, ("g-3", "ended", 3.0))
+    apply_page(line, ("g-3", "ended", 3.0))
     assert ended.id in {each.id for each in line.claimed(Lane.JOBS, limit=2)}
-
-
-def test_a_wrong_end_is_polled_ever_more_rarely(line: Line) -> None:
-    """A job that the list wrongly shows as ended is brought forward ever more rarely."""
-    job = in_flight(line)
-    name, polls, age = keys.job(job.id), 0, 0.0
-    while age < 500:
-        if page_result(line, ("g-1", "ended", 3.0), defer_s=2).forward:
-            polls += 1
-        line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 30})  # polled: it is still under way
-        for field in ("listed_ended_at", "listed_ended_retry_at"):  # a second passes
-            if line.client.hexists(name, field):
-                line.client.hincrbyfloat(name, field, -1)
-        age += 1
-    assert 7 <= polls <= 12
 
 
 def test_no_job_is_deferred_past_its_deadline(line: Line) -> None:
     """No job is deferred past its deadline."""
     job = in_flight(line, deadline_at=round(line.store.clock(), 3) + 12)
-    page_result(line, ("g-1", "waiting"), defer_s=300)
+    apply_page(line, ("g-1", "queued"), defer_s=300)
     assert 5 < line.due_in(Lane.JOBS, job.id) <= 12
 
 
@@ -151,29 +102,26 @@ def test_a_claimed_job_keeps_its_lease(line: Line) -> None:
     """A claimed job keeps its lease when the list defers it."""
     job = in_flight(line, after=0)
     assert [each.id for each in line.claimed(Lane.JOBS, lease_s=60)] == [job.id]
-    page_result(line, ("g-1", "waiting"))
+    apply_page(line, ("g-1", "queued"))
     assert 50 < line.due_in(Lane.JOBS, job.id) <= 60
 
 
-@pytest.mark.parametrize("status", ["ended", "waiting", "running", "ignored"])
+@pytest.mark.parametrize("status", ["ended", "queued", "running"])
 def test_generations_of_others_change_nothing(line: Line, status: str) -> None:
     """Generations of other users change nothing."""
     job = in_flight(line)
     before = {name: line.client.dump(name) for name in line.client.scan_iter()}
-    page = page_result(line, ("of-others", status, 3.0 if status == "ended" else None))
-    assert (page.ours, page.forward, page.confirmed, page.lag_s, page.running) == (0, 0, 0, 0, [])
-    assert page.submitted_at is None
+    assert apply_page(line, ("of-others", status, 3.0 if status == "ended" else None)) == (0, [])
     assert {name: line.client.dump(name) for name in line.client.scan_iter()} == before
     assert line.read(job).duration_s is None
 
 
-@pytest.mark.parametrize("status", ["ended", "waiting", "running"])
+@pytest.mark.parametrize("status", ["ended", "queued", "running"])
 def test_an_expired_record_is_not_created(line: Line, status: str) -> None:
     """A listed generation whose job has expired creates no record."""
     job = in_flight(line)
     line.client.delete(keys.job(job.id))
-    page = page_result(line, ("g-1", status, 3.0 if status == "ended" else None))
-    assert page.running == []
+    assert apply_page(line, ("g-1", status, 3.0 if status == "ended" else None)) == (0, [])
     assert not line.client.exists(keys.job(job.id))
 
 
@@ -181,25 +129,19 @@ def test_a_job_in_no_lane_is_not_scheduled(line: Line) -> None:
     """A listed job that is in no lane is not scheduled."""
     job = in_flight(line)
     line.client.zrem(keys.lane(Lane.JOBS), job.id)
-    assert page_result(line, ("g-1", "ended", 3.0)).forward == 0
-    page_result(line, ("g-1", "waiting"))
+    assert apply_page(line, ("g-1", "ended", 3.0)) == (0, [])
+    apply_page(line, ("g-1", "queued"))
     assert line.lanes_of(job.id) == set()
 
 
-def test_an_empty_page_changes_nothing(line: Line) -> None:
-    """An empty page changes nothing."""
-    assert page_result(line) == PageResult(
-        ours=0, forward=0, confirmed=0, lag_s=0, submitted_at=None, index=-1, old_jobs=0, running=[]
-    )
-
-
-def test_the_first_of_ours_is_returned(line: Line) -> None:
-    """The index of the first entry of ours is returned with the time when PhotoGPT accepted it."""
-    in_flight(line)
-    at = line.store.clock()
-    page = page_result(line, ("of-others", "ignored"), ("g-1", "ignored"))
-    assert page.index == 1
-    assert page.submitted_at == pytest.approx(at, abs=5)
+def test_deferred_jobs_are_polled_singly_again(line: Line) -> None:
+    """When list polling stops, every deferred job is due within one interval, and the others keep their time."""
+    deferred = [in_flight(line, f"g-{number}", after=60) for number in range(4)]
+    near = in_flight(line, "g-near", after=3)
+    line.store.list_polls.resume_single_polls(5)
+    assert all(line.due_in(Lane.JOBS, job.id) <= 5 for job in deferred)
+    assert len({round(line.due_in(Lane.JOBS, job.id)) for job in deferred}) > 1
+    assert 0 < line.due_in(Lane.JOBS, near.id) <= 3
 
 
 # -- the list against single polls --------------------------------------------------------------------------------
@@ -212,29 +154,18 @@ def ended_by_single_poll(line: Line, generation: str = "g-1", *, duration_s: flo
     return line.store.clock()
 
 
-def test_a_confirmed_end_is_counted_once(line: Line) -> None:
-    """A listed end that a single poll showed before is counted once."""
-    ended_by_single_poll(line)
-    assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 1
-    assert page_result(line, ("g-1", "ended", 4.0)).confirmed == 0
-    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
-
-
-@pytest.mark.parametrize("status", ["waiting", "running", "ignored"])
-def test_the_lag_of_the_list_is_measured(line: Line, status: str) -> None:
-    """The lag is measured if the list shows as under way what a single poll showed as ended, beyond a tolerance."""
+def test_an_end_of_a_single_poll_is_evidence(line: Line) -> None:
+    """An end that a single poll has shown is kept with its time."""
     at = ended_by_single_poll(line)
-    assert page_result(line, ("g-1", status), asked_at=at + STALE_S / 2).lag_s == 0
-    assert page_result(line, ("g-1", status), asked_at=at - 60).lag_s == 0
-    assert page_result(line, ("g-1", status), asked_at=at + 7).lag_s == pytest.approx(7, abs=1)
+    assert line.store.list_polls.recently_ended() == {"g-1": pytest.approx(at, abs=2)}
 
 
 def test_an_end_that_the_list_showed_first_is_no_evidence(line: Line) -> None:
     """An end that the list showed first cannot confirm the list."""
     job = in_flight(line)
-    page_result(line, ("g-1", "ended", 4.0))
+    apply_page(line, ("g-1", "ended", 4.0))
     assert line.finish(line.read(job), success(), polled=True, duration_s=4.0) is not None
-    assert line.client.zcard(keys.RECENTLY_ENDED) == 0
+    assert line.store.list_polls.recently_ended() == {}
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
 
 
@@ -244,7 +175,7 @@ def test_an_end_without_photogpt_is_no_evidence(line: Line, state: JobState) -> 
     job = in_flight(line)
     assert line.finish(job, success(state=state)) is not None
     assert line.client.hlen(keys.JOBS_BY_GENERATION) == 0
-    assert page_result(line, ("g-1", "running"), asked_at=line.store.clock() + 30).lag_s == 0
+    assert line.store.list_polls.recently_ended() == {}
 
 
 def test_evidence_expires(line: Line) -> None:
@@ -292,7 +223,7 @@ def test_a_list_poll_under_way_is_not_scheduled_again(line: Line) -> None:
     fill_lane(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.LIST_POLL, fields=("id", "suspensions")
+        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.LIST_POLL, fields=("id", "failures")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]
@@ -304,10 +235,9 @@ LEARNED = ListPollState(
     id=NAME,
     page_size=50.0,
     density=2.5,
-    clock_offset_s=-0.25,
-    confirmed=3,
-    suspensions=1,
-    min_duration_s=1.5,
+    failures=1,
+    ends_per_s=0.5,
+    interval_s=1.5,
     window_s=30,
     pages=4,
 )
@@ -340,13 +270,15 @@ def test_no_next_list_poll(line: Line) -> None:
 
 def test_ages_are_sampled(line: Line) -> None:
     """The sample has the number of jobs in flight, and the ages that are known."""
-    assert line.store.list_polls.sample_ages() == (0, [])
+    assert line.store.list_polls.sample_ages() == InFlight(in_flight=0, ages=[], throttled=False)
     in_flight(line)
     fill_lane(line, 3)
-    count, ages = line.store.list_polls.sample_ages()
-    assert count == 4
-    assert len(ages) == 1
-    assert 0 <= ages[0] < 10
+    sample = line.store.list_polls.sample_ages()
+    assert (sample.in_flight, sample.throttled) == (4, False)
+    assert len(sample.ages) == 1
+    assert 0 <= sample.ages[0] < 10
+    line.client.hset(keys.loop(Lane.TRIGGERS), "cap", "3")
+    assert line.store.list_polls.sample_ages().throttled
 
 
 # -- the shared rate ----------------------------------------------------------------------------------------------

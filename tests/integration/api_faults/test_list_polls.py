@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -21,18 +19,17 @@ from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.durations import seconds_between
-from worker.domain.list_poll import SETTLED, ListPollState
-from worker.domain.poll_schedule import Limits, fixed
+from worker.domain.list_poll import ListPollState, defer_s
 from worker.sandbox.remote import SandboxProcess
-from worker.services import TaskPublisher, open_services
+from worker.services import Services, TaskPublisher, open_services
 from worker.steps.list_poll import list_poll
 from worker.store import keys
 from worker.store.keys import Lane
-from worker.store.list_poll import NAME
+from worker.store.list_poll import NAME, Entry
+from worker.store.records import NO_UPDATE
 
 INTERVAL_S = 0.4
-LIMITS = Limits(interval_s=INTERVAL_S, floor_s=INTERVAL_S, ceiling_s=INTERVAL_S)
-MANY = 40  # twice the number of jobs at which list polling begins
+MANY = 40
 EARLY = 8  # jobs that end before the others; single polls of them can show that a list is wrong
 
 StartWorker = Callable[..., WorkerProcess]
@@ -206,7 +203,7 @@ def test_canceled_jobs_in_the_list(
     canceled_at = pages_requested(sandbox)
     wait_until(lambda: pages_requested(sandbox) > canceled_at + 12, "some more list polls")
     assert all(ended(job).startswith("canceled: ") for job in gone)
-    assert ledger.hget(keys.list_poll(NAME), "suspensions") in (None, "0")
+    assert ledger.hget(keys.list_poll(NAME), "suspended_until") in (None, "0.0")
     assert "list_poll.suspended" not in list_poller.text()[before:]
     assert {job.get(timeout=40)["state"] for job in jobs[10:]} == {"succeeded"}
 
@@ -222,11 +219,8 @@ def test_list_polling_saves_requests(sandbox: SandboxProcess, enqueue: Callable[
     assert counts["getJobStatus"] + counts["listJobs"] <= 8 * len(jobs)
 
 
-def test_few_are_seen_often(
-    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], start: StartWorker
-) -> None:
+def test_few_are_seen_often(sandbox: SandboxProcess, enqueue: Callable[..., list[Any]], start: StartWorker) -> None:
     """Few jobs are seen more often than at the interval, with fewer requests than 48 single polls."""
-    ledger.hset(keys.list_poll(NAME), mapping={"id": NAME, "confirmed": SETTLED})
     start(schedule="learned", job_poll_interval_s="2", job_poll_floor_s="0.5")
     assert_all_end_well(sandbox, enqueue(8, duration_s=11), [])
     counts = requests_of(sandbox)
@@ -279,22 +273,79 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
     assert sum(counts.values()) <= 30 * (taken + 1) * 1.1
 
 
-def test_all_are_too_young(sandbox: SandboxProcess, client: redis.Redis, settings: Settings) -> None:
-    """While every job is too young to have ended, the list is not requested and nothing is learned from it."""
-    services = open_services(settings, create_autospec(TaskPublisher, instance=True))
-    services.store.schedules._cache["image:nanobanana"] = time.monotonic(), replace(fixed(LIMITS), min_duration_s=60)
-    for number in range(MANY):
+def accept_generations(services: Services, count: int) -> list[str]:
+    """Trigger generations for new jobs as workers do, and return the ids of the jobs."""
+    names = []
+    for number in range(count):
         at = services.store.clock()
-        job = make_job(id=f"job-{number}", created_at=at, deadline_at=at + 600)
+        request = image_request(duration_s=60)
+        job = make_job(id=f"job-{number}", request=request, created_at=at, deadline_at=at + 600)
         services.store.jobs.accept(job, digest="d", continuation="{}")
         assert services.store.jobs.record_intent(job)
-        services.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=60, p95_duration_s=600)
-    known = ListPollState(id=NAME, density=2.5, clock_offset_s=0.0)
-    list_poll(services, known, services.store.clock())
-    services.close()
-    assert pages_requested(sandbox) == 0
-    assert client.hmget(keys.list_poll(NAME), ["density", "pages", "failures"]) == ["2.5", "0", "0"]
-    assert client.zscore(keys.lane(Lane.LIST_POLLS), NAME) is not None  # it is asked again
+        generation_id = services.photogpt.trigger(job.kind, request)
+        services.store.jobs.mark_submitted(job, Submitted(generation_id), poll_after=0.1, must_poll_after=600)
+        names.append(job.id)
+    return names
+
+
+@pytest.fixture
+def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Services]:
+    """The clients of a worker process, without a worker."""
+    del client, sandbox
+    publisher = create_autospec(TaskPublisher, instance=True)
+    publisher.progress.return_value = NO_UPDATE
+    opened = open_services(settings, publisher)
+    yield opened
+    opened.close()
+
+
+def test_only_changes_are_written(services: Services, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second list poll that shows nothing new reads the pages again and sends Redis no entry."""
+    names = accept_generations(services, MANY)
+    sent: list[int] = []
+    apply_page = services.store.list_polls.apply_page
+
+    def counted(entries: list[Entry], *, defer_s: float) -> tuple[int, list[str]]:
+        sent.append(len(entries))
+        return apply_page(entries, defer_s=defer_s)
+
+    monkeypatch.setattr(
+        type(services.store.list_polls), "apply_page", lambda _, *args, **options: counted(*args, **options)
+    )
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    assert sum(sent) >= MANY - 5  # control samples are left to single polls
+    due = [client.zscore(keys.lane(Lane.JOBS), name) for name in names]
+    sent.clear()
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    assert sum(sent) == 0
+    assert [client.zscore(keys.lane(Lane.JOBS), name) for name in names] == due
+
+
+def test_an_omitted_job_is_polled_singly(
+    services: Services, sandbox: SandboxProcess, faults: Faults, client: redis.Redis
+) -> None:
+    """A job that the list omits keeps the time of its own poll, and a listed one waits three intervals at most."""
+    names = accept_generations(services, MANY)
+    faults("listJobs", {"list_omit": 0.5}, count=None)
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    assert pages_requested(sandbox) > 0
+    due = [float(str(client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    latest = defer_s(services.settings.job_poll_interval_s)
+    assert max(due) <= latest
+    assert sum(each <= 0.1 for each in due) >= 5
+
+
+def test_a_list_that_stops_gives_jobs_back(
+    services: Services, sandbox: SandboxProcess, faults: Faults, client: redis.Redis
+) -> None:
+    """When the list fails, every deferred job is polled singly within one interval."""
+    names = accept_generations(services, MANY)
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    faults("listJobs", {"status": 500}, count=None)
+    list_poll(services, ListPollState(id=NAME, window_s=60.0), services.store.clock())
+    assert pages_requested(sandbox) > 1
+    due = [float(str(client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    assert max(due) <= services.settings.job_poll_interval_s
 
 
 def seconds_passed(begin: str, end: str) -> float:

@@ -132,7 +132,7 @@ def test_two_lost_answers(producer: Celery, sandbox: SandboxProcess, faults: Fau
         assert "was not triggered again, since that could pay twice" in said
         assert set(re.findall(r"job_\w+", said)) == made
     assert paid_generations(sandbox) == 2
-    polls = sandbox.control.state()["looks"]
+    polls = sandbox.control.state()["polls"]
     assert all(polls[name] <= 2 for name in made)  # at most once by each job, not once in every round
 
 

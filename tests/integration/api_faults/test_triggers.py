@@ -27,9 +27,9 @@ REFUSED_FOR_NOW: dict[str, dict[str, Any]] = {
 REFUSED: dict[str, dict[str, Any]] = {
     "refused: This style was retired.": {"nok_200": True, "message": "This style was retired."},
     "insufficient_credits: Insufficient credits.": {"nok_200": True, "message": "Insufficient credits."},
-    "insufficient_credits: PhotoGPT says 402: Pay first.": {"status": 402, "message": "Pay first."},
-    "invalid_request: PhotoGPT says 400: No such ratio.": {"status": 400, "message": "No such ratio."},
-    "not_found: PhotoGPT says 404: No such model.": {"status": 404, "message": "No such model."},
+    "insufficient_credits: PhotoGPT answered 402: Pay first.": {"status": 402, "message": "Pay first."},
+    "invalid_request: PhotoGPT answered 400: No such ratio.": {"status": 400, "message": "No such ratio."},
+    "not_found: PhotoGPT answered 404: No such model.": {"status": 404, "message": "No such model."},
 }
 """Definite refusals; each key is the message that the producer gets."""
 

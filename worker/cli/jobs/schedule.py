@@ -114,11 +114,9 @@ def _list_polling_text(state: ListPollState, now: float) -> str:
         return f"suspended for {state.suspended_until - now:.0f} s more, because GET /jobs returned outdated states"
     if not state.window_s:
         return "not used, because polling each job takes fewer requests"
-    if not state.pages:
-        return "active, but no page was read: the jobs in flight are too young to have ended"
     return (
-        f"active; {state.pages} pages of {state.page_size:.0f} were read {now - state.at:.0f} s ago, for generations "
-        f"of {state.min_duration_s:.0f} to {state.window_s:.0f} s of age; single polls confirmed {state.confirmed} ends"
+        f"active every {state.interval_s:.1f} s; {state.pages} pages of {state.page_size:.0f} were read "
+        f"{now - state.at:.0f} s ago, for generations of up to {state.window_s:.0f} s of age"
     )
 
 

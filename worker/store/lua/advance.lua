@@ -28,7 +28,6 @@ end
 redis.call('HSET', job, 'state', state, unpack(fields))
 if generation ~= '' then
   redis.call('HSET', job, 'accepted_at', seconds(at))
-  redis.call('HDEL', job, 'listed_ended_at', 'listed_ended_retry_at')  -- of an earlier generation
   redis.call('HSET', jobs_by_generation, generation, id)
   redis.call('ZREM', active, id)  -- from now on the new lane counts it
 end

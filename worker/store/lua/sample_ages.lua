@@ -1,10 +1,10 @@
--- Return how many generations are in flight, and the ages of a random sample.
+-- Return how many generations are in flight, whether triggers are throttled, and the ages of a random sample.
 --
--- KEYS jobs
+-- KEYS jobs triggers_loop
 -- ARGV job_prefix sample_size:number
--- Returns {number of generations, age…}, ages in seconds as text.
+-- Returns {number of generations, 1 if PhotoGPT has answered 429 lately or 0, age…}, ages in seconds as text.
 local at = now()
-local answer = {redis.call('ZCARD', jobs)}
+local answer = {redis.call('ZCARD', jobs), redis.call('HEXISTS', triggers_loop, 'cap')}
 for _, id in ipairs(redis.call('ZRANDMEMBER', jobs, sample_size)) do
   local accepted_at = redis.call('HGET', job_prefix .. id .. '}', 'accepted_at')
   if accepted_at then answer[#answer + 1] = seconds(at - tonumber(accepted_at)) end

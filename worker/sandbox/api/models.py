@@ -4,10 +4,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from worker.sandbox import views
-from worker.sandbox.answers import Answer, Refusal, ok
-from worker.sandbox.sandbox import Request, Sandbox
-from worker.sandbox.world import JsonObject, Model, ended_at
+from worker.sandbox.api import views
+from worker.sandbox.api.answers import Answer, Refusal, ok
+from worker.sandbox.api.request import Request
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import JsonObject, Model, ended_at
 
 _PROFILE: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -17,21 +18,21 @@ _PROFILE: dict[str, tuple[type, ...]] = {
     "eyeColor": (str,),
     "userID": (str,),
 }
-_LARGEST_PAGE = 100
+_MAX_PAGE_SIZE = 100
 
 
 def list_models(sandbox: Sandbox, request: Request) -> Answer:
-    """GET /models: those that are not deleted, newest first."""
+    """GET /models: models that are not deleted, newest first."""
     models = [model for model in sandbox.archive.models.values() if model.status != "deleted"]
     return ok([_view(sandbox, model, request.now) for model in reversed(models)])
 
 
 def put_model(sandbox: Sandbox, request: Request) -> Answer:
-    """POST /models: a new model, or with an id a change of an old one."""
+    """POST /models: create a model, or change the one with the given id."""
     body = request.json()
     profile = _profile(body)
     if "id" in body:
-        old = sandbox.usable_model(str(body["id"]))
+        old = usable_model(sandbox, str(body["id"]))
         model = replace(old, profile={**old.profile, **profile}, updated_at=request.now)
     else:
         model = Model(
@@ -46,18 +47,18 @@ def put_model(sandbox: Sandbox, request: Request) -> Answer:
 
 
 def get_model(sandbox: Sandbox, request: Request) -> Answer:
-    """GET /models/{modelID}; a deleted model stays readable, with that status."""
-    sandbox.counters.looks[request.id] += 1
-    model = sandbox.model(request.id)
+    """GET /models/{modelID}; a deleted model stays readable, with status `deleted`."""
+    sandbox.counters.polls[request.id] += 1
+    model = find_model(sandbox, request.id)
     training = sandbox.archive.training_of(model)
     if training is not None and request.now >= ended_at(training):
-        sandbox.counters.told(training.id, request.now)
+        sandbox.counters.record_end_polled(training.id, request.now)
     return ok(views.model(model, training, request.now))
 
 
 def delete_model(sandbox: Sandbox, request: Request) -> Answer:
     """DELETE /models/{modelID}; refused during a training."""
-    model = sandbox.usable_model(request.id)
+    model = usable_model(sandbox, request.id)
     if sandbox.archive.is_training(model, request.now):
         raise Refusal(409, "The model is being trained.", f"model {model.id} is in training")
     sandbox.archive.put(replace(model, status="deleted", training_id=None, updated_at=request.now))
@@ -66,27 +67,43 @@ def delete_model(sandbox: Sandbox, request: Request) -> Answer:
 
 def list_model_images(sandbox: Sandbox, request: Request) -> Answer:
     """GET /models/{modelID}/images: newest first, in numbered pages."""
-    model = sandbox.usable_model(request.id)
-    wanted = request.query.get("imageType", "all")
-    if wanted not in {"all", "input", "output", "auxiliaryType"}:
+    model = usable_model(sandbox, request.id)
+    image_type = request.query.get("imageType", "all")
+    if image_type not in {"all", "input", "output", "auxiliaryType"}:
         raise Refusal(400, "imageType must be all, input, output or auxiliaryType.")
     page = _number(request, "pageNum", 1)
-    size = min(_number(request, "pageSize", 20), _LARGEST_PAGE)
-    images = _images(sandbox, model, wanted, request.now)
+    size = min(_number(request, "pageSize", 20), _MAX_PAGE_SIZE)
+    images = _images(sandbox, model, image_type, request.now)
     images.sort(key=lambda image: str(image["createdAt"]), reverse=True)
     return ok(images[(page - 1) * size : page * size], page=page, pageSize=size)
 
 
-def _images(sandbox: Sandbox, model: Model, wanted: str, now: float) -> list[JsonObject]:
+def find_model(sandbox: Sandbox, model_id: str) -> Model:
+    """Return a trained model, deleted or not; refuse an unknown one with 404."""
+    model = sandbox.archive.models.get(model_id)
+    if model is None:
+        raise Refusal(404, "Model not found.", f"no model {model_id}")
+    return model
+
+
+def usable_model(sandbox: Sandbox, model_id: str) -> Model:
+    """Return a trained model; refuse an unknown or deleted one with 404."""
+    model = find_model(sandbox, model_id)
+    if model.status == "deleted":
+        raise Refusal(404, "Model not found.", f"model {model_id} was deleted")
+    return model
+
+
+def _images(sandbox: Sandbox, model: Model, image_type: str, now: float) -> list[JsonObject]:
     archive = sandbox.archive
     images: list[JsonObject] = []
-    if wanted in {"all", "input"}:
+    if image_type in {"all", "input"}:
         images += map(views.upload, archive.uploads_of(model.id, "modelInput"))
-    if wanted in {"all", "auxiliaryType"}:
+    if image_type in {"all", "auxiliaryType"}:
         images += map(views.upload, archive.uploads_of(model.id, "auxiliaryType"))
-    if wanted in {"all", "output"}:
+    if image_type in {"all", "output"}:
         made = [g for g in archive.ordered if g.kind == "image" and g.model_id == model.id]
-        images += [views.made_image(g, i) for g in made for i in g.outputs if archive.output_of(i, now)]
+        images += [views.made_image(g, i) for g in made for i in g.outputs if archive.generation_of(i, now)]
     return images
 
 

@@ -1,6 +1,7 @@
-"""The records of the sandbox, and their state as a pure function of record and time."""
+"""The records of the sandbox, and their status as a pure function of record and time."""
 
 import math
+import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ Stages: TypeAlias = tuple[tuple[float, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One job of PhotoGPT: what was asked for, and every status it will pass through."""
+    """One job of PhotoGPT: its request, and every status it will pass through."""
 
     id: str
     kind: Kind
@@ -19,7 +20,7 @@ class Generation:
     stages: Stages
     """Statuses with their offsets in seconds; those of a training are the model's."""
     endless: bool = False
-    """Whether the last of the stages is not an end, but goes on for ever."""
+    """Whether the last stage lasts for ever instead of ending the generation."""
     outputs: tuple[str, ...] = ()
     """Ids of the images or videos that exist once the status is `success`."""
     model_id: str | None = None
@@ -27,16 +28,16 @@ class Generation:
     error: str | None = None
     credits: float = 0.0
     request: JsonObject = field(default_factory=dict)
-    """The body as it was sent."""
+    """The request body."""
     digest: str = ""
     """SHA-256 of the body's bytes."""
     idempotency_key: str | None = None
-    """The Idempotency-Key header, which PhotoGPT does not document and the sandbox ignores."""
+    """The Idempotency-Key header. PhotoGPT does not document one, and the sandbox ignores it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """An own model; while it has a training, that decides its status."""
+    """A trained model. Its last training, if it has one, decides its status."""
 
     id: str
     status: str
@@ -44,13 +45,13 @@ class Model:
     updated_at: float
     training_id: str | None = None
     profile: JsonObject = field(default_factory=dict)
-    wish: JsonObject = field(default_factory=dict)
-    """How its trainings go, as set through the control API."""
+    directive: JsonObject = field(default_factory=dict)
+    """The course of its trainings, set by the control API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """An uploaded image; its bytes are not kept."""
+    """An uploaded image, without its bytes."""
 
     id: str
     model_id: str
@@ -61,7 +62,7 @@ class Upload:
 
 
 def stage_at(generation: Generation, now: float) -> tuple[float, str]:
-    """The status at a time, and since when; the time of creation shows the first."""
+    """Return when the status at a time began, and the status."""
     since, status = generation.stages[0]
     for offset, later in generation.stages[1:]:
         if generation.created_at + offset > now:
@@ -71,12 +72,12 @@ def stage_at(generation: Generation, now: float) -> tuple[float, str]:
 
 
 def ended_at(generation: Generation) -> float:
-    """When the last status is reached; infinite for a generation that never ends."""
+    """Return when the last status is reached; infinite for a generation that never ends."""
     return math.inf if generation.endless else generation.created_at + generation.stages[-1][0]
 
 
 def job_stage_at(generation: Generation, now: float) -> tuple[float, str]:
-    """The status as the job endpoints tell it, where a training has the words of a job."""
+    """Like `stage_at`, with the statuses of the job endpoints, which translate those of a training."""
     since, status = stage_at(generation, now)
     if generation.kind != "training":
         return since, status
@@ -86,5 +87,10 @@ def job_stage_at(generation: Generation, now: float) -> tuple[float, str]:
 
 
 def model_stage_at(model: Model, training: Generation | None, now: float) -> tuple[float, str]:
-    """The status of a model, and since when."""
+    """Return when the status of a model began, and the status."""
     return (model.updated_at, model.status) if training is None else stage_at(training, now)
+
+
+def new_id(prefix: str) -> str:
+    """Return an id that is unique across restarts: the prefix and 32 hexadecimal digits."""
+    return f"{prefix}_{uuid.uuid4().hex}"

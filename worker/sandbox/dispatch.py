@@ -1,4 +1,4 @@
-"""The path of one request: through faults, key, version and rate to its operation, and back."""
+"""The path of one request: fault rules, API key, version and rate limit, then its operation, then the answer."""
 
 import asyncio
 import time
@@ -9,27 +9,30 @@ from urllib.parse import parse_qsl
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
 
-from worker.sandbox import control, wire
-from worker.sandbox.answers import Answer, Refusal, nok
-from worker.sandbox.faults import CALM, Action, Incident
-from worker.sandbox.replies import reply_to, spoilt_reply
-from worker.sandbox.routes import OPERATIONS, route
-from worker.sandbox.sandbox import Request, Sandbox
+from worker.sandbox import control
+from worker.sandbox.api import wire
+from worker.sandbox.api.answers import Answer, Refusal, nok
+from worker.sandbox.api.replies import faulty_reply, reply_to
+from worker.sandbox.api.request import Request
+from worker.sandbox.api.routes import OPERATIONS, route
+from worker.sandbox.faults.actions import NO_FAULT, Action
+from worker.sandbox.faults.rules import RequestFacts
+from worker.sandbox.sandbox import Sandbox
 
 
-class Service:
-    """Answers requests; a calm one at once, one that a fault befalls in a task of its own."""
+class Dispatcher:
+    """Answers a request at once, or in an asyncio task if a fault applies to it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def accepted(self) -> None:
-        """A connection was opened."""
+    def count_connection(self) -> None:
+        """Count a new connection."""
         self._sandbox.counters.connections += 1
 
     def answer(self, connection: HTTP1Connection, method: str, target: str, headers: HTTPHeaders, body: bytes) -> None:
-        """Answers one whole request on its connection."""
+        """Answer one complete request on its connection."""
         path, _, query = target.partition("?")
         arguments = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
         if path.startswith(control.PREFIX):
@@ -38,25 +41,25 @@ class Service:
         operation, subject = route(method, path)
         request = Request(operation=operation, id=subject, query=arguments, headers=headers, body=body, now=time.time())
         self._sandbox.counters.requests[operation] += 1
-        action = self._befalling(request)
-        if action is CALM:
+        action = self._fault_for(request)
+        if action is NO_FAULT:
             answer = self._work(request)
             self._count(operation, str(answer.code))
             wire.send(connection, reply_to(answer))
         else:
-            task = asyncio.get_running_loop().create_task(self._go_wrong(connection, request, action))
+            task = asyncio.get_running_loop().create_task(self._answer_with_fault(connection, request, action))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _befalling(self, request: Request) -> Action:
+    def _fault_for(self, request: Request) -> Action:
         faults = self._sandbox.faults
-        if not faults.live:
-            return CALM
+        if not faults.active:
+            return NO_FAULT
         age_s = self._sandbox.age_of(request.operation, request.id, request.now)
-        return faults.befalls(Incident(request.operation, request.id, request.body, age_s))
+        return faults.apply(RequestFacts(request.operation, request.id, request.body, age_s))
 
-    async def _go_wrong(self, connection: HTTP1Connection, request: Request, action: Action) -> None:
-        """Does the work or not, then waits, then answers wrongly or not at all, as the action says."""
+    async def _answer_with_fault(self, connection: HTTP1Connection, request: Request, action: Action) -> None:
+        """Wait, work and answer as the action says."""
         if action.latency_before:
             await asyncio.sleep(action.latency_before)
         request = replace(request, action=action, now=time.time())
@@ -67,9 +70,9 @@ class Service:
             self._count(request.operation, "dropped")
             connection.close()
             return
-        reply = spoilt_reply(request.operation, answer, action, time.time())
+        reply = faulty_reply(request.operation, answer, action, time.time())
         self._count(request.operation, str(reply.code))
-        await wire.send_spoilt(connection, reply, action)
+        await wire.send_faulty(connection, reply, action)
 
     def _count(self, operation: str, code: str) -> None:
         self._sandbox.counters.answers[operation][code] += 1
@@ -83,12 +86,12 @@ class Service:
             return operation(self._sandbox, request)
         except Refusal as refusal:
             return refusal.answer
-        except Exception as error:  # noqa: BLE001 - a bug of the sandbox is told, and does not stop it
+        except Exception as error:  # noqa: BLE001 - a bug of the sandbox is answered with 500 and does not stop it
             traceback.print_exc()
             return nok(500, "The sandbox itself failed.", repr(error))
 
     def _admit(self, request: Request) -> None:
-        """Checks key, version and rate, in this order."""
+        """Check key, version and rate, in this order."""
         sandbox = self._sandbox
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or key not in sandbox.keys:

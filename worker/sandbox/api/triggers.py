@@ -1,23 +1,25 @@
-"""The four operations that start work and cost credits."""
+"""The four operations that start a generation and cost credits."""
 
 import hashlib
 import json
 import time
 from dataclasses import replace
 
-from worker.sandbox.answers import Answer, Refusal, ok
-from worker.sandbox.bodies import check_public_image, check_trained_image, check_video, count, text
-from worker.sandbox.catalogue import CREDITS, REFERENCE_IMAGES, TRAINING_IMAGES, VIDEO_FAMILIES
-from worker.sandbox.durations import Law
-from worker.sandbox.sandbox import Request, Sandbox, new_id
-from worker.sandbox.wishes import NO_DIRECTIVE, Wish, parse_directive
-from worker.sandbox.world import Generation, JsonObject, Kind
+from worker.sandbox.api.answers import Answer, Refusal, ok
+from worker.sandbox.api.bodies import check_public_image, check_trained_image, check_video, count, text
+from worker.sandbox.api.catalogue import CREDITS, REFERENCE_IMAGES, TRAINING_IMAGES, VIDEO_FAMILIES
+from worker.sandbox.api.models import usable_model
+from worker.sandbox.api.request import Request
+from worker.sandbox.faults.directives import NO_DIRECTIVE, Directive, parse_directive
+from worker.sandbox.faults.durations import Distribution
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import Generation, JsonObject, Kind, new_id
 
 JOB_KINDS: tuple[Kind, ...] = ("image", "upscale", "video")
 
 
 def trigger_image(sandbox: Sandbox, request: Request) -> Answer:
-    """POST /images/generation, with a public or an own model."""
+    """POST /images/generation, with a public or a trained model."""
     body = request.json()
     model_id = text(body, "modelID")
     if model_id in REFERENCE_IMAGES:
@@ -48,41 +50,45 @@ def trigger_video(sandbox: Sandbox, request: Request) -> Answer:
 
 def trigger_training(sandbox: Sandbox, request: Request) -> Answer:
     """GET /models/{modelID}/train."""
-    model = sandbox.usable_model(request.id)
+    model = usable_model(sandbox, request.id)
     if sandbox.archive.is_training(model, request.now):
         raise Refusal(409, "The model is being trained already.", f"model {model.id} is in training")
     _require_training_images(sandbox, model.id)
     _require_room(sandbox, ("training",), sandbox.options.max_trainings, request.now)
-    wish = _wish(model.wish, request)
-    generation = _generation(sandbox, request, "training", {"modelID": model.id}, wish)
+    directive = _directive(model.directive, request)
+    generation = _generation(sandbox, request, "training", {"modelID": model.id}, directive)
     sandbox.archive.put(generation)
     sandbox.archive.put(replace(model, training_id=generation.id, updated_at=request.now))
     sandbox.counters.trainings[model.id] += 1
     return ok("Training triggered")
 
 
-def make_generations(sandbox: Sandbox, kind: str, body: JsonObject, law: Law, number: int) -> list[str]:
-    """So many generations at once, as if each had been triggered with this body; nothing is checked but the kind."""
-    wanted = next((known for known in JOB_KINDS if known == kind), None)
-    if wanted is None:
-        raise ValueError(f"{kind!r} is none of {', '.join(JOB_KINDS)}")
-    now, raw = time.time(), json.dumps(body).encode()
-    request = Request(operation="control", id="", query={}, headers={}, body=raw, now=now)
+def make_generations(sandbox: Sandbox, kind: str, body: JsonObject, duration: Distribution, number: int) -> list[str]:
+    """Create many generations as if each had been triggered with this body; the body is not checked.
+
+    Raises:
+        ValueError: the kind is unknown.
+    """
+    job_kind = next((known for known in JOB_KINDS if known == kind), None)
+    if job_kind is None:
+        raise ValueError(f"kind must be one of {', '.join(JOB_KINDS)}, not {kind!r}")
+    now, content = time.time(), json.dumps(body).encode()
+    request = Request(operation="control", id="", query={}, headers={}, body=content, now=now)
     made = []
     for _ in range(number):
-        generation = _generation(sandbox, request, wanted, body, Wish(duration_s=law.draw(sandbox.rng)))
+        generation = _generation(sandbox, request, job_kind, body, Directive(duration_s=duration.draw(sandbox.rng)))
         sandbox.archive.put(generation)
         made.append(generation.id)
     counters = sandbox.counters
-    counters.created[wanted] += number
+    counters.created[job_kind] += number
     counters.max_active = max(counters.max_active, sandbox.archive.active(JOB_KINDS, now))
     return made
 
 
 def _accept(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject) -> Answer:
-    wish = _wish(body.get("sandbox"), request)
+    directive = _directive(body.get("sandbox"), request)
     _require_room(sandbox, JOB_KINDS, sandbox.options.max_active, request.now)
-    generation = _generation(sandbox, request, kind, body, wish)
+    generation = _generation(sandbox, request, kind, body, directive)
     sandbox.archive.put(generation)
     counters = sandbox.counters
     counters.created[kind] += 1
@@ -90,47 +96,47 @@ def _accept(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject) ->
     return ok({"jobId": generation.id, "status": "queued"})
 
 
-def _generation(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject, wish: Wish) -> Generation:
-    duration_s = sandbox.draw_duration(kind) if wish.duration_s is None else wish.duration_s
-    asked = count(body, "numVideos" if kind == "video" else "numImages") if kind in {"image", "video"} else 1
-    outputs = asked if wish.outputs is None else wish.outputs
+def _generation(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject, directive: Directive) -> Generation:
+    duration_s = sandbox.draw_duration(kind) if directive.duration_s is None else directive.duration_s
+    requested = count(body, "numVideos" if kind == "video" else "numImages") if kind in {"image", "video"} else 1
+    outputs = requested if directive.outputs is None else directive.outputs
     prefix = "video" if kind == "video" else "image"
     return Generation(
         id=new_id("job"),
         kind=kind,
         created_at=request.now,
-        stages=wish.stages(kind, duration_s),
-        endless=wish.endless,
+        stages=directive.stages(kind, duration_s),
+        endless=directive.endless,
         outputs=() if kind == "training" else tuple(new_id(prefix) for _ in range(outputs)),
         model_id=body.get("modelID"),
         source_image_id=body.get("imageID") if kind == "upscale" else None,
-        error=wish.error,
-        credits=CREDITS[kind] * asked if wish.credits is None else wish.credits,
+        error=directive.error,
+        credits=CREDITS[kind] * requested if directive.credits is None else directive.credits,
         request=body,
         digest=hashlib.sha256(request.body).hexdigest(),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
 
 
-def _wish(value: object, request: Request) -> Wish:
+def _directive(value: object, request: Request) -> Directive:
     try:
-        return parse_directive(value).over(request.action.wish or NO_DIRECTIVE)
+        return parse_directive(value).with_defaults(request.action.directive or NO_DIRECTIVE)
     except ValueError as error:
         raise Refusal(400, f"Invalid request: sandbox.{error}") from None
 
 
 def _require_ready(sandbox: Sandbox, model_id: str, now: float) -> None:
-    status = sandbox.archive.status_of(sandbox.usable_model(model_id), now)
+    status = sandbox.archive.status_of(usable_model(sandbox, model_id), now)
     if status.lower() != "ready":
         raise Refusal(409, "The model is not ready.", f"model {model_id} has status {status}")
 
 
 def _require_image(sandbox: Sandbox, image_id: str, now: float) -> None:
-    """Refuses an image that is known not to exist now, and with strict_images any unknown one."""
+    """Refuse an image that is known not to exist now, and with strict_images any unknown one."""
     archive = sandbox.archive
-    if image_id in archive.uploads or archive.output_of(image_id, now) is not None:
+    if image_id in archive.uploads or archive.generation_of(image_id, now) is not None:
         return
-    if sandbox.options.strict_images or image_id in archive.makers or image_id in archive.deleted:
+    if sandbox.options.strict_images or image_id in archive.generation_by_output or image_id in archive.deleted:
         raise Refusal(404, "Image not found.", f"no image {image_id}")
 
 
@@ -142,11 +148,11 @@ def _require_training_images(sandbox: Sandbox, model_id: str) -> None:
         raise Refusal(400, "Training needs 12 to 20 images.", f"model {model_id} has {images} modelInput images")
 
 
-def _require_room(sandbox: Sandbox, kinds: tuple[Kind, ...], most: int | None, now: float) -> None:
-    if most is not None and sandbox.archive.active(kinds, now) >= most:
+def _require_room(sandbox: Sandbox, kinds: tuple[Kind, ...], limit: int | None, now: float) -> None:
+    if limit is not None and sandbox.archive.active(kinds, now) >= limit:
         raise Refusal(
             429,
             "Too many active jobs.",
-            f"{most} of {', '.join(kinds)} are running",
+            f"{limit} of {', '.join(kinds)} are running",
             retry_after=sandbox.options.retry_after,
         )

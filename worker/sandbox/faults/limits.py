@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Bucket:
-    """Lets `rate` requests a second through, and a second's worth at once; time is an argument."""
+class TokenBucket:
+    """Let `rate` requests a second through, and one second's worth at once; time is an argument."""
 
     rate: float
     tokens: float
     filled_at: float
 
     @classmethod
-    def full(cls, rate: float, now: float) -> "Bucket":
-        """A bucket that has been quiet for long."""
+    def full(cls, rate: float, now: float) -> "TokenBucket":
+        """Return a full bucket."""
         return cls(rate, max(1.0, rate), now)
 
     def take(self, now: float) -> bool:
-        """Whether one more request may pass."""
+        """Take one token; return whether there was one."""
         self.tokens = min(max(1.0, self.rate), self.tokens + max(0.0, now - self.filled_at) * self.rate)
         self.filled_at = now
         if self.tokens < 1.0:

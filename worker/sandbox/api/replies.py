@@ -1,4 +1,4 @@
-"""From an answer to the bytes that are sent, and what faults make of them."""
+"""Encode an answer as bytes, changed by the fault of the request."""
 
 import json
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.client import responses
 
-from worker.sandbox.answers import Answer, nok
-from worker.sandbox.faults import Action
-from worker.sandbox.world import JsonObject
+from worker.sandbox.api.answers import Answer, nok
+from worker.sandbox.faults.actions import Action
+from worker.sandbox.state.records import JsonObject
 
 _PAGE = """<!DOCTYPE html>
 <html><head><title>{code} {reason}</title></head>
@@ -20,7 +20,7 @@ _CASES: dict[str, Callable[[str], str]] = {"upper": str.upper, "title": str.titl
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Head and body as they go on the wire."""
+    """The head and body of an HTTP answer."""
 
     code: int
     body: bytes
@@ -28,7 +28,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
     def head(self, length: int | None = None) -> bytes:
-        """Status line and headers; the length may be another than the body's."""
+        """Return status line and headers; `length` replaces the body's length."""
         lines = [
             f"HTTP/1.1 {self.code} {responses.get(self.code, 'Unknown')}",
             f"Content-Type: {self.content_type}",
@@ -38,17 +38,17 @@ class Reply:
         return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
     def encode(self) -> bytes:
-        """The whole answer."""
+        """Return head and body."""
         return self.head() + self.body
 
 
 def reply_to(answer: Answer) -> Reply:
-    """An answer without any fault."""
+    """Encode an answer without a fault."""
     return Reply(answer.code, json.dumps(answer.body).encode(), headers=answer.headers)
 
 
-def spoilt_reply(operation: str, answer: Answer | None, action: Action, now: float) -> Reply:
-    """What the action makes of an answer, or puts in place of one that no work was done for."""
+def faulty_reply(operation: str, answer: Answer | None, action: Action, now: float) -> Reply:
+    """Encode an answer with a fault; `answer` is None if the request did no work."""
     if action.html is not None:
         page = _PAGE.format(code=action.html, reason=responses.get(action.html, "Unknown"))
         return Reply(action.html, page.encode(), content_type="text/html; charset=utf-8")
@@ -57,14 +57,14 @@ def spoilt_reply(operation: str, answer: Answer | None, action: Action, now: flo
     refusal = _refusal(action, now)
     if refusal is not None:
         return reply_to(refusal)
-    if answer is None:  # a rule that says no more than "do no work"
+    if answer is None:  # a rule that only sets `work` to false
         return reply_to(nok(500, "No work was done."))
-    _spoil(operation, answer.body, action)
+    _alter(operation, answer.body, action)
     return reply_to(answer)
 
 
 def _refusal(action: Action, now: float) -> Answer | None:
-    """The NOK answer an action asks for."""
+    """Return the NOK answer that an action defines, or None."""
     default: tuple[int, str] | None = None
     if action.unauthorized:
         default = 401, "Unauthorized"
@@ -92,8 +92,8 @@ def _retry_after(action: Action, now: float) -> tuple[tuple[str, str], ...]:
     return (("Retry-After", text),)
 
 
-def _spoil(operation: str, body: JsonObject, action: Action) -> None:
-    """Changes the result of a good answer in place."""
+def _alter(operation: str, body: JsonObject, action: Action) -> None:
+    """Change the result of a successful answer in place."""
     result = body.get("result")
     records = result.get("jobs", [result]) if isinstance(result, dict) else []
     for record in records:

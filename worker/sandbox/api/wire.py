@@ -1,4 +1,4 @@
-"""How an answer is put on the wire: whole, or in one of the ways in which answers get lost."""
+"""Write an answer to a connection: complete, or damaged by a fault."""
 
 import asyncio
 from contextlib import suppress
@@ -6,21 +6,21 @@ from contextlib import suppress
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 
-from worker.sandbox.faults import Action
-from worker.sandbox.replies import Reply
+from worker.sandbox.api.replies import Reply
+from worker.sandbox.faults.actions import Action
 
 _CHUNK = b" " * 65536
 
 
 def send(connection: HTTP1Connection, reply: Reply) -> None:
-    """Writes a whole answer at once and leaves the connection open for the next request."""
+    """Write a complete answer and keep the connection open for the next request."""
     if not connection.stream.closed():
         connection.write(reply.encode())
         connection.finish()
 
 
-async def send_spoilt(connection: HTTP1Connection, reply: Reply, action: Action) -> None:
-    """Writes an answer as the action says; a client that went away is no error."""
+async def send_faulty(connection: HTTP1Connection, reply: Reply, action: Action) -> None:
+    """Write an answer as the action says; a closed connection is not an error."""
     with suppress(StreamClosedError):
         if action.huge is not None:
             await _send_huge(connection, reply, action.huge)
@@ -34,7 +34,7 @@ async def send_spoilt(connection: HTTP1Connection, reply: Reply, action: Action)
 
 
 async def _send_huge(connection: HTTP1Connection, reply: Reply, size: int) -> None:
-    """The answer, with so much white space behind it that it has the size: still JSON."""
+    """Pad the body with spaces up to the size; it stays valid JSON."""
     await connection.write(reply.head(max(size, len(reply.body))) + reply.body)
     left = size - len(reply.body)
     while left > 0:

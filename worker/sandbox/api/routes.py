@@ -1,13 +1,14 @@
-"""From method and path to the operation, under the names PhotoGPT's description gives them."""
+"""Routes: method and path to an operation, named as in PhotoGPT's OpenAPI description."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from worker.sandbox import images, jobs, models, triggers, videos
-from worker.sandbox.answers import Answer, ok
-from worker.sandbox.catalogue import PRESETS
-from worker.sandbox.sandbox import Request, Sandbox
+from worker.sandbox.api import images, jobs, models, triggers, videos
+from worker.sandbox.api.answers import Answer, ok
+from worker.sandbox.api.catalogue import PRESETS
+from worker.sandbox.api.request import Request
+from worker.sandbox.sandbox import Sandbox
 
 Operation: TypeAlias = Callable[[Sandbox, Request], Answer]
 PREFIX = "/api"
@@ -71,14 +72,14 @@ _BY_ID: dict[tuple[str, str], dict[str, str]] = {
 
 
 def route(method: str, path: str) -> tuple[str, str]:
-    """The operation and the id in the path; `unknown` for what PhotoGPT does not have."""
+    """Return the operation and the id in the path; the operation of an unknown path is `unknown`."""
     if not path.startswith(f"{PREFIX}/"):
         return UNKNOWN, ""
     fixed = _FIXED.get(path[len(PREFIX) :])
     if fixed is not None and method in fixed:
         return fixed[method], ""
-    _, collection, *rest = path[len(PREFIX) :].split("/")
-    if len(rest) not in {1, 2}:
+    _, collection, *segments = path[len(PREFIX) :].split("/")
+    if len(segments) not in {1, 2}:
         return UNKNOWN, ""
-    operation = _BY_ID.get((collection, rest[1] if len(rest) == 2 else ""), {}).get(method, UNKNOWN)
-    return operation, unquote(rest[0])
+    operation = _BY_ID.get((collection, segments[1] if len(segments) == 2 else ""), {}).get(method, UNKNOWN)
+    return operation, unquote(segments[0])

@@ -1,15 +1,15 @@
-"""The records as PhotoGPT's JSON; every view is a function of record and time."""
+"""Records as PhotoGPT's JSON; every view is a function of record and time."""
 
-from worker.sandbox.answers import rfc3339
-from worker.sandbox.archive import Archive
-from worker.sandbox.world import Generation, JsonObject, Model, Upload, ended_at, job_stage_at, model_stage_at
+from worker.sandbox.api.answers import rfc3339
+from worker.sandbox.state.archive import Archive
+from worker.sandbox.state.records import Generation, JsonObject, Model, Upload, ended_at, job_stage_at, model_stage_at
 
 MEDIA = "https://media.sandbox.invalid"
-"""Where outputs would be; the name is reserved and resolves nowhere."""
+"""The host of outputs; the reserved top-level domain never resolves."""
 
 
 def job(generation: Generation, archive: Archive, now: float) -> JsonObject:
-    """A single job, with its outputs once it is a success."""
+    """Return one job, with its outputs once it has succeeded."""
     status = job_stage_at(generation, now)[1]
     view: JsonObject = {
         "jobId": generation.id,
@@ -32,7 +32,7 @@ def job(generation: Generation, archive: Archive, now: float) -> JsonObject:
 
 
 def job_summary(generation: Generation, now: float) -> JsonObject:
-    """An entry of the job list, which names the same failure differently."""
+    """Return one entry of the job list, where `errorMessage` stands for `error`."""
     since, status = job_stage_at(generation, now)
     view: JsonObject = {
         "jobId": generation.id,
@@ -47,7 +47,7 @@ def job_summary(generation: Generation, now: float) -> JsonObject:
 
 
 def model(record: Model, training: Generation | None, now: float) -> JsonObject:
-    """A model; the metadata it was made with is not told, as in the vendor's sample."""
+    """Return a model without its profile, as in the vendor's sample."""
     since, status = model_stage_at(record, training, now)
     return {
         "id": record.id,
@@ -59,7 +59,7 @@ def model(record: Model, training: Generation | None, now: float) -> JsonObject:
 
 
 def made_image(generation: Generation, image_id: str) -> JsonObject:
-    """An image that a generation or an upscaling made."""
+    """Return an image made by a generation or an upscaling."""
     data = {"jobId": generation.id}
     if generation.source_image_id is not None:
         data["sourceImageID"] = generation.source_image_id
@@ -67,24 +67,24 @@ def made_image(generation: Generation, image_id: str) -> JsonObject:
 
 
 def upload(record: Upload) -> JsonObject:
-    """An image that was uploaded."""
+    """Return an uploaded image."""
     view = _asset(record.id, "png", record.model_id, record.type, record.created_at)
     return view | {"data": {"bytes": record.size, "sha256": record.digest}}
 
 
 def video(generation: Generation, video_id: str) -> JsonObject:
-    """A video; its url is a playlist, not a file."""
+    """Return a video; its URL is a playlist, not a file."""
     view = _asset(video_id, "m3u8", generation.model_id, "output", ended_at(generation))
     return view | {"jobId": generation.id, "data": {}}
 
 
 def playlist(video_id: str) -> str:
-    """The url of a video."""
+    """Return the URL of a video."""
     return f"{MEDIA}/{video_id}.m3u8"
 
 
 def public_media_id(asset_id: str) -> str:
-    """The other id under which an image or video is known."""
+    """Return the public media id of an image or video."""
     return f"public_{asset_id}"
 
 

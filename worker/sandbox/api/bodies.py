@@ -1,10 +1,10 @@
-"""Checks of the trigger bodies, as far as PhotoGPT documents them; each complaint is a 400."""
+"""Checks of trigger bodies, as far as PhotoGPT documents them; a violation is answered 400."""
 
 from typing import Any
 
-from worker.sandbox.answers import Refusal
-from worker.sandbox.catalogue import MAX_OUTPUTS, REFERENCE_IMAGES, VEO_CHOICES, VIDEO_FAMILIES
-from worker.sandbox.world import JsonObject
+from worker.sandbox.api.answers import Refusal
+from worker.sandbox.api.catalogue import MAX_OUTPUTS, REFERENCE_IMAGES, VEO_CHOICES, VIDEO_FAMILIES
+from worker.sandbox.state.records import JsonObject
 
 _TRAINED_MODEL_FIELDS: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
@@ -21,27 +21,27 @@ _TRAINED_MODEL_FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def check_public_image(body: JsonObject) -> None:
-    """The body for a public image model."""
+    """Check the body for a public image model."""
     text(body, "prompt")
     _typed(body, "aspectRatio", str)
     _typed(body, "preset", str)
     _options(body)
     count(body, "numImages")
     references = _list_of(body, "referenceImageURLs", str)
-    most = REFERENCE_IMAGES[body["modelID"]]
-    if len(references) > most:
-        raise _refusal("referenceImageURLs", f"takes at most {most} for {body['modelID']}")
+    limit = REFERENCE_IMAGES[body["modelID"]]
+    if len(references) > limit:
+        raise _refusal("referenceImageURLs", f"takes at most {limit} for {body['modelID']}")
 
 
 def check_trained_image(body: JsonObject) -> None:
-    """The body for an own model."""
+    """Check the body for a trained model."""
     for name, types in _TRAINED_MODEL_FIELDS.items():
         _typed(body, name, *types)
     count(body, "numImages")
 
 
 def check_video(body: JsonObject) -> None:
-    """The body for a video model."""
+    """Check the body for a video model."""
     text(body, "prompt")
     count(body, "numVideos")
     _list_of(body, "elementIDs", str)
@@ -56,7 +56,7 @@ def check_video(body: JsonObject) -> None:
 
 
 def text(body: JsonObject, name: str) -> str:
-    """A required text."""
+    """Return a required text."""
     value = body.get(name)
     if not isinstance(value, str) or not value.strip():
         raise _refusal(name, "is required and must be a non-empty string")
@@ -64,7 +64,7 @@ def text(body: JsonObject, name: str) -> str:
 
 
 def count(body: JsonObject, name: str) -> int:
-    """A number of outputs, 1 where the body has none."""
+    """Return the number of outputs, 1 if the body has none."""
     _typed(body, name, int)
     value = body.get(name, 1)
     if not 1 <= value <= MAX_OUTPUTS:
@@ -95,7 +95,7 @@ def _list_of(body: JsonObject, name: str, item: type) -> list[Any]:
 
 
 def _typed(body: JsonObject, name: str, *types: type) -> None:
-    """Refuses a field of another type; JSON's true is no number here."""
+    """Refuse a field of another type; a boolean is not accepted as a number."""
     if name not in body:
         return
     value = body[name]
@@ -103,5 +103,5 @@ def _typed(body: JsonObject, name: str, *types: type) -> None:
         raise _refusal(name, f"must be {' or '.join(kind.__name__ for kind in types)}")
 
 
-def _refusal(name: str, complaint: str) -> Refusal:
-    return Refusal(400, f"Invalid request: {name} {complaint}.", f"validation: {name}: {complaint}")
+def _refusal(name: str, violation: str) -> Refusal:
+    return Refusal(400, f"Invalid request: {name} {violation}.", f"validation: {name}: {violation}")

@@ -1,11 +1,11 @@
-"""What goes back: the envelopes of PhotoGPT, and a refusal that any operation may raise."""
+"""The success and error envelopes of PhotoGPT, and the exception that any operation may raise to refuse a request."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from worker.sandbox.world import JsonObject
+from worker.sandbox.state.records import JsonObject
 
 
 @dataclass(slots=True)
@@ -26,29 +26,33 @@ class Refusal(Exception):
 
 
 def ok(result: Any, **beside: Any) -> Answer:
-    """The success envelope, with whatever stands beside `result`."""
+    """Return the success envelope; `beside` adds fields next to `result`."""
     return Answer(200, {"status": "OK", "result": result, **beside})
 
 
 def nok(code: int, message: str, detail: str = "", *, retry_after: float | None = None) -> Answer:
-    """The error envelope: a readable message, and a detail for logs."""
+    """Return the error envelope: a readable message, and a detail for logs."""
     headers = () if retry_after is None else (("Retry-After", f"{retry_after:g}"),)
     return Answer(code, {"status": "NOK", "message": message, "err": detail or message, "result": None}, headers)
 
 
 def rfc3339(at: float) -> str:
-    """A time in UTC to the nearest millisecond."""
+    """Format a time in UTC, rounded to milliseconds."""
     second, ms = divmod(round(round(at, 3) * 1000), 1000)
     return f"{_whole_second(second)}.{ms:03d}Z"
 
 
 @lru_cache(maxsize=4096)
 def _whole_second(second: int) -> str:
-    """The times on a page lie close together, and formatting them is most of what a page costs."""
+    """Cached, because entries of one page share their seconds and formatting dominates the cost of a page."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> float:
-    """Reads a time; one without an offset is taken as UTC, and what is none is a ValueError."""
+    """Parse a time; one without an offset is UTC.
+
+    Raises:
+        ValueError: the text is not a time.
+    """
     parsed = datetime.fromisoformat(text)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""What PhotoGPT documents as fixed: public model ids, their limits, and presets."""
+"""Fixed values that PhotoGPT documents: public model ids, their limits, and presets."""
 
 REFERENCE_IMAGES = {
     "nanobanana": 3,
@@ -9,7 +9,7 @@ REFERENCE_IMAGES = {
     "seedream-5-lite": 10,
     "gpt-image-2": 10,
 }
-"""Public image models, each with the most reference images it takes."""
+"""Public image models, each with its maximum number of reference images."""
 
 VIDEO_FAMILIES = {
     "veo-3.1": "veo",
@@ -22,7 +22,7 @@ VIDEO_FAMILIES = {
     "kling-motion-pro": "kling",
     "grok-imagine-1.5": "grok",
 }
-"""Video models, each with the group of `options` that belongs to it."""
+"""Video models, each with its group in `options`."""
 
 VEO_CHOICES: dict[str, tuple[object, ...]] = {
     "aspectRatio": ("16:9", "9:16"),
@@ -31,7 +31,7 @@ VEO_CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 MAX_OUTPUTS = 10
-"""The largest numImages and numVideos taken here; PhotoGPT's own limit is not documented."""
+"""The maximum of numImages and numVideos here; PhotoGPT's own limit is not documented."""
 
 UPLOAD_TYPES = ("modelInput", "auxiliaryType")
 UPLOAD_FORMATS = ("jpg", "jpeg", "webp", "png", "heic")
@@ -43,7 +43,7 @@ PRESETS = tuple(
     {"tag": tag, "name": tag.replace("-", " ").capitalize()}
     for tag in ("editorial", "studio-portrait", "street", "film-noir", "watercolour")
 )
-"""The shape of a preset is not documented; only the tag `editorial` is."""
+"""The fields of a preset are not documented; only the tag `editorial` is."""
 
 CREDITS = {"image": 10.0, "upscale": 5.0, "video": 50.0, "training": 100.0}
-"""Made-up prices: image and video per output, the others per job."""
+"""Invented prices: image and video per output, the others per job."""

@@ -1,4 +1,4 @@
-"""The image endpoints apart from generation and upscaling."""
+"""The image endpoints except generation and upscaling."""
 
 import hashlib
 import json
@@ -6,11 +6,13 @@ from pathlib import PurePosixPath
 
 from tornado.httputil import HTTPFile, HTTPHeaders, parse_body_arguments
 
-from worker.sandbox import views
-from worker.sandbox.answers import Answer, Refusal, ok
-from worker.sandbox.catalogue import IMAGES_PER_TYPE, UPLOAD_BYTES, UPLOAD_FORMATS, UPLOAD_TYPES
-from worker.sandbox.sandbox import Request, Sandbox, new_id
-from worker.sandbox.world import JsonObject, Upload
+from worker.sandbox.api import views
+from worker.sandbox.api.answers import Answer, Refusal, ok
+from worker.sandbox.api.catalogue import IMAGES_PER_TYPE, UPLOAD_BYTES, UPLOAD_FORMATS, UPLOAD_TYPES
+from worker.sandbox.api.models import usable_model
+from worker.sandbox.api.request import Request
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import JsonObject, Upload, new_id
 
 
 def upload_image(sandbox: Sandbox, request: Request) -> Answer:
@@ -21,7 +23,7 @@ def upload_image(sandbox: Sandbox, request: Request) -> Answer:
     if data.get("type") not in UPLOAD_TYPES:
         raise Refusal(400, "type must be modelInput or auxiliaryType.", f"validation: type={data.get('type')}")
     _require_format(file)
-    model = sandbox.usable_model(str(data.get("modelID", "")))
+    model = usable_model(sandbox, str(data.get("modelID", "")))
     if len(sandbox.archive.uploads_of(model.id, data["type"])) >= IMAGES_PER_TYPE:
         raise Refusal(400, f"The model has {IMAGES_PER_TYPE} images of this type already.")
     upload = Upload(
@@ -37,7 +39,7 @@ def upload_image(sandbox: Sandbox, request: Request) -> Answer:
 
 
 def get_image(sandbox: Sandbox, request: Request) -> Answer:
-    """GET /images/{imageID}: an upload, or an output that exists by now."""
+    """GET /images/{imageID}: an upload, or an output that exists now."""
     return ok(_image(sandbox, request))
 
 
@@ -52,14 +54,14 @@ def _image(sandbox: Sandbox, request: Request) -> JsonObject:
     archive = sandbox.archive
     if request.id in archive.uploads:
         return views.upload(archive.uploads[request.id])
-    generation = archive.output_of(request.id, request.now)
+    generation = archive.generation_of(request.id, request.now)
     if generation is None or generation.kind == "video":
         raise Refusal(404, "Image not found.", f"no image {request.id}")
     return views.made_image(generation, request.id)
 
 
 def _parts(request: Request) -> tuple[HTTPFile, JsonObject]:
-    """The two parts of the form; `data` may come as a field or as a file."""
+    """Return the two parts of the form; `data` may be a field or a file."""
     arguments: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     content_type = request.headers.get("Content-Type", "")

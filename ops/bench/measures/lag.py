@@ -1,4 +1,4 @@
-"""How late an end is noticed while few are in flight, beside a fixed interval that asks as often."""
+"""Noticing lag with few jobs in flight, compared with a fixed interval that makes as many requests."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from ops.bench.plan import Plan, Row, Run, Steps
 from ops.bench.simulate import trainings
 from ops.bench.stage import Stage
 
-NAME = "sooner"
+NAME = "lag"
 TEXT = (
-    "Images: 20 at a time, lognormal durations, median 25 s, sigma 0.5, interval 5 s, one worker. First some hundred "
-    "from which it may learn, then those that count. Requests: all but triggers, so that a page of GET /jobs counts. "
-    "Trainings: 20 to 25 minutes, interval 300 s, learned from 20; the worker's scheduling code on a clock of its own. "
-    "fixed: for the very durations that came up, the lag of looks every T seconds by arithmetic, T such that as many "
-    "requests are made: an ideal poller that is never late."
+    "Images: 20 at a time, lognormal durations, median 25 s, sigma 0.5, interval 5 s, one worker. It learns durations "
+    "from the first hundred; the next hundred count. Requests: all except triggers, pages of GET /jobs included. "
+    "Trainings: 20 to 25 minutes, interval 300 s, learned from 20; the worker's scheduling code on a simulated clock. "
+    "fixed: the calculated lag, for the same durations, of an ideal poller with the fixed interval that makes as many "
+    "requests."
 )
 IMAGES, TRAININGS = "image", "training"
 AT_ONCE = 20
-LAW = "lognormal:25:0.5"
+DURATION = "lognormal:25:0.5"
 
 
 def steps(plan: Plan) -> Steps:
-    """Images, then trainings."""
+    """Return the runs of images and of trainings."""
     return [
-        (f"sooner: {AT_ONCE} images at a time", partial(_images, plan)),
-        ("sooner: trainings, simulated", partial(trainings, plan)),
+        (f"lag: {AT_ONCE} images at a time", partial(_images, plan)),
+        ("lag: trainings, simulated", partial(trainings, plan)),
     ]
 
 
 def _images(plan: Plan) -> list[Run]:
     before = load()
-    with Stage(plan, "sooner", duration=LAW) as stage:
+    with Stage(plan, "lag", duration=DURATION) as stage:
         peer = Ours(stage)
         try:
             peer.start()
             _keep_busy(plan, peer, plan.few)
-            looks = _looks(stage)
+            polls = _polls(stage)
             _keep_busy(plan, peer, plan.few)
-            looks = _looks(stage) - looks
+            polls = _polls(stage) - polls
         finally:
             peer.stop()
         generations = stage.control.generations(kind=IMAGES)[plan.few :]
     durations = [_epoch(each["endsAt"]) - _epoch(each["createdAt"]) for each in generations]
     lags = [each["noticedAfterS"] for each in generations if each["noticedAfterS"] is not None]
-    return compare(durations, lags, looks / len(generations), before, kind=IMAGES, simulated=False)
+    return compare(durations, lags, polls / len(generations), before, kind=IMAGES, simulated=False)
 
 
 def _keep_busy(plan: Plan, peer: Ours, jobs: int) -> None:
-    """Do so many jobs, not more than a few at a time."""
+    """Enqueue this many jobs, with a bounded number in flight, until all have ended."""
     begun, sent = peer.finished(), 0
     deadline = time.monotonic() + 2 * plan.limit_s
     while (done := peer.finished() - begun) < jobs:
@@ -66,10 +66,10 @@ def _keep_busy(plan: Plan, peer: Ours, jobs: int) -> None:
         time.sleep(0.1)
 
 
-def _looks(stage: Stage) -> int:
-    """Return all that was asked, triggers apart: a page of GET /jobs is a look, too."""
-    asked = stage.books()["requests"]
-    return int(sum(count for operation, count in asked.items() if not operation.startswith("trigger")))
+def _polls(stage: Stage) -> int:
+    """Return the number of requests except triggers; a page of GET /jobs counts as one."""
+    requests = stage.counts()["requests"]
+    return int(sum(count for operation, count in requests.items() if not operation.startswith("trigger")))
 
 
 def _epoch(text: str) -> float:
@@ -77,7 +77,7 @@ def _epoch(text: str) -> float:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """Images and trainings, where they were measured."""
+    """Return the rows of images and of trainings."""
     targets = {IMAGES: ("image-like, few in flight", "≤ 0.6"), TRAININGS: ("a training of 20 to 25 min", "≤ 0.3")}
     return [
         medians(

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from worker.sandbox import views
-from worker.sandbox.answers import Answer, Refusal, ok, parse_rfc3339
-from worker.sandbox.faults import Action
-from worker.sandbox.sandbox import Request, Sandbox
-from worker.sandbox.world import Generation, JsonObject, ended_at
+from worker.sandbox.api import views
+from worker.sandbox.api.answers import Answer, Refusal, ok, parse_rfc3339
+from worker.sandbox.api.request import Request
+from worker.sandbox.faults.actions import Action
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.state.records import Generation, JsonObject, ended_at
 
 DAY_S = 24 * 3600.0
 MAX_WINDOW_S = 7 * DAY_S
@@ -19,20 +20,20 @@ MAX_WINDOW_S = 7 * DAY_S
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: positions in the order of creation, from `low` up to but without `high`."""
+    """The start of a page: positions in the order of creation, from `low` up to and excluding `high`."""
 
     low: int
     high: int
     skip: int = 0
-    """How many entries of the window, in the order they are told, earlier pages told."""
+    """The number of entries of the window, in listing order, that earlier pages covered."""
 
     def encode(self) -> str:
-        """The page token."""
+        """Return the page token."""
         return urlsafe_b64encode(json.dumps([self.low, self.high, self.skip]).encode()).decode()
 
     @classmethod
     def decode(cls, token: str) -> "Cursor":
-        """The cursor in a page token, or a refusal."""
+        """Return the cursor of a page token; refuse an invalid one with 400."""
         try:
             low, high, skip = (int(part) for part in json.loads(urlsafe_b64decode(token)))
         except (ValueError, TypeError) as error:
@@ -44,17 +45,17 @@ class Cursor:
 
 def get_job(sandbox: Sandbox, request: Request) -> Answer:
     """GET /jobs/{id}."""
-    sandbox.counters.looks[request.id] += 1
+    sandbox.counters.polls[request.id] += 1
     generation = sandbox.archive.generations.get(request.id)
     if generation is None or (generation.kind == "training" and not sandbox.options.training_jobs):
         raise Refusal(404, "Job not found.", f"no job {request.id}")
     if request.now >= ended_at(generation):
-        sandbox.counters.told(generation.id, request.now)
+        sandbox.counters.record_end_polled(generation.id, request.now)
     return ok(views.job(generation, sandbox.archive, request.now))
 
 
 def list_jobs(sandbox: Sandbox, request: Request) -> Answer:
-    """GET /jobs: newest first, in pages, with whatever the fault of the request does to it."""
+    """GET /jobs: newest first, in pages, changed by the list faults of the request."""
     action = request.action
     as_of = request.now - (action.list_lag_s or 0.0)
     cursor = _cursor(sandbox, request, as_of)
@@ -62,7 +63,7 @@ def list_jobs(sandbox: Sandbox, request: Request) -> Answer:
     page, skip = _page(sandbox, cursor, size, action)
     for generation in page:
         if as_of >= ended_at(generation):
-            sandbox.counters.listed(generation.id, request.now)
+            sandbox.counters.record_end_listed(generation.id, request.now)
     jobs = [_entry(generation, action, as_of) for generation in page]
     result: JsonObject = {"jobs": jobs}
     if skip < cursor.high - cursor.low:
@@ -74,7 +75,7 @@ def list_jobs(sandbox: Sandbox, request: Request) -> Answer:
 
 
 def _cursor(sandbox: Sandbox, request: Request, as_of: float) -> Cursor:
-    """Where to begin: a page token knows it, otherwise the window tells."""
+    """Return the start of the page, from the page token or from the window."""
     token = request.query.get("pageToken")
     if token:
         cursor = Cursor.decode(token)
@@ -87,11 +88,11 @@ def _cursor(sandbox: Sandbox, request: Request, as_of: float) -> Cursor:
         raise Refusal(400, "start is later than end.")
     if last - first > MAX_WINDOW_S:
         raise Refusal(400, "The window is longer than 7 days.", f"{(last - first) / DAY_S:.2f} days")
-    return Cursor(*sandbox.archive.window(first, min(last, as_of)))
+    return Cursor(*sandbox.archive.created_between(first, min(last, as_of)))
 
 
 def _time(request: Request, name: str) -> float:
-    # A plus sign that was not escaped arrives as a space.
+    # An unescaped plus sign arrives as a space.
     text = request.query[name].replace(" ", "+")
     try:
         return parse_rfc3339(text)
@@ -100,7 +101,7 @@ def _time(request: Request, name: str) -> float:
 
 
 def _page(sandbox: Sandbox, cursor: Cursor, size: int, action: Action) -> tuple[list[Generation], int]:
-    """The entries of one page, and how many of the window are behind them by then."""
+    """Return the entries of one page, and how many entries of the window the next page skips."""
     page: list[Generation] = []
     skip = cursor.skip
     for position in _positions(cursor, action):
@@ -125,16 +126,16 @@ def _positions(cursor: Cursor, action: Action) -> Iterator[int]:
 def _shown(generation: Generation, sandbox: Sandbox, action: Action) -> bool:
     if generation.kind == "training" and not sandbox.options.training_jobs:
         return False
-    return action.list_omit is None or _lot(generation.id) >= action.list_omit
+    return action.list_omit is None or _job_fraction(generation.id) >= action.list_omit
 
 
 def _entry(generation: Generation, action: Action, as_of: float) -> JsonObject:
     entry = views.job_summary(generation, as_of)
-    if action.list_lie is not None and _lot(generation.id) < action.list_lie_fraction:
+    if action.list_lie is not None and _job_fraction(generation.id) < action.list_lie_fraction:
         entry["status"] = action.list_lie
     return entry
 
 
-def _lot(job_id: str) -> float:
-    """A number from 0 to below 1 that belongs to a job for ever."""
+def _job_fraction(job_id: str) -> float:
+    """Return a number from 0 to below 1, always the same for one job."""
     return crc32(job_id.encode()) / 2**32

@@ -1,0 +1,1 @@
+"""The routes and answers of PhotoGPT's API."""

@@ -1,0 +1,1 @@
+"""The records of the sandbox: generations, models, uploads, their journal, and counters."""
