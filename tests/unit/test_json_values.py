@@ -23,7 +23,7 @@ SCALARS = (
     | st.text(st.characters())
     | st.binary()
     | st.uuids()
-    | st.decimals()
+    | st.decimals(allow_nan=False)
     | st.datetimes()
     | st.dates()
     | st.times()
@@ -66,14 +66,13 @@ class Naming:
 @given(VALUES)
 def test_any_value_becomes_json_or_is_refused(value: Any) -> None:
     """Any value either becomes JSON that reads back as the same, or is refused by a name that UTF-8 can write."""
+    made, field = None, "metadata"
     try:
         made = json_value({"a": value}, "metadata")
     except SubmissionError as error:
-        assert error.field.startswith("metadata")
-        assert str(error).encode()
-    else:
-        text = json.dumps(made, ensure_ascii=False, allow_nan=False)
-        assert json.loads(text.encode()) == made
+        field = error.field
+    assert field.encode().startswith(b"metadata")
+    assert json.loads(json.dumps(made, ensure_ascii=False, allow_nan=False).encode()) == made
 
 
 @pytest.mark.parametrize(
@@ -93,11 +92,10 @@ def test_a_value_as_json(value: Any, made: Any) -> None:
     assert json.loads(json.dumps(json_value(value, "metadata"))) == made
 
 
-@pytest.mark.parametrize(
-    "value",
-    [Color.RED, Naming(), Naming, {1}, bytearray(b"x"), range(3), 10**4400, b"", ...],
-    ids=lambda value: type(value).__name__,
-)
+WITHOUT_TEXT = [Color.RED, Naming(), Naming, {1}, bytearray(b"x"), range(3), 10**4400, b"", ...]
+
+
+@pytest.mark.parametrize("value", WITHOUT_TEXT, ids=lambda value: type(value).__name__)
 def test_a_value_without_a_text_form(value: Any) -> None:
     """A value without a text form is refused by its place and its type, and never shown."""
     with pytest.raises(SubmissionError, match=r"^metadata\.lines\.1\.value: is ") as raised:

@@ -123,7 +123,7 @@ class ResilientConsumer(Consumer):
     def _fail_task(self, message: Any, exc: Exception) -> None:
         """Store the failure of a task other than a job, such as a cancel, whose message cannot be used."""
         sent = message.headers if isinstance(message.headers, dict) else {}
-        task = self.app.tasks.get(sent.get("task"))
+        task = self.app.tasks.get(str(sent.get("task")))
         if task is not None and not task.ignore_result:
             self._store_failure(message, sent, InvalidTaskError(str(exc)[:MAX_ERROR]))
 
@@ -132,8 +132,9 @@ class ResilientConsumer(Consumer):
         task_id = sent.get("id")
         if not isinstance(task_id, str | UUID):
             return False
+        backend: Any = self.app.backend
         fields = {"id": task_id, "root_id": sent.get("root_id"), **message.properties}
-        self.app.backend.mark_as_failure(task_id, error, request=Context(fields))
+        backend.mark_as_failure(task_id, error, request=Context(fields))
         if self.event_dispatcher:
             self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
         return True
