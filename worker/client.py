@@ -118,8 +118,9 @@ class Client:
             Unacknowledged: Redis did not answer; submit it again with the `job_id` of this error.
             redis.RedisError: any other error; the job is not stored.
         """
-        what = Kind(kind)
-        kwargs = {"request": request, **options}
+        if kind not in tuple(Kind):
+            raise SubmissionError(field="kind", problem=f"{kind!r} is none of {', '.join(Kind)}")
+        what, kwargs = Kind(kind), {"request": request, **options}
         submission = parse_submission(what, [], kwargs, self._limits)
         at = self.store.clock()
         job = new_job(

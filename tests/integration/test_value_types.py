@@ -165,6 +165,7 @@ CLIENT_REFUSES: dict[str, tuple[dict[str, Any], str]] = {
     "two keys with one text": ({"metadata": {1: "a", "1": "b"}}, "metadata.1: is the text of two keys"),
     "a huge integer": ({"metadata": {"n": 10**5000}}, "metadata.n: is an integer of more than 4,200 digits"),
     "an id that is a number": ({"job_id": 7}, "job_id: must be text or a UUID"),
+    "a timedelta": ({"deadline_s": timedelta(minutes=5)}, "deadline_s: is of type timedelta"),
     "an id that is bytes": ({"job_id": b"7"}, "job_id: is of type bytes"),
 }
 

@@ -56,7 +56,7 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
         if isinstance(value, known):
             return as_text(value)
     name = type(value).__name__
-    raise SubmissionError(field=_shown(field), problem=f"is of type {name}, which JSON cannot hold; send it as text")
+    raise SubmissionError(field=_shown(field), problem=f"is of type {name}, which JSON cannot hold; send text instead")
 
 
 def text_id(value: object) -> object:

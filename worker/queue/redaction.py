@@ -57,4 +57,4 @@ def _redact(name: str, value: Any, *, hide_prompts: bool, depth: int = 0) -> Any
         return "(unreadable)"
     if isinstance(value, str) and name != "webhook_url":
         return truncate(value, MAX_VALUE)
-    return "[…]" if isinstance(value, list) and name != "webhook_events" else value
+    return "[…]" if isinstance(value, bytes | list) and name != "webhook_events" else value
