@@ -74,7 +74,7 @@ UNUSABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a number of 5000 digits": (f'[[], {{"request": {"9" * 5000}}}, {{}}]', {}, "4300"),
     "nested too deeply": (DEEP, {}, "recursion"),
     "pickle": (b"\x80\x04]", {"content_type": "application/x-python-serialize"}, "pickle"),
-    "compressed by a name": (SOUND, {"headers": {"compression": "zlib"}}, "decompress"),
+    "compressed by a name": (SOUND, {"headers": {"compression": "zlib"}}, "the message cannot be decoded"),
     "an expiry that is no time": (SOUND, {"headers": {"expires": "tomorrow"}}, "expires"),
     "an eta that is no time": (SOUND, {"headers": {"eta": "soon"}}, "ETA"),
 }

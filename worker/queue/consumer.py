@@ -11,6 +11,7 @@ from celery.app.task import Context
 from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.exceptions import DecodeError
 
 from worker.queue.refusal import refused_request
 from worker.queue.strategy import receive
@@ -85,6 +86,7 @@ class ResilientConsumer(Consumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Discard a message whose body cannot be read; a job that it names ends as `invalid_request`."""
+        exc = DecodeError(f"the message cannot be decoded: {exc}")
         if not self._end_job(message, exc):
             _log_rejected(message, exc)
             message.ack()
