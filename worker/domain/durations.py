@@ -30,9 +30,9 @@ def seconds_between(begin: object, end: object) -> float | None:
 def measured_duration(job: Job, *, at: float, stated: float | None, random_fraction: float) -> float | None:
     """Return how long a generation took whose end was just polled, in seconds; None if that is unknown.
 
-    It ended after the last poll that showed it under way, and before this one. The duration that PhotoGPT states counts if it
-    lies between the two. Otherwise a random point between them counts, so that the times of the polls do not shape the
-    histogram.
+    It ended after the last poll that showed it under way, and before this one. The duration that PhotoGPT states counts
+    if it lies between the two. Otherwise a random point between them counts, so that the times of the polls do not
+    shape the histogram.
 
     Args:
         job: as it was before this poll.

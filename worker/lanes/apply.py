@@ -1,8 +1,8 @@
 """Writes the decision of a step to Redis.
 
-A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py` records its
-intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls write their own
-results, since these are not decisions about a job.
+A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py`
+records its intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls
+write their own results, since these are not decisions about a job.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SLOT_WAITS_S = (0.1, 0.1, 0)  # for a free slot of the endpoint; after the last 
 Trigger = Literal["scheduled", "manual"]
 
 EXPLANATIONS = {
-    "endpoint_disabled": "the endpoint is disabled ({detail}); photogpt-worker webhooks enable lets deliveries in again",
+    "endpoint_disabled": "the endpoint is disabled ({detail}); to enable it: photogpt-worker webhooks enable",
     "schedule_over": "no attempt was possible before the schedule was over ({detail})",
     "gone": "it answered 410",
     "asked": "it answered webhook-delivery: disable",

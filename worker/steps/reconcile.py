@@ -1,25 +1,25 @@
 """Resolves an open intent: a trigger whose answer was lost, so that the job may have been paid for or not.
 
-PhotoGPT documents no idempotency key; GET /jobs is the only source (photogpt/api.md, section 12). An unknown generation is
-one that no job of ours is known to have triggered; a candidate is an unknown generation that this job may have created.
+PhotoGPT documents no idempotency key; GET /jobs is the only source (photogpt/api.md, section 12). An unknown generation
+is one that no job of ours is known to have triggered; a candidate is one that this job may have created.
 
 | candidates | other unresolved jobs that may have created them | decision |
 | --- | --- | --- |
 | none, before twice the settling time | any | ask again then, since a list may lag |
 | none, later | any | nothing was created: trigger again |
 | one | none | adopt it |
-| one or more | some, before four times the settling time | wait, since those jobs may adopt theirs |
-| none, but PhotoGPT accepted the trigger without an id | any | ask until four times the settling time, then fail |
-| none, and the list lacks every generation that PhotoGPT has named since | any | the same: the list is incomplete |
+| one or more | some, before four times the settling time | wait: those jobs may adopt theirs |
+| none, but PhotoGPT accepted the trigger without an id | any | ask up to four times the settling time, then fail |
+| none, and the list lacks all that PhotoGPT has named since | any | the same: the list is incomplete |
 | anything else | any | `failed`, `trigger_uncertain`, naming the candidates: no second payment on a guess |
 
-Only the deadline limits how often "trigger again" happens: behind a gateway that answers 502 and creates nothing, a retry
-is right, and a generation that was created would be listed. Each retry waits twice as long as the one before, from twice
-the settling time on, so that a list which leaves out generations costs a few of them, not one a minute.
+Only the deadline limits how often "trigger again" happens: behind a gateway that answers 502 and creates nothing, a
+retry is right, and a generation that was created would be listed. Each retry waits twice as long as the one before,
+from twice the settling time on, so that a list which leaves out generations costs a few of them, not one a minute.
 
-A candidate belongs to no other model, and was created between the intent and twice the settling time later, give or take
-the clock skew: what the settings allow, and beyond that what the Date header of PhotoGPT's answers shows. A generation
-that is created or listed later than that is missed.
+A candidate belongs to no other model, and was created between the intent and twice the settling time later, give or
+take the clock skew: what the settings allow, and beyond that what the Date header of PhotoGPT's answers shows. A
+generation that is created or listed later than that is missed.
 """
 
 from __future__ import annotations
