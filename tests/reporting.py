@@ -13,8 +13,13 @@ import pytest
 WIDTH = 26
 
 
+SLOW = ("tests/integration", "tests/cli/local", "tests/chaos", "tests/bench")
+"""Folders whose files take up to two minutes each. They run first, so that no process ends long after the others."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `long` unless `LONG=1`; no other test may skip on a machine that has every part."""
+    """Put slow tests first. Skip those marked `long` unless `LONG=1`; no other skips where every part is installed."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
     if os.environ.get("LONG") == "1":
         return
     for item in items:
