@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from kombu import Exchange, Queue
 
-from config.settings import DEFAULT_NAMESPACE, Settings
+from config.settings import Settings
 
 QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks")
 """The short names of the queues: that of producers, and those of the tick messages."""
@@ -33,9 +33,6 @@ def queue_names(settings: Settings) -> dict[str, str]:
 
 def celery_options(settings: Settings) -> dict[str, Any]:
     """Return the options of the app."""
-    queues = queue_names(settings)
-    is_default = settings.namespace == DEFAULT_NAMESPACE
-    exchange = "celery" if is_default else settings.namespace
     return {
         "broker_url": settings.queue_url,
         "result_backend": settings.store_url,
@@ -47,16 +44,8 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "result_backend_max_retries": 2,
         "result_backend_base_sleep_between_retries_ms": 50,
         "accept_content": ["json"],
-        # a routing key each: with one key for all, every queue would get every message
-        "task_queues": [Queue(name, Exchange(exchange), routing_key=name) for name in queues.values()],
-        "task_default_queue": settings.producer_queue,
-        "task_default_exchange": exchange,
-        "task_routes": {task: {"queue": queues[name]} for task, name in TICK_QUEUES.items()},
+        **_names(settings),
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-        # revoke and Flower reach the workers of their own namespace only
-        "control_exchange": exchange,
-        "event_exchange": "celeryev" if is_default else f"{settings.namespace}.celeryev",
-        "event_queue_prefix": "celeryev" if is_default else f"{settings.namespace}.celeryev",
         "worker_pool": "threads",  # a worker mostly waits for Redis and HTTP
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 2,
@@ -80,9 +69,26 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": 15,
         "result_backend_transport_options": {
             "retry_policy": {"timeout": 5.0},
-            **({} if is_default else {"global_keyprefix": f"{settings.namespace}:"}),
+            **({} if settings.has_default_namespace else {"global_keyprefix": f"{settings.namespace}:"}),
             **_sentinel(settings, settings.store_url),
         },
+    }
+
+
+def _names(settings: Settings) -> dict[str, Any]:
+    """Return the names of queues and exchanges. Those of the default namespace are Celery's own."""
+    queues = queue_names(settings)
+    exchange = "celery" if settings.has_default_namespace else settings.namespace
+    events = "celeryev" if settings.has_default_namespace else f"{settings.namespace}.celeryev"
+    return {
+        # a routing key each: with one key for all, every queue would get every message
+        "task_queues": [Queue(name, Exchange(exchange), routing_key=name) for name in queues.values()],
+        "task_default_queue": settings.producer_queue,
+        "task_default_exchange": exchange,
+        "task_routes": {task: {"queue": queues[name]} for task, name in TICK_QUEUES.items()},
+        "control_exchange": exchange,
+        "event_exchange": events,
+        "event_queue_prefix": events,
     }
 
 

@@ -1,7 +1,7 @@
 """All settings, read once from environment variables into a frozen record.
 
 A variable is `PHOTOGPT_` and the field's name in capitals. A secret may also be given as a file:
-`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No other module of the service reads the environment.
+`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No module but this one and `sources` reads the environment.
 
 The docstring below each field is its manual: `python -m ops.settings_page` writes `ops/docs/settings.md` and
 `config/.env.example` from this class.
@@ -9,7 +9,6 @@ The docstring below each field is its manual: `python -m ops.settings_page` writ
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -33,36 +32,12 @@ from config.fields import (
     Seconds,
     SigningKeys,
 )
+from config.sources import DOTENV, PREFIX, SettingsError, check_dotenv, explain, ignored_variables, with_secret_files
 
-PREFIX = "PHOTOGPT_"
 DEFAULT_NAMESPACE = "photogpt"
 DEFAULT_SEPARATOR = "\x06\x16"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VENDOR_URL = "https://developer.photogptai.com/api"
-
-
-class SettingsError(Exception):
-    """The environment holds a value that cannot be used. The message lists every wrong variable at once."""
-
-
-class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `PHOTOGPT_<FIELD>_FILE` for every field that holds a secret."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return the stripped text of the file that the variable names, if it names one."""
-        name = f"{PREFIX}{field_name.upper()}_FILE"
-        path = os.environ.get(name)
-        if not path or field_name not in SECRET_FIELDS:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(f"{name}: cannot read {path}: {error}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the secrets read from files, by field name."""
-        values = {name: self.get_field_value(None, name)[0] for name in self.settings_cls.model_fields}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -70,7 +45,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=DOTENV,
+        env_file_encoding="utf-8-sig",  # an editor may begin the file with a byte order mark
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
@@ -103,10 +79,7 @@ class Settings(BaseSettings):
     sentinel_password: SecretStr | None = None
     """Password of the Sentinels themselves; the password of the Redis servers belongs in the URL."""
     namespace: Namespace = DEFAULT_NAMESPACE
-    """Begins the name of every key and queue; each environment on one Redis or RabbitMQ needs its own.
-    With another namespace than photogpt, producers send to the queue <namespace>.celery and read results with
-    `result_backend_transport_options={"global_keyprefix": "<namespace>:"}`.
-    """
+    """Begins the name of every key and queue; each environment on one Redis or RabbitMQ needs its own."""
     queue: str | None = Field(default=None, min_length=1, max_length=200)
     """Queue that producers send to. Default: celery; with another namespace than photogpt, <namespace>.celery."""
     queue_separator: str = Field(default=DEFAULT_SEPARATOR, min_length=1)
@@ -114,9 +87,7 @@ class Settings(BaseSettings):
     priority_steps: PrioritySteps = (0, 3, 6, 9)
     """Broker on Redis: what producers' `broker_transport_options` call `priority_steps`, comma-separated."""
     replace_account: str | None = None
-    """Id of the PhotoGPT account (base URL and API key) that this one replaces in the namespace. A worker that finds
-    another account registered refuses to start and prints that id.
-    """
+    """Id of the PhotoGPT account (URL and key) that may be replaced in the namespace; a refused worker prints it."""
     visibility_timeout_s: int = Field(default=20, ge=10, le=3600)
     """Seconds after which a broker on Redis delivers an unacknowledged message again."""
     retention_s: int = Field(default=7 * 86_400, ge=60)
@@ -264,16 +235,19 @@ class Settings(BaseSettings):
         return self.broker_url.get_secret_value() if self.broker_url else self.store_url
 
     @property
+    def has_default_namespace(self) -> bool:
+        """Whether producers need no settings of their own."""
+        return self.namespace == DEFAULT_NAMESPACE
+
+    @property
     def producer_queue(self) -> str:
         """Name of the queue that producers send to."""
-        default = "celery" if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}.celery"
-        return self.queue or default
+        return self.queue or ("celery" if self.has_default_namespace else f"{self.namespace}.celery")
 
     @property
     def sentinel_options(self) -> dict[str, Any]:
         """Connection options for the Sentinels; short timeouts, so that a dead one does not delay the next."""
-        secret = self.sentinel_password
-        password = {"password": secret.get_secret_value()} if secret else {}
+        password = {"password": self.sentinel_password.get_secret_value()} if self.sentinel_password else {}
         return {"socket_timeout": 2, "socket_connect_timeout": 1, **password}
 
     @property
@@ -290,9 +264,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources in order of precedence: arguments, environment, `…_FILE`, `.env`."""
-        del file_secret_settings
-        return init_settings, env_settings, SecretFiles(settings_cls), dotenv_settings
+        """Return the sources in order of precedence: arguments, environment, `…_FILE`, `.env`, `…_FILE` in `.env`."""
+        del env_settings, file_secret_settings
+        return init_settings, *with_secret_files(settings_cls, dotenv_settings, SECRET_FIELDS)
 
 
 URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")
@@ -306,15 +280,16 @@ def load_settings(**overrides: Any) -> Settings:
         overrides: values by field name; they take precedence over the environment.
 
     Raises:
-        SettingsError: a value cannot be used; the message names every wrong variable.
+        SettingsError: a value or the file `.env` cannot be used; the message names every wrong variable.
     """
+    check_dotenv()
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [_explain(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
-        raise SettingsError("the settings cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
+        raise SettingsError(explain(error)) from None
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"{PREFIX}{str(location[0]).upper()}: {message}" if location else message
+def setting_warnings() -> list[str]:
+    """Return a sentence for each variable that begins like a setting and is ignored."""
+    names = {*Settings.model_fields, *(f"{name}_file" for name in SECRET_FIELDS)}
+    return ignored_variables({f"{PREFIX}{name.upper()}" for name in names})

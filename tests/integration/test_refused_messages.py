@@ -11,9 +11,8 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request
-from tests.running import Receiver, WorkerProcess
+from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
-from worker.store import keys
 
 TASK = "photogpt.generate_image"
 KWARGS = {"request": image_request()}

@@ -17,11 +17,10 @@ from kombu.utils.json import loads
 
 from config.settings import Settings
 from tests.conftest import image_request, paid_generations
-from tests.running import Receiver, WorkerProcess
+from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.client import Client, SubmissionError
 from worker.sandbox.remote import SandboxProcess
-from worker.store import keys
 
 TASK = "photogpt.generate_image"
 ORDER = UUID("6a0f7c5e-95a3-4ac4-a2b9-b3cf3ea0f8f6")

@@ -66,9 +66,9 @@ UNUSABLE: dict[str, tuple[Use, str, str]] = {
         "no id",
     ),
     "unknown task": (
-        lambda consumer, message: consumer.on_unknown_task(SECRET, message, KeyError("shop.unknown")),
+        lambda consumer, message: consumer.on_unknown_task(SECRET, message, KeyError("photogpt.unknown")),
         "reject",
-        "shop.unknown",
+        "photogpt.unknown",
     ),
 }
 
@@ -78,13 +78,13 @@ def test_an_unusable_message_is_discarded(
     consumer: ResilientConsumer, caplog: pytest.LogCaptureFixture, use: Use, answer: str, reason: str
 ) -> None:
     """A message that cannot be used is discarded with one log line, which names task, id and error, and no content."""
-    message = Message({"task": "shop.unknown", "id": "task-1", "argsrepr": SECRET, "kwargsrepr": SECRET})
+    message = Message({"task": "photogpt.unknown", "id": "task-1", "argsrepr": SECRET, "kwargsrepr": SECRET})
     use(consumer, message)
     assert message.answers == [answer]
     (record,) = [record for record in caplog.records if record.name != "celery"]
     fields: dict[str, Any] = vars(record)["fields"]
     assert vars(record)["event"] == "message.rejected"
-    assert (fields["task"], fields["job"]) == ("shop.unknown", "task-1")
+    assert (fields["task"], fields["job"]) == ("photogpt.unknown", "task-1")
     assert reason in fields["error"]
     assert SECRET not in str(vars(record))
 
@@ -93,7 +93,7 @@ def test_an_unknown_task_fails(consumer: ResilientConsumer) -> None:
     """The producer of an unknown task gets NotRegistered as its result, and Flower shows the failure."""
     sent: list[Any] = []
     consumer.event_dispatcher = SimpleNamespace(send=lambda type_, **fields: sent.append((type_, fields["uuid"])))
-    consumer.on_unknown_task(None, Message({"task": "shop.unknown", "id": "task-1"}), KeyError("shop.unknown"))
+    consumer.on_unknown_task(None, Message({"task": "photogpt.unknown", "id": "task-1"}), KeyError("photogpt.unknown"))
     result = consumer.app.AsyncResult("task-1")
     assert (result.state, type(result.result).__name__) == ("FAILURE", "NotRegistered")
     assert sent == [("task-failed", "task-1")]
@@ -102,13 +102,13 @@ def test_an_unknown_task_fails(consumer: ResilientConsumer) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Message({"task": "shop.unknown"}),
-        Message({"task": "shop.unknown", "id": ["a list"]}),
-        Message({}, {"task": "shop.unknown"}),
+        Message({"task": "photogpt.unknown"}),
+        Message({"task": "photogpt.unknown", "id": ["a list"]}),
+        Message({}, {"task": "photogpt.unknown"}),
     ],
     ids=["no id", "an id that is not text", "protocol 1"],
 )
 def test_an_unknown_task_without_an_id_is_discarded(consumer: ResilientConsumer, message: Message) -> None:
     """A message of an unknown task without a usable id is discarded, and no result is stored."""
-    consumer.on_unknown_task(None, message, KeyError("shop.unknown"))
+    consumer.on_unknown_task(None, message, KeyError("photogpt.unknown"))
     assert message.answers == ["reject"]

@@ -12,7 +12,8 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import celery_options
-from config.settings import Settings, SettingsError, load_settings
+from config.settings import Settings, load_settings, setting_warnings
+from config.sources import SettingsError
 from config.urls import masked
 from worker.client import Client
 from worker.store.connection import Store, open_store
@@ -34,16 +35,23 @@ class CommandError(click.ClickException):
         vars(self)["exit_code"] = exit_code  # click's class says 1
 
 
-def read_settings(**overrides: Any) -> Settings:
+def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
     """Return the settings of the environment and of `.env`.
+
+    Args:
+        warn: print a line on standard error for each variable that is ignored; a worker logs them instead.
+        overrides: values by field name; they take precedence over the environment.
 
     Raises:
         CommandError: a variable is invalid; the message lists every invalid one.
     """
     try:
-        return load_settings(**overrides)
+        settings = load_settings(**overrides)
     except SettingsError as error:
         raise CommandError(str(error), USAGE) from None
+    for text in setting_warnings() if warn else ():
+        click.echo(f"Warning: {text}", err=True)
+    return settings
 
 
 @contextmanager

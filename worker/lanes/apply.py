@@ -16,6 +16,7 @@ from redis import RedisError
 
 from worker.domain.decision import Decision, Finish, Reschedule, Running, Submitted
 from worker.domain.job import Job, JobState
+from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.poll import next_poll_delay
 from worker.steps.publish import finish_job
@@ -50,6 +51,8 @@ def reschedule(services: Services, lane: Lane, batch: list[tuple[Job, Reschedule
     """Write a batch of reschedules: back into the lane, or into the admission queue where PhotoGPT had no room."""
     requeued = [(job, decision) for job, decision in batch if decision.requeue]
     rescheduled = [(job, decision) for job, decision in batch if not decision.requeue]
+    if any(decision.reason is Reason.UNAUTHORIZED for _, decision in batch):
+        services.store.server.reject_key(services.settings.api_key)
     services.store.lanes.requeue(requeued)
     services.store.lanes.reschedule(lane, rescheduled)
 

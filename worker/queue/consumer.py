@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import DecodeError
 
 from worker.queue.refusal import refused_request
+from worker.queue.start import check_servers
 from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
 from worker.telemetry.logs import event
@@ -21,6 +23,12 @@ from worker.telemetry.outage import Outage
 
 MAX_RETRY_IN_S = 5.0  # Celery's own pauses grow to 30 s, too long for jobs that wait
 MAX_BUFFERED_EVENTS = 500  # at most a second's task events for Flower; Celery's 24 make a message of a few jobs each
+
+OUR_TASKS = ("photogpt.", "celery.")
+"""Names that begin so are never those of another app."""
+
+RETURN_FOREIGN_S = 5.0
+WARN_EVERY_S = 60.0
 
 MAX_ERROR = 200  # characters in the log
 
@@ -38,10 +46,13 @@ class ResilientConsumer(Consumer):
 
     connection_errors: tuple[type[BaseException], ...]  # Celery sets them, its type stubs miss them
     event_dispatcher: Any
+    qos: Any
+    _checked = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
+        self._warn_foreign_at = 0.0
         self._outage = Outage(
             "broker.unavailable",
             "broker.recovered",
@@ -59,6 +70,9 @@ class ResilientConsumer(Consumer):
             callback=state.maybe_shutdown,
         )
         self.first_connection_attempt = False
+        if not self._checked:
+            self._checked = True
+            check_servers()
         return conn
 
     def on_ready(self) -> None:
@@ -109,9 +123,29 @@ class ResilientConsumer(Consumer):
         del body
         sent = message.headers if "task" in message.headers else message.payload
         name = str(sent["task"])
+        if not name.startswith(OUR_TASKS):
+            self._return_foreign(message, name)
+            return
         self._reject(message, exc)
         if self._store_failure(message, sent, NotRegistered(name)):
             signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=sent["id"])
+
+    def _return_foreign(self, message: Any, name: str) -> None:
+        """Return a message of another app to the queue after a pause, so that workers do not pass it round at once."""
+        queue = (message.delivery_info or {}).get("routing_key")
+        if time.monotonic() > self._warn_foreign_at:
+            self._warn_foreign_at = time.monotonic() + WARN_EVERY_S
+            message_text = (
+                "a task of another Celery app is in our queue, and goes back; give that app another queue, or name "
+                "another one for our producers with PHOTOGPT_QUEUE"
+            )
+            event("message.foreign", message_text, warn=True, task=name, queue=queue)
+        self.qos.increment_eventually()  # it takes no place of our own messages while it waits
+        self.timer.call_after(RETURN_FOREIGN_S, self._requeue_foreign, (message,))
+
+    def _requeue_foreign(self, message: Any) -> None:
+        self.qos.decrement_eventually()
+        message.reject_log_error(log, self.connection_errors, requeue=True)
 
     def _end_job(self, message: Any, exc: Exception) -> bool:
         """Let the pool end the job of a message that cannot be used; False if the message names no job."""

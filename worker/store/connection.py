@@ -36,12 +36,12 @@ from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
 from worker.store.scripts import Scripts
+from worker.store.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
-    from worker.domain.job import JsonObject
     from worker.store.lanes import Tick
 
 TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
@@ -132,6 +132,7 @@ class Store:
     deliveries: Deliveries
     endpoints: Endpoints
     lanes: Lanes
+    server: Server
     schedules: Schedules
     list_polls: ListPolls
 
@@ -146,11 +147,6 @@ class Store:
     def check_writes(self) -> None:
         """Write a key that needs memory; raises the error with which Redis refuses that."""
         self._client.set(self.keys.probe, "", ex=60)
-
-    def server_info(self) -> JsonObject:
-        """Return what Redis reports about itself (INFO)."""
-        info: JsonObject = self._client.info()
-        return info
 
 
 def bodies_of(settings: Settings) -> BodyOptions:
@@ -209,6 +205,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
+        server=Server(client, scripts),
         schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
         list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
     )

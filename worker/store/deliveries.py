@@ -225,10 +225,8 @@ class Deliveries:
             since: epoch seconds of the last attempt, or of the creation.
             limit: maximum number.
         """
-        found: list[JsonObject] = []
-        batches = (
-            [sorted(self._client.smembers(self._keys.deliveries(job)))] if job else self._ids(state, endpoint, since)
-        )
+        found, own = list[JsonObject](), self._keys.deliveries(job or "")
+        batches = [sorted(self._client.smembers(own))] if job else self._ids(state, endpoint, since)
         for shown in (shown for ids in batches for shown in self._read(ids)):
             matches = state in {None, shown["state"]} and endpoint in {None, shown["endpoint"]}
             if matches and max([shown["created"], *(each["at"] for each in shown["attempts"])]) >= rfc3339(since):

@@ -1,4 +1,6 @@
-"""Every key in Redis. Braces are literal: a hash tag, so that the keys of one job share a slot.
+"""Every key in Redis, in the default namespace: PHOTOGPT_NAMESPACE replaces `photogpt`.
+
+Braces are literal: a hash tag, so that the keys of one job share a slot.
 
 | key | type | expires | meaning |
 | --- | --- | --- | --- |
@@ -15,6 +17,7 @@
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where the queue of each tenant ends |
 | `photogpt:active` | sorted set | never; a member leaves with the answer | admitted jobs without a generation |
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
+| `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations and models of our jobs, by time |
 | `photogpt:jobs_by_generation` | hash | never; a field leaves when its job ends | job of each generation in flight |
@@ -92,6 +95,11 @@ class Keys:
     def rate(self) -> str:
         """The token bucket of the request rate."""
         return f"{self.namespace}:rate"
+
+    @property
+    def account(self) -> str:
+        """The account that pays for the jobs."""
+        return f"{self.namespace}:account"
 
     @property
     def probe(self) -> str:

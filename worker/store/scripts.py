@@ -202,6 +202,7 @@ class Scripts:
         self.record_acceptance = load("record_acceptance")
         self.record_attempt = load("record_attempt")
         self.record_intent = load("record_intent")
+        self.register_account = load("register_account")
         self.requeue = load("requeue")
         self.resend = load("resend")
         self.reschedule = load("reschedule")

@@ -30,14 +30,17 @@ EventName = Literal[
     "list_poll.failed",
     "list_poll.suspended",
     "message.lost",
+    "message.foreign",
     "message.recorded",
     "message.rejected",
     "message.unrecorded",
     "message.unsent",
+    "redis.clock_skewed",
     "redis.recovered",
     "redis.unavailable",
     "result.not_marked",
     "result.resent",
+    "setting.ignored",
     "status.unknown",
     "step.failed",
     "trigger.adopted",
@@ -49,6 +52,7 @@ EventName = Literal[
     "webhooks.requeued",
     "webhooks.unsigned",
     "worker.ready",
+    "worker.refused",
 ]
 """Every event of the service's own log. `ops/docs/events.md` describes each; a test compares the two."""
 

@@ -20,6 +20,7 @@ from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, Outcome
 from worker.domain.times import rfc3339
 from worker.store import deliveries
+from worker.store import keys as keys_page
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
 from worker.store.deliveries import AttemptRecorded, AttemptReport
@@ -30,7 +31,7 @@ from worker.store.records import JobAccepted
 
 PERMANENT = [
     re.compile(re.sub(r"<\w+>", r"\\w+", row.split("`")[1]) + r"\Z")
-    for row in (keys.__doc__ or "").splitlines()
+    for row in (keys_page.__doc__ or "").splitlines()
     if row.startswith("| `") and "| never;" in row
 ]
 """The keys that never expire by the table in keys.py: a fixed number."""

@@ -40,4 +40,7 @@ def test_every_message_is_acknowledged(producer: Celery, client: redis.Redis, br
         pytest.skip("only on Redis are unacknowledged messages in keys")
     for result in [send(producer, duration_s=0.2) for _ in range(8)]:
         result.get(timeout=40)
-    wait_until(lambda: not client.hlen("unacked") and not client.zcard("unacked_index"), "no message is unacknowledged")
+    wait_until(
+        lambda: not client.hlen("photogpt:unacked") and not client.zcard("photogpt:unacked_index"),
+        "no message is unacknowledged",
+    )

@@ -49,17 +49,20 @@ def flower_environment(settings: Settings, password: str | None) -> dict[str, st
         CommandError: the login has a comma or is not ASCII. Flower splits its list of logins at commas and compares
             ASCII only, so no login could succeed.
     """
+    port = os.environ.get("FLOWER_PORT", "")  # Kubernetes sets it to tcp://… for a Service named flower
+    own = {"FLOWER_UNAUTHENTICATED_API": "false"}
+    if port and not port.isdigit():
+        own["FLOWER_PORT"] = str(settings.flower_port)
     if password is None:
-        return {"FLOWER_UNAUTHENTICATED_API": "false"}
+        return own
     login = f"{settings.flower_user}:{password}"
     if "," in login or not login.isascii():
         raise CommandError("PHOTOGPT_FLOWER_USER and PHOTOGPT_FLOWER_PASSWORD must be ASCII without commas", USAGE)
     cookie = hashlib.scrypt(password.encode(), salt=b"photogpt-worker flower cookie", n=2**14, r=8, p=1)
-    return {
+    return own | {
         "FLOWER_BASIC_AUTH": login,
         "FLOWER_COOKIE_SECRET": cookie.hex(),
         "FLOWER_READ_ONLY": os.environ.get("FLOWER_READ_ONLY", "false"),
-        "FLOWER_UNAUTHENTICATED_API": "false",
     }
 
 

@@ -19,8 +19,10 @@ from worker.cli.help import HelpCommand
 from worker.cli.output import console
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
+from worker.queue.checks import check_broker, check_store, clock_warning
 from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.server import ServerFault
 
 
 class CheckFailed(Exception):
@@ -29,7 +31,7 @@ class CheckFailed(Exception):
 
 @click.command("ping", cls=HelpCommand)
 def ping() -> None:
-    """Check the settings, Redis, the broker if it is another server, and the PhotoGPT API.
+    """Check the settings, Redis, the broker and the PhotoGPT API.
 
     Explains what is wrong. Spends no credits. Exit code 0: a worker can work; 1: a check failed; 2: invalid settings.
 
@@ -40,8 +42,7 @@ def ping() -> None:
     """
     settings, out = read_settings(), console()
     checks = [("Redis", masked(settings.store_url), _check_redis)]
-    if settings.broker_url is not None:
-        checks.append(("broker", masked(settings.queue_url), _check_broker))
+    checks.append(("broker", masked(settings.queue_url), _check_broker))
     checks.append(("PhotoGPT", settings.base_url, _check_api))
     passed = [_run(out, settings, *check) for check in checks]
     if not settings.webhook_secrets:
@@ -64,25 +65,24 @@ def _run(out: Console, settings: Settings, name: str, address: str, check: Calla
 def _check_redis(settings: Settings) -> str:
     store = open_store(settings, leave_to_lane_monitor)
     try:
-        info = store.server_info()
+        report = check_store(store, settings, register=False)
+    except ServerFault as error:
+        raise CheckFailed(str(error)) from None
     except RedisError as error:
         raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_REDIS_URL is right") from None
     finally:
         store.close()
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        raise CheckFailed(f"its maxmemory-policy is {policy}, which can delete jobs; set it to noeviction")
-    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
-    durability = "" if info.get("aof_enabled") else " (no append-only file: a crash loses jobs)"
-    return f"{name} {info.get('valkey_version') or info['redis_version']}{durability}"
+    notes = ["" if report.durable else " (no append-only file: a crash loses jobs)", clock_warning(report) or ""]
+    return ". ".join([f"{report.name}{notes[0]}", *notes[1:]]).removesuffix(". ")
 
 
 def _check_broker(settings: Settings) -> str:
     try:
-        with producer(settings) as app, app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
-            return str(connection.transport.driver_type)
-    except (OperationalError, OSError) as error:
+        with producer(settings) as app:
+            return check_broker(app)
+    except ServerFault as error:
+        raise CheckFailed(str(error)) from None
+    except (OperationalError, OSError, RedisError) as error:
         raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_BROKER_URL is right") from None
 
 

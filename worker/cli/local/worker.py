@@ -20,7 +20,7 @@ def _chosen(names: str | None, settings: Settings) -> list[str]:
     wanted = [part.strip() for part in (names or ",".join(QUEUES)).split(",") if part.strip()]
     unknown = [name for name in wanted if name not in {*queues, *queues.values()}]
     if unknown or not wanted:
-        known = f"there are {', '.join(QUEUES)}"
+        known = f"there are {', '.join((queues[QUEUES[0]], *QUEUES[1:]))}"
         raise click.BadParameter(f"{', '.join(unknown) or 'nothing'} is no queue; {known}", param_hint="--queues")
     return [queues.get(name, name) for name in wanted]
 
@@ -48,7 +48,7 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
       PHOTOGPT_WEBHOOK_SECRETS               the keys that sign webhooks
       PHOTOGPT_LOG_LEVEL, PHOTOGPT_LOG_FORMAT
     """
-    settings = read_settings()
+    settings = read_settings(warn=False)
     names = _chosen(queues, settings)
     from worker.queue.app import app  # noqa: PLC0415 - it reads the settings at import; errors must be explained first
 

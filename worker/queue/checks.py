@@ -1,0 +1,76 @@
+"""Checks of the servers that `ping` and the start of every worker share: what passes here can work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import AccessRefused, PreconditionFailed
+from redis.exceptions import ResponseError
+
+from config.settings import Settings
+from worker.store.connection import Store
+from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def check_store(store: Store, settings: Settings, *, register: bool) -> ServerReport:
+    """Check the Redis that holds the jobs, and that its jobs are those of our PhotoGPT account.
+
+    Args:
+        store: of the process.
+        settings: of the process.
+        register: register the account if none is; `ping` only checks.
+
+    Raises:
+        ServerFault: the service cannot work with this Redis.
+        redis.RedisError: Redis is unavailable.
+    """
+    report = store.server.check()
+    store.server.check_account(
+        settings.base_url, settings.api_key, replaces=settings.replace_account, register=register
+    )
+    return report
+
+
+def check_broker(app: Celery) -> str:
+    """Check that every queue can be used; return the kind of the broker.
+
+    Raises:
+        ServerFault: the service cannot work with this broker.
+        kombu.exceptions.OperationalError: the broker is unavailable.
+    """
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=5)
+        kind = str(connection.transport.driver_type)
+        try:
+            channel: Any = connection.default_channel
+            if kind == "redis":
+                check_mode(channel.client.info())
+            for queue in app.amqp.queues.values():
+                queue(channel).declare()
+        except PreconditionFailed as error:
+            raise ServerFault(
+                f"a queue exists with other arguments ({error.reply_text}); delete that queue in RabbitMQ, or name "
+                "another one with PHOTOGPT_QUEUE or PHOTOGPT_NAMESPACE"
+            ) from None
+        except AccessRefused as error:
+            raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
+        except ResponseError as error:
+            if "DB index is out of range" not in str(error):
+                raise
+            raise ServerFault("it has no such database; lower the number at the end of the URL") from None
+    return kind
+
+
+def clock_warning(report: ServerReport) -> str | None:
+    """Return a sentence if Redis' clock and this machine's differ by much."""
+    offset_s = report.clock_offset_s
+    if abs(offset_s) <= MAX_CLOCK_OFFSET_S:
+        return None
+    side = "ahead of" if offset_s > 0 else "behind"
+    return (
+        f"Redis' clock is {abs(offset_s):.0f} s {side} this machine's; set both by NTP: deadlines follow Redis' clock, "
+        "webhook signatures this machine's"
+    )

@@ -1,0 +1,137 @@
+"""Checks the Redis server: whether this service can work with it, and whose jobs it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+if TYPE_CHECKING:
+    import redis
+    from pydantic import SecretStr
+
+    from worker.store.scripts import Scripts
+
+MAX_CLOCK_OFFSET_S = 30.0
+"""A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
+
+
+class ServerFault(Exception):
+    """A server answers, and the service cannot work with it. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """What a check has found."""
+
+    #: Redis or Valkey, with its version.
+    name: str
+    #: Whether what is stored outlives a crash of the server.
+    durable: bool
+    #: Seconds by which Redis' clock is ahead of this machine's.
+    clock_offset_s: float
+
+
+def check_mode(info: dict[str, Any]) -> None:
+    """Check what a server reports about itself (INFO).
+
+    Raises:
+        ServerFault: it is a cluster, or may delete what it holds.
+    """
+    if info.get("redis_mode") == "cluster":
+        raise ServerFault("it is a Redis Cluster, which Celery cannot use; use a single server or Sentinel")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ServerFault(f"its maxmemory-policy is {policy}, which can delete jobs; set it to noeviction")
+
+
+def account_id(base_url: str, fingerprint: str) -> str:
+    """Return the short id of an account, which may be shown."""
+    return hashlib.sha256(f"{base_url}\n{fingerprint}".encode()).hexdigest()[:12]
+
+
+def fingerprint_of(api_key: SecretStr | None) -> str:
+    """Return a keyed hash that identifies an API key and does not reveal it; '' without a key."""
+    if api_key is None:
+        return ""
+    return hmac.new(api_key.get_secret_value().encode(), b"photogpt-worker account", hashlib.sha256).hexdigest()
+
+
+class Server:
+    """The Redis server of one namespace."""
+
+    def __init__(self, client: redis.Redis, scripts: Scripts) -> None:
+        """Use one client."""
+        self._client: Any = client
+        self._scripts = scripts
+        self._keys = scripts.keys
+
+    def check(self) -> ServerReport:
+        """Check that every command of this service works.
+
+        Raises:
+            ServerFault: the service cannot work with this server.
+            redis.RedisError: the server is unavailable.
+        """
+        try:
+            info: dict[str, Any] = self._client.info()
+            check_mode(info)
+            self._client.set(self._keys.probe, "", ex=60)
+            self._client.copy(self._keys.probe, self._keys.probe)
+        except ResponseError as error:
+            if "unknown command" in str(error).lower():
+                version = info.get("redis_version")
+                raise ServerFault(f"version {version} is too old; Redis 6.2 or newer is needed") from None
+            if "DB index is out of range" in str(error):
+                raise ServerFault("it has no such database; lower the number at the end of the URL") from None
+            if "same" not in str(error).lower():
+                raise
+        seconds, microseconds = self._client.time()
+        name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+        return ServerReport(
+            name=f"{name} {info.get('valkey_version') or info.get('redis_version', '')}",
+            durable=bool(info.get("aof_enabled")),
+            clock_offset_s=seconds + microseconds / 1e6 - time.time(),
+        )
+
+    def check_account(
+        self, base_url: str, api_key: SecretStr | None, *, replaces: str | None = None, register: bool = True
+    ) -> None:
+        """Check that the namespace holds no jobs of another account, and register this one if none is.
+
+        Args:
+            base_url: of PhotoGPT.
+            api_key: only a keyed hash of it is stored.
+            replaces: id of the account that may be replaced, or `any`.
+            register: False only checks.
+
+        Raises:
+            ServerFault: another account is registered.
+        """
+        fingerprint = fingerprint_of(api_key)
+        answer = self._scripts.register_account(
+            account=self._keys.account,
+            id=account_id(base_url, fingerprint),
+            base_url=base_url,
+            fingerprint=fingerprint,
+            replaces=replaces,
+            register=register,
+        )
+        if answer[0] == "ours":
+            return
+        _, other_id, other_url = answer
+        kind = "another API key" if other_url == base_url else f"PhotoGPT at {other_url}"
+        raise ServerFault(
+            f"its namespace {self._keys.namespace} holds jobs of {kind}, so this worker would trigger them at "
+            f"{base_url}. For another environment set PHOTOGPT_NAMESPACE to a name of its own. To move this one on "
+            f"purpose, set PHOTOGPT_REPLACE_ACCOUNT={other_id}"
+        )
+
+    def reject_key(self, api_key: SecretStr | None) -> None:
+        """Record that PhotoGPT refuses the registered key: another key may replace it."""
+        if self._client.hget(self._keys.account, "fingerprint") == fingerprint_of(api_key):
+            self._client.hset(self._keys.account, "rejected", 1)
