@@ -273,12 +273,12 @@ def test_a_task_id_may_be_a_uuid(producer: Any, client: redis.Redis) -> None:
     assert client.hget(keys.job(str(second)), "state") == "succeeded"
 
 
-def test_a_job_is_canceled_by_its_uuid(producer: Any, client_of_ours: Client) -> None:
+def test_a_job_is_canceled_by_its_uuid(producer: Any, client_of_ours: Client, client: redis.Redis) -> None:
     """`photogpt.cancel` takes a UUID, and our client takes one wherever it takes an id."""
     job_id = uuid4()
     job = client_of_ours.submit("image", image_request(duration_s=600), job_id=job_id)
     assert job.id == str(job_id)
-    wait_until(lambda: dict(job.outcome() or {}).get("generation_id"), "PhotoGPT accepted the trigger")
+    wait_until(lambda: client.hget(keys.job(job.id), "generation_id"), "PhotoGPT accepted the trigger")
     outcome = producer.send_task("photogpt.cancel", kwargs={"job_id": job_id}).get(timeout=30)
     assert (outcome["id"], outcome["state"]) == (str(job_id), "canceled")
     assert client_of_ours.job(job_id).wait(timeout=5) == outcome
