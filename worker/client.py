@@ -23,6 +23,7 @@ from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JsonObject, Kind
+from worker.domain.json_values import json_value
 from worker.domain.outcome import Outcome
 from worker.domain.submission import JobDefaults, SubmissionLimits, new_job, parse_submission
 from worker.queue.publisher import CeleryPublisher
@@ -101,7 +102,9 @@ class Client:
         self._app.conf.update(celery_options(settings) | {"broker_pool_limit": pools.get_limit()})
         self.store = open_store(settings, CeleryPublisher(self._app).publish_tick)
 
-    def submit(self, kind: str, request: JsonObject, *, job_id: str | None = None, **options: Any) -> SubmittedJob:
+    def submit(
+        self, kind: str, request: JsonObject, *, job_id: str | uuid.UUID | None = None, **options: Any
+    ) -> SubmittedJob:
         """Store a job, and send the message that makes a worker trigger it.
 
         Args:
@@ -115,11 +118,14 @@ class Client:
             Unacknowledged: Redis did not answer; submit it again with the `job_id` of this error.
             redis.RedisError: any other error; the job is not stored.
         """
-        what = Kind(kind)
-        kwargs = {"request": request, **options}
+        if kind not in tuple(Kind):
+            raise SubmissionError(field="kind", problem=f"{kind!r} is none of {', '.join(Kind)}")
+        what, kwargs = Kind(kind), {"request": request, **options}
         submission = parse_submission(what, [], kwargs, self._limits)
         at = self.store.clock()
-        job = new_job(job_id or str(uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result_meta={})
+        job = new_job(
+            _text_id(job_id or uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result_meta={}
+        )
         try:
             answer = self.store.jobs.accept(job, digest=submission.digest)
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -131,9 +137,13 @@ class Client:
                 raise SubmissionError(field="job_id", problem=f"job {job.id} exists, with another request")
         return SubmittedJob(self, job.id)
 
-    def job(self, job_id: str) -> SubmittedJob:
-        """Return a job that was submitted before, by this client or another."""
-        return SubmittedJob(self, job_id)
+    def job(self, job_id: str | uuid.UUID) -> SubmittedJob:
+        """Return a job that was submitted before, by this client or another.
+
+        Raises:
+            SubmissionError: the id is neither text nor a UUID.
+        """
+        return SubmittedJob(self, _text_id(job_id))
 
     def close(self) -> None:
         """Close every connection."""
@@ -147,6 +157,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         """Close every connection."""
         self.close()
+
+
+def _text_id(job_id: object) -> str:
+    name = json_value(job_id, "job_id")
+    if not isinstance(name, str):
+        raise SubmissionError(field="job_id", problem="must be text or a UUID")
+    return name
 
 
 __all__ = ["Client", "SubmissionError", "SubmittedJob", "Unacknowledged", "WaitTimeout"]

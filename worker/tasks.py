@@ -45,7 +45,7 @@ class JobTask(Task):  # type: ignore[type-arg]  # in Celery 5.6 it takes no para
         """Record that Celery has stored the result; otherwise the results lane sends the task again."""
         del status, retval
         try:
-            services().store.jobs.mark_published(task_id)
+            services().store.jobs.mark_published(str(task_id))
         except RedisError as error:
             event("result.not_marked", "the result is stored, and Redis cannot record that", job=task_id, error=error)
 

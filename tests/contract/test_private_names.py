@@ -19,6 +19,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
+from kombu.utils import json as kombu_json
 
 from worker.queue.consumer import ResilientConsumer
 from worker.queue.request import RedactedRequest
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
 
 OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
-    RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject", "can_consume", "restore_unacked_once"}),
+    RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject"}),
     RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
@@ -52,9 +53,10 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
 """Our classes, and the methods and attributes of their libraries that they override."""
 
 USED: dict[Any, set[str]] = {
-    kombu_redis.QoS: {"unacked_key", "unacked_index_key"},
     kombu_redis.Channel: {"pool", "conn_or_acquire"},
     Request: {"revoked", "send_event", "acknowledge", "request_dict", "message", "type"},
+    Consumer: {"call_soon_ack"},
+    kombu_json: {"object_hook", "dumps", "loads"},
     TaskPool: {"apply_async"},
     Context: {"as_execution_options"},
     RedisBackend: {"get_key_for_task", "encode", "prepare_exception", "mark_as_failure"},
@@ -97,6 +99,8 @@ SIGNATURES = {
     Request.execute_using_pool: ["self", "pool", "kwargs"],
     Request.on_success: ["self", "failed__retval__runtime", "kwargs"],
     Request.reject: ["self", "requeue"],
+    vars(Consumer)["call_soon_ack"]: ["self", "p", "args", "kwargs"],
+    kombu_json.object_hook: ["o"],
     Consumer.on_decode_error: ["self", "message", "exc"],
     Consumer.on_unknown_message: ["self", "body", "message"],
     Consumer.on_invalid_task: ["self", "body", "message", "exc"],

@@ -43,7 +43,7 @@ class JsonParameter(click.ParamType[JsonObject]):
             read = json.loads(_text(str(value)))
         except OSError as error:
             self.fail(f"cannot read {str(value)[1:]}: {error.strerror}", param, ctx)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.fail(f"is not JSON: {error}", param, ctx)
         if not isinstance(read, dict):
             self.fail("must be a JSON object: {…}", param, ctx)

@@ -24,6 +24,8 @@ from pydantic import field_validator as check
 
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.json_values import json_value
+from worker.domain.piping import fill_request
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 
 MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
@@ -153,7 +155,7 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Su
     Args:
         kind: of the task.
         args: positional arguments; in a chain, the first is the outcome of the task before.
-        kwargs: keyword arguments.
+        kwargs: keyword arguments; values that have one text form may be of other types than JSON's.
         limits: of the operator.
 
     Raises:
@@ -161,8 +163,9 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Su
     """
     if len(args) > 1:
         raise SubmissionError(field="", problem="takes keyword arguments only: request=…, webhook_url=…")
+    arguments = json_value(fill_request(kind, args[0] if args else None, kwargs), "")
     try:
-        submission = Submission.model_validate(_piped(kind, args[0] if args else None, kwargs))
+        submission = Submission.model_validate(arguments)
     except ValidationError as error:
         raise _argument_error(error) from None
     try:
@@ -173,6 +176,25 @@ def parse_submission(kind: Kind, args: list[Any], kwargs: JsonObject, limits: Su
     _check_target(submission, limits)
     _check_references(submission.request)
     return submission
+
+
+def valid_metadata(kwargs: JsonObject, limits: SubmissionLimits) -> JsonObject | None:
+    """Return the metadata of arguments that may be invalid, or None if it is the metadata that is."""
+    try:
+        metadata = json_value(kwargs.get("metadata"), "metadata")
+    except SubmissionError:
+        return None
+    return metadata if isinstance(metadata, dict) and _json_size(metadata) <= limits.metadata_max_bytes else None
+
+
+def valid_webhook_url(kwargs: JsonObject, limits: SubmissionLimits) -> str | None:
+    """Return the webhook URL of arguments that may be invalid, or None if it is the URL that is."""
+    url = kwargs.get("webhook_url")
+    try:
+        check_webhook_target(url if isinstance(url, str) else "", limits)
+    except ValueError:
+        return None
+    return url
 
 
 def new_job(  # noqa: PLR0913 - what a job is made of
@@ -210,33 +232,6 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     )
 
 
-def _piped(kind: Kind, before: Any, kwargs: JsonObject) -> JsonObject:
-    """Fill `modelID` from a training and `imageID` from the first image, where the request leaves them out."""
-    request = kwargs.get("request", {} if _outcomes(before) else None)
-    if not isinstance(request, dict):
-        return kwargs if "request" in kwargs else dict(kwargs)
-    filled = dict(request)
-    for outcome in _outcomes(before):
-        if kind is Kind.UPSCALE and "imageID" not in filled and (image := _first_image(outcome)):
-            filled["imageID"] = image
-        if kind is not Kind.UPSCALE and "modelID" not in filled and outcome.get("kind") == Kind.TRAINING:
-            filled["modelID"] = outcome.get("model_id")
-    return {**kwargs, "request": filled}
-
-
-def _first_image(outcome: JsonObject) -> str | None:
-    images = outcome["images"]
-    first = images[0] if isinstance(images, list) and images else None
-    name = first.get("id") if isinstance(first, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _outcomes(before: Any) -> list[JsonObject]:
-    """Return the outcomes among the results of the task before; the body of a chord gets a list."""
-    candidates = before if isinstance(before, list) else [before]
-    return [item for item in candidates if isinstance(item, dict) and {"kind", "state", "images"} <= item.keys()]
-
-
 @cache
 def _adapter(kind: Kind) -> TypeAdapter[Any]:
     return TypeAdapter(REQUESTS[kind])
@@ -266,7 +261,7 @@ def _check_sizes(submission: Submission, limits: SubmissionLimits) -> None:
         ("metadata", submission.metadata, limits.metadata_max_bytes),
         ("request", submission.request, MAX_REQUEST),
     ):
-        size = _json_size(field, value) if value is not None else 0
+        size = _json_size(value) if value is not None else 0
         if size > limit:
             raise SubmissionError(field=field, problem=f"has {size} bytes of JSON, {limit} are allowed")
 
@@ -279,11 +274,8 @@ def _check_target(submission: Submission, limits: SubmissionLimits) -> None:
         raise SubmissionError(field="webhook_url", problem=str(error)) from None
 
 
-def _json_size(field: str, value: JsonObject) -> int:
-    try:
-        return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-    except (ValueError, RecursionError):  # NaN, infinity, half a surrogate pair, or nested too deeply
-        raise SubmissionError(field=field, problem="contains a value that JSON in UTF-8 cannot represent") from None
+def _json_size(value: JsonObject) -> int:
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _check_references(request: JsonObject) -> None:

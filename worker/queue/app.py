@@ -15,6 +15,7 @@ from config.settings import Settings, load_settings
 from worker.lanes.runner import LaneRunner
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
+from worker.queue.serialization import use_for_messages
 from worker.queue.transport import BrokerAMQP
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
@@ -24,6 +25,7 @@ from worker.telemetry.outage import Outage
 
 def create_app(settings: Settings) -> Celery:
     """Return the app. No connection is opened."""
+    use_for_messages()
     created = Celery("photogpt", amqp=BrokerAMQP, set_as_current=False)
     created.conf.update(celery_options(settings))
     created.conf.update(include=["worker.tasks"])

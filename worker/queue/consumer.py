@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from celery import signals
 from celery.app.task import Context
-from celery.exceptions import NotRegistered
+from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.exceptions import DecodeError
 
+from worker.queue.refusal import refused_request
+from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
@@ -81,9 +85,12 @@ class ResilientConsumer(Consumer):
             wait_before_retry()  # connected, and writes are refused
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Discard a message whose body cannot be read."""
-        _log_rejected(message, exc)
-        message.ack()
+        """Discard a message whose body cannot be read; a job that it names ends as `invalid_request`."""
+        exc = DecodeError(f"the message cannot be decoded: {exc}")
+        if not self._end_job(message, exc):
+            _log_rejected(message, exc)
+            message.ack()
+            self._fail_task(message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Discard a message that is not Celery's."""
@@ -91,23 +98,48 @@ class ResilientConsumer(Consumer):
         self._reject(message, ValueError("not a message of Celery's task protocol"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Discard a task message whose headers or body are malformed."""
+        """Discard a task message whose headers or body are malformed; a job that it names ends as `invalid_request`."""
         del body
-        self._reject(message, exc)
+        if not self._end_job(message, exc):
+            self._reject(message, exc)
+            self._fail_task(message, exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Discard a message of a task that does not exist, and store that as its result."""
         del body
         sent = message.headers if "task" in message.headers else message.payload
-        name, task_id = str(sent["task"]), sent.get("id")
+        name = str(sent["task"])
         self._reject(message, exc)
-        if not isinstance(task_id, str):
-            return
+        if self._store_failure(message, sent, NotRegistered(name)):
+            signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=sent["id"])
+
+    def _end_job(self, message: Any, exc: Exception) -> bool:
+        """Let the pool end the job of a message that cannot be used; False if the message names no job."""
+        request = refused_request(self, message, str(exc))
+        if request is None:
+            return False
+        _log_rejected(message, exc)
+        receive(self, request, ())
+        return True
+
+    def _fail_task(self, message: Any, exc: Exception) -> None:
+        """Store the failure of a task other than a job, such as a cancel, whose message cannot be used."""
+        sent = message.headers if isinstance(message.headers, dict) else {}
+        task = self.app.tasks.get(str(sent.get("task")))
+        if task is not None and not task.ignore_result:
+            self._store_failure(message, sent, InvalidTaskError(str(exc)[:MAX_ERROR]))
+
+    def _store_failure(self, message: Any, sent: dict[str, Any], error: Exception) -> bool:
+        """Store an error as the result of a task; False if its message has no id."""
+        task_id = sent.get("id")
+        if not isinstance(task_id, str | UUID):
+            return False
+        backend: Any = self.app.backend
         fields = {"id": task_id, "root_id": sent.get("root_id"), **message.properties}
-        self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=Context(fields))
+        backend.mark_as_failure(task_id, error, request=Context(fields))
         if self.event_dispatcher:
-            self.event_dispatcher.send("task-failed", uuid=task_id, exception=f"NotRegistered({name!r})")
-        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
+            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(error))
+        return True
 
     def _reject(self, message: Any, exc: Exception) -> None:
         _log_rejected(message, exc)

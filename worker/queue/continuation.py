@@ -6,9 +6,11 @@ Celery then runs what the canvas attached to the task: chain, group, chord, call
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from worker.domain.job import TASKS, Job, JsonObject
-from worker.store.codec import dumps
+from worker.domain.json_values import text_id
+from worker.queue.serialization import dumps, loads
 
 CONTINUED = "photogpt_continued"
 """Header of a continuation: the job has ended, the task returns its outcome."""
@@ -39,23 +41,32 @@ def result_fields(request: Any) -> JsonObject | None:
         request: Celery's context of the task.
 
     Returns:
-        `group_id` and `parent_id` where they are set; `{"ignored": True}` where the producer wants no result.
+        `group_id` and `parent_id` where they are set; `{"ignored": True}` where the producer wants no result; and
+        `{"uuid": True}` where the task id is a UUID, since its producer waits for a result under a UUID.
     """
     if any((request.chord, request.chain, request.callbacks, request.errbacks)):
         return None
     if request.ignore_result:
         return {"ignored": True}
-    fields = {"group_id": request.group, "parent_id": request.parent_id}
-    return {name: value for name, value in fields.items() if value}
+    fields = {"group_id": request.group, "parent_id": request.parent_id, "uuid": isinstance(request.id, UUID)}
+    return {name: text_id(value) for name, value in fields.items() if value}
+
+
+def task_id(job: Job) -> str | UUID:
+    """Return a job's id as Celery knows it."""
+    return UUID(job.id) if (job.result_meta or {}).get("uuid") else job.id
 
 
 def capture_continuation(request: Any, task: str, arguments: str) -> str:
-    """Return how to send a task again once its job has ended, as JSON.
+    """Return how to send a task again once its job has ended, as Celery's JSON: the tasks after it keep their types.
 
     Args:
         request: Celery's context of the task.
         task: the task's name.
         arguments: a description of its arguments that may be shown.
+
+    Raises:
+        ValueError, TypeError, RecursionError: the message holds a value that JSON cannot hold.
     """
     options = request.as_execution_options()
     kept = {name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}
@@ -67,8 +78,15 @@ def capture_continuation(request: Any, task: str, arguments: str) -> str:
     return dumps({"task": task, "options": kept | {"argsrepr": "()", "kwargsrepr": arguments}})
 
 
+def read_continuation(text: str) -> JsonObject:
+    """Return a continuation that `capture_continuation` has written."""
+    continuation: JsonObject = loads(text)
+    return continuation
+
+
 def default_continuation(job: Job) -> JsonObject:
     """Return the continuation of a job that is not part of a canvas; its record does not hold one."""
     fields = dict(job.result_meta or {})
+    fields.pop("uuid", None)
     ignored = {"ignore_result": True} if fields.pop("ignored", False) else {}
-    return {"task": TASKS[job.kind], "options": {"task_id": job.id, "root_id": job.id, **fields, **ignored}}
+    return {"task": TASKS[job.kind], "options": {"task_id": task_id(job), "root_id": job.id, **fields, **ignored}}

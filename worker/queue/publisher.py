@@ -11,7 +11,7 @@ from config.celery import RESULTS, ROUTES
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import Outcome, as_error
 from worker.domain.times import epoch
-from worker.queue.continuation import CONTINUED
+from worker.queue.continuation import CONTINUED, task_id
 from worker.queue.redaction import describe_outcome
 from worker.queue.results import outcome_update, progress_update
 from worker.store.keys import Lane
@@ -94,8 +94,8 @@ class CeleryPublisher:
             if error is None:
                 shown = describe_outcome(outcome, hide_prompts=self._hide_prompts)
                 runtime = epoch(outcome["finished_at"] or outcome["created_at"]) - job.created_at
-                dispatcher.send("task-succeeded", uuid=job.id, result=shown, runtime=runtime)
+                dispatcher.send("task-succeeded", uuid=task_id(job), result=shown, runtime=runtime)
             else:
-                dispatcher.send("task-failed", uuid=job.id, exception=repr(error), traceback="")
+                dispatcher.send("task-failed", uuid=task_id(job), exception=repr(error), traceback="")
         except SEND_ERRORS as unsent:
             event("flower.event_lost", "cannot send a task event to Flower", job=job.id, error=unsent)

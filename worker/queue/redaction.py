@@ -24,7 +24,7 @@ def describe_arguments(kwargs: Any, *, hide_prompts: bool) -> str:
     if not isinstance(kwargs, dict):
         return "(unreadable)"
     shown = {name: _redact(str(name), value, hide_prompts=hide_prompts) for name, value in kwargs.items()}
-    if isinstance(shown.get("webhook_url"), str):
+    if "webhook_url" in shown:
         shown["webhook_url"] = _host_only(shown["webhook_url"])
     return truncate(repr(shown), MAX_ARGUMENTS)
 
@@ -35,7 +35,9 @@ def describe_outcome(outcome: Outcome, *, hide_prompts: bool) -> str:
     return truncate(repr(shown), MAX_OUTCOME)
 
 
-def _host_only(url: str) -> str:
+def _host_only(url: object) -> str | None:
+    if not isinstance(url, str):
+        return None if url is None else "(not a URL)"
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -55,4 +57,4 @@ def _redact(name: str, value: Any, *, hide_prompts: bool, depth: int = 0) -> Any
         return "(unreadable)"
     if isinstance(value, str) and name != "webhook_url":
         return truncate(value, MAX_VALUE)
-    return "[…]" if isinstance(value, list) and name != "webhook_events" else value
+    return "[…]" if isinstance(value, bytes | list) and name != "webhook_events" else value

@@ -9,6 +9,7 @@ from typing import Any
 from celery.worker.request import Request
 
 from worker.queue.app import settings
+from worker.queue.continuation import CONTINUED
 from worker.queue.redaction import describe_arguments
 
 REQUEUE_IN_S = 2.0  # a requeued message comes back at once, so it waits here before
@@ -31,5 +32,5 @@ class RedactedRequest(Request):
     @property
     def kwargsrepr(self) -> str:
         """Keyword arguments for events, without secrets. A continuation carries none, and describes the producer's."""
-        captured: Any = self.request_dict.get("kwargsrepr") if not self.kwargs else None
+        captured: Any = self.request_dict.get("kwargsrepr") if self.request_dict.get(CONTINUED) else None
         return captured or describe_arguments(self.kwargs, hide_prompts=settings.hide_prompts)

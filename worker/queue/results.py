@@ -10,6 +10,7 @@ from celery.states import FAILURE, SUCCESS
 
 from worker.domain.job import Job, JobState
 from worker.domain.outcome import Outcome, as_error
+from worker.queue.continuation import task_id
 from worker.store.codec import dumps
 from worker.store.records import NO_UPDATE, ResultUpdate
 
@@ -52,8 +53,8 @@ def _update(backend: Any, job: Job, status: str, result: Any, *, done_at: str | 
         "traceback": None,
         "children": [],
         "date_done": done_at,
-        "task_id": job.id,
-        **(job.result_meta or {}),
+        "task_id": task_id(job),
+        **{name: value for name, value in (job.result_meta or {}).items() if name in {"group_id", "parent_id"}},
     }
     key = backend.get_key_for_task(job.id).decode()
     return ResultUpdate(key=key, ttl=int(backend.expires), text=str(backend.encode(meta)))

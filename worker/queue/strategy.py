@@ -66,16 +66,25 @@ def is_new_job(message: Any, body: Any) -> bool:
     Raises:
         InvalidTaskError: the message is malformed.
     """
-    if body is not None or isinstance(message.payload, dict):  # protocol 1, or headers of 2 with a body of 1
+    payload = body or message.payload
+    if isinstance(payload, dict):  # protocol 1, or headers of 2 with a body of 1
+        _check_arguments(payload.get("args", []), payload.get("kwargs", {}))
         return False
-    match message.payload:
-        case [list() | tuple(), dict(), dict() | None]:
-            pass
+    match payload:
+        case [args, kwargs, dict() | None]:
+            _check_arguments(args, kwargs)
         case _:
             raise InvalidTaskError("the body must be [args, kwargs, embed]")
     if not message.headers.get("id"):
         raise InvalidTaskError("the header `id` is missing")
     return not message.headers.get(CONTINUED) and message.headers.get("eta") is None
+
+
+def _check_arguments(args: object, kwargs: object) -> None:
+    if not isinstance(args, list | tuple):
+        raise InvalidTaskError("args: must be a list; the body is [args, kwargs, embed]")
+    if not isinstance(kwargs, dict):
+        raise InvalidTaskError("kwargs: must be an object; the body is [args, kwargs, embed]")
 
 
 def receive(consumer: Any, request: JobRequest, callbacks: Any) -> None:
@@ -109,6 +118,9 @@ class Verdict(Enum):
 class JobRequest(RedactedRequest):
     """A new message. Accepts its job in the pool; runs the task only when the job has ended already."""
 
+    #: Why the message cannot be used; its job then ends as `invalid_request`.
+    problem = ""
+
     def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
         """Give the message to the pool, with `accept` in front of Celery's tracer."""
         accept_first: Any = _AcceptFirst(pool, self)
@@ -116,10 +128,10 @@ class JobRequest(RedactedRequest):
 
     def accept(self) -> Verdict | None:
         """Accept the job; None if Celery's tracer has to run the task: it has an outcome, or accepting failed."""
-        _args, _kwargs, embed = self.message.payload
+        _args, _kwargs, embed = self.body if self.problem else self.message.payload
         context = Context({**self.request_dict, **(embed or {})}, called_directly=False)
         try:
-            outcome = accept_message(self.type, context)
+            outcome = accept_message(self.type, context, problem=self.problem)
         except RedisError as error:
             if not is_unavailable(error):
                 return None  # the record is unusable; the task raises the same error, and Celery stores it
@@ -162,12 +174,13 @@ class _AcceptFirst:
         return self.pool.apply_async(lambda *traced: self.request.accept() or trace(*traced), args=args, **options)
 
 
-def accept_message(task: str, context: Any) -> Outcome | None:
+def accept_message(task: str, context: Any, *, problem: str = "") -> Outcome | None:
     """Accept the job of a message; return its outcome if there is nothing to wait for.
 
     Args:
         task: name of the task.
         context: Celery's context of the message.
+        problem: why the message cannot be used; '' if it can.
 
     Raises:
         redis.RedisError: Redis is unavailable, or the job's record is unusable.
@@ -176,7 +189,10 @@ def accept_message(task: str, context: Any) -> Outcome | None:
     continuation = ""
     if result is None:
         arguments = describe_arguments(context.kwargs, hide_prompts=settings.hide_prompts)
-        continuation = capture_continuation(context, task, arguments)
+        try:
+            continuation = capture_continuation(context, task, arguments)
+        except (ValueError, TypeError, RecursionError) as error:
+            problem = problem or f"the message's headers or canvas cannot be stored as JSON: {error}"
     envelope = Envelope(
         id=str(context.id),
         kind=KINDS[task],
@@ -185,5 +201,6 @@ def accept_message(task: str, context: Any) -> Outcome | None:
         continuation=continuation,
         result_meta=result,
         redelivered=bool((context.delivery_info or {}).get("redelivered")),
+        problem=problem,
     )
     return accept(services(), envelope)

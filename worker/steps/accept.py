@@ -9,9 +9,15 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
-from worker.domain.submission import JobDefaults, SubmissionLimits, check_webhook_target, new_job, parse_submission
+from worker.domain.submission import (
+    JobDefaults,
+    SubmissionLimits,
+    new_job,
+    parse_submission,
+    valid_metadata,
+    valid_webhook_url,
+)
 from worker.services import Services
-from worker.store.codec import dumps
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 from worker.telemetry.logs import event
 
@@ -31,6 +37,8 @@ class Envelope:
     result_meta: JsonObject | None = None
     #: The broker delivered this message before.
     redelivered: bool = False
+    #: Why the message itself cannot be used; '' if it can.
+    problem: str = ""
 
 
 def submission_limits(settings: Settings) -> SubmissionLimits:
@@ -57,6 +65,8 @@ def accept(services: Services, envelope: Envelope) -> Outcome | None:
     at = services.store.clock()
     limits = submission_limits(services.settings)
     try:
+        if envelope.problem:
+            raise SubmissionError(field="", problem=envelope.problem)
         submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
     except SubmissionError as error:
         return _refuse(services, envelope, _invalid_job(services, envelope, at), Reason.INVALID_REQUEST, str(error))
@@ -78,28 +88,17 @@ def accept(services: Services, envelope: Envelope) -> Outcome | None:
 
 def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:
     """Return a job for a submission that is invalid, with those of its arguments that are valid."""
-    metadata, url = envelope.kwargs.get("metadata"), envelope.kwargs.get("webhook_url")
-    small = isinstance(metadata, dict) and len(dumps(metadata).encode()) <= services.settings.metadata_max_bytes
+    limits = submission_limits(services.settings)
     return Job(
         id=envelope.id,
         kind=envelope.kind,
         request={},
-        metadata=metadata if small else None,
-        webhook_url=url if _is_webhook_target(services, url) else services.settings.webhook_url,
+        metadata=valid_metadata(envelope.kwargs, limits),
+        webhook_url=valid_webhook_url(envelope.kwargs, limits) or services.settings.webhook_url,
         result_meta=envelope.result_meta,
         created_at=at,
         deadline_at=at,
     )
-
-
-def _is_webhook_target(services: Services, url: object) -> bool:
-    if not isinstance(url, str):
-        return False
-    try:
-        check_webhook_target(url, submission_limits(services.settings))
-    except ValueError:
-        return False
-    return True
 
 
 def _refuse(  # noqa: PLR0913 - the parts of one record

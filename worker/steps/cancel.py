@@ -5,6 +5,7 @@ from __future__ import annotations
 from worker.domain.decision import Finish
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState
+from worker.domain.json_values import text_id
 from worker.domain.outcome import JobResult, Outcome
 from worker.domain.reason import Reason
 from worker.services import Services
@@ -16,13 +17,13 @@ def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outc
 
     Args:
         services: the process' clients.
-        job_id: of the job, or the outcome of one.
+        job_id: of the job, as text or as a UUID; or the outcome of the job.
         revoked: Celery's `revoke` was called; Celery then stores the result `REVOKED`.
 
     Raises:
         SubmissionError: there is no such job.
     """
-    name = job_id.get("id") if isinstance(job_id, dict) else job_id
+    name = text_id(job_id.get("id") if isinstance(job_id, dict) else job_id)
     while True:  # a job that moves on is read again: the answer has to fit the state that was canceled
         job = services.store.jobs.get(name) if isinstance(name, str) and name else None
         final = services.store.jobs.outcome(job.id) if job is not None else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from worker.domain.decision import Finish
 from worker.domain.job import Job
 from worker.domain.outcome import Outcome, as_error, outcome
-from worker.queue.continuation import default_continuation
+from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
 from worker.telemetry.logs import event
 
@@ -63,7 +61,7 @@ def resend_result(services: Services, job: Job, at: float) -> None:
 def send_continuation(services: Services, job: Job, continuation: str) -> None:
     """Send the message with which Celery stores the result and runs the canvas. A lost message is sent again."""
     if continuation:
-        services.publisher.resend_task(json.loads(continuation))
+        services.publisher.resend_task(read_continuation(continuation))
     elif job.result_meta is not None:
         services.publisher.resend_task(default_continuation(job))
     else:

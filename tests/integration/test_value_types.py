@@ -1,0 +1,285 @@
+"""Values that JSON does not have: each becomes text, reaches the next task as it was, or is refused by its name."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from celery import Celery, chain, chord
+from kombu.utils.json import loads
+
+from config.settings import Settings
+from tests.conftest import image_request, paid_generations
+from tests.running import Receiver, WorkerProcess
+from tests.waiting import wait_until
+from worker.client import Client, SubmissionError
+from worker.sandbox.remote import SandboxProcess
+from worker.store import keys
+
+TASK = "photogpt.generate_image"
+ORDER = UUID("6a0f7c5e-95a3-4ac4-a2b9-b3cf3ea0f8f6")
+AT = datetime(2026, 11, 28, 16, 0, 0, 250_000, tzinfo=UTC)
+NAN = float("nan")
+
+TYPED: dict[str, Any] = {
+    "at": AT,
+    "day": date(2026, 11, 28),
+    "opens": time(9, 30),
+    "order": ORDER,
+    "price": Decimal("19.90"),
+    "lines": [{"at": AT}, (ORDER, None, True, 2**70)],
+}
+AS_TEXT: dict[str, Any] = {
+    "at": "2026-11-28T16:00:00.250000+00:00",
+    "day": "2026-11-28",
+    "opens": "09:30:00",
+    "order": str(ORDER),
+    "price": "19.90",
+    "lines": [{"at": "2026-11-28T16:00:00.250000+00:00"}, [str(ORDER), None, True, 2**70]],
+}
+
+
+def image(producer: Celery, **kwargs: Any) -> Any:
+    """Return the signature of an image task."""
+    return producer.signature(TASK, kwargs={"request": image_request(), **kwargs})
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list in a list."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.fixture(autouse=True)
+def clean_log(worker: WorkerProcess) -> Iterator[None]:
+    """A worker whose log shows neither a traceback nor a value."""
+    began = len(worker.text())
+    yield
+    log = worker.text()[began:]
+    assert "Traceback" not in log
+    assert "secret" not in log
+
+
+@pytest.fixture
+def client_of_ours(client: redis.Redis, settings: Settings) -> Iterator[Client]:
+    """Our client."""
+    del client
+    with Client(settings=settings) as opened:
+        yield opened
+
+
+def assert_refused(result: Any, client: redis.Redis, receiver: Receiver, message: str) -> None:
+    """Check that a job ended as `invalid_request` in its result, record, event and webhook, each with one message."""
+    with pytest.raises(Exception, match="invalid_request") as raised:
+        result.get(timeout=30)
+    assert message in str(raised.value)
+    record: Any = client.hgetall(keys.job(result.id))
+    assert (record["state"], record["reason"], record.get("attempts")) == ("failed", "invalid_request", None)
+    assert message in record["error"]
+    events: Any = client.xrange(keys.events(result.id))
+    ((_, event),) = events
+    assert message in json.loads(event["data"])["error"]
+    (sent,) = wait_until(lambda: receiver.requests, "the webhook arrives")
+    assert (sent.json["type"], message in sent.json["data"]["error"]) == ("job.failed", True)
+
+
+# -- metadata and request -------------------------------------------------------------------------------------------
+
+
+def test_a_value_with_one_text_form_becomes_that_text(
+    producer: Celery, client: redis.Redis, receiver: Receiver, sandbox: SandboxProcess
+) -> None:
+    """Times, UUID and Decimal in metadata and request are text in outcome, record and webhook."""
+    request = image_request() | {"options": TYPED}
+    result = producer.send_task(TASK, kwargs={"request": request, "metadata": TYPED, "webhook_url": receiver.url})
+
+    assert result.get(timeout=30)["metadata"] == AS_TEXT
+    record: Any = client.hgetall(keys.job(result.id))
+    assert (json.loads(record["metadata"]), json.loads(record["request"])["options"]) == (AS_TEXT, AS_TEXT)
+    (sent,) = wait_until(lambda: receiver.requests, "the webhook arrives")
+    assert sent.json["data"]["metadata"] == AS_TEXT
+    assert paid_generations(sandbox) == 1
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "bytes in metadata": ({"metadata": {"at": b"secret"}}, "metadata.at: is of type bytes"),
+    "bytes that are no text": ({"metadata": {"a": [{"b": b"\xff"}]}}, "metadata.a.0.b: is of type bytes"),
+    "bytes in the request": ({"request": image_request() | {"style": b"x"}}, "request.style: is of type bytes"),
+    "metadata is bytes": ({"metadata": b"secret"}, "metadata: is of type bytes"),
+    "a tenant is bytes": ({"tenant": b"secret"}, "tenant: is of type bytes"),
+    "an unknown type": (
+        {"metadata": {"n": {"__type__": "product", "__value__": 1}}},
+        "metadata.n: has the keys __type__ and __value__",
+    ),
+    "a wrong value of a known type": (
+        {"metadata": {"n": {"__type__": "uuid", "__value__": "secret"}}},
+        "metadata.n: has the keys __type__ and __value__",
+    ),
+    "not a number": ({"metadata": {"a": {"b": NAN}}}, "metadata.a.b: is not a finite number"),
+    "infinite": (
+        {"request": image_request() | {"seeds": [1, float("inf")]}},
+        "request.seeds.1: is not a finite number",
+    ),
+    "half a surrogate pair": ({"metadata": {"a": "\ud83d"}}, "metadata.a: contains half a surrogate pair"),
+    "half a surrogate pair in a key": ({"metadata": {"\ud83d": 1}}, r"metadata.\ud83d: contains half a surrogate pair"),
+    "an argument's name": ({"\ud83d": 1}, r"\ud83d: contains half a surrogate pair"),
+    "nested too deeply": ({"metadata": {"a": nested(400)}}, "metadata: is nested more than 100 levels deep"),
+    "a decimal as a count": ({"request": image_request() | {"numImages": Decimal(2)}}, "request.numImages: "),
+}
+
+
+@pytest.mark.parametrize(("kwargs", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_value_without_a_text_form_is_refused_by_name(
+    producer: Celery, client: redis.Redis, receiver: Receiver, kwargs: dict[str, Any], message: str
+) -> None:
+    """Such a value ends the job as `invalid_request` in result, record, event and webhook; PhotoGPT is not asked."""
+    result = producer.send_task(TASK, kwargs={"request": image_request(), "webhook_url": receiver.url, **kwargs})
+
+    assert_refused(result, client, receiver, message)
+
+
+def test_the_client_turns_values_into_text(client_of_ours: Client) -> None:
+    """Our client accepts the same values as a message, tuples and keys with one text form included."""
+    metadata = TYPED | {"by_id": {ORDER: 1, 7: 2, None: 3}}
+    job = client_of_ours.submit("image", image_request() | {"options": TYPED}, metadata=metadata, idempotency_key=ORDER)
+
+    outcome = job.wait(timeout=30)
+    assert outcome["state"] == "succeeded"
+    assert outcome["metadata"] == AS_TEXT | {"by_id": {str(ORDER): 1, "7": 2, "null": 3}}
+
+
+CLIENT_REFUSES: dict[str, tuple[dict[str, Any], str]] = {
+    **{name: case for name, case in REFUSED.items() if name != "an argument's name"},
+    "a set": ({"metadata": {"a": {1}}}, "metadata.a: is of type set"),
+    "an object": ({"metadata": {"a": object()}}, "metadata.a: is of type object"),
+    "a key of bytes": ({"metadata": {"a": {b"x": 1}}}, "metadata.a: has a key of type bytes"),
+    "two keys with one text": ({"metadata": {1: "a", "1": "b"}}, "metadata.1: is the text of two keys"),
+    "a huge integer": ({"metadata": {"n": 10**5000}}, "metadata.n: is an integer of more than 4,200 digits"),
+    "an id that is a number": ({"job_id": 7}, "job_id: must be text or a UUID"),
+    "a timedelta": ({"deadline_s": timedelta(minutes=5)}, "deadline_s: is of type timedelta"),
+    "an id that is bytes": ({"job_id": b"7"}, "job_id: is of type bytes"),
+}
+
+
+@pytest.mark.parametrize(("kwargs", "message"), CLIENT_REFUSES.values(), ids=CLIENT_REFUSES)
+def test_the_client_refuses_by_name(
+    client_of_ours: Client, client: redis.Redis, kwargs: dict[str, Any], message: str
+) -> None:
+    """Our client raises an error that names the field, and stores nothing."""
+    with pytest.raises(SubmissionError) as raised:
+        client_of_ours.submit("image", **{"request": image_request(), **kwargs})
+    assert str(raised.value).startswith(message)
+    assert not list(client.scan_iter("photogpt:job:*"))
+
+
+# -- the tasks that follow ------------------------------------------------------------------------------------------
+
+NEXT = {"order": ORDER, "at": AT, "price": Decimal("1.50"), "raw": b"\xff\x00", "day": date(2026, 11, 28), "n": NAN}
+
+
+def next_message(client: redis.Redis, decode: Callable[[Any], Any] = loads) -> tuple[dict[str, Any], Any]:
+    """Return headers and body of the message in the queue `shop`, decoded as its own worker would."""
+    wait_until(lambda: client.llen("shop"), "the next task is sent")
+    envelope = decode(client.rpop("shop"))
+    return envelope["headers"], decode(base64.b64decode(envelope["body"]))
+
+
+def save(producer: Celery, **options: Any) -> Any:
+    """Return the signature of a task of the shop that gets values of many types."""
+    return producer.signature("shop.save", kwargs=NEXT, queue="shop", immutable=True).set(**options)
+
+
+@pytest.mark.parametrize("follows", ["chain", "link", "chord"])
+def test_the_next_task_gets_its_types(producer: Celery, client: redis.Redis, follows: str) -> None:
+    """The task after ours in a chain, a link or a chord's body gets the very types that it was given."""
+    if follows == "chain":
+        chain(image(producer), save(producer)).apply_async()
+    elif follows == "link":
+        image(producer).apply_async(link=save(producer))
+    else:
+        chord([image(producer), image(producer)], save(producer)).apply_async()
+
+    _headers, (_args, kwargs, _embed) = next_message(client)
+    assert repr(kwargs) == repr(NEXT)
+
+
+def test_an_errback_gets_its_types(producer: Celery, client: redis.Redis) -> None:
+    """The errback of a failed job gets the very types that it was given."""
+    failing = producer.signature(TASK, kwargs={"request": image_request(end="failed")})
+    failing.apply_async(link_error=save(producer))
+
+    _headers, (_args, kwargs, _embed) = next_message(client)
+    assert repr(kwargs) == repr(NEXT)
+
+
+def test_options_of_the_next_task_may_be_times(producer: Celery, client: redis.Redis) -> None:
+    """`eta` and `expires` of the next task may be datetimes, and its own headers may hold a UUID."""
+    eta, expires = AT + timedelta(days=365), AT + timedelta(days=730)
+    chain(image(producer), save(producer, eta=eta, expires=expires, headers={"order": ORDER})).apply_async()
+
+    headers, _body = next_message(client)
+    assert (headers["eta"], headers["expires"]) == (eta.isoformat(), expires.isoformat())
+    assert headers["order"] == ORDER
+
+
+def test_a_header_of_our_task_may_be_a_uuid(producer: Celery, client: redis.Redis) -> None:
+    """A job runs whose message has a header that is a UUID."""
+    result: Any = chain(image(producer).set(headers={"order": ORDER}), save(producer)).apply_async()
+    assert result.parent.get(timeout=30)["state"] == "succeeded"
+    next_message(client)
+
+
+def test_an_unknown_type_reaches_the_next_task(producer: Celery, client: redis.Redis) -> None:
+    """A value of a type that only the producer and the next task know is sent on unchanged."""
+    product = {"__type__": "product", "__value__": {"sku": 7}}
+    follows = producer.signature("shop.save", kwargs={"product": product}, queue="shop", immutable=True)
+    result: Any = chain(image(producer), follows).apply_async()
+
+    assert result.parent.get(timeout=30)["state"] == "succeeded"
+    _headers, (_args, kwargs, _embed) = next_message(client, json.loads)
+    assert kwargs == {"product": product}
+
+
+def test_a_bad_request_keeps_its_reason(producer: Celery, client: redis.Redis, receiver: Receiver) -> None:
+    """A bad request before a task with a UUID is refused for its own reason, and its errback runs."""
+    bad = producer.signature(TASK, kwargs={"request": {"modelID": "nanobanana"}, "webhook_url": receiver.url})
+    first = bad.clone().set(link_error=save(producer))
+    result: Any = chain(first, save(producer)).apply_async()
+
+    assert_refused(result.parent, client, receiver, "request.prompt: is required")
+    _headers, (_args, kwargs, _embed) = next_message(client)
+    assert repr(kwargs) == repr(NEXT)
+
+
+# -- ids ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_id_may_be_a_uuid(producer: Any, client: redis.Redis) -> None:
+    """A job whose task id is a UUID has the UUID's text as its id, in a chain and alone."""
+    first, second = uuid4(), uuid4()
+    outcome = producer.send_task(TASK, kwargs={"request": image_request()}, task_id=first).get(timeout=30)
+    assert outcome["id"] == str(first)
+    chain(image(producer).set(task_id=second), save(producer)).apply_async()
+    next_message(client)
+    assert client.hget(keys.job(str(second)), "state") == "succeeded"
+
+
+def test_a_job_is_canceled_by_its_uuid(producer: Any, client_of_ours: Client, client: redis.Redis) -> None:
+    """`photogpt.cancel` takes a UUID, and our client takes one wherever it takes an id."""
+    job_id = uuid4()
+    job = client_of_ours.submit("image", image_request(duration_s=600), job_id=job_id)
+    assert job.id == str(job_id)
+    wait_until(lambda: client.hget(keys.job(job.id), "generation_id"), "PhotoGPT accepted the trigger")
+    outcome = producer.send_task("photogpt.cancel", kwargs={"job_id": job_id}).get(timeout=30)
+    assert (outcome["id"], outcome["state"]) == (str(job_id), "canceled")
+    assert client_of_ours.job(job_id).wait(timeout=5) == outcome
+    assert producer.send_task("photogpt.cancel", args=[job_id], task_id=uuid4()).get(timeout=30) == outcome
