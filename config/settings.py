@@ -1,7 +1,7 @@
 """All settings, read once from environment variables into a frozen record.
 
 A variable is `PHOTOGPT_` and the field's name in capitals. A secret may also be given as a file:
-`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No module but this one and `sources` reads the environment.
+`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No module outside `config/` reads the environment.
 
 The docstring below each field is its manual: `python -m ops.settings_page` writes `ops/docs/settings.md` and
 `config/.env.example` from this class.
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config import environment
+from config.environment import PREFIX, SettingsError
 from config.fields import (
     ApiKey,
     BrokerUrl,
@@ -32,7 +34,6 @@ from config.fields import (
     Seconds,
     SigningKeys,
 )
-from config.sources import DOTENV, PREFIX, SettingsError, check_dotenv, explain, ignored_variables, with_secret_files
 
 DEFAULT_NAMESPACE = "photogpt"
 DEFAULT_SEPARATOR = "\x06\x16"
@@ -45,7 +46,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=DOTENV,
+        env_file=environment.DOTENV,
         env_file_encoding="utf-8-sig",  # an editor may begin the file with a byte order mark
         extra="ignore",
         frozen=True,
@@ -66,6 +67,12 @@ class Settings(BaseSettings):
     """Maximum time for one whole call to PhotoGPT, seconds, even if bytes still arrive."""
     api_max_answer_bytes: int = Field(default=8_000_000, ge=10_000)
     """Maximum size of an answer of PhotoGPT, bytes; a larger one is treated as an error."""
+    api_max_idle_s: Seconds = 4
+    """Seconds after which an idle connection to PhotoGPT is not used again: a NAT may have dropped it."""
+    api_ca_file: CertificateFile | None = None
+    """PEM file with certificate authorities to trust for PhotoGPT's API, in addition to those of the system."""
+    api_proxy_url: ProxyUrl | None = None
+    """HTTP proxy for PhotoGPT's API, such as http://user:password@proxy:3128. HTTPS_PROXY and the like are ignored."""
 
     # -- Redis and the broker ---------------------------------------------------------------------------------
     redis_url: RedisUrl | None = None
@@ -162,6 +169,10 @@ class Settings(BaseSettings):
     """Maximum silence within one answer of a receiver, seconds."""
     webhook_deadline_s: Seconds = 15
     """Maximum time for one whole attempt, seconds."""
+    webhook_max_idle_s: Seconds = 4
+    """Seconds after which an idle connection to a receiver is not used again. A retry always opens a new one."""
+    webhook_ca_file: CertificateFile | None = None
+    """PEM file with certificate authorities to trust for receivers, in addition to those of the system."""
     webhook_max_in_flight: int = Field(default=16, ge=1, le=1000)
     """Maximum number of attempts in flight to one endpoint, over all workers."""
     webhook_max_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
@@ -266,10 +277,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources in order of precedence: arguments, environment, `…_FILE`, `.env`, `…_FILE` in `.env`."""
         del env_settings, file_secret_settings
-        return init_settings, *with_secret_files(settings_cls, dotenv_settings, SECRET_FIELDS)
+        return init_settings, *environment.with_secret_files(settings_cls, dotenv_settings, SECRET_FIELDS)
 
 
-URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")
+URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "api_proxy_url", "webhook_proxy_url")
 SECRET_FIELDS = frozenset({"api_key", "sentinel_password", "webhook_secrets", "flower_password", *URLS_WITH_PASSWORDS})
 
 
@@ -282,14 +293,8 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: a value or the file `.env` cannot be used; the message names every wrong variable.
     """
-    check_dotenv()
+    environment.check_dotenv()
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError(explain(error)) from None
-
-
-def setting_warnings() -> list[str]:
-    """Return a sentence for each variable that begins like a setting and is ignored."""
-    names = {*Settings.model_fields, *(f"{name}_file" for name in SECRET_FIELDS)}
-    return ignored_variables({f"{PREFIX}{name.upper()}" for name in names})
+        raise SettingsError(environment.explain(error)) from None

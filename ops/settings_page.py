@@ -6,8 +6,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
-from config.sources import PREFIX
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "ops" / "docs" / "settings.md"

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
+from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
-from config.sources import PREFIX
 from tests.architecture.test_layers import ROOT
 from worker.cli.main import cli
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from config.celery import celery_options
+from config.settings import load_settings
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.publisher import CeleryPublisher
 from worker.store.keys import Lane
@@ -17,7 +19,8 @@ from worker.store.lanes import Tick
 @pytest.fixture
 def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
     """An app whose producer has a closed channel, as kombu leaves it at times after CLIENT KILL."""
-    made = Celery(broker=valkey.url, backend=valkey.url, set_as_current=False)
+    made = Celery(set_as_current=False)
+    made.conf.update(celery_options(load_settings(redis_url=valkey.url)))
     CeleryPublisher(made).publish_tick(Tick(Lane.JOBS, "1", 0))
     with made.producer_pool.acquire(block=True) as producer:
         channel: Any = producer.channel

@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pytest
 
+from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
-from config.sources import PREFIX
 from tests.deployment.conftest import ROOT
 from worker.cli.main import COMMANDS, cli
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT

@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import celery_options
-from config.settings import Settings, load_settings, setting_warnings
-from config.sources import SettingsError
+from config.environment import SettingsError, ignored_variables
+from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
 from worker.client import Client
 from worker.store.connection import Store, open_store
@@ -49,7 +49,7 @@ def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
         settings = load_settings(**overrides)
     except SettingsError as error:
         raise CommandError(str(error), USAGE) from None
-    for text in setting_warnings() if warn else ():
+    for text in ignored_variables(Settings.model_fields, SECRET_FIELDS) if warn else ():
         click.echo(f"Warning: {text}", err=True)
     return settings
 

@@ -11,7 +11,8 @@ from celery import Celery, signals
 from redis import RedisError
 
 from config.celery import celery_options
-from config.settings import Settings, load_settings, setting_warnings
+from config.environment import ignored_variables
+from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.lanes.runner import LaneRunner
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
@@ -98,7 +99,7 @@ def _start(sender: Any = None, **_: Any) -> None:
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     _monitor = LaneMonitor(services(), redis_outage)
     _monitor.start()
-    for text in setting_warnings():
+    for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
     if settings.api_key is None:
         event("api_key.missing", "PHOTOGPT_API_KEY is not set: PhotoGPT refuses every request", warn=True)

@@ -12,8 +12,8 @@ import redis
 from celery import Celery
 
 from config.celery import celery_options
+from config.environment import SettingsError
 from config.settings import Settings, load_settings
-from config.sources import SettingsError
 from tests.integration.redis_faults.conftest import Line
 from tests.integration.redis_faults.servers import Server
 from tests.waiting import wait_until

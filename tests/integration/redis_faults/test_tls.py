@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from config.environment import SettingsError
 from config.settings import Settings, load_settings
-from config.sources import SettingsError
 from tests.integration.redis_faults.conftest import Line
 from tests.integration.redis_faults.servers import Server, certificates
 from tests.parts import need_program

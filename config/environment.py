@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 PREFIX = "PHOTOGPT_"
 DOTENV = ".env"
+PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 KUBERNETES_VALUE = re.compile(r"(tcp|udp|sctp)://")
 KUBERNETES_NAME = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$")
@@ -102,8 +103,9 @@ def check_dotenv() -> None:
         raise SettingsError(f"{path.absolute()} cannot be read: {error.strerror}; make it readable") from None
 
 
-def ignored_variables(known: Collection[str]) -> list[str]:
+def ignored_variables(fields: Collection[str], secrets: Collection[str]) -> list[str]:
     """Return a sentence for each variable that begins with our prefix and is no setting."""
+    known = {f"{PREFIX}{name.upper()}" for name in (*fields, *(f"{secret}_file" for secret in secrets))}
     return [
         text
         for source, variables in (("the environment", os.environ), (DOTENV, _dotenv()))
@@ -127,3 +129,8 @@ def _why_ignored(name: str, value: str, known: Collection[str], source: str) -> 
     near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.7)
     advice = f"; did you mean {near[0]}?" if near else ""
     return f"{name} in {source} is no setting and is ignored{advice}"
+
+
+def ignored_proxy_variables() -> list[str]:
+    """Return the names of the proxy variables that are set; the service ignores them."""
+    return sorted(name for name, value in os.environ.items() if value and name.lower() in PROXY_VARIABLES)
