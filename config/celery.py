@@ -111,9 +111,9 @@ def _transport(settings: Settings) -> dict[str, Any]:
     return {
         **_sentinel(settings, settings.queue_url),
         # keys of our own: a visibility timeout counts for every message under the same keys, whichever app sent it
-        "unacked_key": f"{settings.namespace}:unacked",
-        "unacked_index_key": f"{settings.namespace}:unacked_index",
-        "unacked_mutex_key": f"{settings.namespace}:unacked_mutex",
+        "unacked_key": f"{settings.namespace}.unacked",
+        "unacked_index_key": f"{settings.namespace}.unacked_index",
+        "unacked_mutex_key": f"{settings.namespace}.unacked_mutex",
         "sep": settings.queue_separator,
         "priority_steps": list(settings.priority_steps),
         # No message waits in a worker for longer than a fraction of this, so it can be short: the messages of a killed

@@ -83,6 +83,8 @@ def _parts(text: str, schemes: tuple[str, ...]) -> list[SplitResult]:
     """Return the URLs of a list, each checked alone."""
     parts = [_checked(part.strip(), schemes) for part in NEXT_URL.split(text.strip().rstrip(";"))]
     if len({part.scheme for part in parts}) > 1:
+        if "sentinel" in {part.scheme for part in parts}:
+            raise ValueError("must be sentinel://host:port, or several of these, separated by semicolons")
         raise ValueError("must not mix schemes in one list")
     return parts
 

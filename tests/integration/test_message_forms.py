@@ -41,7 +41,7 @@ def test_a_countdown(producer: Celery, sandbox: SandboxProcess, client: redis.Re
     assert outcome["state"] == "succeeded"
     assert datetime.fromisoformat(outcome["created_at"]) >= sent_at + timedelta(seconds=1)
     assert paid_generations(sandbox) == 1
-    wait_until(lambda: not client.hlen("photogpt:unacked"), "the message is acknowledged")
+    wait_until(lambda: not client.hlen("photogpt.unacked"), "the message is acknowledged")
 
 
 def test_protocol_1(old_producer: Celery, sandbox: SandboxProcess) -> None:

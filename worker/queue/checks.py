@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import AccessRefused, PreconditionFailed
+from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
 from config.settings import Settings
 from worker.store.connection import Store
-from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode
+from worker.store.server import MAX_CLOCK_OFFSET_S, NO_DATABASE, ServerFault, ServerReport, check_mode
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -41,27 +42,27 @@ def check_broker(app: Celery) -> str:
         ServerFault: the service cannot work with this broker.
         kombu.exceptions.OperationalError: the broker is unavailable.
     """
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=5)
-        kind = str(connection.transport.driver_type)
-        try:
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            kind = str(connection.transport.driver_type)
             channel: Any = connection.default_channel
             if kind == "redis":
                 check_mode(channel.client.info())
             for queue in app.amqp.queues.values():
                 queue(channel).declare()
-        except PreconditionFailed as error:
-            raise ServerFault(
-                f"a queue exists with other arguments ({error.reply_text}); delete that queue in RabbitMQ, or name "
-                "another one with PHOTOGPT_QUEUE or PHOTOGPT_NAMESPACE"
-            ) from None
-        except AccessRefused as error:
-            raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
-        except ResponseError as error:
-            if "DB index is out of range" not in str(error):
-                raise
-            raise ServerFault("it has no such database; lower the number at the end of the URL") from None
-    return kind
+            return kind
+    except PreconditionFailed as error:
+        raise ServerFault(
+            f"a queue exists with other arguments ({error.reply_text}); delete that queue in RabbitMQ, or name another "
+            "one with PHOTOGPT_QUEUE or PHOTOGPT_NAMESPACE"
+        ) from None
+    except AccessRefused as error:
+        raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
+    except (OperationalError, ResponseError) as error:
+        if NO_DATABASE not in str(error):
+            raise
+        raise ServerFault("it has no such database; lower the number at the end of the URL") from None
 
 
 def clock_warning(report: ServerReport) -> str | None:

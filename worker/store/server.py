@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from worker.store.scripts import Scripts
 
+NO_DATABASE = "DB index is out of range"
+
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
 
@@ -86,7 +88,7 @@ class Server:
             if "unknown command" in str(error).lower():
                 version = info.get("redis_version")
                 raise ServerFault(f"version {version} is too old; Redis 6.2 or newer is needed") from None
-            if "DB index is out of range" in str(error):
+            if NO_DATABASE in str(error):
                 raise ServerFault("it has no such database; lower the number at the end of the URL") from None
             if "same" not in str(error).lower():
                 raise

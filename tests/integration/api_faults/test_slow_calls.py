@@ -41,6 +41,6 @@ def test_every_message_is_acknowledged(producer: Celery, client: redis.Redis, br
     for result in [send(producer, duration_s=0.2) for _ in range(8)]:
         result.get(timeout=40)
     wait_until(
-        lambda: not client.hlen("photogpt:unacked") and not client.zcard("photogpt:unacked_index"),
+        lambda: not client.hlen("photogpt.unacked") and not client.zcard("photogpt.unacked_index"),
         "no message is unacknowledged",
     )

@@ -97,7 +97,7 @@ def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As
         ("producer", ("FLUSHALL",)),
         ("client", ("LPUSH", "celery", "x")),
         ("client", ("GET", "celery-task-meta-x")),
-        ("client", ("EVAL", "return redis.call('DEL', 'photogpt:unacked')", "0")),
+        ("client", ("EVAL", "return redis.call('DEL', 'photogpt.unacked')", "0")),
         ("client", ("CONFIG", "GET", "*")),
         ("worker", ("CONFIG", "SET", "maxmemory", "1")),
         ("worker", ("FLUSHALL",)),

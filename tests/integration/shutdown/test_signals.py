@@ -123,12 +123,12 @@ def test_messages_with_a_countdown_are_returned(
         pytest.skip("RabbitMQ itself takes back what a connection held")
     enqueue(producer, 1)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is scheduled")
-    wait_until(lambda: client.hlen("photogpt:unacked"), "a message waits in the worker")
+    wait_until(lambda: client.hlen("photogpt.unacked"), "a message waits in the worker")
 
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
-    assert not client.hlen("photogpt:unacked")
+    assert not client.hlen("photogpt.unacked")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import Any
 
 import click
+from celery import signals
 
 from config.celery import QUEUES, queue_names
 from config.settings import Settings
@@ -55,7 +57,10 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
     # Celery warns root users about messages that can hold code; workers accept JSON only, which cannot.
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")
     argv = worker_argv(names, concurrency or settings.concurrency, name or f"photogpt-{os.getpid()}")
-    sys.exit(app.worker_main(argv))
+    started: list[Any] = []
+    signals.celeryd_after_setup.connect(lambda instance, **_: started.append(instance), weak=False)
+    app.worker_main(argv)  # it returns nothing; the controller has the exit code
+    sys.exit(started[0].exitcode if started else 0)
 
 
 def worker_argv(queues: list[str], concurrency: int, name: str) -> list[str]:
