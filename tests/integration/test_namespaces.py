@@ -18,6 +18,7 @@ def refused(env: dict[str, str], log: Path) -> str:
     """Start a worker that must end with exit code 1, and return its log."""
     running = WorkerProcess(env, log)
     wait_until(lambda: running.child.exit_code is not None, "the worker ends", within=40)
+    running.stop()
     assert running.child.exit_code == 1
     assert "Traceback" not in running.text()
     return running.text()

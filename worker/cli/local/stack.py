@@ -128,6 +128,8 @@ class Stack:
         argv = [*COMMAND, "sandbox", "--port", str(port), *self.options.sandbox_options]
         self.base_url = f"http://127.0.0.1:{port}/api"
         self.environment |= {"PHOTOGPT_BASE_URL": self.base_url, "PHOTOGPT_API_KEY": DEFAULT_KEY}
+        if self.options.embedded:  # a sandbox on another port may go on with the jobs of the last one
+            self.environment["PHOTOGPT_REPLACE_ACCOUNT"] = "any"
         log = self.log("sandbox")
         child = self.supervisor.add("sandbox", Stage.SANDBOX, lambda: Child("sandbox", argv, log=log))
         _wait(child, lambda: listens(port))
