@@ -28,6 +28,8 @@ def rejected(limit: int, *, as_json: bool) -> None:
     Examples:
       photogpt-worker rejected
       photogpt-worker rejected --json
+
+    Settings: PHOTOGPT_REDIS_URL.
     """
     with connected_store(read_settings()) as store:
         messages, count = store.rejected.listed(limit), store.rejected.count()
