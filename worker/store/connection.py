@@ -125,6 +125,7 @@ class Store:
     """Everything that is stored in Redis."""
 
     _client: Any
+    scripts: Scripts
     clock: ServerClock
     jobs: Jobs
     job_history: JobHistory
@@ -143,6 +144,10 @@ class Store:
     def ping(self) -> bool:
         """Whether Redis answers."""
         return bool(self._client.ping())
+
+    def load_scripts(self) -> None:
+        """Load all scripts into the server. Not needed, but it saves the first call of each two round trips."""
+        self.scripts.load(self._client)
 
     def check_writes(self) -> None:
         """Write a key that needs memory; raises the error with which Redis refuses that."""
@@ -192,6 +197,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
+        scripts=scripts,
         clock=clock,
         jobs=Jobs(
             client,
