@@ -35,6 +35,7 @@ from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
+from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Store:
     lanes: Lanes
     schedules: Schedules
     list_polls: ListPolls
+    rejected: Rejected
 
     def close(self) -> None:
         """Close every connection."""
@@ -212,6 +214,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
+        rejected=Rejected(client, clock),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
         list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),
