@@ -35,6 +35,7 @@ from worker.store.keys import Keys
 from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
+from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
 from worker.store.server import Server
 
@@ -125,6 +126,7 @@ class Store:
 
     _client: Any
     keys: Keys
+    scripts: Scripts
     clock: ServerClock
     jobs: Jobs
     job_history: JobHistory
@@ -135,6 +137,7 @@ class Store:
     server: Server
     schedules: Schedules
     list_polls: ListPolls
+    rejected: Rejected
 
     def close(self) -> None:
         """Close every connection."""
@@ -143,6 +146,10 @@ class Store:
     def ping(self) -> bool:
         """Whether Redis answers."""
         return bool(self._client.ping())
+
+    def load_scripts(self) -> None:
+        """Load all scripts into the server. Not needed, but it saves the first call of each two round trips."""
+        self.scripts.load(self._client)
 
     def check_writes(self) -> None:
         """Write a key that needs memory; raises the error with which Redis refuses that."""
@@ -188,6 +195,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
     return Store(
         _client=client,
         keys=keys,
+        scripts=scripts,
         clock=clock,
         jobs=Jobs(
             client,
@@ -204,6 +212,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
+        rejected=Rejected(client, keys, clock),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         server=Server(client, scripts),
         schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),

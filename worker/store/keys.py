@@ -19,6 +19,8 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
+| `photogpt:rejected` | list | a month after the last one | the last messages that could not be used |
+| `photogpt:rejected_count` | string | a month after the last one | how many messages could not be used |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations and models of our jobs, by time |
 | `photogpt:jobs_by_generation` | hash | never; a field leaves when its job ends | job of each generation in flight |
 | `photogpt:recently_ended` | sorted set | never; trimmed by age | generations whose end a single poll showed |
@@ -100,6 +102,16 @@ class Keys:
     def account(self) -> str:
         """The account that pays for the jobs."""
         return f"{self.namespace}:account"
+
+    @property
+    def rejected(self) -> str:
+        """The last messages that could not be used."""
+        return f"{self.namespace}:rejected"
+
+    @property
+    def rejected_count(self) -> str:
+        """How many messages could not be used."""
+        return f"{self.namespace}:rejected_count"
 
     @property
     def probe(self) -> str:

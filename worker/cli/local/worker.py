@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from celery import signals
+from celery.worker import state
 
 from config.celery import QUEUES, queue_names
 from config.settings import Settings
@@ -60,7 +61,8 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
     started: list[Any] = []
     signals.celeryd_after_setup.connect(lambda instance, **_: started.append(instance), weak=False)
     app.worker_main(argv)  # it returns nothing; the controller has the exit code
-    sys.exit(started[0].exitcode if started else 0)
+    signaled = state.should_stop is not None  # after SIGINT Celery's exit code is 1, although all is well
+    sys.exit(started[0].exitcode if started and not signaled else 0)
 
 
 def worker_argv(queues: list[str], concurrency: int, name: str) -> list[str]:
