@@ -124,7 +124,7 @@ class ResilientConsumer(Consumer):
         del body
         sent = message.headers if "task" in message.headers else message.payload
         name = str(sent["task"])
-        if not name.startswith(OUR_TASKS):
+        if sent["task"] == name and name and not name.startswith(OUR_TASKS):
             self._return_foreign(message, name)
             return
         self._reject(message, exc)
