@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
 
 OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
-    RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject", "can_consume", "restore_unacked_once"}),
+    RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject"}),
     RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
@@ -53,7 +53,6 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
 """Our classes, and the methods and attributes of their libraries that they override."""
 
 USED: dict[Any, set[str]] = {
-    kombu_redis.QoS: {"unacked_key", "unacked_index_key"},
     kombu_redis.Channel: {"pool", "conn_or_acquire"},
     Request: {"revoked", "send_event", "acknowledge", "request_dict", "message", "type"},
     Consumer: {"call_soon_ack"},

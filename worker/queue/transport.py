@@ -1,13 +1,12 @@
-"""Redis transports of a worker: no message is lost while Redis refuses writes, and acknowledgements go in batches.
+"""Redis transports of a worker: no message is lost while Redis refuses writes.
 
-Four faults of kombu's transport are covered; each has a test in `tests/contract/test_consumer.py` or
+Three faults of kombu's transport are covered; each has a test in `tests/contract/test_transport.py` or
 `tests/integration/redis_faults`:
 
 - kombu takes a message from Redis' list with one command and records it as unacked with a second one. If Redis refuses
   or loses the second (READONLY, OOM, gone), the message is lost. `RetryingQoS` repeats it until Redis accepts it.
 - A message acknowledged late may outlive its connection. kombu then raises an AttributeError, which ends the worker;
   `RetryingQoS` raises ConnectionError, which Celery handles. The message comes again.
-- kombu acknowledges each message with a round trip of its own.
 - kombu makes a redis-py client for each command, which costs more CPU than the command.
 """
 
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,15 +28,11 @@ from worker.telemetry.outage import Outage
 
 RETRY_IN_S = 1.0
 STOP_CHECK_S = 0.1  # how soon a waiting thread notices that the worker stops
-ACK_BATCH_S = 0.05  # acknowledgements within this time go to Redis together
-MAX_ACK_BATCH = 200
 
 BROKER_ERRORS: tuple[type[Exception], ...] = (
     *kombu_redis.Transport.connection_errors,
     *kombu_redis.Transport.channel_errors,
 )
-CLOSED_CHANNEL_ERRORS: tuple[type[Exception], ...] = (*BROKER_ERRORS, AttributeError)
-"""What kombu raises on a channel of a lost connection."""
 
 
 def wait_before_retry() -> bool:
@@ -52,17 +46,7 @@ def wait_before_retry() -> bool:
 
 
 class RetryingQoS(kombu_redis.QoS):
-    """Retries recording a message as unacked until Redis accepts it; otherwise the message could be lost.
-
-    Acknowledgements are collected and sent by the event loop. A worker that is killed before leaves messages that come
-    again; their jobs are known by then.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Start with nothing to acknowledge."""
-        super().__init__(*args, **kwargs)
-        self._acked: deque[str] = deque()
-        self._send_acks_at = 0.0
+    """Retries recording a message as unacked until Redis accepts it; otherwise the message could be lost."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message as unacked. Recording it twice does no harm."""
@@ -85,17 +69,13 @@ class RetryingQoS(kombu_redis.QoS):
                 return
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message with the next batch. Called from any thread."""
-        if not self._acked:
-            self._send_acks_at = max(self._send_acks_at, time.monotonic() + ACK_BATCH_S)
-        self._acked.append(delivery_tag)
-        super(kombu_redis.QoS, self).ack(delivery_tag)
+        """Acknowledge a message.
 
-    def can_consume(self) -> bool:
-        """Send a batch of acknowledgements that is due; the event loop calls this once a turn."""
-        if self._acked and (time.monotonic() > self._send_acks_at or len(self._acked) >= MAX_ACK_BATCH):
-            self._send_acks()
-        return bool(super().can_consume())
+        Raises:
+            redis.ConnectionError: its connection is lost; the message comes again after the visibility timeout.
+        """
+        with _lost_connection():
+            super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
         """Reject a message; with `requeue`, return it to its queue.
@@ -103,28 +83,17 @@ class RetryingQoS(kombu_redis.QoS):
         Raises:
             redis.ConnectionError: its connection is lost; the message comes again after the visibility timeout.
         """
-        try:
+        with _lost_connection():
             super().reject(delivery_tag, requeue=requeue)
-        except AttributeError as error:
-            raise RedisConnectionError(f"the message's connection was closed: {error}") from error
 
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Send the last acknowledgements, and return unacked messages to their queues."""
-        self._send_acks()
-        super().restore_unacked_once(stderr)
 
-    def _send_acks(self) -> None:
-        tags = [self._acked.popleft() for _ in range(len(self._acked))]
-        if not tags:
-            return
-        channel: Any = self.channel
-        try:
-            with channel.conn_or_acquire() as client:
-                pipeline = client.pipeline(transaction=False)
-                pipeline.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
-        except CLOSED_CHANNEL_ERRORS:  # the consumer reports the outage
-            self._acked.extendleft(tags)
-            self._send_acks_at = time.monotonic() + RETRY_IN_S
+@contextlib.contextmanager
+def _lost_connection() -> Iterator[None]:
+    """Raise what Celery handles where kombu raises AttributeError on a channel whose connection is lost."""
+    try:
+        yield
+    except AttributeError as error:
+        raise RedisConnectionError(f"the message's connection was closed: {error}") from error
 
 
 class _OneClient(kombu_redis.Channel):
