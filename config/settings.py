@@ -1,7 +1,7 @@
 """All settings, read once from environment variables into a frozen record.
 
 A variable is `PHOTOGPT_` and the field's name in capitals. A secret may also be given as a file:
-`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No other module of the service reads the environment.
+`PHOTOGPT_API_KEY_FILE=/run/secrets/key`. No module outside `config/` reads the environment.
 
 The docstring below each field is its manual: `python -m ops.settings_page` writes `ops/docs/settings.md` and
 `config/.env.example` from this class.
@@ -9,7 +9,6 @@ The docstring below each field is its manual: `python -m ops.settings_page` writ
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.environment import PREFIX, SecretFiles, SettingsError
 from config.fields import (
     ApiKey,
     BrokerUrl,
@@ -32,33 +32,10 @@ from config.fields import (
     SigningKeys,
 )
 
-PREFIX = "PHOTOGPT_"
+__all__ = ["LOCAL_REDIS", "PREFIX", "SECRET_FIELDS", "VENDOR_URL", "Settings", "SettingsError", "load_settings"]
+
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VENDOR_URL = "https://developer.photogptai.com/api"
-
-
-class SettingsError(Exception):
-    """The environment holds a value that cannot be used. The message lists every wrong variable at once."""
-
-
-class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `PHOTOGPT_<FIELD>_FILE` for every field that holds a secret."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return the stripped text of the file that the variable names, if it names one."""
-        name = f"{PREFIX}{field_name.upper()}_FILE"
-        path = os.environ.get(name)
-        if not path or field_name not in SECRET_FIELDS:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(f"{name}: cannot read {path}: {error}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the secrets read from files, by field name."""
-        values = {name: self.get_field_value(None, name)[0] for name in self.settings_cls.model_fields}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -86,6 +63,12 @@ class Settings(BaseSettings):
     """Maximum time for one whole call to PhotoGPT, seconds, even if bytes still arrive."""
     api_max_answer_bytes: int = Field(default=8_000_000, ge=10_000)
     """Maximum size of an answer of PhotoGPT, bytes; a larger one is treated as an error."""
+    api_max_idle_s: Seconds = 4
+    """Seconds after which an idle connection to PhotoGPT is not used again: a NAT may have dropped it."""
+    api_ca_file: CertificateFile | None = None
+    """PEM file with certificate authorities to trust for PhotoGPT's API, in addition to those of the system."""
+    api_proxy_url: ProxyUrl | None = None
+    """HTTP proxy for PhotoGPT's API, such as http://user:password@proxy:3128. HTTPS_PROXY and the like are ignored."""
 
     # -- Redis and the broker ---------------------------------------------------------------------------------
     redis_url: RedisUrl | None = None
@@ -172,6 +155,10 @@ class Settings(BaseSettings):
     """Maximum silence within one answer of a receiver, seconds."""
     webhook_deadline_s: Seconds = 15
     """Maximum time for one whole attempt, seconds."""
+    webhook_max_idle_s: Seconds = 4
+    """Seconds after which an idle connection to a receiver is not used again. A retry always opens a new one."""
+    webhook_ca_file: CertificateFile | None = None
+    """PEM file with certificate authorities to trust for receivers, in addition to those of the system."""
     webhook_max_in_flight: int = Field(default=16, ge=1, le=1000)
     """Maximum number of attempts in flight to one endpoint, over all workers."""
     webhook_max_per_s: float = Field(default=0, ge=0, allow_inf_nan=False)
@@ -267,10 +254,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources in order of precedence: arguments, environment, `…_FILE`, `.env`."""
         del file_secret_settings
-        return init_settings, env_settings, SecretFiles(settings_cls), dotenv_settings
+        return init_settings, env_settings, SecretFiles(settings_cls, SECRET_FIELDS), dotenv_settings
 
 
-URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "webhook_proxy_url")
+URLS_WITH_PASSWORDS = ("redis_url", "broker_url", "api_proxy_url", "webhook_proxy_url")
 SECRET_FIELDS = frozenset({"api_key", "sentinel_password", "webhook_secrets", "flower_password", *URLS_WITH_PASSWORDS})
 
 

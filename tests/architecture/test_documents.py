@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -14,12 +15,18 @@ import pytest
 from config.settings import PREFIX, SECRET_FIELDS, Settings
 from tests.architecture.test_layers import ROOT
 from worker.cli.main import cli
+from worker.domain.job import SEQUENCE, TERMINAL
+from worker.domain.submission import EVENT_TYPES
+from worker.telemetry.logs import EventName
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "ops").glob("*/*.md")),
 ]
 README_LINES = 180
+EVENTS = ROOT / "ops" / "docs" / "events.md"
+WALK = ROOT / "ops" / "docs" / "how-it-works.md"
+MAX_CHANGES, MAX_RETURNS = 40, 8
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 SOURCE = re.compile(r"`((?:worker|tests|ops|config)/[\w./-]+)(?::(\w[\w.]*))?(?:\(\))?`")
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
@@ -74,6 +81,42 @@ def defined(path: Path) -> set[str]:
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
     return found
+
+
+def test_every_log_event_is_described() -> None:
+    """The page of events describes each name of the log once, and no other."""
+    described = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (?:INFO|WARNING|ERROR) \|", log_events(), re.MULTILINE)
+    assert sorted(described) == sorted(get_args(EventName))
+
+
+def log_events() -> str:
+    """Return the part of the page that describes log events."""
+    return EVENTS.read_text(encoding="utf-8").partition("## Log events")[2]
+
+
+def test_every_event_type_is_described() -> None:
+    """The page of events lists each type of stream and webhook events, with its sequence number."""
+    rows = re.findall(r"^\| `(job\.\w+)` \| `(model\.\w+)` \| (\d) \|", EVENTS.read_text("utf-8"), re.MULTILINE)
+    expected = [(f"job.{state}", f"model.{state}", str(number)) for state, number in SEQUENCE.items()]
+    assert sorted(rows) == sorted(expected)
+    assert {name for job, model, _ in rows for name in (job, model)} == EVENT_TYPES
+
+
+def test_every_state_is_in_the_diagram() -> None:
+    """The state diagram has each state, and an end for each terminal one."""
+    diagram = WALK.read_text("utf-8").partition("stateDiagram-v2")[2].partition("```")[0]
+    assert set(re.findall(r"(\w+) --> \[\*\]", diagram)) == {state.value for state in TERMINAL}
+    assert set(re.findall(r"\b[a-z]+(?= -->)|(?<=--> )[a-z]+", diagram)) == {state.value for state in SEQUENCE}
+
+
+def test_the_walk_is_short() -> None:
+    """The walk from `send_task` to the webhook stays within 40 changes of file and 8 returns, as its page states."""
+    page = WALK.read_text("utf-8")
+    files = re.findall(r"^\d+\. `([\w/.]+)", page, re.MULTILINE)
+    visits = [file for before, file in zip(["", *files], files, strict=False) if file != before]
+    changes, returns = len(visits) - 1, len(visits) - len(set(visits))
+    assert f"has {len(files)} stops, {changes} changes of file\nand {returns} returns" in page
+    assert (changes <= MAX_CHANGES, returns <= MAX_RETURNS) == (True, True), f"{changes} changes, {returns} returns"
 
 
 def test_settings_exist(page: Path) -> None:

@@ -16,7 +16,7 @@ import requests
 
 from config.settings import Settings
 from tests.separate import broker_url, valkey, worker_env
-from worker.http.deadline import bounded_session
+from worker.http.adapter import bounded_session
 from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
 from worker.webhooks.guard import GuardedAdapter, Network

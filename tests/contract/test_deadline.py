@@ -14,7 +14,8 @@ import requests
 
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.waiting import wait_until
-from worker.http.deadline import BoundedAdapter, bounded_session, call_within, read_bounded
+from worker.http.adapter import BoundedAdapter, bounded_session
+from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
 DEADLINE_S = 0.4
@@ -27,7 +28,7 @@ HEAD = START + b"Content-Length: 200\r\n\r\n"
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
     """Open a session as both clients use it."""
-    adapter = BoundedAdapter(max_retries=0)
+    adapter = BoundedAdapter()
     with bounded_session({"http://": adapter, "https://": adapter}) as opened:
         yield opened
 

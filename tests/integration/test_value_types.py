@@ -273,6 +273,25 @@ def test_a_task_id_may_be_a_uuid(producer: Any, client: redis.Redis) -> None:
     assert client.hget(keys.job(str(second)), "state") == "succeeded"
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": b""}}], ids=["sound", "refused"])
+def test_a_chord_counts_task_ids_that_are_uuids(producer: Any, kwargs: dict[str, Any]) -> None:
+    """A chord whose tasks have UUIDs as ids runs its body, or fails if one of its tasks was refused."""
+    header = [image(producer).set(task_id=uuid4()), image(producer, **kwargs).set(task_id=uuid4())]
+    result = chord(header, producer.signature("photogpt.upscale_image")).apply_async()
+    if kwargs:
+        with pytest.raises(Exception, match=r"metadata\.a"):
+            result.get(timeout=30)
+    else:
+        assert result.get(timeout=30)["kind"] == "upscale"
+
+
+@pytest.mark.parametrize("job_id", [AT, b"secret", "\ud83d", 7, {"__type__": "product", "__value__": 1}], ids=repr)
+def test_canceling_what_is_no_id(producer: Celery, job_id: Any) -> None:
+    """Canceling a value that can be no id raises in the caller."""
+    with pytest.raises(Exception, match="there is no job"):
+        producer.send_task("photogpt.cancel", kwargs={"job_id": job_id}).get(timeout=30)
+
+
 def test_a_job_is_canceled_by_its_uuid(producer: Any, client_of_ours: Client, client: redis.Redis) -> None:
     """`photogpt.cancel` takes a UUID, and our client takes one wherever it takes an id."""
     job_id = uuid4()

@@ -104,6 +104,7 @@ def test_secrets_are_masked_wherever_settings_are_shown(load: Load) -> None:
         "BROKER_URL": "amqp://u:broker-hunter2@mq",
         "SENTINEL_PASSWORD": "sentinel-hunter2",
         "FLOWER_PASSWORD": "flower-hunter2",
+        "API_PROXY_URL": "http://u:proxy-hunter2@proxy:3128",
         "WEBHOOK_PROXY_URL": "http://u:proxy-hunter2@proxy:3128",
         "WEBHOOK_SECRETS": WEBHOOK_SECRET,
     }
@@ -122,6 +123,7 @@ def test_every_secret_field_may_be_a_file(load: Load, tmp_path: Path) -> None:
         "broker_url": "amqp://mq",
         "sentinel_password": "sentinel-pass",
         "flower_password": "pass",
+        "api_proxy_url": "http://proxy:3128",
         "webhook_proxy_url": "http://proxy:3128",
         "webhook_secrets": f"{WEBHOOK_SECRET}, {WEBHOOK_SECRET}",
     }

@@ -59,9 +59,10 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
     raise SubmissionError(field=_shown(field), problem=f"is of type {name}, which JSON cannot hold; send text instead")
 
 
-def text_id(value: object) -> object:
-    """Return an id as text if it is a UUID; any other value unchanged."""
-    return str(value) if isinstance(value, UUID) else value
+def text_id(value: object) -> str | None:
+    """Return an id, which may be a UUID, as text; None for a value that can be no id."""
+    text = str(value) if isinstance(value, UUID) else value
+    return text if isinstance(text, str) and text and _is_unicode(text) else None
 
 
 def _checked(value: str | float, field: str) -> str | float:

@@ -10,29 +10,41 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from collections.abc import Iterator
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
 CHECK_INTERVAL_S = 0.1
+MAX_IDLE_S = 4.0
 
 
 class Call:
     """One call of this thread."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, max_idle_s: float) -> None:
         self.ends = time.monotonic() + seconds
+        self.max_idle_s = max_idle_s
         self.sock: socket.socket | None = None
         #: Bytes of the request may have been sent.
         self.sent = False
+        #: The head of the answer is enough: a deadline that passes while its body is read is no error.
+        self.answered = False
         self.expired = False
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; negative after it."""
+        return self.ends - time.monotonic()
+
+    @property
+    def peer(self) -> str:
+        """The IP address of the connection; empty without one."""
+        try:
+            return str(self.sock.getpeername()[0]) if self.sock is not None else ""
+        except OSError:  # closed
+            return ""
 
     def abort(self) -> None:
         """Shut the socket down, which ends a read or write on it."""
@@ -43,6 +55,11 @@ class Call:
 
 
 _this_thread = threading.local()
+
+
+def current_call() -> Call | None:
+    """Return the call of this thread, or None outside `call_within`."""
+    return getattr(_this_thread, "call", None)
 
 
 class _Watchdog:
@@ -85,13 +102,18 @@ _watchdog = _Watchdog()
 
 
 @contextlib.contextmanager
-def call_within(seconds: float) -> Iterator[Call]:
+def call_within(seconds: float, *, max_idle_s: float = MAX_IDLE_S) -> Iterator[Call]:
     """Bound the HTTP calls of this thread inside the block; yield a `Call` that says whether bytes were sent.
+
+    Args:
+        seconds: until the deadline.
+        max_idle_s: a kept-alive connection that was not used for longer is closed, and a new one is opened; 0 opens a
+            new connection in any case.
 
     Raises:
         DeadlineExceeded: the deadline passed before the answer was read.
     """
-    call = Call(seconds)
+    call = Call(seconds, max_idle_s)
     _this_thread.call = call
     _watchdog.add(call)
     try:
@@ -103,7 +125,7 @@ def call_within(seconds: float) -> Iterator[Call]:
     finally:
         _watchdog.remove(call)
         _this_thread.call = None
-    if call.expired:
+    if call.expired and not call.answered:
         raise DeadlineExceeded(f"no complete answer within {seconds:g} s")
 
 
@@ -130,76 +152,3 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
         raise AnswerTooLarge(f"the answer is longer than {limit} bytes")
     response.close()
     return body
-
-
-class _Registering:
-    """Registers a new or kept-alive connection with the call of this thread."""
-
-    sock: socket.socket | None
-
-    def send(self, data: Any) -> None:
-        """Register the socket, then send; refuse to start a request past the deadline."""
-        if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]  # mixed into connections only
-        call: Call | None = getattr(_this_thread, "call", None)
-        if call is not None:
-            if not call.sent and time.monotonic() > call.ends:  # the process was suspended, and its lease expired
-                raise TimeoutError("the deadline of this call passed before it was sent")
-            call.sock, call.sent = self.sock, True
-        super().send(data)  # type: ignore[misc]  # mixed into connections only
-
-
-class _HTTPConnection(_Registering, HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Registering, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-POOLS: dict[str, Any] = {"http": _HTTPPool, "https": _HTTPSPool}
-
-
-class BoundedAdapter(HTTPAdapter):
-    """An adapter whose connections `call_within` can close."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Use our connection pools."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Use our connection pools towards a proxy, too."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = POOLS
-        return manager
-
-
-class _Session(requests.Session):
-    """A session that ignores redirects: `requests` reads their whole body, even with `allow_redirects=False`."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return no target."""
-        del resp
-
-
-def bounded_session(adapters: Mapping[str, HTTPAdapter]) -> requests.Session:
-    """Return a session that ignores environment variables and .netrc, and keeps no cookies.
-
-    Args:
-        adapters: by URL prefix; they replace the standard adapters.
-    """
-    session = _Session()
-    session.trust_env = False  # environment proxies and .netrc could receive or add credentials
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for prefix, adapter in adapters.items():
-        session.mount(prefix, adapter)
-    return session

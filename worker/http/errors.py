@@ -21,3 +21,15 @@ def root_cause(error: Exception) -> str:
     cause = getattr(cause, "reason", None) or cause
     text = " ".join(str(cause).split())
     return text.rsplit("): ", 1)[-1] if text.startswith(("_HTTP", "HTTP")) else text
+
+
+def unknown_authority_hint(error: Exception, variable: str) -> str:
+    """Return advice for a certificate whose authority is not trusted, or nothing.
+
+    Args:
+        error: of a TLS handshake.
+        variable: the setting that names more authorities.
+    """
+    text = root_cause(error)
+    unknown = "issuer certificate" in text or "self-signed certificate" in text
+    return f"; if the certificate comes from a private authority, name its PEM file in {variable}" if unknown else ""

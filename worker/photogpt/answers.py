@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from config.environment import ignored_proxy_variables
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
-from worker.http.errors import root_cause
+from worker.http.errors import root_cause, unknown_authority_hint
 from worker.http.headers import parse_retry_after
 
 if TYPE_CHECKING:
@@ -53,18 +54,35 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     raise _error(status, headers, body, envelope)
 
 
-def connection_error(error: requests.RequestException, *, sent: bool) -> ApiError:
+def connection_error(error: requests.RequestException, *, sent: bool, proxied: bool = False) -> ApiError:
     """Return the `ApiError` for a call without an answer.
 
     Args:
         error: the exception of `requests`.
         sent: bytes of the request may have been sent; otherwise PhotoGPT created nothing.
+        proxied: the call goes through the proxy of the settings.
     """
     if not sent:
-        return Unavailable(f"PhotoGPT cannot be reached: {_quote(root_cause(error))}", definite=True)
+        return Unavailable(
+            f"PhotoGPT cannot be reached: {_quote(root_cause(error))}{_hint(error, proxied=proxied)}", definite=True
+        )
     if isinstance(error, requests.Timeout):
         return Unavailable(f"PhotoGPT did not answer in time: {_quote(root_cause(error))}")
     return Unavailable(f"the connection to PhotoGPT broke: {_quote(root_cause(error))}")
+
+
+def _hint(error: requests.RequestException, *, proxied: bool) -> str:
+    """Return what to do about a connection that could not be opened."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return unknown_authority_hint(error, "PHOTOGPT_API_CA_FILE")
+    if proxied:
+        return "; check PHOTOGPT_API_PROXY_URL and the proxy's log"
+    if names := ignored_proxy_variables():
+        return (
+            f"; {' and '.join(names)} of the environment is ignored, because requests carry the API key: "
+            "if PhotoGPT is reachable only through a proxy, set PHOTOGPT_API_PROXY_URL"
+        )
+    return ""
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes, envelope: dict[str, Any] | None) -> ApiError:

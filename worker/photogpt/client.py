@@ -19,7 +19,8 @@ from worker.domain.errors import MissingGenerationId, Refused, Unavailable
 from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
 from worker.domain.times import rfc3339
-from worker.http.deadline import BoundedAdapter, bounded_session, call_within, read_bounded
+from worker.http.adapter import BoundedAdapter, bounded_session
+from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
@@ -77,7 +78,10 @@ class PhotoGPT:
         self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
         self._deadline_s = settings.api_call_deadline_s
         self._max_bytes = settings.api_max_answer_bytes
-        self._adapter = BoundedAdapter(max_retries=0, pool_connections=4, pool_maxsize=4 * settings.call_concurrency)
+        self._max_idle_s = settings.api_max_idle_s
+        self._adapter = BoundedAdapter(ca_file=settings.api_ca_file, connections=4 * settings.call_concurrency, pools=4)
+        proxy = settings.api_proxy_url.get_secret_value() if settings.api_proxy_url else None
+        self._proxies = {"http": proxy, "https": proxy} if proxy else None
         self._session = bounded_session({"http://": self._adapter, "https://": self._adapter})
         self._last_date: tuple[str, float] | None = None
         key = settings.api_key.get_secret_value() if settings.api_key else ""
@@ -185,17 +189,21 @@ class PhotoGPT:
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> Any:
         try:
-            with call_within(self._deadline_s) as call:
+            with call_within(self._deadline_s, max_idle_s=self._max_idle_s) as call:
                 request = self._prepare(method, path, body, query)
                 # not session.send: preparing a request from scratch costs more CPU than sending it
                 response = self._adapter.send(
-                    request, stream=True, timeout=self._timeout, verify=self._session.verify or True
+                    request,
+                    stream=True,
+                    timeout=self._timeout,
+                    verify=self._session.verify or True,
+                    proxies=self._proxies,
                 )
                 content = read_bounded(response, self._max_bytes)
         except AnswerTooLarge as error:
             raise Unavailable(f"PhotoGPT's answer cannot be read: {error}") from error
         except requests.RequestException as error:
-            raise connection_error(error, sent=call.sent) from error
+            raise connection_error(error, sent=call.sent, proxied=self._proxies is not None) from error
         if date := response.headers.get("Date"):
             self._last_date = date, time.monotonic()
         return read_answer(response.status_code, response.headers, content)

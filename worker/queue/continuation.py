@@ -48,8 +48,12 @@ def result_fields(request: Any) -> JsonObject | None:
         return None
     if request.ignore_result:
         return {"ignored": True}
-    fields = {"group_id": request.group, "parent_id": request.parent_id, "uuid": isinstance(request.id, UUID)}
-    return {name: text_id(value) for name, value in fields.items() if value}
+    fields = {
+        "group_id": text_id(request.group),
+        "parent_id": text_id(request.parent_id),
+        "uuid": isinstance(request.id, UUID),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def task_id(job: Job) -> str | UUID:
@@ -70,6 +74,8 @@ def capture_continuation(request: Any, task: str, arguments: str) -> str:
     """
     options = request.as_execution_options()
     kept = {name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}
+    if request.chord:
+        kept["task_id"] = str(request.id)  # Celery counts the tasks of a chord by ids that are text
     headers = {name: value for name, value in (request.headers or {}).items() if name != CONTINUED}
     if headers:
         kept["headers"] = headers

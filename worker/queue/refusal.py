@@ -31,7 +31,7 @@ def refused_request(consumer: Any, message: Any, problem: str) -> JobRequest | N
     """
     headers: JsonObject = message.headers if isinstance(message.headers, dict) else {}
     sent = headers if "task" in headers else _payload(message)
-    if not isinstance(sent, dict) or sent.get("task") not in KINDS or not _is_id(sent.get("id")):
+    if not isinstance(sent, dict) or sent.get("task") not in KINDS or text_id(sent.get("id")) is None:
         return None
     request = JobRequest(
         message,
@@ -70,9 +70,3 @@ def _readable_parts(payload: Any) -> tuple[JsonObject, JsonObject]:
         _, kwargs, embed = payload
     canvas = {name: embed.get(name) for name in CANVAS} if isinstance(embed, dict) else {}
     return kwargs if isinstance(kwargs, dict) else {}, canvas
-
-
-def _is_id(value: object) -> bool:
-    """Return whether a value can be the id of a job: a UUID, or text that UTF-8 can write."""
-    text = text_id(value)
-    return isinstance(text, str) and bool(text) and text == text.encode(errors="ignore").decode()

@@ -129,6 +129,8 @@ class JobRequest(RedactedRequest):
     def accept(self) -> Verdict | None:
         """Accept the job; None if Celery's tracer has to run the task: it has an outcome, or accepting failed."""
         _args, _kwargs, embed = self.body if self.problem else self.message.payload
+        if embed and embed.get("chord"):
+            self.request_dict["id"] = str(self.id)  # Celery counts the tasks of a chord by ids that are text
         context = Context({**self.request_dict, **(embed or {})}, called_directly=False)
         try:
             outcome = accept_message(self.type, context, problem=self.problem)

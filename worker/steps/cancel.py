@@ -8,8 +8,11 @@ from worker.domain.job import Job, JobState
 from worker.domain.json_values import text_id
 from worker.domain.outcome import JobResult, Outcome
 from worker.domain.reason import Reason
+from worker.domain.text import truncate
 from worker.services import Services
 from worker.steps.publish import finish_job
+
+MAX_SHOWN = 300  # characters of an id that is not known
 
 
 def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outcome:
@@ -23,12 +26,13 @@ def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outc
     Raises:
         SubmissionError: there is no such job.
     """
-    name = text_id(job_id.get("id") if isinstance(job_id, dict) else job_id)
+    named = job_id.get("id") if isinstance(job_id, dict) else job_id
+    name = text_id(named)
     while True:  # a job that moves on is read again: the answer has to fit the state that was canceled
-        job = services.store.jobs.get(name) if isinstance(name, str) and name else None
+        job = services.store.jobs.get(name) if name else None
         final = services.store.jobs.outcome(job.id) if job is not None else None
         if job is None or final is None:
-            problem = f"there is no job {name!r}; records are kept for a limited time"
+            problem = f"there is no job {truncate(repr(named), MAX_SHOWN)}; records are kept for a limited time"
             raise SubmissionError(field="job_id", problem=problem)
         if job.state.terminal:
             return final

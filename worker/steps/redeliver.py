@@ -6,6 +6,7 @@ from collections import Counter
 
 from worker.domain.errors import WebhookError
 from worker.domain.job import JsonObject
+from worker.domain.json_values import text_id
 from worker.store.connection import Store
 from worker.telemetry.logs import event
 
@@ -25,7 +26,7 @@ def resend(store: Store, delivery_id: object) -> JsonObject:
     Raises:
         WebhookError: the webhook is unknown, or its endpoint is disabled.
     """
-    if not isinstance(delivery_id, str):
+    if not isinstance(delivery_id, str) or text_id(delivery_id) is None:
         raise WebhookError("webhook_id must be the id of a webhook, msg_…")
     answer = store.deliveries.resend(delivery_id)
     if answer in REFUSALS:
@@ -81,7 +82,7 @@ def recover_since(store: Store, since_s: object, endpoint: object, limit: object
         raise WebhookError(f"since_s must be a number of seconds below {MAX_SINCE_S}")
     if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_DELIVERIES:
         raise WebhookError(f"limit must be a whole number from 1 to {MAX_DELIVERIES}")
-    if endpoint is not None and not isinstance(endpoint, str):
+    if endpoint is not None and (not isinstance(endpoint, str) or text_id(endpoint) is None):
         raise WebhookError("endpoint must be an endpoint's id, ep_…, or a URL")
     endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
     return recover(store, since=store.clock() - since_s, endpoint=endpoint_id, limit=limit)

@@ -15,8 +15,9 @@ from urllib3.exceptions import HTTPError
 from config.secrets import signing_key
 from worker import __version__
 from worker.domain.errors import DeliveryError
-from worker.http.deadline import bounded_session, call_within
-from worker.http.errors import DeadlineExceeded, root_cause
+from worker.http.adapter import bounded_session
+from worker.http.deadline import Call, call_within
+from worker.http.errors import DeadlineExceeded, root_cause, unknown_authority_hint
 from worker.http.headers import parse_retry_after
 from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from worker.domain.delivery import Delivery
 
 MAX_ANSWER_BYTES = 1024
+MAX_BODY_S = 1.0  # for the start of an answer's body, which only the history needs
 GONE = 410  # Standard Webhooks: disable the endpoint
 PROXY_AUTHENTICATION_REQUIRED = 407
 CONTROL_HEADER = "webhook-delivery"  # of Svix: a receiver ends the attempts by abort-message or disable
@@ -41,6 +43,8 @@ class Accepted:
     answer: dict[str, str] = field(default_factory=dict)
     #: The receiver asked to disable the endpoint.
     disable: bool = False
+    #: The IP address that answered, of the receiver or the proxy.
+    address: str = ""
 
 
 class WebhookSender:
@@ -51,6 +55,7 @@ class WebhookSender:
         self._keys = [signing_key(secret.get_secret_value()) for secret in settings.webhook_secrets]
         self._timeout = (settings.webhook_connect_timeout_s, settings.webhook_read_timeout_s)
         self._deadline_s = settings.webhook_deadline_s
+        self._max_idle_s = settings.webhook_max_idle_s
         proxy = settings.webhook_proxy_url.get_secret_value() if settings.webhook_proxy_url else None
         self._session = bounded_session(
             {f"{scheme}://": _adapter(scheme, settings, proxied=proxy is not None) for scheme in ("https", "http")}
@@ -77,8 +82,9 @@ class WebhookSender:
 
     def _send(self, delivery: Delivery, at: float, started: float) -> Accepted:
         body = delivery.body.encode()
+        max_idle_s = 0 if delivery.attempts else self._max_idle_s  # a retry uses no connection that may be the fault
         try:
-            with call_within(self._deadline_s):
+            with call_within(self._deadline_s, max_idle_s=max_idle_s) as call:
                 response = self._session.post(
                     delivery.url,
                     data=body,
@@ -87,14 +93,15 @@ class WebhookSender:
                     allow_redirects=False,
                     stream=True,
                 )
-                answer = _read_start(response)
+                duration_s, address = time.monotonic() - started, call.peer
+                answer = _read_start(response, call)
         except requests.RequestException as error:
             raise _connection_error(error) from error
         except OSError as error:
             raise DeliveryError(f"the connection broke: {error}", kind="connection_error") from error
         if 200 <= response.status_code < 300:
-            duration_s = time.monotonic() - started
-            return Accepted(response.status_code, duration_s, _history_entry(answer), _control(response) == "disable")
+            disable = _control(response) == "disable"
+            return Accepted(response.status_code, duration_s, _history_entry(answer), disable, address)
         raise _refusal(response, answer)
 
     def close(self) -> None:
@@ -119,24 +126,35 @@ def _adapter(scheme: str, settings: Settings, *, proxied: bool) -> HTTPAdapter:
         return ClosedAdapter(f"webhooks may not use {scheme}://; PHOTOGPT_WEBHOOK_SCHEMES lists the allowed schemes")
     if proxied:
         return ProxiedAdapter(
-            settings.webhook_ports, settings.webhook_allow_networks, pool_size=settings.call_concurrency
+            settings.webhook_ports,
+            settings.webhook_allow_networks,
+            pool_size=settings.call_concurrency,
+            ca_file=settings.webhook_ca_file,
         )
     return GuardedAdapter(
         scheme,
         settings.webhook_allow_networks,
         ports=settings.webhook_ports,
         pool_size=settings.call_concurrency,
+        ca_file=settings.webhook_ca_file,
     )
 
 
-def _read_start(response: requests.Response) -> bytes:
-    """Read the start of an answer. The status decides the attempt, so an incomplete body is not an error."""
+def _read_start(response: requests.Response, call: Call) -> bytes:
+    """Read the start of an answer's body. The head decides the attempt, so an incomplete body is not an error."""
+    call.answered = not call.expired  # a head that the deadline cuts is no answer
+    call.ends = min(call.ends, time.monotonic() + MAX_BODY_S)
+    start = b""
     try:
-        return response.raw.read(MAX_ANSWER_BYTES, decode_content=False) or b""
+        while len(start) < MAX_ANSWER_BYTES and (
+            part := response.raw.read1(MAX_ANSWER_BYTES - len(start), decode_content=False)
+        ):
+            start += part
     except (OSError, ValueError, HTTPError, HTTPException):
-        return b""
+        pass
     finally:
         response.close()
+    return start
 
 
 def _history_entry(answer: bytes) -> dict[str, str]:
@@ -188,7 +206,8 @@ def _connection_error(error: requests.RequestException) -> DeliveryError:
     if isinstance(error, DeadlineExceeded | requests.Timeout):
         return DeliveryError(f"the receiver did not answer in time: {root_cause(error)}", kind="timeout")
     if isinstance(error, requests.exceptions.SSLError):
-        return DeliveryError(f"TLS with the receiver failed: {root_cause(error)}", kind="tls_error")
+        hint = unknown_authority_hint(error, "PHOTOGPT_WEBHOOK_CA_FILE")
+        return DeliveryError(f"TLS with the receiver failed: {root_cause(error)}{hint}", kind="tls_error")
     if isinstance(error, requests.exceptions.InvalidURL):
         return DeliveryError(
             f"the URL cannot be used: {error}", kind="invalid_url", final=True, endpoint_at_fault=False

@@ -49,6 +49,7 @@ def test_a_good_receiver(invoke: Invoke, verifying: VerifyingReceiver) -> None:
     result = invoke("webhooks", "test", verifying.url)
     assert result.exit_code == 0, result.output
     assert result.output.count("✓") == 3
+    assert "accepted with 204 by 127.0.0.1" in result.output
     assert list(verifying.verified.values()) == [1]
     assert verifying.refused == ["no signature is valid", "the timestamp is too far from now"]
 

@@ -34,8 +34,8 @@ PRIVATE_ADDRESS = (
 )
 TLS = (
     "The certificate was not accepted. It must be valid today, name {host}, come with its intermediate certificates, "
-    "and be signed by an authority that the workers' system trusts. An https:// URL with a plain HTTP port fails like "
-    "this as well."
+    "and be signed by an authority that the workers' system trusts, or one in the file that PHOTOGPT_WEBHOOK_CA_FILE "
+    "names, for the workers as well. An https:// URL with a plain HTTP port fails like this as well."
 )
 TIMEOUT = (
     "An attempt may take {connect:g} s to connect and {total:g} s in all. If the receiver's log shows no request, a "

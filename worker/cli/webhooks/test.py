@@ -95,7 +95,8 @@ def _accepts(settings: Settings, url: str, event: str, out: Console) -> bool:
         return False
     finally:
         sender.close()
-    out.print(f"[green]✓[/] accepted with {accepted.status} in {accepted.duration_s * 1000:.0f} ms")
+    by = f" by {escape(accepted.address)}" if accepted.address else ""
+    out.print(f"[green]✓[/] accepted with {accepted.status}{by} in {accepted.duration_s * 1000:.0f} ms")
     if accepted.disable:
         _warn(out, "The answer has webhook-delivery: disable: workers would send no more events to this endpoint.")
     if accepted.duration_s > SLOW_S:
