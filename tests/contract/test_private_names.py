@@ -24,14 +24,15 @@ from kombu.utils import json as kombu_json
 from worker.queue.consumer import ResilientConsumer
 from worker.queue.request import RedactedRequest
 from worker.queue.strategy import JobRequest
-from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RetryingQoS
+from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport, RetryingQoS
 
 ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
 
 OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject"}),
-    RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS"}),
+    RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS", "_brpop_read"}),
+    RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
     JobRequest: (Request, {"execute_using_pool", "on_success"}),

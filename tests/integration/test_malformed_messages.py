@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from celery import Celery
 
 from tests.conftest import image_request
 from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.store import keys
 
 
 class Harm:
@@ -66,3 +71,91 @@ def test_canceling_an_unknown_job(producer: Celery, worker: WorkerProcess) -> No
         with pytest.raises(Exception, match="there is no job"):
             producer.send_task("photogpt.cancel", args=[job_id]).get(timeout=30)
     assert "Traceback" not in worker.text()[began:]
+
+
+def envelope(**changes: Any) -> dict[str, Any]:
+    """Return a message of an image job as kombu writes it, whose request lacks a prompt."""
+    task_id = str(uuid.uuid4())
+    body = [[], {"request": {}}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+    made = {
+        "body": encoded(body),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": "photogpt.generate_image", "id": task_id, "root_id": task_id},
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_info": {"exchange": "", "routing_key": "celery"},
+            "delivery_mode": 2,
+            "delivery_tag": str(uuid.uuid4()),
+            "body_encoding": "base64",
+            "priority": 0,
+        },
+    }
+    return made | changes
+
+
+def encoded(body: Any) -> str:
+    """Return a body as kombu writes it."""
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
+def with_headers(**headers: Any) -> dict[str, Any]:
+    """Return an envelope with other headers."""
+    made = envelope()
+    return made | {"headers": made["headers"] | headers}
+
+
+ENVELOPES: dict[str, Any] = {
+    "not JSON": "garbage{",
+    "a list": [1, 2],
+    "a number": 5,
+    "null": None,
+    "no properties": {"body": "", "headers": {}},
+    "no body": envelope(body=None),
+    "a body of two elements": envelope(body=encoded([[], {}])),
+    "a body that is an object": envelope(body=encoded({"a": 1})),
+    "a body that is not base64": envelope(body="%%%"),
+    "no content type": {name: value for name, value in envelope().items() if name != "content-type"},
+    "headers that are a list": envelope(headers=[1]),
+    "no id": with_headers(id=None),
+    "an id that is a number": with_headers(id=5),
+    "a garbled eta": with_headers(eta="soon"),
+    "a garbled expiry": with_headers(expires=[1]),
+    "a garbled time limit": with_headers(timelimit="x"),
+    "stamps that are a number": with_headers(stamped_headers=5),
+    "no task": with_headers(task=None),
+    "canvas of numbers": envelope(body=encoded([[], {"request": {}}, {"chain": [5], "errbacks": 3, "chord": 1}])),
+    "null arguments": envelope(body=encoded([None, None, None])),
+}
+"""Messages that neither kombu nor Celery can use."""
+
+
+@pytest.mark.parametrize("message", ENVELOPES.values(), ids=ENVELOPES)
+def test_no_message_ends_a_worker(worker: WorkerProcess, client: redis.Redis, message: Any) -> None:
+    """A malformed message is discarded once and listed, its worker accepts the next message, and none comes again."""
+    began = len(worker.text())
+    client.lpush("celery", message if isinstance(message, str) else json.dumps(message))
+    good = envelope()
+    client.lpush("celery", json.dumps(good))
+    record = keys.job(good["headers"]["id"])
+    wait_until(lambda: client.hget(record, "reason") == "invalid_request", "the next message is handled")
+    wait_until(lambda: client.llen(keys.REJECTED) == 1, "the message is listed")
+    wait_until(lambda: not client.hlen("unacked") and not client.llen("celery"), "every message is acknowledged")
+    assert worker.child.exit_code is None
+    log = worker.text()[began:]
+    assert log.count("message.rejected") == 1, log
+    assert "Traceback" not in log
+    headers = message.get("headers") if isinstance(message, dict) else None
+    name = headers.get("id") if isinstance(headers, dict) else None
+    listed = json.loads(client.lrange(keys.REJECTED, 0, 0)[0])
+    assert listed["id"] == (None if name is None else str(name))
+
+
+def test_messages_without_headers_of_kombu(worker: WorkerProcess, client: redis.Redis) -> None:
+    """A message without `delivery_info`, as a hand-made producer sends it, starts a job like any other."""
+    del worker
+    made = envelope()
+    del made["properties"]["delivery_info"]
+    client.lpush("celery", json.dumps(made))
+    record = keys.job(made["headers"]["id"])
+    wait_until(lambda: client.hget(record, "reason") == "invalid_request", "the job is refused for its request")

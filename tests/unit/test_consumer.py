@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import InvalidTaskError
 
+from worker.queue import rejected
 from worker.queue.consumer import ResilientConsumer
 
 SECRET = "a prompt that no log may quote"
@@ -36,6 +37,12 @@ class Message:
     def reject_log_error(self, *_: Any) -> None:
         """Record a rejection."""
         self.answers.append("reject")
+
+
+@pytest.fixture(autouse=True)
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store no rejected message: these tests have no Redis."""
+    monkeypatch.setattr(rejected, "rejected_store", None)
 
 
 @pytest.fixture

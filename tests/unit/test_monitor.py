@@ -29,6 +29,7 @@ class Services:
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=lambda: self.call("ticks")),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
+            load_scripts=lambda: None,
             check_writes=lambda: self.call("write"),
         )
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "cancel": Entry("worker.cli.jobs.cancel:cancel", "Cancel a job: stop polling it."),
     "replay": Entry("worker.cli.jobs.replay:replay", "Enqueue failed, expired or canceled jobs again."),
     "webhooks": Entry("worker.cli.webhooks.group:webhooks", "List and resend webhooks; manage endpoints and keys."),
+    "rejected": Entry("worker.cli.jobs.rejected:rejected", "List messages that workers could not use."),
     "schema": Entry("worker.cli.jobs.schema:schema", "Print the JSON Schema of requests, outcomes and webhooks."),
 }
 """Every command, in the order in which a newcomer needs them."""

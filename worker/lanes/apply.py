@@ -1,8 +1,8 @@
 """Writes the decision of a step to Redis.
 
-A step reads and decides; this module writes, and nothing else does for jobs, with two exceptions: `steps/trigger.py`
-records its intent before it calls PhotoGPT, and `steps/reconcile.py` counts lost answers. Deliveries and list polls
-write their own results, since these are not decisions about a job.
+In a lane, a step reads and decides and this module writes, with three exceptions: `steps/trigger.py` records its intent
+before it calls PhotoGPT, `steps/reconcile.py` counts lost answers, and deliveries and list polls write their own
+results.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from redis import RedisError
 from config.celery import celery_options
 from config.settings import Settings, load_settings
 from worker.lanes.runner import LaneRunner
+from worker.queue import rejected
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
@@ -41,6 +42,8 @@ redis_outage = Outage(
     message="Redis is unavailable; messages return to their queue until it is back",
     recovered="Redis is back",
 )
+
+rejected.rejected_store = lambda: services().store.rejected
 
 _lock = threading.RLock()
 _services: Services | None = None

@@ -14,9 +14,9 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import DecodeError
 
 from worker.queue.refusal import refused_request
+from worker.queue.rejected import record_rejected
 from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
-from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
 MAX_RETRY_IN_S = 5.0  # Celery's own pauses grow to 30 s, too long for jobs that wait
@@ -88,7 +88,7 @@ class ResilientConsumer(Consumer):
         """Discard a message whose body cannot be read; a job that it names ends as `invalid_request`."""
         exc = DecodeError(f"the message cannot be decoded: {exc}")
         if not self._end_job(message, exc):
-            _log_rejected(message, exc)
+            record_rejected(exc, message.headers)
             message.ack()
             self._fail_task(message, exc)
 
@@ -118,7 +118,7 @@ class ResilientConsumer(Consumer):
         request = refused_request(self, message, str(exc))
         if request is None:
             return False
-        _log_rejected(message, exc)
+        record_rejected(exc, message.headers)
         receive(self, request, ())
         return True
 
@@ -142,13 +142,6 @@ class ResilientConsumer(Consumer):
         return True
 
     def _reject(self, message: Any, exc: Exception) -> None:
-        _log_rejected(message, exc)
+        record_rejected(exc, message.headers)
         message.reject_log_error(log, self.connection_errors)
         signals.task_rejected.send(sender=self, message=message, exc=exc)
-
-
-def _log_rejected(message: Any, exc: Exception) -> None:
-    headers = message.headers if isinstance(message.headers, dict) else {}
-    error = f"{type(exc).__name__}: {exc}"[:MAX_ERROR]
-    task, job = headers.get("task"), headers.get("id")
-    event("message.rejected", "discarded a message that cannot be used", warn=True, task=task, job=job, error=error)

@@ -38,6 +38,8 @@ class LaneMonitor:
         self._stop.set()
 
     def _run(self) -> None:
+        with contextlib.suppress(RedisError):  # a script that is missing is loaded by its first call
+            self._services.store.load_scripts()
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
 

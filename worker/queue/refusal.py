@@ -10,13 +10,10 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from worker.domain.job import JsonObject
 from worker.domain.json_values import text_id
 from worker.domain.text import truncate
-from worker.queue.strategy import KINDS, JobRequest
+from worker.queue.strategy import KINDS, JobRequest, readable_canvas
 
 LEFT_OUT = frozenset({"eta", "expires", "timelimit", "argsrepr", "kwargsrepr"})
 """Headers of no use to a job that ends at once; one of them may be what is wrong with the message."""
-
-CANVAS = ("callbacks", "errbacks", "chain", "chord")
-"""Parts of a message that say which tasks follow."""
 
 MAX_PROBLEM = 200  # characters of what a library says about a message
 
@@ -68,5 +65,5 @@ def _readable_parts(payload: Any) -> tuple[JsonObject, JsonObject]:
         kwargs, embed = payload.get("kwargs"), payload
     elif isinstance(payload, list) and len(payload) == 3:
         _, kwargs, embed = payload
-    canvas = {name: embed.get(name) for name in CANVAS} if isinstance(embed, dict) else {}
+    canvas = readable_canvas(embed) if isinstance(embed, dict) else {}
     return kwargs if isinstance(kwargs, dict) else {}, canvas

@@ -21,6 +21,7 @@ from celery.worker.strategy import default as celery_strategy
 from redis import RedisError
 
 from worker.domain.job import TASKS
+from worker.domain.json_values import text_id
 from worker.domain.outcome import Outcome
 from worker.queue.app import redis_outage, services, settings
 from worker.queue.continuation import CONTINUED, capture_continuation, result_fields
@@ -28,6 +29,9 @@ from worker.queue.redaction import describe_arguments
 from worker.queue.request import RedactedRequest
 from worker.steps.accept import Envelope, accept
 from worker.store.connection import is_unavailable
+
+CANVAS = ("callbacks", "errbacks", "chain", "chord")
+"""Parts of a message that say which tasks follow."""
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -71,13 +75,29 @@ def is_new_job(message: Any, body: Any) -> bool:
         _check_arguments(payload.get("args", []), payload.get("kwargs", {}))
         return False
     match payload:
-        case [args, kwargs, dict() | None]:
+        case [args, kwargs, dict() | None as embed]:
             _check_arguments(args, kwargs)
+            canvas = embed or {}
+            if readable_canvas(canvas) != {name: canvas[name] for name in CANVAS if canvas.get(name)}:
+                raise InvalidTaskError("callbacks, errbacks, chain and chord must be signatures")
         case _:
             raise InvalidTaskError("the body must be [args, kwargs, embed]")
     if not message.headers.get("id"):
         raise InvalidTaskError("the header `id` is missing")
+    if text_id(message.headers["id"]) is None:
+        raise InvalidTaskError("the header `id` must be a text")
     return not message.headers.get(CONTINUED) and message.headers.get("eta") is None
+
+
+def readable_canvas(embed: dict[str, Any]) -> dict[str, Any]:
+    """Return those of a message's callbacks, errbacks, chain and chord that are signatures."""
+    found = {name: embed[name] for name in CANVAS if embed.get(name)}
+    return {
+        name: value
+        for name, value in found.items()
+        if (isinstance(value, list) and all(isinstance(each, dict) for each in value))
+        or (name == "chord" and isinstance(value, dict))
+    }
 
 
 def _check_arguments(args: object, kwargs: object) -> None:

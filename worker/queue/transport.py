@@ -23,6 +23,7 @@ from kombu import Connection
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from worker.queue.rejected import record_rejected
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -33,6 +34,23 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
     *kombu_redis.Transport.connection_errors,
     *kombu_redis.Transport.channel_errors,
 )
+
+
+def checked_envelope(message: Any) -> Any:
+    """Return the envelope of a message, with what kombu cannot do without.
+
+    Raises:
+        ValueError: the envelope is malformed.
+    """
+    match message:
+        case {"properties": {"delivery_tag": str()} as properties, "body": str()}:
+            info = properties.get("delivery_info")
+            properties["delivery_info"] = {"exchange": "", "routing_key": ""} | (info if isinstance(info, dict) else {})
+        case _:
+            raise ValueError("the envelope needs `body` and `properties` with a `delivery_tag`")
+    if not isinstance(message.get("headers") or {}, dict):
+        raise TypeError("`headers` must be an object")
+    return message
 
 
 def wait_before_retry() -> bool:
@@ -113,25 +131,58 @@ class _OneClient(kombu_redis.Channel):
         yield client or self._shared
 
 
-class RedisChannel(_OneClient):
+class _Tolerant(_OneClient):
+    """Discards an envelope that is not JSON."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
+        except (ValueError, TypeError, RecursionError) as error:  # the message has left its queue already
+            record_rejected(ValueError(f"the envelope is not JSON: {type(error).__name__}"))
+            return True
+
+
+class RedisChannel(_Tolerant):
     """Channel of a worker on `redis://` and `rediss://`."""
 
     QoS = RetryingQoS
 
 
-class SentinelChannel(_OneClient, kombu_redis.SentinelChannel):
+class SentinelChannel(_Tolerant, kombu_redis.SentinelChannel):
     """Channel of a worker on `sentinel://`."""
 
     QoS = RetryingQoS
 
 
-class RedisTransport(kombu_redis.Transport):
+class _Guarded(kombu_redis.Transport):
+    """Discards a message that kombu or Celery cannot handle, instead of ending the worker or its event loop."""
+
+    def _deliver(self, message: Any, queue: Any) -> None:
+        try:
+            super()._deliver(checked_envelope(message), queue)
+        except BROKER_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - no message may end a worker
+            envelope = message if isinstance(message, dict) else {}
+            record_rejected(error, envelope.get("headers"))
+            self._acknowledge(envelope.get("properties"))
+
+    def _acknowledge(self, properties: Any) -> None:
+        """Acknowledge a message that was recorded as unacked before it failed."""
+        tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
+        channels: Any = self.channels
+        for channel in channels:
+            if channel and tag in channel.qos._delivered:  # noqa: SLF001 - see ADR 8
+                channel.basic_ack(tag)
+
+
+class RedisTransport(_Guarded, kombu_redis.Transport):
     """Transport of a worker on `redis://` and `rediss://`."""
 
     Channel = RedisChannel
 
 
-class SentinelTransport(kombu_redis.SentinelTransport):
+class SentinelTransport(_Guarded, kombu_redis.SentinelTransport):
     """Transport of a worker on `sentinel://`."""
 
     Channel = SentinelChannel

@@ -35,6 +35,7 @@ from worker.store.jobs import Jobs
 from worker.store.lanes import Caps, Lanes
 from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
+from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Store:
     """Everything that is stored in Redis."""
 
     _client: Any
+    scripts: Scripts
     clock: ServerClock
     jobs: Jobs
     job_history: JobHistory
@@ -133,6 +135,7 @@ class Store:
     lanes: Lanes
     schedules: Schedules
     list_polls: ListPolls
+    rejected: Rejected
 
     def close(self) -> None:
         """Close every connection."""
@@ -141,6 +144,10 @@ class Store:
     def ping(self) -> bool:
         """Whether Redis answers."""
         return bool(self._client.ping())
+
+    def load_scripts(self) -> None:
+        """Load all scripts into the server. Not needed, but it saves the first call of each two round trips."""
+        self.scripts.load(self._client)
 
     def check_writes(self) -> None:
         """Write a key that needs memory; raises the error with which Redis refuses that."""
@@ -190,6 +197,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
+        scripts=scripts,
         clock=clock,
         jobs=Jobs(
             client,
@@ -206,6 +214,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
+        rejected=Rejected(client, clock),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         schedules=Schedules(client, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
         list_polls=ListPolls(client, scripts, publish_tick, requests_per_s=settings.max_requests_per_s),

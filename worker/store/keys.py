@@ -16,6 +16,8 @@
 | `photogpt:active` | sorted set | never; a member leaves with the answer | admitted jobs without a generation |
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
+| `photogpt:rejected` | list | a month after the last one | the last messages that could not be used |
+| `photogpt:rejected_count` | string | a month after the last one | how many messages could not be used |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations and models of our jobs, by time |
 | `photogpt:jobs_by_generation` | hash | never; a field leaves when its job ends | job of each generation in flight |
 | `photogpt:recently_ended` | sorted set | never; trimmed by age | generations whose end a single poll showed |
@@ -50,6 +52,8 @@ TENANTS = "photogpt:tenants"
 ACTIVE = "photogpt:active"
 RATE = "photogpt:rate"
 PROBE = "photogpt:probe"
+REJECTED = "photogpt:rejected"
+REJECTED_COUNT = "photogpt:rejected_count"
 JOBS_BY_GENERATION = "photogpt:jobs_by_generation"
 RECENTLY_ENDED = "photogpt:recently_ended"
 ENDPOINTS = "photogpt:endpoints"

@@ -146,6 +146,11 @@ class Script:
         self._verb = verb
         self._script: Any = client.register_script(f"{libraries}{locals_of(self.head)}{text}")
 
+    @property
+    def text(self) -> str:
+        """The Lua code that the server runs."""
+        return str(self._script.script)
+
     def __call__(self, *, client: Any = None, **values: Any) -> Any:
         """Run the script.
 
@@ -208,3 +213,10 @@ class Scripts:
         self.resume_single_polls = load("resume_single_polls")
         self.sample_ages = load("sample_ages")
         self.take_rate_token = load("take_rate_token")
+
+    def load(self, client: redis.Redis) -> None:
+        """Load all scripts into the server in one round trip; else the first call of each takes three."""
+        pipeline: Any = client.pipeline(transaction=False)
+        for script in vars(self).values():
+            pipeline.script_load(script.text)
+        pipeline.execute()

@@ -162,3 +162,16 @@ def test_an_unknown_job_is_none(line: Line) -> None:
     jobs = line.store.jobs
     assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x")) == (None, None, None)
     assert line.store.deliveries.of_job("x") == []
+
+
+def test_accepting_takes_one_round_trip(line: Line) -> None:
+    """Once a worker has loaded its scripts and read Redis' clock, accepting a job takes one round trip."""
+    line.client.script_flush()
+    line.store.load_scripts()
+    line.store.clock()
+    line.client.config_resetstat()
+    line.accepted()
+    stats = line.client.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 1
+    assert stats["cmdstat_evalsha"]["failed_calls"] == 0
+    assert "cmdstat_script|load" not in stats

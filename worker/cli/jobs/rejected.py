@@ -1,0 +1,50 @@
+"""`photogpt-worker rejected`: the messages that workers could not use."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from worker.cli.context import connected_store, read_settings
+from worker.cli.help import HelpCommand
+from worker.cli.output import console, local_time
+from worker.store.rejected import MAX_REJECTED
+
+
+@click.command("rejected", cls=HelpCommand)
+@click.option("--limit", default=20, type=click.IntRange(1, MAX_REJECTED), show_default=True, help="Maximum number.")
+@click.option("--json", "as_json", is_flag=True, help="Print one message a line, as JSON.")
+def rejected(limit: int, *, as_json: bool) -> None:
+    r"""List messages that workers could not use, newest first.
+
+    Such a message is malformed, or names an unknown task. Workers discard it and keep its time, task, id and error, not
+    its content. A job whose id could be read ends as failed, with the reason invalid_request.
+
+    \b
+    Examples:
+      photogpt-worker rejected
+      photogpt-worker rejected --json
+
+    Settings: PHOTOGPT_REDIS_URL.
+    """
+    with connected_store(read_settings()) as store:
+        messages, count = store.rejected.listed(limit), store.rejected.count()
+    if as_json:
+        for message in messages:
+            click.echo(json.dumps(message, ensure_ascii=False))
+        return
+    if not messages:
+        click.echo("no message was rejected")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("time", "task", "id", "error"):
+        table.add_column(title)
+    for message in messages:
+        cells = (message["task"] or "", message["id"] or "", message["error"])
+        table.add_row(local_time(message["at"]), *(escape(cell) for cell in cells))
+    console().print(table)
+    click.echo(f"{count} messages were rejected in all")
