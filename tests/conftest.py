@@ -126,6 +126,21 @@ def settings(worker_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Set
     return load_settings()
 
 
+@pytest.fixture
+def isolated_settings(isolated_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a worker that shares no database with the session's worker, which would take its jobs."""
+    for name, value in isolated_env.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture
+def isolated_client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
+    """A client of the isolated database, which is empty."""
+    with redis.Redis.from_url(isolated_env["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def session_worker(worker_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker process that every test shares which leaves it running."""
