@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 import redis
 from celery import Celery
+from kombu import pools
 
 from config.settings import Settings, load_settings
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
@@ -32,6 +33,13 @@ hypothesis.settings.load_profile("suite")  # a slow example on a busy machine is
 
 for name in [name for name in os.environ if name.startswith("PHOTOGPT_")]:
     del os.environ[name]  # a developer's own settings must not change a test
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kombu_pools() -> Iterator[None]:
+    """Close kombu's pools after each module: one limit holds for the process and cannot shrink while one is used."""
+    yield
+    pools.reset()
 
 
 @pytest.fixture(scope="session")
