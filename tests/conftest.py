@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 import redis
 from celery import Celery
+from kombu import pools
 
 from config.settings import Settings, load_settings
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
@@ -32,6 +33,13 @@ hypothesis.settings.load_profile("suite")  # a slow example on a busy machine is
 
 for name in [name for name in os.environ if name.startswith("PHOTOGPT_")]:
     del os.environ[name]  # a developer's own settings must not change a test
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kombu_pools() -> Iterator[None]:
+    """Close kombu's pools after each module: one limit holds for the process and cannot shrink while one is used."""
+    yield
+    pools.reset()
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +132,21 @@ def settings(worker_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Set
     for name, value in worker_env.items():
         monkeypatch.setenv(name, value)
     return load_settings()
+
+
+@pytest.fixture
+def isolated_settings(isolated_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a worker that shares no database with the session's worker, which would take its jobs."""
+    for name, value in isolated_env.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+@pytest.fixture
+def isolated_client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
+    """A client of the isolated database, which is empty."""
+    with redis.Redis.from_url(isolated_env["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 
 from tests.waiting import wait_until
 from worker.cli.local.processes import Child
@@ -68,6 +69,7 @@ class WorkerProcess:
 def celery_app(broker_url: str, backend_url: str) -> Iterator[Celery]:
     """Yield a Celery app as another service has it, without any of our code."""
     app = Celery("another-service", broker=broker_url, backend=backend_url, set_as_current=False)
+    app.conf.broker_pool_limit = pools.get_limit()  # kombu's pools are the process', and refuse to shrink while in use
     yield app
     # An AsyncResult unsubscribes when it is collected. After its server has stopped that fails in `__del__`.
     backend: Any = app.backend
@@ -106,7 +108,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # its sender was killed
+                    self.close_connection = True
+                    return
                 received = ReceivedRequest(
                     {name.lower(): value for name, value in self.headers.items()}, body, time.time()
                 )

@@ -17,7 +17,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from tests.conftest import image_request
 from tests.parts import need_program
-from tests.running import WEBHOOK_SECRET, WorkerProcess
+from tests.running import WEBHOOK_SECRET, WorkerProcess, celery_app
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import Child, free_port
@@ -125,7 +125,7 @@ def scene(sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFact
         flower = Child("flower", [sys.executable, "-m", "worker.cli.main", "flower"], env=env, log=logs / "flower.log")
         stop.callback(flower.stop)
         wait_until(lambda: _sees_worker(port), f"Flower sees the worker; its log is {logs / 'flower.log'}", within=40)
-        with Celery("another-service", broker=valkey.url, backend=valkey.url, set_as_current=False) as producer:
+        with celery_app(valkey.url, valkey.url) as producer:
             ids = _enqueue(producer, sandbox_process)
         wait_until(lambda: _has_seen(port, ids), "Flower has the state of every job", within=40)
         yield Scene(port=port, ids=ids, node=next(iter(_ask(port, "/api/workers"))))

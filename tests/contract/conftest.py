@@ -1,4 +1,4 @@
-"""Fixtures for the seams."""
+"""Fixtures for tests of one part against a real neighbour. A separate Valkey, so that no worker takes their jobs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import redis
 import requests
 
 from config.settings import Settings
+from tests.separate import broker_url, valkey, worker_env
 from worker.http.adapter import bounded_session
 from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
 from worker.webhooks.guard import GuardedAdapter, Network
+
+__all__ = ["broker_url", "valkey", "worker_env"]
 
 PORTS = range(1, 65536)
 

@@ -61,8 +61,9 @@ class LanePool(Generic[T]):
         """Run a step in an acquired slot. A value that it returns is written; it must not raise."""
         with self._lock:
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write_batches, name=f"{self._name}-writer", daemon=True)
-                self._writer.start()
+                writer = threading.Thread(target=self._write_batches, name=f"{self._name}-writer", daemon=True)
+                writer.start()  # raises where no thread can start; the next step then tries again
+                self._writer = writer
         self._executor.submit(self._run, step)
 
     def close(self) -> None:

@@ -1,12 +1,14 @@
-"""Redis transports of a worker: no message is lost while Redis refuses writes.
+"""Redis transports of a worker: no message is lost while Redis refuses writes, and none ends the worker.
 
-Three faults of kombu's transport are covered; each has a test in `tests/contract/test_transport.py` or
-`tests/integration/redis_faults`:
+Four faults of kombu's transport are covered; each has a test in `tests/contract/test_transport.py`,
+`tests/integration/redis_faults` or `tests/integration/test_malformed_messages.py`:
 
 - kombu takes a message from Redis' list with one command and records it as unacked with a second one. If Redis refuses
   or loses the second (READONLY, OOM, gone), the message is lost. `RetryingQoS` repeats it until Redis accepts it.
 - A message acknowledged late may outlive its connection. kombu then raises an AttributeError, which ends the worker;
   `RetryingQoS` raises ConnectionError, which Celery handles. The message comes again.
+- kombu raises on an envelope that it cannot read, which ends the worker and then the next one. `_Guarded` and
+  `_Tolerant` discard it.
 - kombu makes a redis-py client for each command, which costs more CPU than the command.
 """
 
@@ -40,7 +42,7 @@ def checked_envelope(message: Any) -> Any:
     """Return the envelope of a message, with what kombu cannot do without.
 
     Raises:
-        ValueError: the envelope is malformed.
+        ValueError, TypeError: the envelope is malformed.
     """
     match message:
         case {"properties": {"delivery_tag": str()} as properties, "body": str()}:

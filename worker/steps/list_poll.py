@@ -89,7 +89,7 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
         idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
         waits = sample.in_flight and settings.list_polling
         if state.window_s:
-            store.resume_single_polls(interval_s)
+            _resume_single_polls(services)
         store.reschedule(idle, retry_in_s=max(interval_s, state.suspended_until - at) if waits else None)
         return
     share = sum(age <= window_s for age in sample.ages) / len(sample.ages)
@@ -106,9 +106,15 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     )
     pause_s = _pause_after(error, measured.failures, interval_s) if error else every_s - measured.seconds
     if not measured.window_s:
-        store.resume_single_polls(interval_s)
+        _resume_single_polls(services)
     retry_in_s = 0.0 if services.stopping.is_set() else max(MIN_PAUSE_S, pause_s)
     store.reschedule(replace(measured, interval_s=every_s), retry_in_s=retry_in_s)
+
+
+def _resume_single_polls(services: Services) -> None:
+    """Poll deferred jobs singly again; the next list poll then sends Redis everything once more."""
+    _sent.clear()
+    services.store.list_polls.resume_single_polls(services.settings.job_poll_interval_s)
 
 
 def _scan(

@@ -121,6 +121,8 @@ def encode(value: Any) -> Any:
             return int(value)
         case float():
             return f"{value:.6f}"
+        case str() if not value.isascii():
+            return value.encode(errors="replace")  # hiredis refuses half a surrogate pair, which JSON can spell
         case _:
             return value
 

@@ -69,26 +69,23 @@ def reconciled(settings: Settings, base_url: str) -> Decision:
     return decision
 
 
-@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("ahead_s", [-4000.0, -100.0, 0.0, 100.0, 4000.0])
-def test_a_clock_that_is_far_off(settings: Settings, ahead_s: float) -> None:
+def test_a_clock_that_is_far_off(isolated_settings: Settings, ahead_s: float) -> None:
     """A clock far beyond PHOTOGPT_CLOCK_SKEW_S is corrected by the Date header of PhotoGPT's answers."""
     with photogpt(ahead_s) as url:
-        assert reconciled(settings, url) == Submitted(MADE)
+        assert reconciled(isolated_settings, url) == Submitted(MADE)
 
 
-@pytest.mark.usefixtures("client")
-def test_a_clock_without_a_date(settings: Settings) -> None:
+def test_a_clock_without_a_date(isolated_settings: Settings) -> None:
     """Without a Date header, a generation outside PHOTOGPT_CLOCK_SKEW_S counts as never created."""
     with photogpt(100.0, date="") as url:
-        decision = reconciled(settings, url)
+        decision = reconciled(isolated_settings, url)
     assert isinstance(decision, Reschedule)
     assert decision.clear_intent
 
 
-@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("date", ["yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_date_that_cannot_be_true(settings: Settings, date: str) -> None:
+def test_a_date_that_cannot_be_true(isolated_settings: Settings, date: str) -> None:
     """An impossible Date header still lets reconciling find the generation."""
     with photogpt(0.0, date=date) as url:
-        assert reconciled(settings, url) == Submitted(MADE)
+        assert reconciled(isolated_settings, url) == Submitted(MADE)

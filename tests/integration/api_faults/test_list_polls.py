@@ -194,11 +194,11 @@ def test_canceled_jobs_in_the_list(
 ) -> None:
     """A list that still shows canceled jobs as running is not suspended for it."""
     before = len(list_poller.text())
-    jobs = enqueue(MANY + 10, duration_s=6)
+    jobs = enqueue(MANY + 10, duration_s=12)
     wait_until(lambda: pages_requested(sandbox) > 0 and paid_generations(sandbox) == len(jobs), "list polling goes on")
     gone = jobs[:10]
-    for job in gone:
-        job.app.send_task("photogpt.cancel", args=[job.id]).get(timeout=20)
+    for canceling in [job.app.send_task("photogpt.cancel", args=[job.id]) for job in gone]:
+        canceling.get(timeout=20)
     canceled_at = pages_requested(sandbox)
     wait_until(lambda: pages_requested(sandbox) > canceled_at + 12, "some more list polls")
     assert all(ended(job).startswith("canceled: ") for job in gone)
@@ -288,17 +288,19 @@ def accept_generations(services: Services, count: int) -> list[str]:
 
 
 @pytest.fixture
-def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Services]:
+def services(isolated_client: redis.Redis, sandbox: SandboxProcess, isolated_settings: Settings) -> Iterator[Services]:
     """The clients of a worker process, without a worker."""
-    del client, sandbox
+    del isolated_client, sandbox
     publisher = create_autospec(TaskPublisher, instance=True)
     publisher.progress.return_value = NO_UPDATE
-    opened = open_services(settings, publisher)
+    opened = open_services(isolated_settings, publisher)
     yield opened
     opened.close()
 
 
-def test_only_changes_are_written(services: Services, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changes_are_written(
+    services: Services, isolated_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second list poll that shows nothing new reads the pages again and sends Redis no entry."""
     names = accept_generations(services, MANY)
     sent: list[int] = []
@@ -313,29 +315,29 @@ def test_only_changes_are_written(services: Services, client: redis.Redis, monke
     )
     list_poll(services, ListPollState(id=NAME), services.store.clock())
     assert sum(sent) >= MANY - 5  # control samples are left to single polls
-    due = [client.zscore(keys.lane(Lane.JOBS), name) for name in names]
+    due = [isolated_client.zscore(keys.lane(Lane.JOBS), name) for name in names]
     sent.clear()
     list_poll(services, ListPollState(id=NAME), services.store.clock())
     assert sum(sent) == 0
-    assert [client.zscore(keys.lane(Lane.JOBS), name) for name in names] == due
+    assert [isolated_client.zscore(keys.lane(Lane.JOBS), name) for name in names] == due
 
 
 def test_an_omitted_job_is_polled_singly(
-    services: Services, sandbox: SandboxProcess, faults: Faults, client: redis.Redis
+    services: Services, sandbox: SandboxProcess, faults: Faults, isolated_client: redis.Redis
 ) -> None:
     """A job that the list omits keeps the time of its own poll, and a listed one waits three intervals at most."""
     names = accept_generations(services, MANY)
     faults("listJobs", {"list_omit": 0.5}, count=None)
     list_poll(services, ListPollState(id=NAME), services.store.clock())
     assert pages_requested(sandbox) > 0
-    due = [float(str(client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     latest = defer_s(services.settings.job_poll_interval_s)
     assert max(due) <= latest
     assert sum(each <= 0.1 for each in due) >= 5
 
 
 def test_a_list_that_stops_gives_jobs_back(
-    services: Services, sandbox: SandboxProcess, faults: Faults, client: redis.Redis
+    services: Services, sandbox: SandboxProcess, faults: Faults, isolated_client: redis.Redis
 ) -> None:
     """When the list fails, every deferred job is polled singly within one interval."""
     names = accept_generations(services, MANY)
@@ -343,7 +345,7 @@ def test_a_list_that_stops_gives_jobs_back(
     faults("listJobs", {"status": 500}, count=None)
     list_poll(services, ListPollState(id=NAME, window_s=60.0), services.store.clock())
     assert pages_requested(sandbox) > 1
-    due = [float(str(client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     assert max(due) <= services.settings.job_poll_interval_s
 
 

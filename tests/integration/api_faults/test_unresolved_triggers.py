@@ -20,10 +20,10 @@ from worker.steps.reconcile import reconcile
 
 
 @pytest.fixture
-def services(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> Iterator[Services]:
+def services(isolated_client: redis.Redis, sandbox: SandboxProcess, isolated_settings: Settings) -> Iterator[Services]:
     """The clients of a worker, on an empty database."""
-    del client, sandbox
-    opened = open_services(settings, create_autospec(TaskPublisher, instance=True))
+    del isolated_client, sandbox
+    opened = open_services(isolated_settings, create_autospec(TaskPublisher, instance=True))
     yield opened
     opened.close()
 
@@ -39,7 +39,7 @@ def asked(services: Services, job_id: str) -> Job:
     return found
 
 
-def test_an_answer_that_came_in_between(services: Services, client: redis.Redis) -> None:
+def test_an_answer_that_came_in_between(services: Services, isolated_client: redis.Redis) -> None:
     """A job that gets its answer while another is reconciled is no longer counted as a competing intent."""
     lost, answered = asked(services, "lost"), asked(services, "answered")
     for job in (lost, answered):
@@ -48,10 +48,10 @@ def test_an_answer_that_came_in_between(services: Services, client: redis.Redis)
             services.store.jobs.mark_submitted(job, taken, poll_after=60)
     assert lost.intent_at is not None
     at = lost.intent_at + services.settings.uncertain_settle_s
-    client.zadd(keys.intents, {"answered": at})  # as it was when the open intents were read
+    isolated_client.zadd(keys.intents, {"answered": at})  # as it was when the open intents were read
 
     first = reconcile(services, lost, at)
-    client.zrem(keys.intents, "answered")
+    isolated_client.zrem(keys.intents, "answered")
     second = reconcile(services, lost, at)
 
     assert first == Reschedule(after=1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from celery import Celery
 
 from config.settings import Settings
 from tests.conftest import image_request, paid_generations
-from tests.running import WorkerProcess, celery_app
+from tests.running import WorkerProcess, celery_app, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
@@ -99,12 +98,19 @@ def fragile(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     server.stop()
 
 
+@pytest.fixture
+def fragile_worker(fragile: EmbeddedValkey, worker_env: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A worker on that server."""
+    running = WorkerProcess(worker_env | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
+    yield running
+    running.stop()
+
+
 def test_redis_dies_and_comes_back(
-    fragile: EmbeddedValkey, worker_env: dict[str, str], sandbox: SandboxProcess, tmp_path: Path
+    fragile: EmbeddedValkey, fragile_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
     """Redis is killed with jobs in flight; the worker process survives and finishes them when Redis is back."""
-    running = WorkerProcess(worker_env | {"PHOTOGPT_REDIS_URL": fragile.url}, tmp_path / "worker.log").ready()
-    pid = running.child.pid
+    pid = fragile_worker.child.pid
     with celery_app(fragile.url, fragile.url) as producer:
         jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
     with redis.Redis.from_url(fragile.url) as client:
@@ -115,7 +121,8 @@ def test_redis_dies_and_comes_back(
 
     fragile.child.kill()
     wait_until(
-        lambda: "does not answer" in running.text() or "broke" in running.text(), "the worker has logged the outage"
+        lambda: "does not answer" in fragile_worker.text() or "broke" in fragile_worker.text(),
+        "the worker has logged the outage",
     )
     fragile.start()
 
@@ -124,37 +131,45 @@ def test_redis_dies_and_comes_back(
             key = f"photogpt:job:{{{job_id}}}"
             wait_until(lambda key=key: client.hget(key, "published_at"), "the job has ended", within=60)  # type: ignore[misc]
             assert client.hget(key, "state") == "succeeded"
-    assert running.child.exit_code is None
-    assert running.child.pid == pid
+    assert fragile_worker.child.exit_code is None
+    assert fragile_worker.child.pid == pid
     assert paid_generations(sandbox) == 5
-    running.child.stop()
 
 
 def test_ten_thousand_jobs_hold_no_memory_in_a_worker(
-    client: redis.Redis, settings: Settings, worker_env: dict[str, str], tmp_path: Path
+    client: redis.Redis, settings: Settings, own_worker: WorkerProcess
 ) -> None:
     """Ten thousand jobs in flight add less than 20 MB to a worker, before and after a kill."""
+    idle = _resident(own_worker)
     store = open_store(settings, leave_to_lane_monitor)
     at = store.clock()
-    empty = Job(id="", kind=Kind.IMAGE, request=image_request(), created_at=at, deadline_at=at + 3600)
-    running = WorkerProcess(worker_env, tmp_path / "worker.log").ready()
-    idle = _resident(running)
-    for number in range(10_000):
-        job = replace(empty, id=f"waiting-{number}")
-        store.jobs.accept(replace(job, duplicate_of=None), digest="", continuation="{}")
-        client.zrem("photogpt:lane:{triggers}", job.id)
-        store.jobs.mark_submitted(job, Submitted(f"job_{number}"), poll_after=900)
+    job = Job(id="waiting-0", kind=Kind.IMAGE, request=image_request(), created_at=at, deadline_at=at + 3600)
+    store.jobs.accept(job, digest="", continuation="{}")
+    client.zrem(keys.lane(Lane.TRIGGERS), job.id)
+    store.jobs.mark_submitted(job, Submitted("job_0"), poll_after=900)
+    copy(client, job.id, 10_000)
 
-    loaded = _resident(running)
-    running.child.kill()
-    running.start()
-    running.ready()
+    loaded = _resident(own_worker)
+    own_worker.kill()
+    own_worker.start()
+    own_worker.ready()
 
     assert store.lanes.sizes()[Lane.JOBS] == 10_000
     assert loaded - idle < 20_000_000
-    assert _resident(running) - idle < 20_000_000
-    running.child.stop()
+    assert _resident(own_worker) - idle < 20_000_000
     store.close()
+
+
+def copy(client: redis.Redis, job_id: str, count: int) -> None:
+    """Copy a submitted job until there are `count` of them. Three scripts for each would take a minute under load."""
+    record: Any = client.hgetall(keys.job(job_id))
+    due = float(str(client.zscore(keys.lane(Lane.JOBS), job_id)))
+    pipeline = client.pipeline(transaction=False)
+    for number in range(1, count):
+        name = f"waiting-{number}"
+        pipeline.hset(keys.job(name), mapping=record | {"id": name, "generation_id": f"job_{number}"})
+        pipeline.zadd(keys.lane(Lane.JOBS), {name: due})
+    pipeline.execute()
 
 
 def _resident(running: WorkerProcess) -> int:
