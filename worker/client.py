@@ -111,7 +111,8 @@ class Client:
             kind: `image`, `upscale`, `video` or `training`.
             request: the body of the request to PhotoGPT.
             job_id: an id of your choice; the same id twice is one job.
-            options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `idempotency_key`.
+            options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `not_before`, `delay_s`,
+                `idempotency_key`, `tenant`.
 
         Raises:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.

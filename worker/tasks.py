@@ -20,10 +20,11 @@ from worker.domain.errors import JobError, SubmissionError, WebhookError, Worker
 from worker.domain.job import JsonObject
 from worker.domain.json_values import text_id
 from worker.domain.outcome import Outcome
+from worker.queue.acceptance import accept_message
 from worker.queue.app import app, redis_outage, runner, services
 from worker.queue.continuation import CONTINUED
 from worker.queue.request import RedactedRequest
-from worker.queue.strategy import accept_message, job_strategy
+from worker.queue.strategy import job_strategy
 from worker.steps import cancel as cancel_step
 from worker.steps.publish import return_outcome
 from worker.steps.redeliver import MAX_DELIVERIES, recover_since, resend
@@ -128,7 +129,7 @@ for celery_task in (app.tasks[f"celery.{name}"] for name in ("map", "starmap", "
 
 
 def accept_or_return(task: JobTask) -> Outcome:
-    """Return the outcome of a job that has ended, or accept the job of a message that waited for its eta.
+    """Return the outcome of a job that has ended, or raise what kept `JobRequest.accept` from accepting one.
 
     Raises:
         JobError: the job did not succeed.

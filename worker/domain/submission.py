@@ -26,7 +26,10 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
 from worker.domain.json_values import json_value
 from worker.domain.piping import fill_request
+from worker.domain.reason import Reason
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
+from worker.domain.start_time import MAX_DELAY_S, read_time, start_time
+from worker.domain.times import rfc3339
 
 MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
 MAX_URL = 2048  # characters
@@ -49,6 +52,8 @@ class Submission(BaseModel):
     webhook_events: list[StrictStr] | None = None
     metadata: dict[StrictStr, Any] | None = None
     deadline_s: Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_DEADLINE_S)] | None = None
+    not_before: StrictStr | StrictInt | StrictFloat | None = None
+    delay_s: Annotated[StrictInt | StrictFloat, Field(ge=0, le=MAX_DELAY_S)] | None = None
     idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KEY)] | None = None
     tenant: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TENANT)] | None = None
 
@@ -65,6 +70,13 @@ class Submission(BaseModel):
         for name in value or []:
             if name not in EVENT_TYPES:
                 raise ValueError(f"{name!r} is no event; known events are {', '.join(sorted(EVENT_TYPES))}")
+        return value
+
+    @check("not_before")
+    @classmethod
+    def _is_time(cls, value: str | float | None) -> str | float | None:
+        if value is not None:
+            read_time(value)
         return value
 
     @property
@@ -91,9 +103,9 @@ class SubmissionLimits:
 class JobDefaults:
     """Values for what a submission leaves out."""
 
-    #: Seconds from acceptance until an image, an upscale or a video expires.
+    #: Seconds from the start until an image, an upscale or a video expires.
     job_deadline_s: float
-    #: Seconds from acceptance until a training expires.
+    #: Seconds from the start until a training expires.
     model_deadline_s: float
     webhook_url: str | None = None
 
@@ -204,6 +216,8 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     *,
     defaults: JobDefaults,
     at: float,
+    eta: float | None = None,
+    expires_at: float | None = None,
     result_meta: JsonObject | None = None,
 ) -> Job:
     """Make a queued job of a submission.
@@ -213,9 +227,15 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         kind: of the task.
         submission: validated.
         defaults: for what the submission leaves out.
-        at: time of acceptance, epoch seconds by Redis' clock; the deadline counts from here.
+        at: time of acceptance, epoch seconds by Redis' clock.
+        eta: of the message, epoch seconds; None if it has none.
+        expires_at: of the message; it matters only to a job that starts later.
         result_meta: see `Job.result_meta`.
+
+    Raises:
+        SubmissionError: the start lies too far ahead.
     """
+    not_before = start_time(submission, eta=eta, at=at)
     deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
     return Job(
         id=job_id,
@@ -228,7 +248,11 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         idempotency_key=submission.idempotency_key,
         result_meta=result_meta,
         created_at=at,
-        deadline_at=at + (submission.deadline_s or deadline_s),
+        not_before=not_before,
+        expires_at=expires_at if not_before else None,
+        deadline_at=(not_before or at) + (submission.deadline_s or deadline_s),
+        reason=Reason.SCHEDULED if not_before else None,
+        error=f"starts at {rfc3339(not_before)}" if not_before else None,
     )
 
 
