@@ -24,8 +24,9 @@ from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JsonObject, Kind
 from worker.domain.json_values import json_value
+from worker.domain.new_job import JobDefaults, new_job
 from worker.domain.outcome import Outcome
-from worker.domain.submission import JobDefaults, SubmissionLimits, new_job, parse_submission
+from worker.domain.submission import SubmissionLimits, parse_submission
 from worker.queue.publisher import CeleryPublisher
 from worker.store.connection import open_store
 from worker.store.job_history import STREAM_START

@@ -180,7 +180,8 @@ def test_a_revoked_message_is_not_accepted(worker: Worker) -> None:
 
 def test_a_message_revoked_by_a_stamp_is_not_accepted(worker: Worker) -> None:
     """A message one of whose stamps was revoked is acknowledged, and its job ends as canceled."""
-    state.revoked_stamps["customer"] = ["7"]
+    stamps: Any = state.revoked_stamps
+    stamps["customer"] = ["7"]
     worker.handle(new_message(stamped_headers=["customer"], stamps={"customer": ["6", "7"]}))
     assert (worker.settled, worker.accepted) == (["acknowledged"], [])
     assert worker.ended == [("job-1", JobState.CANCELED)]

@@ -8,6 +8,7 @@ from worker.domain.errors import SubmissionError
 from worker.domain.times import epoch
 
 if TYPE_CHECKING:
+    from worker.domain.job import Job
     from worker.domain.submission import Submission
 
 MAX_DELAY_S = 366 * 86_400
@@ -50,3 +51,10 @@ def start_time(submission: Submission, *, eta: float | None, at: float) -> float
         problem = f"is more than {MAX_DELAY_S // 86_400} days ahead; times are seconds, not milliseconds"
         raise SubmissionError(field=field, problem=problem)
     return given[field] if given[field] > at else None
+
+
+def start_due_at(job: Job) -> float | None:
+    """Return when a job with a start time comes due: at its start, or when it expires before; None if it starts now."""
+    if job.not_before is None:
+        return None
+    return job.not_before if job.expires_at is None else min(job.not_before, job.expires_at)

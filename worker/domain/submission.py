@@ -23,13 +23,11 @@ from pydantic import (
 from pydantic import field_validator as check
 
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.json_values import json_value
 from worker.domain.piping import fill_request
-from worker.domain.reason import Reason
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
-from worker.domain.start_time import MAX_DELAY_S, read_time, start_time
-from worker.domain.times import rfc3339
+from worker.domain.start_time import MAX_DELAY_S, read_time
 
 MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
 MAX_URL = 2048  # characters
@@ -97,17 +95,6 @@ class SubmissionLimits:
     webhook_ports: tuple[int, ...] | None = None
     #: Networks in which every port is allowed.
     webhook_allow_networks: tuple[Network, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobDefaults:
-    """Values for what a submission leaves out."""
-
-    #: Seconds from the start until an image, an upscale or a video expires.
-    job_deadline_s: float
-    #: Seconds from the start until a training expires.
-    model_deadline_s: float
-    webhook_url: str | None = None
 
 
 def check_webhook_target(url: str, limits: SubmissionLimits) -> None:
@@ -207,53 +194,6 @@ def valid_webhook_url(kwargs: JsonObject, limits: SubmissionLimits) -> str | Non
     except ValueError:
         return None
     return url
-
-
-def new_job(  # noqa: PLR0913 - what a job is made of
-    job_id: str,
-    kind: Kind,
-    submission: Submission,
-    *,
-    defaults: JobDefaults,
-    at: float,
-    eta: float | None = None,
-    expires_at: float | None = None,
-    result_meta: JsonObject | None = None,
-) -> Job:
-    """Make a queued job of a submission.
-
-    Args:
-        job_id: the Celery task id.
-        kind: of the task.
-        submission: validated.
-        defaults: for what the submission leaves out.
-        at: time of acceptance, epoch seconds by Redis' clock.
-        eta: of the message, epoch seconds; None if it has none.
-        expires_at: of the message; it matters only to a job that starts later.
-        result_meta: see `Job.result_meta`.
-
-    Raises:
-        SubmissionError: the start lies too far ahead.
-    """
-    not_before = start_time(submission, eta=eta, at=at)
-    deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
-    return Job(
-        id=job_id,
-        kind=kind,
-        request=submission.request,
-        metadata=submission.metadata,
-        webhook_url=submission.webhook_url or defaults.webhook_url,
-        webhook_events=tuple(submission.webhook_events or ()),
-        tenant=submission.tenant,
-        idempotency_key=submission.idempotency_key,
-        result_meta=result_meta,
-        created_at=at,
-        not_before=not_before,
-        expires_at=expires_at if not_before else None,
-        deadline_at=(not_before or at) + (submission.deadline_s or deadline_s),
-        reason=Reason.SCHEDULED if not_before else None,
-        error=f"starts at {rfc3339(not_before)}" if not_before else None,
-    )
 
 
 @cache

@@ -73,7 +73,7 @@ def read_message(message: Any, body: Any) -> tuple[dict[str, Any], Any]:
     """
     payload = body or message.payload
     headers = message.headers
-    if isinstance(payload, dict):  # protocol 1, or headers of 2 with a body of 1
+    if isinstance(payload, dict) and payload.keys() & {"args", "kwargs"}:  # protocol 1, or headers of 2, body of 1
         _check_arguments(payload.get("args", []), payload.get("kwargs", {}))
         payload, headers, _, _ = hybrid_to_proto2(message, payload)
     match payload:
@@ -84,11 +84,17 @@ def read_message(message: Any, body: Any) -> tuple[dict[str, Any], Any]:
                 raise InvalidTaskError("callbacks, errbacks, chain and chord must be signatures")
         case _:
             raise InvalidTaskError("the body must be [args, kwargs, embed]")
+    _check_headers(headers)
+    return headers, payload
+
+
+def _check_headers(headers: dict[str, Any]) -> None:
     if not headers.get("id"):
         raise InvalidTaskError("the header `id` is missing")
     if text_id(headers["id"]) is None:
         raise InvalidTaskError("the header `id` must be a text")
-    return headers, payload
+    if not isinstance(headers.get("stamped_headers") or [], list) or not isinstance(headers.get("stamps") or {}, dict):
+        raise InvalidTaskError("stamped_headers must be a list, and stamps an object")
 
 
 def readable_canvas(embed: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.new_job import JobDefaults, new_job
 from worker.domain.outcome import JobResult, Outcome, canceled, expired_before_start, outcome
 from worker.domain.reason import Reason
-from worker.domain.submission import (
-    JobDefaults,
-    SubmissionLimits,
-    new_job,
-    parse_submission,
-    valid_metadata,
-    valid_webhook_url,
-)
+from worker.domain.submission import SubmissionLimits, parse_submission, valid_metadata, valid_webhook_url
 from worker.services import Services
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 from worker.telemetry.logs import event

@@ -63,7 +63,7 @@ def _start(services: Services, job: Job, at: float) -> Decision | None:
         return Finish(expired_before_start(job.id))
     if job.not_before is not None and at < job.not_before:
         return Reschedule(after=job.not_before - at, reason=job.reason, error=job.error)
-    services.store.jobs.start(job)
+    services.store.lanes.start(job)
     return None
 
 

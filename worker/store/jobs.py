@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
+from worker.domain.start_time import start_due_at
 from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
 
 RESULT_HEAD_START_S = 10.0
 """How long the worker that ends a job has to get its result stored before others send the message again."""
-
-
-def start_due_at(job: Job) -> float | None:
-    """Return when a job with a start time comes due: at its start, or when it expires before; None if it starts now."""
-    if job.not_before is None:
-        return None
-    return job.not_before if job.expires_at is None else min(job.not_before, job.expires_at)
 
 
 class Jobs:
@@ -92,8 +86,7 @@ class Jobs:
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
         timestamp, state = rfc3339(job.created_at), JobState.QUEUED
-        due_at = start_due_at(job)
-        delay_s = max(0.0, job.not_before - job.created_at) if job.not_before else 0.0
+        starts_in_s = max(0.0, (job.not_before or 0.0) - job.created_at)
         answer = self._scripts.accept(
             **event_arguments(
                 self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
@@ -101,14 +94,14 @@ class Jobs:
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             idempotency=self._keys.idempotency(job.idempotency_key or ""),
-            idempotency_ttl=int(delay_s) + self._retention.idempotency_s if job.idempotency_key else 0,
+            idempotency_ttl=int(starts_in_s) + self._retention.idempotency_s if job.idempotency_key else 0,
             tenants=self._keys.tenants,
             digest=digest,
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
             job_prefix=self._keys.job_prefix,
             tenant=job.tenant,
             deadline_in=job.deadline_at - job.created_at,
-            start_due_at=due_at,
+            start_due_at=start_due_at(job),
             max_active=self._caps.active,
             is_generation=job.kind is not Kind.TRAINING,
             fields=pairs(encode(job, continuation)),
@@ -121,24 +114,6 @@ class Jobs:
         self._ticks.publish(Lane.TRIGGERS, answer[1])
         self._ticks.publish(Lane.DELIVERIES, answer[2])
         return JobAccepted()
-
-    def start(self, job: Job) -> None:
-        """Start a job whose start time has come: it waits for admission from now on. A second call changes nothing."""
-        at = self._clock()
-        tick = self._scripts.start(
-            job=self._keys.job(job.id),
-            triggers=self._keys.lane(Lane.TRIGGERS),
-            triggers_loop=self._keys.loop(Lane.TRIGGERS),
-            queue=self._keys.queue,
-            tenants=self._keys.tenants,
-            id=job.id,
-            tenant=job.tenant,
-            timestamp=rfc3339(at),
-            deadline_in=max(0.0, job.deadline_at - at),
-            is_generation=job.kind is not Kind.TRAINING,
-            gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
-        )
-        self._ticks.publish(Lane.TRIGGERS, tick)
 
     def record_intent(self, job: Job, *, model_fingerprint_before: str | None = None) -> str | None:
         """Record that PhotoGPT is about to be asked to start a job; return the intent's time as it is stored.
