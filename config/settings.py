@@ -33,6 +33,7 @@ from config.fields import (
     Schemes,
     Seconds,
     SigningKeys,
+    UrlPath,
 )
 
 DEFAULT_NAMESPACE = "photogpt"
@@ -203,6 +204,8 @@ class Settings(BaseSettings):
     """Address that Flower listens on."""
     flower_port: int = Field(default=5555, ge=1, le=65535)
     """Port that Flower listens on."""
+    flower_url_prefix: UrlPath | None = None
+    """Path under which a proxy shows Flower, such as /ops/flower. The proxy passes paths on as they are."""
     flower_user: str = "photogpt"
     """User name of Flower's login."""
     flower_password: SecretStr | None = None
