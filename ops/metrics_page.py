@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.telemetry.metrics import METRICS, Metric, MetricType, Source
+from worker.telemetry.metric import Metric, MetricType, Source
+from worker.telemetry.metrics import METRICS
 
 PAGE = Path(__file__).parent / "docs" / "metrics.md"
 MAX_SHOWN = 14

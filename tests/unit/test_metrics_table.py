@@ -9,7 +9,8 @@ import pytest
 from config.celery import QUEUES
 from ops import metrics_page
 from worker.telemetry.labels import QueueName
-from worker.telemetry.metrics import METRICS, Metric, MetricType
+from worker.telemetry.metric import Metric, MetricType
+from worker.telemetry.metrics import METRICS
 
 MAX_SERIES = 1000
 
