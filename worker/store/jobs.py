@@ -87,12 +87,10 @@ class Jobs:
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
-        timestamp, state = rfc3339(job.created_at), JobState.QUEUED
+        timestamp, state, length = rfc3339(job.created_at), JobState.QUEUED, self._retention.events_max_length
         starts_in_s = max(0.0, (job.not_before or 0.0) - job.created_at)
         answer = self._scripts.accept(
-            **event_arguments(
-                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
-            ),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **accepted_arguments(self._keys, job),
