@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic import field_validator as check
 
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.job import Batch, Job, JobState, JsonObject, Kind
 from worker.domain.json_values import json_value
 from worker.domain.piping import fill_request
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
@@ -205,6 +205,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     defaults: JobDefaults,
     at: float,
     result_meta: JsonObject | None = None,
+    batch: Batch | None = None,
 ) -> Job:
     """Make a queued job of a submission.
 
@@ -215,6 +216,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         defaults: for what the submission leaves out.
         at: time of acceptance, epoch seconds by Redis' clock; the deadline counts from here.
         result_meta: see `Job.result_meta`.
+        batch: to which the job belongs.
     """
     deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
     return Job(
@@ -227,6 +229,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
         result_meta=result_meta,
+        batch=batch,
         created_at=at,
         deadline_at=at + (submission.deadline_s or deadline_s),
     )
@@ -238,18 +241,18 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
 
 
 def _argument_error(error: ValidationError) -> SubmissionError:
-    field, problem = _first_problem(error)
+    field, problem = first_problem(error)
     if error.errors()[0]["type"] == "extra_forbidden":
         problem = f"is not an argument of this task; known arguments are {', '.join(Submission.model_fields)}"
     return SubmissionError(field=field, problem=problem)
 
 
 def _request_error(error: ValidationError) -> SubmissionError:
-    field, problem = _first_problem(error)
+    field, problem = first_problem(error)
     return SubmissionError(field=f"request.{field}" if field else "request", problem=problem)
 
 
-def _first_problem(error: ValidationError) -> tuple[str, str]:
+def first_problem(error: ValidationError) -> tuple[str, str]:
     """Return the dotted name of the first invalid field, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"] if part not in {"public", "trained", "int", "float"})

@@ -14,6 +14,7 @@ from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (
+    batch_arguments,
     duration_arguments,
     event_arguments,
     result_arguments,
@@ -91,6 +92,7 @@ class Jobs:
             ),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
+            **batch_arguments(self._keys, job),
             idempotency=self._keys.idempotency(job.idempotency_key or ""),
             idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
             tenants=self._keys.tenants,
@@ -98,7 +100,7 @@ class Jobs:
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
             job_prefix=self._keys.job_prefix,
             tenant=job.tenant,
-            deadline_in=job.deadline_at - job.created_at,
+            deadline_in=max(job.deadline_at - self._clock(), 0.0),
             max_active=self._caps.active,
             is_generation=job.kind is not Kind.TRAINING,
             fields=pairs(encode(job, continuation)),
@@ -256,6 +258,8 @@ class Jobs:
             **webhook_arguments(self._keys, job, state, outcome, timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **result_arguments(self._keys, job, update or NO_UPDATE),
+            **batch_arguments(self._keys, job),
+            batch_events=self._keys.batch_events(job.batch.id if job.batch else ""),
             **duration_arguments(self._keys, job, duration_s),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
             jobs=self._keys.lane(Lane.JOBS),

@@ -2,11 +2,12 @@
 -- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
--- KEYS queue tenants active delivery_records:list
+-- KEYS queue tenants active batch delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
+-- ARGV batch_id batch_total:number
 -- ARGV fields:list webhooks:list
--- USES events deliveries fair_queue
+-- USES events deliveries fair_queue batches
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
 local at, owner = now(), false
@@ -29,6 +30,7 @@ if owner then
   redis.call('SADD', duplicates, id)
   redis.call('EXPIRE', duplicates, ttl)
 end
+join_batch(batch, batch_id, batch_total, timestamp, ttl)
 redis.call('EXPIRE', job, ttl)
 redis.call('EXPIRE', events, ttl)
 local deliveries_tick = schedule_deliveries(
