@@ -44,12 +44,12 @@ def test_a_job_ends_in_every_way_of_the_contract(
     final = outcome(client, job_id)
     assert (final["state"], final["metadata"]) == ("succeeded", {"order": 17})
     assert final.keys() == golden("outcomes/succeeded")["outcome"].keys()
-    assert decode_outcome(client.hgetall(keys.job(job_id))) == final
+    assert decode_outcome(cast("dict[str, str]", client.hgetall(keys.job(job_id)))) == final
     assert producer.AsyncResult(job_id).get(timeout=10) == final
     wait_until(lambda: receiver.requests, "the webhook has arrived")
     assert receiver.requests[0].json["data"] == final
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the entry is deleted")
-    assert cast("dict[str, Any]", client.xpending(keys.inbox, GROUP))["pending"] == 0
+    assert client.xpending(keys.inbox, GROUP)["pending"] == 0
 
 
 def test_refused_entries(client: redis.Redis, producer: Celery, worker: WorkerProcess) -> None:
