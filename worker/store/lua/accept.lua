@@ -1,5 +1,6 @@
 -- Accept a job: store its record, append its first event and schedule its trigger. All or nothing.
--- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
+-- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key. That job
+-- no longer has it once it has ended retryable and unpaid: then the new job takes the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
 -- KEYS queue tenants active batch delivery_records:list
@@ -9,12 +10,18 @@
 -- ARGV fields:list webhooks:list
 -- USES events deliveries fair_queue batches
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
+local function has_released_key(owner)
+  local found = redis.call('HMGET', job_prefix .. owner .. '}',
+    'state', 'retryable', 'submitted_at', 'generation_id', 'intent_at')
+  return is_terminal(found[1]) and found[2] == 'true' and not (found[3] or found[4] or found[5])
+end
+
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
 local at, owner = now(), false
 if idempotency_ttl > 0 then
   local known = redis.call('HMGET', idempotency, 'job', 'digest')
-  if known[1] and known[2] ~= digest then return {'conflict', known[1]} end
-  owner = known[1]
+  owner = known[1] and not has_released_key(known[1]) and known[1]
+  if owner and known[2] ~= digest then return {'conflict', owner} end
 end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
 append_event(events, all_events, stream_length, id,
