@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.deployment.conftest import ROOT
 
 SCRIPT = ROOT / "ops/install-test-parts"
-PROGRAMS = ("chromium", "chromedriver", "rabbitmq-server", "redis-server", "node", "npm", "openssl")
+PROGRAMS = ("chromium", "chromedriver", "rabbitmq-server", "redis-server", "node", "npm", "openssl", "go")
 
 
 def program(path: Path, name: str, text: str = "exit 1") -> None:
@@ -44,7 +44,7 @@ def test_it_names_what_is_missing_without_apt(tmp_path: Path) -> None:
     program(tmp_path, "npm")
     done = run(tmp_path)
     assert done.returncode == 0
-    advice = "apt-get install --no-install-recommends chromium chromium-driver rabbitmq-server redis-server openssl"
+    advice = "apt-get install --no-install-recommends chromium chromium-driver rabbitmq-server redis-server openssl golang-go"
     assert advice in done.stderr
 
 
