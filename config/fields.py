@@ -6,6 +6,7 @@ No error message quotes a value that may be secret.
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,13 @@ def check_outcome_url(url: str) -> str:
     if urlsplit(url).scheme not in {"http", "https"} or url.count("{id}") != 1:
         raise ValueError("must be an http(s) URL that contains {id} once")
     return url
+
+
+def check_url_path(path: str) -> str:
+    """Return a URL's path without the slashes around it."""
+    if not re.fullmatch(r"/?[A-Za-z0-9_~-]+(/[A-Za-z0-9_~-]+)*/?", path):
+        raise ValueError(f"must be a path of letters, digits, _, ~ and -, such as /ops/flower, not {path!r}")
+    return path.strip("/")
 
 
 def check_api_key(value: SecretStr) -> SecretStr | None:
@@ -86,6 +94,7 @@ Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 PrioritySteps = Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], NoDecode, COMMAS, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
+UrlPath = Annotated[str, AfterValidator(check_url_path)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(check_proxy_url)]
 OutcomeUrl = Annotated[str, AfterValidator(check_outcome_url)]

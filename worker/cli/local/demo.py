@@ -114,8 +114,8 @@ def _print_intro(stack: Stack, out: Console) -> None:
     if stack.options.sandboxed:
         durations = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
         text = (
-            "PHOTOGPT_API_KEY is not set: the workers use a [bold]sandbox[/], a PhotoGPT on this machine that makes no "
-            "real images; the URLs of its outputs cannot be opened.\n"
+            "PHOTOGPT_API_KEY is not set: the workers use a [bold]sandbox[/], a PhotoGPT on this machine that "
+            "draws its pictures and videos itself.\n"
             f"Short durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s (by default 5 "
             "minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
         )
