@@ -3,11 +3,10 @@
 -- no longer has it once it has ended retryable and unpaid: then the new job takes the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
--- KEYS queue tenants active batch delivery_records:list
+-- KEYS queue tenants active totals batch delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
--- ARGV batch_id batch_total:number
--- ARGV fields:list webhooks:list
+-- ARGV batch_id batch_total:number fields:list webhooks:list counted:list
 -- USES events deliveries fair_queue batches
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
 local function has_released_key(owner)
@@ -26,6 +25,7 @@ end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
 append_event(events, all_events, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
+for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 if idempotency_ttl > 0 and not owner then
   redis.call('HSET', idempotency, 'job', id, 'digest', digest)
   redis.call('EXPIRE', idempotency, idempotency_ttl)
