@@ -1,26 +1,20 @@
 -- Accept a job: store its record, append its first event and schedule its trigger. All or nothing.
--- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key. That job
--- no longer has it once it has ended retryable and unpaid: then the new job takes the key.
+-- A job with a start time stays in the lane until then; start.lua puts it into the admission queue.
+-- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
 -- KEYS queue tenants active totals batch delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
--- ARGV batch_id batch_total:number fields:list webhooks:list counted:list
--- USES events deliveries fair_queue batches
+-- ARGV start_due_at:number batch_id batch_total:number fields:list webhooks:list counted:list
+-- USES events deliveries fair_queue batches idempotency
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
-local function has_released_key(owner)
-  local found = redis.call('HMGET', job_prefix .. owner .. '}',
-    'state', 'retryable', 'submitted_at', 'generation_id', 'intent_at')
-  return is_terminal(found[1]) and found[2] == 'true' and not (found[3] or found[4] or found[5])
-end
-
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
 local at, owner = now(), false
 if idempotency_ttl > 0 then
-  local known = redis.call('HMGET', idempotency, 'job', 'digest')
-  owner = known[1] and not has_released_key(known[1]) and known[1]
-  if owner and known[2] ~= digest then return {'conflict', owner} end
+  local known, known_digest = owner_of_key(idempotency, job_prefix)
+  if known and known_digest ~= digest then return {'conflict', known} end
+  owner = known
 end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
 append_event(events, all_events, stream_length, id,
@@ -42,6 +36,12 @@ redis.call('EXPIRE', job, ttl)
 redis.call('EXPIRE', events, ttl)
 local deliveries_tick = schedule_deliveries(
   webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, ttl)
+if start_due_at then
+  redis.call('ZADD', triggers, seconds(start_due_at), id)
+  -- the lane monitor sends the tick of a start that is too far ahead for a message
+  local near = start_due_at <= at + MAX_COUNTDOWN_S
+  return {'accepted', near and schedule_tick(triggers_loop, at, start_due_at, triggers_gap), deliveries_tick}
+end
 local due = at
 if is_generation and not owner then
   if max_active > 0 or redis.call('HEXISTS', triggers_loop, 'cap') == 1 or redis.call('ZCARD', queue) > 0 then
