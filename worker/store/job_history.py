@@ -107,6 +107,11 @@ class JobHistory:
                 found = zip(batch, pipeline.execute(), strict=True)
                 yield from ((job_id, text) for job_id, text in found if text)
 
+    def position(self, job_id: str) -> int | None:
+        """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
+        rank: int | None = self._client.zrank(self._keys.queue, job_id)
+        return rank
+
     def record(self, job_id: str) -> dict[str, str]:
         """Return the record of a job as it is stored; empty if there is none."""
         record: dict[str, str] = self._client.hgetall(self._keys.job(job_id))
