@@ -6,6 +6,7 @@ import click
 
 from worker import __version__
 from worker.cli.help import Entry, LazyGroup
+from worker.cli.streams import prepare_streams
 
 COMMANDS = {
     "demo": Entry("worker.cli.local.demo:demo", "Run all four kinds of job against a local sandbox."),
@@ -54,7 +55,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command."""
-    cli(prog_name="photogpt-worker")
+    output = prepare_streams()
+    try:
+        cli(prog_name="photogpt-worker")
+    finally:
+        output.ended = True
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 PLAIN_WIDTH = 160
@@ -29,7 +30,7 @@ COLOURS = {
 def console(*, stderr: bool = False) -> Console:
     """Return a console as wide as the terminal, or `PLAIN_WIDTH` columns wide where there is none."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
+    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, emoji=False)
 
 
 def state(name: str) -> Text:
@@ -40,6 +41,11 @@ def state(name: str) -> Text:
 def printable(value: object) -> str:
     """Return text from outside without control characters, so that it cannot move the cursor."""
     return "".join(character if character.isprintable() else "·" for character in str(value))
+
+
+def plain(value: object) -> str:
+    """Return text from outside that Rich prints as it is, on one line: without control characters and markup."""
+    return escape(printable(value))
 
 
 def local_time(text: str | None) -> str:

@@ -222,5 +222,6 @@ class Scripts:
         """Load all scripts into the server in one round trip; else the first call of each takes three."""
         pipeline: Any = client.pipeline(transaction=False)
         for script in vars(self).values():
-            pipeline.script_load(script.text)
+            if isinstance(script, Script):
+                pipeline.script_load(script.text)
         pipeline.execute()

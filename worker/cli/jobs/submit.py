@@ -13,6 +13,7 @@ from worker.cli.help import HelpCommand
 from worker.cli.jobs.progress import Progress, wait_for_end
 from worker.cli.options import JsonParameter
 from worker.cli.output import console
+from worker.cli.streams import json_text
 from worker.client import Client
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
@@ -90,7 +91,7 @@ def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
 
 def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(outcome, indent=2, ensure_ascii=False))
+        click.echo(json_text(outcome, indent=2))
     elif outcome["state"] == JobState.SUCCEEDED:
         urls = [record.get("url") for record in outcome["images"] + outcome["videos"]]
         for line in urls or [outcome["model_id"]]:

@@ -7,14 +7,13 @@ from typing import Any, Self
 from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from worker.cli.local.demo_jobs import Run
 from worker.cli.local.receiver import VerifyingReceiver
-from worker.cli.output import COLOURS, state
+from worker.cli.output import COLOURS, plain, state
 
 BAR_WIDTH = 20
 WIDE = 100
@@ -51,7 +50,7 @@ class DemoDisplay:
         for number, run in enumerate(self._runs):
             if run.outcomes and self._printed.get(number) != (run.step, run.state):
                 self._printed[number] = (run.step, run.state)
-                self._out.print(escape(_line(run)), soft_wrap=True)
+                self._out.print(plain(_line(run)), soft_wrap=True)
 
     def _bars(self) -> Table:
         caption = f"{sum(self._receiver.verified.values())} webhooks verified"
@@ -91,7 +90,7 @@ def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) ->
     """Print the table that the demo ends with, and below it the outputs, which are too long for a narrow table."""
     out.print(_result_table(runs, receiver))
     for run in runs:
-        out.print(f"  {run.plan.title:<24} {escape(run.output)}", soft_wrap=True)
+        out.print(f"  {run.plan.title:<24} {plain(run.output)}", soft_wrap=True)
 
 
 def _result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:
