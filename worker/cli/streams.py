@@ -13,10 +13,10 @@ from typing import Any, TextIO
 import click
 
 PLAIN_MARKS = {
-    "✓": "ok",
-    "✗": "!!",
+    "✓": "+",
+    "✗": "x",
     "…": "...",
-    "→": "->",
+    "→": ">",
     "│": "|",
     "·": ".",
     "–": "-",
@@ -26,7 +26,10 @@ PLAIN_MARKS = {
     "”": '"',
     "\xa0": " ",
 }
-"""What is written instead of a mark that the encoding does not have; any other character is escaped."""
+"""What is written instead of a mark that the encoding does not have; any other character is escaped.
+
+One character each where tables use the mark, so that their columns stay in line.
+"""
 
 ENCODE_ERRORS = "photogpt.plain"
 """Name of the error handler that writes plain marks."""
@@ -100,6 +103,18 @@ def prepare_streams() -> StandardOutput:
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - a file that is open until the end
     return output
+
+
+def refuse_arguments_that_are_no_text(arguments: list[str]) -> None:
+    """End the command if an argument is not valid in the locale's encoding; the name of a file (`@…`) may be.
+
+    Raises:
+        SystemExit: with exit code 2, after a message.
+    """
+    for number, argument in enumerate(arguments, start=1):
+        if not argument.startswith("@") and any("\ud800" <= character <= "\udfff" for character in argument):
+            click.echo(f"Error: argument {number} ({argument}) is not text in UTF-8", err=True)
+            raise SystemExit(2)
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:

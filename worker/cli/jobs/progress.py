@@ -6,9 +6,8 @@ import time
 from typing import Self, cast
 
 from rich.console import Console
-from rich.status import Status
 
-from worker.cli.output import COLOURS, local_time, plain
+from worker.cli.output import COLOURS, local_time, plain, status
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
@@ -26,7 +25,7 @@ class Progress:
         """Show the progress of a job on `out`."""
         self._out, self._job_id = out, job_id
         self._started = time.monotonic()
-        self._status = Status("", console=out) if out.is_terminal else None
+        self._status = status(out, "") if out.is_terminal else None
         self._hinted = False
 
     def __enter__(self) -> Self:

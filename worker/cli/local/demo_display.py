@@ -90,7 +90,9 @@ def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) ->
     """Print the table that the demo ends with, and below it the outputs, which are too long for a narrow table."""
     out.print(_result_table(runs, receiver))
     for run in runs:
-        out.print(f"  {run.plan.title:<24} {plain(run.output)}", soft_wrap=True)
+        if out.width < WIDE:
+            out.print(f"{run.plan.title}:")
+        out.print(f"  {'' if out.width < WIDE else f'{run.plan.title:<24} '}{plain(run.output)}", soft_wrap=True)
 
 
 def _result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:
