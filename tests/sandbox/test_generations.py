@@ -14,7 +14,7 @@ def test_an_image_is_queued_then_done(api: Api) -> None:
     assert accepted["status"] == "queued"
     job = api.job(accepted["jobId"])
     assert (job["status"], job["modelId"], len(job["images"])) == ("success", "nanobanana", 2)
-    assert job["images"][0]["url"] == f"https://media.sandbox.invalid/{job['images'][0]['id']}.png"
+    assert job["images"][0]["url"] == f"{api.base_url.removesuffix('/api')}/media/{job['images'][0]['id']}.png"
 
 
 def test_a_video_is_a_playlist(api: Api) -> None:

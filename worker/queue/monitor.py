@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+from collections.abc import Callable
 
 from celery.worker.state import revoked
 from redis import RedisError
@@ -38,17 +39,18 @@ class LaneMonitor:
         self._stop.set()
 
     def _run(self) -> None:
-        with contextlib.suppress(RedisError):  # a script that is missing is loaded by its first call
-            self._services.store.load_scripts()
+        self._survive(self._services.store.load_scripts)  # a script that is missing is loaded by its first call
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
 
     def check(self) -> None:
         """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""
+        self._survive(self._publish_missing_ticks, self._cancel_revoked, self._check_recovery)
+
+    def _survive(self, *steps: Callable[[], object]) -> None:
         try:
-            self._publish_missing_ticks()
-            self._cancel_revoked()
-            self._check_recovery()
+            for step in steps:
+                step()
         except RedisError as error:
             self._redis_outage.report(error)
         except Exception:  # noqa: BLE001 - the thread must survive every error

@@ -48,6 +48,8 @@ _DEFAULTS = ", ".join(f"{kind} {text} s" for kind, text in DEFAULT_DURATIONS.ite
 @click.option("--strict-images", is_flag=True, help="Only images the sandbox knows can be upscaled.")
 @click.option("--strict-training-images", is_flag=True, help="Training needs 12 to 20 modelInput images.")
 @click.option("--training-jobs/--no-training-jobs", default=True, help="Whether trainings appear under /jobs too.")
+@click.option("--media-url", help="Start of output URLs.  [default: the host that each request names]")
+@click.option("--media-ttl", "media_ttl_s", type=click.FloatRange(0), help="Seconds until output URLs answer 403.")
 @click.option("--journal", type=_FILE, help="Append-only file that a restart reads its records from.")
 @click.option("--faults", type=_FILE, help="JSON file with a list of fault rules.")
 def sandbox(durations: tuple[tuple[str, Distribution], ...], **given: object) -> None:

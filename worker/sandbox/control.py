@@ -46,6 +46,8 @@ CHANGEABLE = frozenset(
         "strict_images",
         "strict_training_images",
         "training_jobs",
+        "media_url",
+        "media_ttl_s",
     }
 )
 """Options that can be changed at run time, besides `durations`."""

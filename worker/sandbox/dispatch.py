@@ -3,20 +3,24 @@
 import asyncio
 import time
 import traceback
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
 
 from worker.sandbox import control
-from worker.sandbox.api import wire
+from worker.sandbox.api import media, wire
 from worker.sandbox.api.answers import Answer, Refusal, nok
-from worker.sandbox.api.replies import faulty_reply, reply_to
+from worker.sandbox.api.replies import Reply, faulty_reply, reply_to
 from worker.sandbox.api.request import Request
 from worker.sandbox.api.routes import OPERATIONS, route
 from worker.sandbox.faults.actions import NO_FAULT, Action
 from worker.sandbox.faults.rules import RequestFacts
+from worker.sandbox.media.urls import PREFIX as MEDIA
+from worker.sandbox.media.urls import MediaUrls
 from worker.sandbox.sandbox import Sandbox
 
 
@@ -38,18 +42,43 @@ class Dispatcher:
         if path.startswith(control.PREFIX):
             wire.send(connection, reply_to(control.answer(self._sandbox, method, path, arguments, body)))
             return
-        operation, subject = route(method, path)
-        request = Request(operation=operation, id=subject, query=arguments, headers=headers, body=body, now=time.time())
-        self._sandbox.counters.requests[operation] += 1
+        request = self._request(method, path, arguments, headers, body)
+        self._sandbox.counters.requests[request.operation] += 1
         action = self._fault_for(request)
         if action is NO_FAULT:
             answer = self._work(request)
-            self._count(operation, str(answer.code))
-            wire.send(connection, reply_to(answer))
+            self._count(request.operation, str(answer.code))
+            self._send(connection, reply_to(answer))
         else:
-            task = asyncio.get_running_loop().create_task(self._answer_with_fault(connection, request, action))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._answer_with_fault(connection, request, action))
+
+    def _request(self, method: str, path: str, arguments: dict[str, str], headers: HTTPHeaders, body: bytes) -> Request:
+        now, options = time.time(), self._sandbox.options
+        base = options.media_url or f"http://{headers.get('Host', 'localhost')}"
+        found = media.route(method, path) if path.startswith(MEDIA) else (*route(method, path), "")
+        operation, subject, part = found
+        return Request(
+            operation=operation,
+            id=subject,
+            part=part,
+            query=arguments,
+            headers=headers,
+            body=body,
+            now=now,
+            media=MediaUrls(base, options.media_ttl_s, now),
+        )
+
+    def _send(self, connection: HTTP1Connection, reply: Reply) -> None:
+        """Send at once what fits into memory, and the rest as the client reads it."""
+        if reply.content.repeats:
+            self._spawn(wire.send_streamed(connection, reply, NO_FAULT))
+        else:
+            wire.send(connection, reply)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _fault_for(self, request: Request) -> Action:
         faults = self._sandbox.faults
@@ -70,15 +99,17 @@ class Dispatcher:
             self._count(request.operation, "dropped")
             connection.close()
             return
-        reply = faulty_reply(request.operation, answer, action, time.time())
+        reply = faulty_reply(request, answer, time.time())
         self._count(request.operation, str(reply.code))
-        await wire.send_faulty(connection, reply, action)
+        await wire.send_streamed(connection, reply, action)
 
     def _count(self, operation: str, code: str) -> None:
         self._sandbox.counters.answers[operation][code] += 1
 
     def _work(self, request: Request) -> Answer:
         try:
+            if request.operation.startswith("media"):
+                return media.serve(self._sandbox, request)
             self._admit(request)
             operation = OPERATIONS.get(request.operation)
             if operation is None:

@@ -44,6 +44,10 @@ class SandboxOptions:
     """Whether training needs 12 to 20 images of type modelInput."""
     training_jobs: bool = True
     """Whether trainings appear as jobs, as PhotoGPT describes for both job endpoints."""
+    media_url: str | None = None
+    """The start of output URLs, such as `http://media.example:8900`; without it, the host that each request names."""
+    media_ttl_s: float | None = None
+    """Seconds for which an output's URL works; each read of a record gives a new one. Without it, for ever."""
     journal: Path | None = None
     faults: Path | None = None
     """A JSON file with a list of fault rules."""

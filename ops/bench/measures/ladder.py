@@ -10,6 +10,7 @@ from ops.bench.machine import cpu_s, load
 from ops.bench.peers import PEERS, OnCelery
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
+from worker.store.keys import Keys, Lane
 
 NAME = "ladder"
 TEXT = (
@@ -24,7 +25,6 @@ BATCH = 5000  # generations per call of the control API
 SETTLE_S = 60.0
 MARGIN_S = 1.0
 OVERDUE_S = 1.0
-LANES = "photogpt:lane:{jobs*"
 
 
 def steps(plan: Plan) -> Steps:
@@ -95,8 +95,7 @@ def _settle(peer: OnCelery, stage: Stage, jobs: int) -> bool:
 
     def caught_up() -> bool:
         overdue = stage.redis.time()[0] - OVERDUE_S
-        lanes = stage.redis.scan_iter(LANES, _type="zset")
-        return sum(int(stage.redis.zcount(lane, "-inf", overdue)) for lane in lanes) <= jobs // 100
+        return int(stage.redis.zcount(Keys().lane(Lane.JOBS), "-inf", overdue)) <= jobs // 100
 
     try:
         wait(caught_up, SETTLE_S, "nothing is overdue")

@@ -19,7 +19,7 @@ def test_all_kinds(tmp_path: Path) -> None:
     ended = run({"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(tmp_path)}, "demo")
     assert ended.returncode == 0, ended.stdout
     assert "Short durations: image 3 s" in ended.stdout
-    assert all(f"https://media.sandbox.invalid/{kind}_" in ended.stdout for kind in ("image", "video"))
+    assert all(f"/media/{kind}_" in ended.stdout for kind in ("image", "video"))
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout

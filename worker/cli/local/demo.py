@@ -143,8 +143,8 @@ def _print_intro(stack: Stack, out: Console) -> None:
     if stack.options.sandboxed:
         durations = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
         text = (
-            "The workers use a [bold]sandbox[/], a PhotoGPT on this machine that makes no real images; the URLs of its "
-            "outputs cannot be opened. With PHOTOGPT_API_KEY and --yes, it uses the real API and spends credits.\n"
+            "The workers use a [bold]sandbox[/], a PhotoGPT on this machine that draws its pictures and videos itself. "
+            "With PHOTOGPT_API_KEY and --yes, the demo uses the real API and spends credits.\n"
             f"Short durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s (by default 5 "
             "minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
         )

@@ -7,9 +7,10 @@ from worker.sandbox.command import sandbox as original
 
 HELP = """Run a local PhotoGPT over HTTP, with faults on demand.
 
-It answers like the real API (authentication, versions, error envelopes, durations), costs nothing and makes no real
-images. Use it for demos and tests, and to see how your service behaves when PhotoGPT is slow, throttles, or loses an
-answer. Faults are set while it runs, through POST /_sandbox/faults, or from a file at the start.
+It answers like the real API (authentication, versions, error envelopes, durations), costs nothing, and draws its own
+pictures and videos: the prompt's colours, with prompt and job id below. Use it for demos and tests, and to see how
+your service behaves when PhotoGPT is slow, throttles, loses an answer or serves a broken file. Faults are set while it
+runs, through POST /_sandbox/faults, or from a file at the start. ops/docs/sandbox.md lists them, and the URLs of files.
 
 Example:
   photogpt-worker sandbox --duration image=4 --duration video=lognormal:20:0.4 --model my-model

@@ -98,7 +98,7 @@ def _print_intro(stack: Stack, out: Console) -> None:
         out.print(
             Panel(
                 "PHOTOGPT_API_KEY is not set, so the workers use a [bold]sandbox[/]: a PhotoGPT on this machine that "
-                "costs nothing and makes no real images. Set the key to use the real PhotoGPT.\n"
+                "costs nothing and draws its own pictures. Set the key to use the real PhotoGPT.\n"
                 f"The sandbox has a model [bold]{MODEL}[/] to train. To send webhooks to this machine, set "
                 "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8.",
                 title="sandbox",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from worker.sandbox.media.content import Content
 from worker.sandbox.state.records import JsonObject
 
 
@@ -15,6 +16,9 @@ class Answer:
     code: int
     body: JsonObject
     headers: tuple[tuple[str, str], ...] = ()
+    content: Content | None = None
+    """A file, which is sent in place of the body."""
+    content_type: str = "application/json"
 
 
 class Refusal(Exception):

@@ -35,7 +35,7 @@ def upload_image(sandbox: Sandbox, request: Request) -> Answer:
         digest=hashlib.sha256(file.body).hexdigest(),
     )
     sandbox.archive.put(upload)
-    return ok(views.upload(upload))
+    return ok(views.upload(upload, request.media))
 
 
 def get_image(sandbox: Sandbox, request: Request) -> Answer:
@@ -53,11 +53,11 @@ def delete_image(sandbox: Sandbox, request: Request) -> Answer:
 def _image(sandbox: Sandbox, request: Request) -> JsonObject:
     archive = sandbox.archive
     if request.id in archive.uploads:
-        return views.upload(archive.uploads[request.id])
+        return views.upload(archive.uploads[request.id], request.media)
     generation = archive.generation_of(request.id, request.now)
     if generation is None or generation.kind == "video":
         raise Refusal(404, "Image not found.", f"no image {request.id}")
-    return views.made_image(generation, request.id)
+    return views.made_image(generation, request.id, request.media)
 
 
 def _parts(request: Request) -> tuple[HTTPFile, JsonObject]:

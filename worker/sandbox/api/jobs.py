@@ -51,7 +51,7 @@ def get_job(sandbox: Sandbox, request: Request) -> Answer:
         raise Refusal(404, "Job not found.", f"no job {request.id}")
     if request.now >= ended_at(generation):
         sandbox.counters.record_end_polled(generation.id, request.now)
-    return ok(views.job(generation, sandbox.archive, request.now))
+    return ok(views.job(generation, sandbox.archive, request.media, request.now))
 
 
 def list_jobs(sandbox: Sandbox, request: Request) -> Answer:

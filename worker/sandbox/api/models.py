@@ -73,7 +73,7 @@ def list_model_images(sandbox: Sandbox, request: Request) -> Answer:
         raise Refusal(400, "imageType must be all, input, output or auxiliaryType.")
     page = _number(request, "pageNum", 1)
     size = min(_number(request, "pageSize", 20), _MAX_PAGE_SIZE)
-    images = _images(sandbox, model, image_type, request.now)
+    images = _images(sandbox, model, image_type, request)
     images.sort(key=lambda image: str(image["createdAt"]), reverse=True)
     return ok(images[(page - 1) * size : page * size], page=page, pageSize=size)
 
@@ -94,16 +94,17 @@ def usable_model(sandbox: Sandbox, model_id: str) -> Model:
     return model
 
 
-def _images(sandbox: Sandbox, model: Model, image_type: str, now: float) -> list[JsonObject]:
+def _images(sandbox: Sandbox, model: Model, image_type: str, request: Request) -> list[JsonObject]:
     archive = sandbox.archive
     images: list[JsonObject] = []
     if image_type in {"all", "input"}:
-        images += map(views.upload, archive.uploads_of(model.id, "modelInput"))
+        images += [views.upload(u, request.media) for u in archive.uploads_of(model.id, "modelInput")]
     if image_type in {"all", "auxiliaryType"}:
-        images += map(views.upload, archive.uploads_of(model.id, "auxiliaryType"))
+        images += [views.upload(u, request.media) for u in archive.uploads_of(model.id, "auxiliaryType")]
     if image_type in {"all", "output"}:
         made = [g for g in archive.ordered if g.kind == "image" and g.model_id == model.id]
-        images += [views.made_image(g, i) for g in made for i in g.outputs if archive.generation_of(i, now)]
+        existing = [(g, i) for g in made for i in g.outputs if archive.generation_of(i, request.now)]
+        images += [views.made_image(generation, image_id, request.media) for generation, image_id in existing]
     return images
 
 

@@ -2,15 +2,25 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.client import responses
+from typing import Literal, TypeAlias
 
 from worker.sandbox.api.answers import Answer, nok
+from worker.sandbox.api.request import Request
 from worker.sandbox.faults.actions import Action
+from worker.sandbox.media.content import BLOCK_BYTES, Content
 from worker.sandbox.state.records import JsonObject
 
+Framing: TypeAlias = Literal["length", "chunked", "close"]
+
+_FRAMING_HEADERS: dict[Framing, str] = {
+    "length": "Content-Length: {}",
+    "chunked": "Transfer-Encoding: chunked",
+    "close": "Connection: close",
+}
 _PAGE = """<!DOCTYPE html>
 <html><head><title>{code} {reason}</title></head>
 <body><center><h1>{code} {reason}</h1></center><hr><center>sandbox proxy</center></body></html>
@@ -23,44 +33,68 @@ class Reply:
     """The head and body of an HTTP answer."""
 
     code: int
-    body: bytes
+    content: Content
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    framing: Framing = "length"
+    """How the receiver learns where the body ends."""
 
-    def head(self, length: int | None = None) -> bytes:
-        """Return status line and headers; `length` replaces the body's length."""
+    def head(self) -> bytes:
+        """Return status line and headers."""
         lines = [
             f"HTTP/1.1 {self.code} {responses.get(self.code, 'Unknown')}",
             f"Content-Type: {self.content_type}",
-            f"Content-Length: {len(self.body) if length is None else length}",
+            _FRAMING_HEADERS[self.framing].format(self.content.size),
             *(f"{name}: {value}" for name, value in self.headers),
         ]
         return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
-    def encode(self) -> bytes:
-        """Return head and body."""
-        return self.head() + self.body
-
 
 def reply_to(answer: Answer) -> Reply:
     """Encode an answer without a fault."""
-    return Reply(answer.code, json.dumps(answer.body).encode(), headers=answer.headers)
+    content = answer.content or Content(json.dumps(answer.body).encode())
+    return Reply(answer.code, content, content_type=answer.content_type, headers=answer.headers)
 
 
-def faulty_reply(operation: str, answer: Answer | None, action: Action, now: float) -> Reply:
-    """Encode an answer with a fault; `answer` is None if the request did no work."""
+def faulty_reply(request: Request, answer: Answer | None, now: float) -> Reply:
+    """Encode the answer to a request with its fault; `answer` is None if the request did no work."""
+    action = request.action
+    reply = _damaged(request, answer, now)
+    content = reply.content if action.huge is None else _enlarged(reply.content, action.huge)
+    content_type = action.content_type or reply.content_type
+    return replace(reply, content=content, content_type=content_type, framing=_framing(action))
+
+
+def _damaged(request: Request, answer: Answer | None, now: float) -> Reply:
+    action = request.action
     if action.html is not None:
         page = _PAGE.format(code=action.html, reason=responses.get(action.html, "Unknown"))
-        return Reply(action.html, page.encode(), content_type="text/html; charset=utf-8")
+        return Reply(action.html, Content(page.encode()), content_type="text/html; charset=utf-8")
     if action.garbage:
-        return Reply(200, b'{"status": "OK", "result": {"jobId": ')
+        return Reply(200, Content(b'{"status": "OK", "result": {"jobId": '))
+    if action.redirect is not None:
+        location = action.redirect.replace("{id}", request.id)
+        return Reply(action.status or 302, Content(b""), content_type="text/plain", headers=(("Location", location),))
     refusal = _refusal(action, now)
     if refusal is not None:
         return reply_to(refusal)
     if answer is None:  # a rule that only sets `work` to false
         return reply_to(nok(500, "No work was done."))
-    _alter(operation, answer.body, action)
+    _alter(request.operation, answer.body, action)
     return reply_to(answer)
+
+
+def _framing(action: Action) -> Framing:
+    if action.chunked:
+        return "chunked"
+    return "close" if action.without_length or action.endless else "length"
+
+
+def _enlarged(content: Content, size: int) -> Content:
+    """Append spaces up to a size; JSON stays valid."""
+    head = b"".join(content.pieces())
+    repeats, rest = divmod(max(0, size - len(head)), BLOCK_BYTES)
+    return Content(head, b" " * BLOCK_BYTES, repeats, b" " * rest)
 
 
 def _refusal(action: Action, now: float) -> Answer | None:
@@ -101,7 +135,7 @@ def _alter(operation: str, body: JsonObject, action: Action) -> None:
             record.pop("jobId", None)
         if action.unknown_status is not None and "status" in record:
             record["status"] = action.unknown_status
-            for outputs in ("images", "videos", "error", "errorMessage"):
+            for outputs in ("images", "videos", "error", "errorMessage", "url"):
                 record.pop(outputs, None)
         if action.odd_case is not None and "status" in record:
             record["status"] = _CASES[action.odd_case](record["status"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from worker.sandbox.api.answers import Refusal
 from worker.sandbox.faults.actions import NO_FAULT, Action
+from worker.sandbox.media.urls import NO_MEDIA, MediaUrls
 from worker.sandbox.state.records import JsonObject
 
 
@@ -20,6 +21,10 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     now: float
+    media: MediaUrls = NO_MEDIA
+    """Makes the URLs of outputs in its answer."""
+    part: str = ""
+    """The name of a segment, in requests for one."""
     action: Action = field(default=NO_FAULT)
     """The fault that applies to it."""
 

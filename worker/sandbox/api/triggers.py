@@ -112,6 +112,7 @@ def _generation(sandbox: Sandbox, request: Request, kind: Kind, body: JsonObject
         source_image_id=body.get("imageID") if kind == "upscale" else None,
         error=directive.error,
         credits=CREDITS[kind] * requested if directive.credits is None else directive.credits,
+        file_bytes=directive.file_bytes or 0,
         request=body,
         digest=hashlib.sha256(request.body).hexdigest(),
         idempotency_key=request.headers.get("Idempotency-Key"),

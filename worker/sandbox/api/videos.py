@@ -12,7 +12,7 @@ def list_videos(sandbox: Sandbox, request: Request) -> Answer:
     archive = sandbox.archive
     return ok(
         [
-            views.video(generation, video_id)
+            views.video(generation, video_id, request.media)
             for generation in reversed(archive.ordered)
             if generation.kind == "video"
             for video_id in generation.outputs
@@ -23,7 +23,7 @@ def list_videos(sandbox: Sandbox, request: Request) -> Answer:
 
 def get_video(sandbox: Sandbox, request: Request) -> Answer:
     """GET /videos/{videoID}."""
-    return ok(views.video(_generation_of(sandbox, request.id, request.now), request.id))
+    return ok(views.video(_generation_of(sandbox, request.id, request.now), request.id, request.media))
 
 
 def delete_video(sandbox: Sandbox, request: Request) -> Answer:
@@ -47,11 +47,10 @@ def get_download(sandbox: Sandbox, request: Request) -> Answer:
     _generation_of(sandbox, video_id, request.now)
     if video_id not in sandbox.archive.downloads:
         raise Refusal(404, "No download was requested for this video.", f"no download of {video_id}")
-    started_at, duration_s = sandbox.archive.downloads[video_id]
-    share = min(1.0, (request.now - started_at) / duration_s) if duration_s else 1.0
-    if share < 1.0:
-        return ok({"status": "preparing", "percentComplete": int(share * 100)})
-    return ok({"status": "ready", "percentComplete": 100, "url": f"{views.MEDIA}/{video_id}.mp4"})
+    progress = views.download_progress(sandbox.archive, video_id, request.now)
+    if progress < 1.0:
+        return ok({"status": "preparing", "percentComplete": int(progress * 100)})
+    return ok({"status": "ready", "percentComplete": 100, "url": request.media.of(video_id, "mp4")})
 
 
 def _generation_of(sandbox: Sandbox, video_id: str, now: float) -> Generation:

@@ -50,13 +50,29 @@ class Action(BaseModel):
     """The work is done, and the answer is JSON of this many bytes."""
     garbage: bool | None = None
     """The work is done, and the answer is 200 with a body that is not JSON."""
+    redirect: str | None = None
+    """302 (or `status`) with this Location, instead of any work; `{id}` stands for the id in the path."""
+
+    endless: bool | None = None
+    """The work is done, and zeros follow the body until the client closes the connection."""
+    bytes_per_s: float | None = Field(default=None, gt=0)
+    """The body is sent at this rate."""
+    stall_after: int | None = Field(default=None, ge=0)
+    """After this many bytes of the body nothing more is sent, and the connection stays open."""
+    without_length: bool | None = None
+    """The answer has no Content-Length: its end is the end of the connection. With `reset_half_body`, nothing shows
+    that the body is cut short."""
+    chunked: bool | None = None
+    """The answer is sent in chunks, without a Content-Length."""
+    content_type: str | None = None
+    """The Content-Type header, whatever the body is."""
     missing_job_id: bool | None = None
     """The work is done, but the answer has no jobId."""
 
     odd_case: Literal["upper", "title"] | None = None
     """Job and model statuses are written in this case."""
     unknown_status: str | None = None
-    """Every job or model is shown with this status and without outputs."""
+    """Every job, model or video download is shown with this status, and without outputs or URL."""
     directive: Directive | None = None
     """The course of a generation or training that this request starts, where its caller sets none."""
 
@@ -81,7 +97,7 @@ class Action(BaseModel):
         if self.work is not None:
             return self.work
         refusals = (self.status, self.html, self.nok_200, self.not_found, self.unauthorized, self.drop)
-        return not any(refusals)
+        return self.redirect is None and not any(refusals)
 
 
 NO_FAULT = Action()

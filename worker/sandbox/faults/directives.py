@@ -32,6 +32,8 @@ class Directive(BaseModel):
     outputs: int | None = Field(default=None, ge=0)
     """The number of images or videos made, whatever the request asks for."""
     credits: float | None = None
+    file_bytes: int | None = Field(default=None, ge=0)
+    """The size of each file, padded to exactly this many bytes; the smallest files have some 5 kB."""
 
     def with_defaults(self, other: "Directive") -> "Directive":
         """Return this directive, with fields it leaves open taken from another."""

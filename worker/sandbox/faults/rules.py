@@ -1,7 +1,7 @@
 """Fault rules: which requests go wrong, and with which action.
 
 A rule as JSON: `{"match": "trigger*", "count": 2, "action": {"status": 503}}`. It fires for requests whose
-operation (`triggerImageGenerationJob`, `getJobStatus`, `listJobs`, `getModel`, …, or a pattern with `*`)
+operation (`triggerImageGenerationJob`, `getJobStatus`, `getVideoDownload`, `mediaImage`, …, or a pattern with `*`)
 matches, after the first `after` of them, at most `count` times, each with `probability`. All rules that fire for
 a request act together; where two set the same field, the earlier rule wins.
 """

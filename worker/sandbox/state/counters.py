@@ -23,6 +23,8 @@ class Counters:
     trainings: Counter[str] = field(default_factory=Counter)
     auth_failures: int = 0
     rate_limited: int = 0
+    media_with_key: int = 0
+    """Requests for files that had an Authorization header; the API key is for the API only."""
     connections: int = 0
     max_active: int = 0
 
@@ -44,6 +46,7 @@ class Counters:
             "list_requests": self.requests["listJobs"],
             "auth_failures": self.auth_failures,
             "rate_limited": self.rate_limited,
+            "media_with_key": self.media_with_key,
             "connections": self.connections,
             "max_active": self.max_active,
         }

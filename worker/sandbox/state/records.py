@@ -27,6 +27,8 @@ class Generation:
     source_image_id: str | None = None
     error: str | None = None
     credits: float = 0.0
+    file_bytes: int = 0
+    """The size that each of its files is padded to; a file that is larger stays as it is."""
     request: JsonObject = field(default_factory=dict)
     """The request body."""
     digest: str = ""
