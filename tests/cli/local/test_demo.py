@@ -13,24 +13,37 @@ from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 from worker.sandbox.remote import SandboxProcess
 
+PRODUCTION = {
+    "PHOTOGPT_API_KEY": "real",
+    "PHOTOGPT_API_PROXY_URL": "http://127.0.0.1:9",
+    "PHOTOGPT_REDIS_URL": "redis://127.0.0.1:9/0",
+    "PHOTOGPT_REDIS_CA_FILE": "/nowhere/ca.pem",
+    "PHOTOGPT_NAMESPACE": "live",
+    "PHOTOGPT_WEBHOOK_SCHEMES": "https",
+    "PHOTOGPT_LOG_LEVEL": "ERROR",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:9/1",
+}
+"""Settings of another installation, none of which a demo can use."""
+
 
 def test_all_kinds(tmp_path: Path) -> None:
-    """`demo` without a terminal prints every change and a table with outputs, and leaves no files behind."""
-    ended = run({"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(tmp_path)}, "demo")
+    """`demo` in ASCII beside production's settings ignores them and says so, runs all kinds, and leaves no files."""
+    temporary, directory = tmp_path / "tmp", tmp_path / "project"
+    temporary.mkdir()
+    directory.mkdir()
+    (directory / ".env").write_bytes(b"PHOTOGPT_CONCURRENCY=none\xff\n")
+    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary), "PYTHONIOENCODING": "ascii"}
+    ended = run(PRODUCTION | env, "demo", cwd=directory)
     assert ended.returncode == 0, ended.stdout
+    unused = ended.stdout.splitlines()[0]
+    assert all(name in unused for name in (*PRODUCTION, ".env"))
     assert "Short durations: image 3 s" in ended.stdout
     assert all(f"/media/{kind}_" in ended.stdout for kind in ("image", "video"))
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_credits_need_a_yes() -> None:
-    """`demo` with PHOTOGPT_API_KEY set asks for --yes and starts nothing."""
-    result = CliRunner().invoke(cli, ["demo"], env={"PHOTOGPT_API_KEY": "real"})
-    assert result.exit_code == 2
-    assert "--yes" in result.stderr
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in directory.iterdir()] == [".env"]
 
 
 def test_an_api_that_does_not_answer() -> None:
