@@ -6,6 +6,7 @@ No error message quotes a value that may be secret.
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,13 @@ def check_outcome_url(url: str) -> str:
     return url
 
 
+def check_url_path(path: str) -> str:
+    """Return a URL's path without the slashes around it."""
+    if not re.fullmatch(r"/?[A-Za-z0-9_~-]+(/[A-Za-z0-9_~-]+)*/?", path):
+        raise ValueError(f"must be a path of letters, digits, _, ~ and -, such as /ops/flower, not {path!r}")
+    return path.strip("/")
+
+
 def check_api_key(value: SecretStr) -> SecretStr | None:
     """Return the key without white space around it; None if it is empty."""
     key = value.get_secret_value().strip()
@@ -59,6 +67,24 @@ def check_certificate_file(path: Path) -> Path:
     except OSError as error:  # SSLError is a subclass
         raise ValueError(f"{path} cannot be read as certificates: {error}") from None
     return path
+
+
+def check_http_address(value: str) -> str:
+    """Return `host:port` of a server."""
+    split_address(value)
+    return value
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Return host and port of `host:port`; an IPv6 address stands in brackets."""
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.netloc != value or "@" in value:
+        raise ValueError(f"must be host:port, such as 0.0.0.0:9464 or [::]:9464, not {value!r}")
+    return host, port
 
 
 def check_signing_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -86,6 +112,8 @@ Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 PrioritySteps = Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], NoDecode, COMMAS, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
+HttpAddress = Annotated[str, AfterValidator(check_http_address)]
+UrlPath = Annotated[str, AfterValidator(check_url_path)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(check_proxy_url)]
 OutcomeUrl = Annotated[str, AfterValidator(check_outcome_url)]

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config import environment
+from config import consistency, environment
 from config.environment import PREFIX, SettingsError
 from config.fields import (
     ApiKey,
     BrokerUrl,
     CertificateFile,
+    HttpAddress,
     HttpUrl,
     Namespace,
     Networks,
@@ -33,6 +33,7 @@ from config.fields import (
     Schemes,
     Seconds,
     SigningKeys,
+    UrlPath,
 )
 
 DEFAULT_NAMESPACE = "photogpt"
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
     poll_budget: float = Field(default=0.75, gt=0, le=20, allow_inf_nan=False)
     """Pages of the list to read at most, as a share of the requests that polling each job at the interval takes."""
     job_deadline_s: Seconds = 3600
-    """Seconds from acceptance until a job expires, if the producer gives no deadline_s."""
+    """Seconds from its start until a job expires, if the producer gives no deadline_s."""
     model_deadline_s: Seconds = 2100
     """The same for a training, seconds (2100 is 35 minutes)."""
     not_found_grace_s: Seconds = 60
@@ -195,6 +196,8 @@ class Settings(BaseSettings):
     """text: one line per event; json: one JSON object per line."""
     hide_prompts: bool = False
     """Show only the length of a prompt in Flower and logs."""
+    http_address: HttpAddress | None = None
+    """Where a worker serves /metrics, /live, /ready and /startup, and the exporter /metrics, such as 0.0.0.0:9464."""
     data_dir: Path = Path(".photogpt")
     """Folder in which `photogpt-worker up` keeps the embedded Valkey's data and the logs."""
 
@@ -203,36 +206,16 @@ class Settings(BaseSettings):
     """Address that Flower listens on."""
     flower_port: int = Field(default=5555, ge=1, le=65535)
     """Port that Flower listens on."""
+    flower_url_prefix: UrlPath | None = None
+    """Path under which a proxy shows Flower, such as /ops/flower. The proxy passes paths on as they are."""
     flower_user: str = "photogpt"
     """User name of Flower's login."""
     flower_password: SecretStr | None = None
     """Password of Flower's login; `photogpt-worker up` makes one and prints it if none is set."""
 
     @model_validator(mode="after")
-    def _timeouts_fit(self) -> Self:
-        if self.api_connect_timeout_s > self.api_call_deadline_s:
-            raise ValueError("PHOTOGPT_API_CONNECT_TIMEOUT_S must not exceed PHOTOGPT_API_CALL_DEADLINE_S")
-        return self
-
-    @model_validator(mode="after")
-    def _webhook_port_is_allowed(self) -> Self:
-        url = urlsplit(self.webhook_url or "")
-        port = url.port or (443 if url.scheme == "https" else 80)
-        if self.webhook_url and port not in self.webhook_ports and not self.webhook_allow_networks:
-            raise ValueError(f"PHOTOGPT_WEBHOOK_URL names port {port}, which PHOTOGPT_WEBHOOK_PORTS does not list")
-        return self
-
-    @model_validator(mode="after")
-    def _sentinel_master_is_set(self) -> Self:
-        schemes = {urlsplit(url).scheme for url in (self.store_url, self.queue_url)}
-        if "sentinel" in schemes and not self.sentinel_master:
-            raise ValueError(
-                "PHOTOGPT_SENTINEL_MASTER is missing: a sentinel:// URL needs the name of the primary (often mymaster)"
-            )
-        if self.redis_ca_file and "rediss" not in schemes:
-            raise ValueError(
-                "PHOTOGPT_REDIS_CA_FILE is set, but no URL begins with rediss://: use rediss:// or remove it"
-            )
+    def _agree(self) -> Self:
+        consistency.check(self)
         return self
 
     @property

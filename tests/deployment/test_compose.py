@@ -141,7 +141,7 @@ def test_ports_agree(compose: dict[str, Any]) -> None:
     """Health checks and the published port use the ports on which the services listen."""
     flower, sandbox = compose["services"]["flower"], compose["services"]["sandbox"]
     port = Settings.model_fields["flower_port"].default
-    assert f"127.0.0.1:{port}/healthcheck" in check(flower)
+    assert f"127.0.0.1:{port}/" in check(flower)
     assert flower["ports"][0].endswith(f":{port}")
     assert f"127.0.0.1:{DEFAULT_PORT}/_sandbox" in check(sandbox)
     assert sandbox["command"][sandbox["command"].index("--port") + 1] == str(DEFAULT_PORT)

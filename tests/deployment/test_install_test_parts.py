@@ -8,7 +8,17 @@ from pathlib import Path
 from tests.deployment.conftest import ROOT
 
 SCRIPT = ROOT / "ops/install-test-parts"
-PROGRAMS = ("chromium", "chromedriver", "rabbitmq-server", "redis-server", "node", "npm", "openssl")
+PROGRAMS = (
+    "chromium",
+    "chromedriver",
+    "rabbitmq-server",
+    "redis-server",
+    "node",
+    "npm",
+    "ffprobe",
+    "openssl",
+    "prometheus",
+)
 
 
 def program(path: Path, name: str, text: str = "exit 1") -> None:
@@ -44,8 +54,8 @@ def test_it_names_what_is_missing_without_apt(tmp_path: Path) -> None:
     program(tmp_path, "npm")
     done = run(tmp_path)
     assert done.returncode == 0
-    advice = "apt-get install --no-install-recommends chromium chromium-driver rabbitmq-server redis-server openssl"
-    assert advice in done.stderr
+    assert "apt-get install --no-install-recommends chromium chromium-driver" in done.stderr
+    assert "rabbitmq-server redis-server ffmpeg openssl prometheus\n" in done.stderr
 
 
 def test_it_installs_nothing_without_root(tmp_path: Path) -> None:

@@ -206,6 +206,8 @@ class Scripts:
         self.ensure_tick = load("ensure_tick")
         self.finish = load("finish")
         self.mark_published = load("mark_published")
+        self.mark_worker = load("mark_worker")
+        self.read_fleet = load("read_fleet")
         self.record_acceptance = load("record_acceptance")
         self.record_attempt = load("record_attempt")
         self.record_intent = load("record_intent")
@@ -216,6 +218,7 @@ class Scripts:
         self.reschedule_list_poll = load("reschedule_list_poll")
         self.resume_single_polls = load("resume_single_polls")
         self.sample_ages = load("sample_ages")
+        self.start = load("start")
         self.take_rate_token = load("take_rate_token")
 
     def load(self, client: redis.Redis) -> None:

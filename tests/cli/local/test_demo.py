@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -12,6 +13,29 @@ from tests.cli.commands import Running, has_ended, run
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 from worker.sandbox.remote import SandboxProcess
+
+MAGIC = {".png": b"\x89PNG", ".mp4": b"ftyp"}
+"""Four of the first bytes of a file, by its suffix."""
+
+
+def links_of(page: Path) -> set[str]:
+    """Return what a page links to."""
+    return set(re.findall(r'(?:href|src)="([^"]+)"', page.read_text()))
+
+
+def magic(path: Path) -> bytes:
+    """Return the four bytes that name a file's type."""
+    start = path.read_bytes()[:8]
+    return start[:4] if start.startswith(b"\x89") else start[4:]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """`demo --to` with a path below a file names the option and starts nothing."""
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(cli, ["demo", "--to", str(tmp_path / "file" / "made")])
+    assert result.exit_code == 2
+    assert "--to" in result.stderr
+
 
 PRODUCTION = {
     "PHOTOGPT_API_KEY": "real",
@@ -27,23 +51,28 @@ PRODUCTION = {
 
 
 def test_all_kinds(tmp_path: Path) -> None:
-    """`demo` in ASCII beside production's settings ignores them and says so, runs all kinds, and leaves no files."""
+    """`demo` in ASCII runs all kinds and saves what it made; it ignores production's settings and says so."""
     temporary, directory = tmp_path / "tmp", tmp_path / "project"
     temporary.mkdir()
     directory.mkdir()
     (directory / ".env").write_bytes(b"PHOTOGPT_CONCURRENCY=none\xff\n")
     env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary), "PYTHONIOENCODING": "ascii"}
-    ended = run(PRODUCTION | env, "demo", cwd=directory)
+    ended = run(PRODUCTION | env, "demo", "--to", "made", cwd=directory)
+    folder = directory / "made"
     assert ended.returncode == 0, ended.stdout
     unused = ended.stdout.splitlines()[0]
     assert all(name in unused for name in (*PRODUCTION, ".env"))
     assert "Short durations: image 3 s" in ended.stdout
-    assert all(f"/media/{kind}_" in ended.stdout for kind in ("image", "video"))
+    assert (folder / "index.html").as_uri() in ended.stdout
+    names = links_of(folder / "index.html")
+    assert sorted(path.suffix for path in map(Path, names)) == [".mp4", *[".png"] * 4]
+    assert all(str(folder / name) in ended.stdout for name in names)
+    assert {name: magic(folder / name) for name in names} == {name: MAGIC[Path(name).suffix] for name in names}
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout
     assert list(temporary.iterdir()) == []
-    assert [path.name for path in directory.iterdir()] == [".env"]
+    assert sorted(path.name for path in directory.iterdir()) == [".env", "made"]
 
 
 def test_an_api_that_does_not_answer() -> None:
@@ -70,7 +99,8 @@ def api(sandbox: SandboxProcess) -> dict[str, str]:
 
 def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
     """`demo --yes --model --keep` runs all four kinds with the real API and keeps running until Ctrl-C."""
-    running = Running(tmp_path / "log", api, "demo", "--yes", "--model", "mine", "--keep")
+    options = ("--yes", "--model", "mine", "--to", str(tmp_path / "made"), "--keep")
+    running = Running(tmp_path / "log", api, "demo", *options)
     try:
         text = running.wait_for_output("Ctrl-C ends everything.")
         children = running.children()
@@ -82,10 +112,13 @@ def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
         running.child.stop()
 
 
-def test_a_job_that_fails(api: dict[str, str], sandbox: SandboxProcess) -> None:
-    """`demo` names a job that failed, prints the end of the worker's log, and ends with exit code 1."""
+def test_a_job_and_a_file_that_fail(api: dict[str, str], sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """`demo` names a job that failed and a file that was not saved, prints the worker's log, and ends with 1."""
     sandbox.control.faults({"match": "triggerVideo*", "action": {"directive": {"error": "too dark"}}})
-    ended = run(api, "demo", "--yes")
+    sandbox.control.faults({"match": "mediaImage", "after": 1, "action": {"status": 403}})
+    ended = run(api, "demo", "--yes", "--to", str(tmp_path))
+    assert "Not every file was saved: 403" in ended.stdout
+    assert len(links_of(tmp_path / "index.html")) == 1
     assert ended.returncode == 1
     assert "Not succeeded: video" in ended.stdout
     assert "too dark" in ended.stdout

@@ -33,6 +33,7 @@ def flower_argv(settings: Settings, *, port: int | None = None) -> list[str]:
         f"--max_tasks={MAX_TASKS}",
         f"--tasks_columns={COLUMNS}",
         "--natural_time=True",
+        *([f"--url_prefix={settings.flower_url_prefix}"] if settings.flower_url_prefix else []),
     ]
 
 
@@ -81,6 +82,7 @@ def flower(*, insecure_no_login: bool) -> None:
       PHOTOGPT_FLOWER_PASSWORD (or …_FILE)   required, unless --insecure-no-login
       PHOTOGPT_FLOWER_USER                   default photogpt
       PHOTOGPT_FLOWER_ADDRESS, …_PORT        default 127.0.0.1 and 5555
+      PHOTOGPT_FLOWER_URL_PREFIX             path behind a proxy, such as /ops/flower
       PHOTOGPT_REDIS_URL, …_BROKER_URL       the broker of the workers
 
     Flower's own options are read from FLOWER_… in the environment.

@@ -149,7 +149,8 @@ class Stack:
         argv, log = flower_argv(settings, port=port), self.log("flower")
         env = self.environment | flower_environment(settings, self.flower_password)
         child = self.supervisor.add("flower", Stage.FLOWER, lambda: Child("flower", argv, env=env, log=log))
-        self.flower_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        path = f"/{settings.flower_url_prefix}/" if settings.flower_url_prefix else ""
+        self.flower_url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
         _wait(child, lambda: listens(port, host=host))
 
 
