@@ -61,10 +61,7 @@ def process(up: Running, words: str) -> int:
 
 
 def test_a_killed_worker_restarts(up: Running, env: dict[str, str]) -> None:
-    """`up` prints what runs without secrets in command lines, and restarts a killed worker, which finishes its job.
-
-    SIGHUP restarts a worker in its process. A second `up` is refused in the same directory.
-    """
+    """`up` shows no secrets in command lines, refuses a second `up`, and a worker goes on after SIGHUP and SIGKILL."""
     text = up.text()
     assert all(word in text for word in ("sandbox", "embedded Valkey", "Flower", "whsec_", "worker-1", "send_task"))
     password = text.partition("password ")[2].split()[0]
