@@ -1,8 +1,6 @@
 """The files of outputs: pictures, videos, playlists, and the URLs that lead to them."""
 
-import json
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import requests
 
-from tests.parts import need_program
+from tests.media import probe
 from tests.sandbox.conftest import Api, wait_until
 from worker.sandbox.media.content import BLOCK_BYTES
 from worker.sandbox.remote import SandboxControl, SandboxProcess
@@ -43,20 +41,6 @@ def movie_url(api: Api, **directive: Any) -> str:
 def fetch(url: str, **more: Any) -> requests.Response:
     """GET without the API key, as a download does."""
     return requests.get(url, timeout=20, **more)
-
-
-def probe(source: str) -> Any:
-    """Return what ffprobe says about a file, after ffmpeg has decoded all of it without an error."""
-    decoded = subprocess.run(
-        [need_program("ffmpeg"), "-v", "error", "-i", source, "-f", "null", "-"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (decoded.returncode, decoded.stderr) == (0, "")
-    command = [need_program("ffprobe"), "-v", "error", "-of", "json", "-show_format", "-show_streams", source]
-    return json.loads(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
 
 
 def chunks(png: bytes) -> dict[bytes, bytes]:

@@ -95,6 +95,11 @@ class JobHistory:
             pipeline.hgetall(self._keys.job(job_id))
         return [decode_outcome(record) for record in pipeline.execute() if record]
 
+    def position(self, job_id: str) -> int | None:
+        """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
+        rank: int | None = self._client.zrank(self._keys.queue, job_id)
+        return rank
+
     def record(self, job_id: str) -> dict[str, str]:
         """Return the record of a job as it is stored; empty if there is none."""
         record: dict[str, str] = self._client.hgetall(self._keys.job(job_id))
