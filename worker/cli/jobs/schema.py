@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.asyncapi import asyncapi
 from worker.cli.jobs.schemas import Batch, Event, InboxEntry, Outcome, Webhook, choose_by_model
+from worker.cli.streams import json_text
 from worker.domain.job import Kind
 from worker.domain.requests import REQUESTS
 from worker.domain.submission import Submission
@@ -52,7 +52,7 @@ def schema(name: str | None, *, as_asyncapi: bool) -> None:
     printed = json_schema(name) if name else {each: json_schema(each) for each in SCHEMAS}
     if as_asyncapi:
         printed = asyncapi()
-    click.echo(json.dumps(printed, indent=2, ensure_ascii=False))
+    click.echo(json_text(printed, indent=2))
 
 
 def json_schema(name: str) -> dict[str, Any]:
