@@ -73,6 +73,16 @@ def test_an_image_is_a_png_with_the_colours_of_its_prompt(api: Api, tmp_path: Pa
     assert (stream["codec_name"], stream["width"], stream["height"]) == ("png", 512, 512)
 
 
+def test_head_answers_without_a_body(api: Api) -> None:
+    """HEAD gets the headers of GET for a file, is refused for the API, and never gets a body."""
+    url = image_url(api)
+    with requests.Session() as session:
+        answer = session.head(url, timeout=20)
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(len(fetch(url).content)))
+        assert session.head(f"{api.base_url}/models/demo/train", timeout=20).status_code == 401
+        assert session.get(url, timeout=20).content == fetch(url).content
+
+
 def test_every_image_differs_and_stays_the_same(api: Api) -> None:
     """Two images of one prompt have different bytes, since each shows its job; the same URL gives the same bytes."""
     first, second = image_url(api), image_url(api)

@@ -32,13 +32,31 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert "--to" in result.stderr
 
 
+PRODUCTION = {
+    "PHOTOGPT_API_KEY": "real",
+    "PHOTOGPT_API_PROXY_URL": "http://127.0.0.1:9",
+    "PHOTOGPT_REDIS_URL": "redis://127.0.0.1:9/0",
+    "PHOTOGPT_REDIS_CA_FILE": "/nowhere/ca.pem",
+    "PHOTOGPT_NAMESPACE": "live",
+    "PHOTOGPT_WEBHOOK_SCHEMES": "https",
+    "PHOTOGPT_LOG_LEVEL": "ERROR",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:9/1",
+}
+"""Settings of another installation, none of which a demo can use."""
+
+
 def test_all_kinds(tmp_path: Path) -> None:
-    """`demo` without a terminal prints every change and a table, saves what it made, and leaves nothing else behind."""
-    folder, temporary = tmp_path / "made", tmp_path / "temporary"
+    """`demo` in ASCII runs all kinds and saves what it made; it ignores production's settings and says so."""
+    temporary, directory = tmp_path / "tmp", tmp_path / "project"
     temporary.mkdir()
-    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary)}
-    ended = run(env, "demo", "--to", str(folder))
+    directory.mkdir()
+    (directory / ".env").write_bytes(b"PHOTOGPT_CONCURRENCY=none\xff\n")
+    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary), "PYTHONIOENCODING": "ascii"}
+    ended = run(PRODUCTION | env, "demo", "--to", "made", cwd=directory)
+    folder = directory / "made"
     assert ended.returncode == 0, ended.stdout
+    unused = ended.stdout.splitlines()[0]
+    assert all(name in unused for name in (*PRODUCTION, ".env"))
     assert "Short durations: image 3 s" in ended.stdout
     assert (folder / "index.html").as_uri() in ended.stdout
     names = links_of(folder / "index.html")
@@ -50,13 +68,7 @@ def test_all_kinds(tmp_path: Path) -> None:
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout
     assert list(temporary.iterdir()) == []
-
-
-def test_credits_need_a_yes() -> None:
-    """`demo` with PHOTOGPT_API_KEY set asks for --yes and starts nothing."""
-    result = CliRunner().invoke(cli, ["demo"], env={"PHOTOGPT_API_KEY": "real"})
-    assert result.exit_code == 2
-    assert "--yes" in result.stderr
+    assert sorted(path.name for path in directory.iterdir()) == [".env", "made"]
 
 
 def test_an_api_that_does_not_answer() -> None:
