@@ -28,6 +28,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
+from worker.store.files import Files
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.inbox import Inbox
@@ -141,6 +142,7 @@ class Store:
     schedules: Schedules
     list_polls: ListPolls
     rejected: Rejected
+    files: Files
     fleet: Fleet
 
     def close(self) -> None:
@@ -216,6 +218,15 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
+        ),
+        files=Files(
+            client,
+            scripts,
+            publish_tick,
+            retention=retention,
+            deadline_s=settings.outputs_deadline_s,
+            clock=clock,
+            bodies=bodies_of(settings),
         ),
         rejected=Rejected(client, keys, clock),
         fleet=Fleet(
