@@ -69,6 +69,24 @@ def check_certificate_file(path: Path) -> Path:
     return path
 
 
+def check_http_address(value: str) -> str:
+    """Return `host:port` of a server."""
+    split_address(value)
+    return value
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Return host and port of `host:port`; an IPv6 address stands in brackets."""
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port or parts.netloc != value or "@" in value:
+        raise ValueError(f"must be host:port, such as 0.0.0.0:9464 or [::]:9464, not {value!r}")
+    return host, port
+
+
 def check_signing_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     """Return keys that can sign webhooks."""
     for number, key in enumerate(keys, start=1):
@@ -94,6 +112,7 @@ Namespace = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 PrioritySteps = Annotated[tuple[Annotated[int, Field(ge=0, le=255)], ...], NoDecode, COMMAS, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ApiKey = Annotated[SecretStr, AfterValidator(check_api_key)]
+HttpAddress = Annotated[str, AfterValidator(check_http_address)]
 UrlPath = Annotated[str, AfterValidator(check_url_path)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(check_proxy_url)]

@@ -21,6 +21,7 @@ from config.fields import (
     ApiKey,
     BrokerUrl,
     CertificateFile,
+    HttpAddress,
     HttpUrl,
     Namespace,
     Networks,
@@ -195,6 +196,8 @@ class Settings(BaseSettings):
     """text: one line per event; json: one JSON object per line."""
     hide_prompts: bool = False
     """Show only the length of a prompt in Flower and logs."""
+    http_address: HttpAddress | None = None
+    """Where a worker serves /metrics, /live, /ready and /startup, and the exporter /metrics, such as 0.0.0.0:9464."""
     data_dir: Path = Path(".photogpt")
     """Folder in which `photogpt-worker up` keeps the embedded Valkey's data and the logs."""
 

@@ -28,6 +28,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
+from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.job_history import JobHistory
 from worker.store.jobs import Jobs
@@ -138,6 +139,7 @@ class Store:
     schedules: Schedules
     list_polls: ListPolls
     rejected: Rejected
+    fleet: Fleet
 
     def close(self) -> None:
         """Close every connection."""
@@ -213,6 +215,12 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
         rejected=Rejected(client, keys, clock),
+        fleet=Fleet(
+            client,
+            scripts,
+            requests_per_s=settings.max_requests_per_s,
+            unresolved_after_s=settings.api_call_deadline_s + ANSWER_MARGIN_S,
+        ),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         server=Server(client, scripts),
         schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),

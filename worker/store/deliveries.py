@@ -29,8 +29,7 @@ MIN_RETENTION_S = 2 * 86_400
 MAX_ATTEMPTS = 30
 """That are kept of one webhook, which may be resent without a limit."""
 
-BATCH = 200
-"""Records that are read at once."""
+BATCH = 200  # records that are read at once
 
 STATES = ("pending", "delivered", "dead")
 WAITING = (Lane.DELIVERIES, Lane.REDELIVERIES)
@@ -139,6 +138,7 @@ class Deliveries:
             delivered=self._keys.delivered,
             dead=self._keys.dead,
             all_events=self._keys.all_events,
+            totals=self._keys.totals,
             state=state,
             delay=retry_in_s,
             attempt=dumps(attempt),

@@ -14,7 +14,9 @@ from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (
+    accepted_arguments,
     duration_arguments,
+    ended_arguments,
     event_arguments,
     result_arguments,
     trigger_arguments,
@@ -91,6 +93,7 @@ class Jobs:
             ),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
+            **accepted_arguments(self._keys, job),
             idempotency=self._keys.idempotency(job.idempotency_key or ""),
             idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
             tenants=self._keys.tenants,
@@ -257,6 +260,7 @@ class Jobs:
             **trigger_arguments(self._keys),
             **result_arguments(self._keys, job, update or NO_UPDATE),
             **duration_arguments(self._keys, job, duration_s),
+            **ended_arguments(self._keys, job, outcome, created=create is not None),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
             jobs=self._keys.lane(Lane.JOBS),
             models=self._keys.lane(Lane.MODELS),

@@ -17,6 +17,8 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where the queue of each tenant ends |
 | `photogpt:active` | sorted set | never; a member leaves with the answer | admitted jobs without a generation |
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
+| `photogpt:totals` | hash | never; one, of bounded size | numbers of accepted and ended jobs and webhooks |
+| `photogpt:workers` | sorted set | an hour after the last one | worker processes, by their last sign of life |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
 | `photogpt:rejected` | list | a month after the last one | the last messages that could not be used |
@@ -42,19 +44,10 @@ no other key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from worker.domain.lane import Lane
 
-class Lane(StrEnum):
-    """A sorted set of ids by due time, with a loop of its own, so that no lane delays another."""
-
-    TRIGGERS = "triggers"  # jobs to trigger
-    JOBS = "jobs"  # generations to poll
-    MODELS = "models"  # models in training to poll
-    LIST_POLLS = "list_polls"  # the list poll
-    RESULTS = "results"  # ended jobs whose Celery result is not stored yet
-    DELIVERIES = "deliveries"  # webhooks without an attempt
-    REDELIVERIES = "redeliveries"  # webhooks to retry: a dead endpoint delays no first attempt
+__all__ = ["Keys", "Lane"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +90,16 @@ class Keys:
     def rate(self) -> str:
         """The token bucket of the request rate."""
         return f"{self.namespace}:rate"
+
+    @property
+    def totals(self) -> str:
+        """Numbers of accepted and ended jobs and webhooks."""
+        return f"{self.namespace}:totals"
+
+    @property
+    def workers(self) -> str:
+        """Worker processes, by their last sign of life."""
+        return f"{self.namespace}:workers"
 
     @property
     def account(self) -> str:

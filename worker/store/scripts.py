@@ -206,6 +206,8 @@ class Scripts:
         self.ensure_tick = load("ensure_tick")
         self.finish = load("finish")
         self.mark_published = load("mark_published")
+        self.mark_worker = load("mark_worker")
+        self.read_fleet = load("read_fleet")
         self.record_acceptance = load("record_acceptance")
         self.record_attempt = load("record_attempt")
         self.record_intent = load("record_intent")

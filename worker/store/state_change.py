@@ -1,4 +1,4 @@
-"""The script arguments that several changes of a job's state share: event, webhooks, triggers, result, duration."""
+"""The script arguments that several changes of a job's state share: event, webhooks, result, totals and others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from worker.domain.delivery import event_type, plan
 from worker.domain.durations import duration_group
 from worker.domain.job import SEQUENCE, Job, JobState
 from worker.domain.poll_schedule import bin_of
+from worker.domain.reason import Reason
 from worker.domain.times import epoch
 from worker.store.durations import RETENTION_S
 from worker.store.keys import Keys, Lane
 from worker.store.lanes import MIN_TICK_GAP_S
+from worker.store.totals import total_name
+from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
 
 if TYPE_CHECKING:
     from worker.domain.delivery import BodyOptions
@@ -59,6 +62,13 @@ class ResultArguments(TypedDict):
     result: str
     result_ttl: int
     result_text: str
+
+
+class TotalsArguments(TypedDict):
+    """The totals that a script raises by one."""
+
+    totals: str
+    counted: list[str]
 
 
 class DurationArguments(TypedDict):
@@ -121,3 +131,15 @@ def duration_arguments(keys: Keys, job: Job, duration_s: float | None) -> Durati
         "duration_bin": None if duration_s is None else bin_of(duration_s),
         "durations_ttl": RETENTION_S,
     }
+
+
+def accepted_arguments(keys: Keys, job: Job) -> TotalsArguments:
+    """Return the arguments that count an accepted job."""
+    return {"totals": keys.totals, "counted": [total_name(JOBS_ACCEPTED, job.kind)]}
+
+
+def ended_arguments(keys: Keys, job: Job, outcome: Outcome, *, created: bool) -> TotalsArguments:
+    """Return the arguments that count an ended job; one that is `created` by its end is counted as accepted, too."""
+    accepted = [total_name(JOBS_ACCEPTED, job.kind)] if created else []
+    reason = Reason(outcome["reason"]).value if outcome["reason"] else NO_REASON
+    return {"totals": keys.totals, "counted": [*accepted, total_name(JOBS_ENDED, job.kind, outcome["state"], reason)]}

@@ -2,10 +2,10 @@
 -- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
--- KEYS queue tenants active delivery_records:list
+-- KEYS queue tenants active totals delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
--- ARGV fields:list webhooks:list
+-- ARGV fields:list webhooks:list counted:list
 -- USES events deliveries fair_queue
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
@@ -18,6 +18,7 @@ end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
 append_event(events, all_events, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
+for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 if idempotency_ttl > 0 and not owner then
   redis.call('HSET', idempotency, 'job', id, 'digest', digest)
   redis.call('EXPIRE', idempotency, idempotency_ttl)

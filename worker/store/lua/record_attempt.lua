@@ -1,7 +1,7 @@
 -- Record one attempt at a webhook, what follows from it, and what it shows about the endpoint. A webhook that has ended
 -- keeps its end, unless it was sent again by hand and the receiver accepted it.
 --
--- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight delivered dead all_events
+-- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight delivered dead all_events totals
 -- ARGV id state delay:number gap:number attempt ttl:number trigger result duration:number random_fraction:number
 -- ARGV max_in_flight:number fault disable disable_after:number endpoint_ttl:number delivery_prefix endpoint_prefix
 -- ARGV max_ended:number max_attempts:number endpoint_id timestamp stream_length:number
@@ -29,6 +29,7 @@ if manual then
   redis.call('HINCRBY', delivery, 'manual', 1)
   redis.call('HDEL', delivery, 'resend')
 end
+if state ~= 'pending' and state ~= was[1] then redis.call('HINCRBY', totals, 'webhooks_ended_total:' .. state, 1) end
 redis.call('EXPIRE', delivery, ttl)
 local why = (disable ~= '' or state == 'dead') and disable_endpoint(endpoint, at, disable, disable_after)
 if why then

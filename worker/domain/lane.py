@@ -1,0 +1,17 @@
+"""The lanes: what waits for a due time, by the step that comes next."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Lane(StrEnum):
+    """A sorted set of ids by due time, with a loop of its own, so that no lane delays another."""
+
+    TRIGGERS = "triggers"  # jobs to trigger
+    JOBS = "jobs"  # generations to poll
+    MODELS = "models"  # models in training to poll
+    LIST_POLLS = "list_polls"  # the list poll
+    RESULTS = "results"  # ended jobs whose Celery result is not stored yet
+    DELIVERIES = "deliveries"  # webhooks without an attempt
+    REDELIVERIES = "redeliveries"  # webhooks to retry: a dead endpoint delays no first attempt

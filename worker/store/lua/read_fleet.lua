@@ -1,0 +1,26 @@
+-- Read the state of the whole service: every lane, the jobs that wait, dead letters, workers and totals. Writes nothing.
+--
+-- KEYS rate_bucket queue active intents dead rejected_count workers totals lanes_and_loops:list
+-- ARGV rate:number unresolved_after:number
+-- USES rate
+-- Returns {server time, lanes, numbers, workers, totals}. A lane has members, due ones, the due time of the first, the
+--   time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without a generation,
+--   unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate.
+local at = now()
+local lanes = {}
+for i = 1, #lanes_and_loops, 2 do
+  local lane, loop = lanes_and_loops[i], lanes_and_loops[i + 1]
+  local first, state = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES'), redis.call('HMGET', loop, 'last_tick_at', 'paused_until')
+  lanes[#lanes + 1] = {redis.call('ZCARD', lane), redis.call('ZCOUNT', lane, '-inf', seconds(at)), first[2] or '',
+    state[1] or '0', state[2] or '0'}
+end
+local numbers = {
+  redis.call('ZCARD', queue),
+  redis.call('ZCARD', active),
+  redis.call('ZCOUNT', intents, '-inf', seconds(at - unresolved_after)),
+  redis.call('ZRANGE', intents, 0, 0, 'WITHSCORES')[2] or '',
+  redis.call('ZCARD', dead),
+  redis.call('GET', rejected_count) or '0',
+  rate > 0 and seconds(rate_tokens(rate_bucket, at, rate)) or '',
+}
+return {seconds(at), lanes, numbers, redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES'), redis.call('HGETALL', totals)}
