@@ -37,7 +37,7 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
         "attempts": int(record.get("attempts", 0)),
         "intent_open": "intent_at" in record,
         "next_step": _next_step(store, job_id),
-        "queue_position": store.jobs.position(job_id),
+        "queue_position": store.job_history.position(job_id),
         "events": [{"type": event.type, "timestamp": event.timestamp} for event in store.job_history.events(job_id)],
         "deliveries": store.deliveries.of_job(job_id),
     }

@@ -51,6 +51,15 @@ TASKS = {
 """The Celery task of each kind. Other services send these names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that a producer sent together."""
+
+    id: str
+    #: How many jobs the producer sends.
+    total: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One job as Redis stores it. Times are epoch seconds by Redis' clock."""
@@ -74,6 +83,8 @@ class Job:
     result_meta: JsonObject | None = None
     #: The first job with the same idempotency key; this job ends like it.
     duplicate_of: str | None = None
+    #: Set for a job of a batch, which counts how its jobs end.
+    batch: Batch | None = None
 
     created_at: float
     #: The job starts then; None if it started when it was accepted.

@@ -15,6 +15,7 @@ from config.environment import ignored_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
+from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
@@ -50,6 +51,7 @@ _lock = threading.RLock()
 _services: Services | None = None
 _runner: LaneRunner | None = None
 _monitor: LaneMonitor | None = None
+_inbox: InboxReader | None = None
 
 
 def services() -> Services:
@@ -98,10 +100,12 @@ def is_no_outage(record: logging.LogRecord) -> bool:
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _monitor  # noqa: PLW0603 - one per process
+    global _monitor, _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     _monitor = LaneMonitor(services(), redis_outage)
     _monitor.start()
+    _inbox = InboxReader(services(), redis_outage)
+    _inbox.start()
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
     if settings.api_key is None:
@@ -128,6 +132,8 @@ def _stop(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
+    if _inbox:
+        _inbox.join()
     if _runner:
         _runner.close()
     if _services:

@@ -64,6 +64,14 @@ class ResultArguments(TypedDict):
     result_text: str
 
 
+class BatchArguments(TypedDict):
+    """The batch of a job, which counts how its jobs end."""
+
+    batch: str
+    batch_id: str
+    batch_total: int
+
+
 class TotalsArguments(TypedDict):
     """The totals that a script raises by one."""
 
@@ -122,6 +130,13 @@ def trigger_arguments(keys: Keys) -> TriggerArguments:
 def result_arguments(keys: Keys, job: Job, update: ResultUpdate) -> ResultArguments:
     """Return the arguments for a write to Celery's result backend; without a text there is none."""
     return {"result": update.key or keys.job(job.id), "result_ttl": update.ttl, "result_text": update.text}
+
+
+def batch_arguments(keys: Keys, job: Job) -> BatchArguments:
+    """Return the arguments for a job's batch; without one, the key is not used."""
+    if job.batch is None:
+        return {"batch": keys.batch(""), "batch_id": "", "batch_total": 0}
+    return {"batch": keys.batch(job.batch.id), "batch_id": job.batch.id, "batch_total": job.batch.total}
 
 
 def duration_arguments(keys: Keys, job: Job, duration_s: float | None) -> DurationArguments:

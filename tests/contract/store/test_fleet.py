@@ -83,7 +83,7 @@ def test_jobs_are_counted_by_where_they_wait(line: Line, with_settings: WithSett
     state = line.store.fleet.read()
     assert (state.in_flight, state.active, state.queued, state.scheduled) == (1, 2, 1, 0)
     assert (state.unresolved, round(state.unresolved_oldest_s, -1)) == (1, 100)
-    assert line.store.jobs.position(queued.id) == 0
+    assert line.store.job_history.position(queued.id) == 0
 
 
 def test_a_trigger_in_progress_is_not_unresolved(line: Line) -> None:

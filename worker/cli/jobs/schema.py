@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter
 
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.schemas import Outcome, Webhook
+from worker.cli.streams import json_text
 from worker.domain.job import Kind
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
 from worker.domain.submission import Submission
@@ -39,7 +39,7 @@ def schema(name: str | None) -> None:
     No environment variable is read.
     """
     printed = json_schema(name) if name else {each: json_schema(each) for each in SCHEMAS}
-    click.echo(json.dumps(printed, indent=2, ensure_ascii=False))
+    click.echo(json_text(printed, indent=2))
 
 
 def json_schema(name: str) -> dict[str, Any]:
