@@ -22,6 +22,14 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         finish: how it ends.
         result_by_message: send the message in any case; Celery then decides what the result is.
     """
+    with traces.span(f"job {job.kind}", start=job.created_at) as span:
+        ended = _finish(services, replace(job, traceparent=span.traceparent or job.traceparent), finish, span, result_by_message)
+        if not ended:
+            span.discard()
+    return ended
+
+
+def _finish(services: Services, job: Job, finish: Finish, span: traces.Span, result_by_message: bool) -> bool:
     jobs, publisher, result = services.store.jobs, services.publisher, finish.result
     final = outcome(job, result, at=services.store.clock())
     final["polls"] += finish.polled
@@ -36,6 +44,7 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     )
     if finished is None:
         return False
+    _describe(span, final)
     message = result.error or "the job succeeded"
     event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
     if direct:
@@ -43,6 +52,13 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     else:
         send_continuation(services, job, finished.continuation or "")
     return True
+
+
+def _describe(span: traces.Span, final: Outcome) -> None:
+    """Let the span of a job show the outcome, without its outputs."""
+    span.set({f"photogpt.job.{name}": final[name] for name in SHOWN if final[name] is not None})
+    if final["state"] in {JobState.FAILED, JobState.EXPIRED}:
+        span.fail(final["reason"] or "")
 
 
 def resend_result(services: Services, job: Job, at: float) -> None:

@@ -34,19 +34,22 @@ BATCH = 200  # records that are read at once
 STATES = ("pending", "delivered", "dead")
 WAITING = (Lane.DELIVERIES, Lane.REDELIVERIES)
 
-FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
+FIELDS = ("id", "type", "url", "body", "job", "traceparent", "created", "state", "attempts", "manual", "skipped")
 """The fields of a webhook's record that `decode` needs, in its order."""
 
 
 def decode(values: list[str | None]) -> Delivery:
     """Return the delivery of a record, given the values of `FIELDS`."""
-    delivery_id, event_type, url, body, job_id, state, attempts, manual, skipped = (value or "" for value in values)
+    delivery_id, event_type, url, body, job_id, traceparent, created, *counts = (value or "" for value in values)
+    state, attempts, manual, skipped = counts
     return Delivery(
         id=delivery_id,
         type=event_type,
         url=url,
         body=body,
         job_id=job_id,
+        traceparent=traceparent or None,
+        created_at=float(created or 0),
         state=state or "pending",
         attempts=int(attempts or 0),
         manual=int(manual or 0),
