@@ -25,6 +25,7 @@ from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
 from worker.telemetry import traces
+from worker.telemetry.spans import SpanKind
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -191,7 +192,7 @@ class PhotoGPT:
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> Any:
         attributes = {"http.request.method": method, "url.template": _route(path), "server.address": self._host}
-        with traces.span(f"{method} {_route(path)}", traces.SpanKind.CLIENT, attributes) as span:
+        with traces.span(f"{method} {_route(path)}", SpanKind.CLIENT, attributes) as span:
             status, headers, content = self._exchange(method, path, body, query)
             span.set({"http.response.status_code": status})
             return read_answer(status, headers, content)

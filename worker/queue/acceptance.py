@@ -15,6 +15,7 @@ from worker.queue.continuation import capture_continuation, result_fields
 from worker.queue.redaction import describe_arguments
 from worker.steps.accept import Envelope, accept, end_unaccepted
 from worker.telemetry import traces
+from worker.telemetry.spans import Span, SpanKind
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -45,7 +46,7 @@ def end_dropped_message(task: str, context: Any, state: JobState, *, problem: st
 
 
 @contextmanager
-def _processing(task: str, context: Any) -> Iterator[traces.Span]:
+def _processing(task: str, context: Any) -> Iterator[Span]:
     """Run the span of a message, under the span in which its producer sent it."""
     attributes = {
         "messaging.system": "celery",
@@ -54,7 +55,7 @@ def _processing(task: str, context: Any) -> Iterator[traces.Span]:
         "photogpt.job.id": str(context.id),
     }
     sent_in = traces.read_traceparent((context.headers or {}).get("traceparent"))
-    with traces.in_trace(sent_in), traces.span(f"process {task}", traces.SpanKind.CONSUMER, attributes) as span:
+    with traces.in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
         yield span
 
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker import __version__
-from worker.telemetry.traces import Attributes, Parent, SpanKind
+from worker.telemetry.spans import Attributes, Parent, SpanKind
 
 EXPORT_TIMEOUT_S = 5
 NS = 1_000_000_000

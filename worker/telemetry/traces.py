@@ -1,98 +1,24 @@
 """Traces: one for each job, from its producer's message to its webhooks. Off unless PHOTOGPT_OTLP_ENDPOINT is set.
 
-A trace's context is the text of W3C's `traceparent`. It is stored with the job and with each webhook, so any worker goes
-on with the trace, also after a kill. A span is short and closed: it covers one message, one request or one attempt, never
-a wait. What happens more than ten minutes after a job's acceptance begins a trace of its own with a link to the first,
-because few tracing systems show a trace that lasts for hours.
+A trace's context is the text of W3C's `traceparent`. It is stored with the job and with each webhook, so any worker
+goes on with the trace, also after a kill. A span is short and closed: it covers one message, one request or one
+attempt, never a wait. What happens more than ten minutes after a job's acceptance begins a trace of its own with a link
+to the first, because few tracing systems show a trace that lasts for hours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
 from config.settings import Settings
+from worker.telemetry.spans import Attributes, NoSpan, Parent, Span, SpanKind, Tracer
 
 MAX_TRACE_S = 600.0
 
-Attributes = Mapping[str, str | int | float | bool]
-
-
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class SpanKind(StrEnum):
-    """The role of a span in a trace."""
-
-    INTERNAL = "internal"
-    CLIENT = "client"  # a request to another service
-    CONSUMER = "consumer"  # a message that another process has sent
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The span under which further spans begin."""
-
-    #: Its context.
-    traceparent: str
-    #: It is so old that a span begins a trace of its own, with a link.
-    is_old: bool = False
-
-
-class Span(Protocol):
-    """What a step may do with the span that it is in."""
-
-    @property
-    def traceparent(self) -> str | None:
-        """The context of the span, to store or to send; None while tracing is off."""
-
-    def set(self, attributes: Attributes) -> None:
-        """Add attributes."""
-
-    def fail(self, description: str) -> None:
-        """Mark the span as failed, for an error that is not raised."""
-
-    def end_at(self, at: float) -> None:
-        """Set the time when the span ends, epoch seconds; without it the span ends now."""
-
-    def discard(self) -> None:
-        """Do not export the span."""
-
-
-class NoSpan:
-    """A span while tracing is off."""
-
-    traceparent = None
-
-    def set(self, attributes: Attributes) -> None:
-        """Ignore attributes."""
-
-    def fail(self, description: str) -> None:
-        """Ignore a failure."""
-
-    def end_at(self, at: float) -> None:
-        """Ignore a time."""
-
-    def discard(self) -> None:
-        """Do nothing."""
-
-
-class Tracer(Protocol):
-    """Makes spans and exports them."""
-
-    def span(
-        self, name: str, kind: SpanKind, attributes: Attributes, parent: Parent | None, start: float | None
-    ) -> AbstractContextManager[Span]:
-        """Return a context that is one span. An error that leaves it marks the span as failed, and goes on."""
-
-    def stop(self) -> None:
-        """Export what is left, for a few seconds at most."""
-
 
 NO_SPAN = NoSpan()
 _parent: ContextVar[Parent | None] = ContextVar("parent", default=None)

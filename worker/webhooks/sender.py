@@ -21,6 +21,7 @@ from worker.http.deadline import Call, call_within
 from worker.http.errors import DeadlineExceeded, root_cause, unknown_authority_hint
 from worker.http.headers import parse_retry_after
 from worker.telemetry import traces
+from worker.telemetry.spans import SpanKind
 from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
@@ -76,19 +77,22 @@ class WebhookSender:
             DeliveryError: the receiver did not accept it; `final` says that no attempt may follow.
         """
         started = time.monotonic()
-        attributes = {
+        attributes: dict[str, str | int] = {
             "http.request.method": "POST",
             "server.address": urlsplit(delivery.url).hostname or "",
             "photogpt.webhook.id": delivery.id,
             "photogpt.job.id": delivery.job_id,
             "http.request.resend_count": delivery.attempts,
         }
-        with traces.span("POST webhook", traces.SpanKind.CLIENT, attributes) as span:
+        with traces.span("POST webhook", SpanKind.CLIENT, attributes) as span:
             try:
                 accepted = self._send(delivery, at, started)
             except DeliveryError as error:
                 error.duration_s = time.monotonic() - started
-                span.set({"photogpt.fault": error.kind} | ({"http.response.status_code": error.status} if error.status else {}))
+                span.set(
+                    {"photogpt.fault": error.kind}
+                    | ({"http.response.status_code": error.status} if error.status else {})
+                )
                 raise
             span.set({"http.response.status_code": accepted.status})
             return accepted
