@@ -13,6 +13,8 @@ from redis import RedisError
 from worker.domain.errors import SubmissionError
 from worker.services import Services
 from worker.steps.cancel import cancel
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -22,9 +24,10 @@ INTERVAL_S = 1.0
 class LaneMonitor:
     """A thread in every worker process, so that no single process is needed to schedule the lanes."""
 
-    def __init__(self, services: Services, redis_outage: Outage) -> None:
-        """Prepare; `start` starts the thread."""
+    def __init__(self, services: Services, redis_outage: Outage, name: str) -> None:
+        """Prepare; `start` starts the thread. `name` is that of the worker process."""
         self._services = services
+        self._name = name
         self._redis_outage = redis_outage
         self._canceled: set[str] = set()
         self._stop = threading.Event()
@@ -42,10 +45,12 @@ class LaneMonitor:
         self._survive(self._services.store.load_scripts)  # a script that is missing is loaded by its first call
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
+        self._survive(self._forget_worker)
 
     def check(self) -> None:
         """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""
-        self._survive(self._publish_missing_ticks, self._cancel_revoked, self._check_recovery)
+        health.beat(LoopPart.LANE_MONITOR)
+        self._survive(self._publish_missing_ticks, self._mark_worker, self._cancel_revoked, self._check_recovery)
 
     def _survive(self, *steps: Callable[[], object]) -> None:
         try:
@@ -61,6 +66,13 @@ class LaneMonitor:
         store.lanes.ensure_ticks()
         if self._services.settings.list_polling:
             store.list_polls.ensure_scheduled()
+        health.redis_answered()
+
+    def _mark_worker(self) -> None:
+        self._services.store.fleet.mark_worker(self._name)
+
+    def _forget_worker(self) -> None:
+        self._services.store.fleet.forget_worker(self._name)
 
     def _cancel_revoked(self) -> None:
         """Cancel the jobs whose tasks were revoked, in Flower for instance; Celery alone only drops their messages."""
