@@ -23,7 +23,7 @@ $(VENV)/.dev: $(VENV)/.service
 test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, ffmpeg
 	@sh ops/install-test-parts
 
-demo: $(VENV)/.service ## four kinds of jobs side by side, webhooks verified, under a minute
+demo: $(VENV)/.service ## four kinds of jobs side by side, webhooks verified, pictures saved, under a minute
 	@$(BIN)/photogpt-worker demo
 
 up: $(VENV)/.service ## the whole service on this machine, Flower included; Ctrl-C ends it
@@ -48,4 +48,4 @@ format: $(VENV)/.dev ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 clean: ## remove everything that these commands installed or created
-	rm -rf $(VENV) .photogpt build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .photogpt demo-outputs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

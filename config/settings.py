@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     poll_budget: float = Field(default=0.75, gt=0, le=20, allow_inf_nan=False)
     """Pages of the list to read at most, as a share of the requests that polling each job at the interval takes."""
     job_deadline_s: Seconds = 3600
-    """Seconds from acceptance until a job expires, if the producer gives no deadline_s."""
+    """Seconds from its start until a job expires, if the producer gives no deadline_s."""
     model_deadline_s: Seconds = 2100
     """The same for a training, seconds (2100 is 35 minutes)."""
     not_found_grace_s: Seconds = 60

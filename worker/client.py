@@ -24,8 +24,9 @@ from config.settings import Settings, load_settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JsonObject, Kind
 from worker.domain.json_values import json_value
+from worker.domain.new_job import JobDefaults, new_job
 from worker.domain.outcome import Outcome
-from worker.domain.submission import JobDefaults, SubmissionLimits, new_job, parse_submission
+from worker.domain.submission import SubmissionLimits, parse_submission
 from worker.queue.publisher import CeleryPublisher
 from worker.store.connection import open_store
 from worker.store.job_history import STREAM_START
@@ -111,7 +112,8 @@ class Client:
             kind: `image`, `upscale`, `video` or `training`.
             request: the body of the request to PhotoGPT.
             job_id: an id of your choice; the same id twice is one job.
-            options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `idempotency_key`.
+            options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `not_before`, `delay_s`,
+                `idempotency_key`, `tenant`.
 
         Raises:
             SubmissionError: names the argument that cannot be used, or the job that has the idempotency key.

@@ -16,19 +16,26 @@ from celery import Task
 from celery.exceptions import Ignore, Reject
 from redis import RedisError
 
-from worker.domain.errors import JobError, WebhookError, WorkerError
+from worker.domain.errors import JobError, SubmissionError, WebhookError, WorkerError
 from worker.domain.job import JsonObject
+from worker.domain.json_values import text_id
 from worker.domain.outcome import Outcome
+from worker.queue.acceptance import accept_message
 from worker.queue.app import app, redis_outage, runner, services
 from worker.queue.continuation import CONTINUED
 from worker.queue.request import RedactedRequest
-from worker.queue.strategy import accept_message, job_strategy
+from worker.queue.strategy import job_strategy
 from worker.steps import cancel as cancel_step
 from worker.steps.publish import return_outcome
 from worker.steps.redeliver import MAX_DELIVERIES, recover_since, resend
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.telemetry.logs import event
+
+NOT_A_MESSAGE = (
+    "starts a job only as a message with a task id of its own: send each request with send_task, delay, apply_async or "
+    "in a group; map, starmap, chunks, apply and direct calls are refused"
+)
 
 
 class JobTask(Task):  # type: ignore[type-arg]  # in Celery 5.6 it takes no parameters
@@ -116,15 +123,23 @@ def deliver(lane: str, token: str) -> None:
     runner().run(Lane(lane), token)
 
 
+for celery_task in (app.tasks[f"celery.{name}"] for name in ("map", "starmap", "chunks")):
+    celery_task.Request = RedactedRequest  # type: ignore[assignment]  # their arguments are requests
+    celery_task.throws = (WorkerError,)
+
+
 def accept_or_return(task: JobTask) -> Outcome:
-    """Return the outcome of a job that has ended, or accept the job of a message that waited for its eta.
+    """Return the outcome of a job that has ended, or raise what kept `JobRequest.accept` from accepting one.
 
     Raises:
         JobError: the job did not succeed.
+        SubmissionError: the task was not sent as a message of its own.
         Ignore: the job goes on.
         Reject: Redis is unavailable; the message returns to its queue.
     """
     request = task.request
+    if request.called_directly or request.is_eager or text_id(request.id) is None:
+        raise SubmissionError(field="", problem=f"{task.name} {NOT_A_MESSAGE}")
     try:
         if request.get(CONTINUED):
             outcome = services().store.jobs.outcome(str(request.id))

@@ -16,7 +16,8 @@ from config.settings import load_settings
 from ops.bench.stage import REQUEST
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.submission import SubmissionLimits, new_job, parse_submission
+from worker.domain.new_job import new_job
+from worker.domain.submission import SubmissionLimits, parse_submission
 from worker.steps.accept import job_defaults
 from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor

@@ -35,7 +35,7 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
-    JobRequest: (Request, {"execute_using_pool", "on_success"}),
+    JobRequest: (Request, {"execute_using_pool", "on_success", "revoked"}),
     RedactedRequest: (Request, {"reject", "argsrepr", "kwargsrepr"}),
     ResilientConsumer: (
         Consumer,
@@ -55,14 +55,23 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
 
 USED: dict[Any, set[str]] = {
     kombu_redis.Channel: {"pool", "conn_or_acquire"},
-    Request: {"revoked", "send_event", "acknowledge", "request_dict", "message", "type"},
+    Request: {"send_event", "acknowledge", "request_dict", "message", "type", "stamps"},
     Consumer: {"call_soon_ack"},
     kombu_json: {"object_hook", "dumps", "loads"},
     TaskPool: {"apply_async"},
     Context: {"as_execution_options"},
     RedisBackend: {"get_key_for_task", "encode", "prepare_exception", "mark_as_failure"},
     Task: {"Strategy", "Request", "after_return"},
-    state: {"task_reserved", "task_ready", "revoked", "should_stop", "should_terminate", "maybe_shutdown"},
+    celery_strategy: {"hybrid_to_proto2"},
+    state: {
+        "task_reserved",
+        "task_ready",
+        "revoked",
+        "revoked_stamps",
+        "should_stop",
+        "should_terminate",
+        "maybe_shutdown",
+    },
 }
 """Names that the service calls or reads."""
 
@@ -97,6 +106,8 @@ SIGNATURES = {
     kombu_redis.QoS.reject: ["self", "delivery_tag", "requeue"],
     kombu_redis.QoS.can_consume: ["self"],
     kombu_redis.Channel.conn_or_acquire: ["self", "client"],
+    Request.revoked: ["self"],
+    vars(celery_strategy)["hybrid_to_proto2"]: ["message", "body"],
     Request.execute_using_pool: ["self", "pool", "kwargs"],
     Request.on_success: ["self", "failed__retval__runtime", "kwargs"],
     Request.reject: ["self", "requeue"],

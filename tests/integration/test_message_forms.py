@@ -1,19 +1,16 @@
-"""Every form in which a producer's message may come: with a countdown or an expiry, in either protocol, twice."""
+"""Every form in which a producer's message may come: in either protocol, twice, malformed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
-from celery.exceptions import TaskRevokedError
 
 from tests.conftest import image_request, paid_generations
-from tests.running import WorkerProcess, keys
-from tests.waiting import wait_until
+from tests.running import WorkerProcess
 from worker.sandbox.remote import SandboxProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -34,29 +31,10 @@ def old_producer(producer: Celery) -> Iterator[Celery]:
     producer.conf.task_protocol = 2
 
 
-def test_a_countdown(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
-    """A task with a countdown starts a job when the countdown is over, and gets its outcome."""
-    sent_at = datetime.now(UTC)
-    outcome = enqueue(producer, countdown=1).get(timeout=30)
-    assert outcome["state"] == "succeeded"
-    assert datetime.fromisoformat(outcome["created_at"]) >= sent_at + timedelta(seconds=1)
-    assert paid_generations(sandbox) == 1
-    wait_until(lambda: not client.hlen("photogpt.unacked"), "the message is acknowledged")
-
-
 def test_protocol_1(old_producer: Celery, sandbox: SandboxProcess) -> None:
     """A message of Celery's task protocol 1 starts a job, and its producer gets the outcome."""
     assert enqueue(old_producer).get(timeout=30)["state"] == "succeeded"
     assert paid_generations(sandbox) == 1
-
-
-def test_an_expired_message(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:
-    """A message whose expiry has passed starts no job, and its result is REVOKED."""
-    result = enqueue(producer, expires=datetime.now(UTC) - timedelta(seconds=1))
-    with pytest.raises(TaskRevokedError):
-        result.get(timeout=30)
-    assert not client.exists(keys.job(result.id))
-    assert paid_generations(sandbox) == 0
 
 
 def test_a_message_of_an_ended_job(producer: Celery, sandbox: SandboxProcess, client: redis.Redis) -> None:

@@ -43,6 +43,7 @@ RETRYABLE = {
     Reason.TRIGGER_UNCERTAIN: False,
     Reason.GENERATION_FAILED: False,
     Reason.CANCELED: False,
+    Reason.SCHEDULED: False,
     Reason.INTERNAL_ERROR: True,
 }
 

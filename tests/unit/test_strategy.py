@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from celery.worker import state
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from worker.domain.job import JobState
 from worker.queue import strategy
 from worker.queue.continuation import CONTINUED
 from worker.queue.strategy import job_strategy
@@ -56,6 +58,8 @@ class Worker:
         self.handed_over: list[Any] = []
         self.settled: list[str] = []
         self.received: list[Any] = []
+        self.ended: list[tuple[str, JobState]] = []
+        self.is_unknown = True
 
     def accept(self, task: str, context: Any, *, problem: str) -> Any:
         """Answer as the test wants it."""
@@ -64,6 +68,12 @@ class Worker:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+    def end_dropped(self, task: str, context: Any, end: JobState, *, problem: str) -> bool:
+        """Record how a job ends that no worker accepted."""
+        assert (task, problem) == (NAME, "")
+        self.ended.append((context.id, end))
+        return self.is_unknown
 
     def apply_async(self, target: Any, args: Any, callback: Any, accept_callback: Any, **_: Any) -> None:
         """Run a message as Celery's thread pool does."""
@@ -101,6 +111,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     """A worker in which Redis, Celery's tracer and Celery's strategy are stand-ins."""
     worker = Worker()
     monkeypatch.setattr(strategy, "accept_message", worker.accept)
+    monkeypatch.setattr(strategy, "end_dropped_message", worker.end_dropped)
+    monkeypatch.setattr(strategy, "services", lambda: SimpleNamespace(store=SimpleNamespace(clock=time.time)))
     monkeypatch.setattr(strategy, "celery_strategy", worker.celery_strategy)
     monkeypatch.setattr("celery.worker.request.trace_task_ret", worker.trace)
     monkeypatch.setattr("worker.queue.request.REQUEUE_IN_S", 0)
@@ -159,32 +171,66 @@ def test_a_stopping_worker_stops(worker: Worker) -> None:
 
 
 def test_a_revoked_message_is_not_accepted(worker: Worker) -> None:
-    """A message whose id was revoked is acknowledged, and its job is not accepted."""
+    """A message whose id was revoked is acknowledged, and its job ends as canceled."""
     state.revoked.add("job-1")
     worker.handle(new_message())
-    assert (worker.settled, worker.accepted, worker.received) == (["acknowledged"], [], [])
+    assert (worker.settled, worker.accepted, worker.traced) == (["acknowledged"], [], [])
+    assert worker.ended == [("job-1", JobState.CANCELED)]
+
+
+def test_a_message_revoked_by_a_stamp_is_not_accepted(worker: Worker) -> None:
+    """A message one of whose stamps was revoked is acknowledged, and its job ends as canceled."""
+    stamps: Any = state.revoked_stamps
+    stamps["customer"] = ["7"]
+    worker.handle(new_message(stamped_headers=["customer"], stamps={"customer": ["6", "7"]}))
+    assert (worker.settled, worker.accepted) == (["acknowledged"], [])
+    assert worker.ended == [("job-1", JobState.CANCELED)]
+
+
+PAST = "2020-01-01T00:00:00+00:00"
 
 
 def test_an_expired_message_is_not_accepted(worker: Worker) -> None:
-    """A message whose `expires` has passed is acknowledged, and its job is not accepted."""
-    worker.handle(new_message(expires="2020-01-01T00:00:00+00:00"))
-    assert (worker.settled, worker.accepted, worker.received) == (["acknowledged"], [], [])
+    """A message whose `expires` has passed is acknowledged, and its job ends as expired."""
+    worker.handle(new_message(expires=PAST))
+    assert (worker.settled, worker.accepted, worker.traced) == (["acknowledged"], [], [])
+    assert worker.ended == [("job-1", JobState.EXPIRED)]
 
 
-HANDED_OVER = {
-    "a continuation": (new_message(photogpt_continued=True), None),
-    "with an eta": (new_message(eta="2030-01-01T00:00:00+00:00"), None),
-    "protocol 1": (Message({"task": NAME, "id": "job-1", "args": [], "kwargs": {}}), {"task": NAME}),
-    "headers of protocol 2, body of 1": (Message({"args": [], "kwargs": {}}), None),
+def test_an_expired_message_of_an_accepted_job_revokes_nothing(worker: Worker) -> None:
+    """A message that expired after its job was accepted is like any second message: Celery does not revoke its id."""
+    worker.is_unknown = False
+    worker.handle(new_message(expires=PAST))
+    assert len(worker.accepted) == 1
+    assert worker.settled == ["acknowledged"]
+    assert "job-1" not in state.revoked
+
+
+def test_a_continuation_goes_to_celery(worker: Worker) -> None:
+    """A continuation goes to Celery's own strategy unchanged."""
+    message = new_message(photogpt_continued=True)
+    worker.handle(message)
+    assert worker.handed_over == [message]
+    assert (worker.accepted, worker.settled) == ([], [])
+
+
+PROTOCOL_1 = {"task": NAME, "id": "job-1", "args": [1], "kwargs": {"request": {}}, "eta": "2030-01-01T00:00:00"}
+
+OTHER_FORMS = {
+    "with an eta": (new_message(eta="2030-01-01T00:00:00"), None),
+    "protocol 1": (Message(PROTOCOL_1), PROTOCOL_1),
+    "headers of protocol 2, body of 1": (Message(PROTOCOL_1), None),
 }
 
 
-@pytest.mark.parametrize(("message", "body"), HANDED_OVER.values(), ids=HANDED_OVER)
-def test_every_other_message_goes_to_celery(worker: Worker, message: Message, body: Any) -> None:
-    """A message that is not a new job, or not due, goes to Celery's own strategy unchanged."""
+@pytest.mark.parametrize(("message", "body"), OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_every_form_is_accepted(worker: Worker, message: Message, body: Any) -> None:
+    """A message with an eta, and one of task protocol 1, is accepted with its eta like any other."""
     worker.handle(message, body)
-    assert worker.handed_over == [message]
-    assert (worker.accepted, worker.settled) == ([], [])
+    ((_, context),) = worker.accepted
+    assert (context.id, context.args, context.kwargs) == ("job-1", [1], {"request": {}})
+    assert context.eta == "2030-01-01T00:00:00"
+    assert (worker.settled, worker.handed_over) == (["acknowledged"], [])
 
 
 MALFORMED: dict[str, Any] = {

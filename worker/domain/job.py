@@ -76,6 +76,13 @@ class Job:
     duplicate_of: str | None = None
 
     created_at: float
+    #: The job starts then; None if it started when it was accepted.
+    not_before: float | None = None
+    #: The job ends then, unless it has started; None without `not_before`.
+    expires_at: float | None = None
+    #: When a job with `not_before` started: from then on it waits for admission, and `expires_at` no longer counts.
+    started_at: float | None = None
+    #: Counted from the start.
     deadline_at: float
     submitted_at: float | None = None
     #: The last poll that showed the generation under way.

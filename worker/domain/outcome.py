@@ -100,6 +100,20 @@ def expired(job: Job) -> JobResult:
     )
 
 
+def canceled(job: Job) -> JobResult:
+    """Return how a job ends that is canceled."""
+    return JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error=_consequence(job))
+
+
+def expired_before_start(job_id: str) -> JobResult:
+    """Return how a job ends whose message had an `expires` that passed before the job started."""
+    return JobResult(
+        state=JobState.EXPIRED,
+        reason=Reason.DEADLINE_EXCEEDED,
+        error=f"the `expires` of job {job_id} passed before it started; PhotoGPT was not asked, so nothing is charged",
+    )
+
+
 def as_error(outcome: Mapping[str, Any]) -> JobError | None:
     """Return the exception for a job that did not succeed, or None. Its message starts with the reason."""
     error = ERRORS.get(JobState(outcome["state"]))
@@ -110,3 +124,12 @@ def _retryable(job: Job, reason: Reason) -> bool:
     if reason is Reason.DEADLINE_EXCEEDED:  # a retry is safe only if PhotoGPT was never asked
         return job.generation_id is None and job.intent_at is None and job.submitted_at is None
     return reason.retryable
+
+
+def _consequence(job: Job) -> str:
+    canceled = f"job {job.id} was canceled"
+    if job.generation_id or job.submitted_at:
+        return f"{canceled}: polling stops, but PhotoGPT has no cancel, so the generation goes on and is charged"
+    if job.intent_at is not None:
+        return f"{canceled} while PhotoGPT was asked to start it: it may go on there and be charged"
+    return f"{canceled} before PhotoGPT was asked: nothing is charged"

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     REFUSED = "refused"  # PhotoGPT refuses for another reason
     NOT_FOUND = "not_found"  # no such model, image or generation
     CONFLICT = "conflict"  # another operation on the same object is in progress
+    SCHEDULED = "scheduled"  # the job waits for its start time
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"  # PhotoGPT does not answer, or its answer is unreadable
     TRIGGER_UNCERTAIN = (

@@ -23,10 +23,11 @@ from pydantic import (
 from pydantic import field_validator as check
 
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.json_values import json_value
 from worker.domain.piping import fill_request
 from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
+from worker.domain.start_time import MAX_DELAY_S, read_time
 
 MAX_DEADLINE_S = 7 * 86_400  # the maximum period that GET /jobs can list
 MAX_URL = 2048  # characters
@@ -49,6 +50,8 @@ class Submission(BaseModel):
     webhook_events: list[StrictStr] | None = None
     metadata: dict[StrictStr, Any] | None = None
     deadline_s: Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_DEADLINE_S)] | None = None
+    not_before: StrictStr | StrictInt | StrictFloat | None = None
+    delay_s: Annotated[StrictInt | StrictFloat, Field(ge=0, le=MAX_DELAY_S)] | None = None
     idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KEY)] | None = None
     tenant: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TENANT)] | None = None
 
@@ -65,6 +68,13 @@ class Submission(BaseModel):
         for name in value or []:
             if name not in EVENT_TYPES:
                 raise ValueError(f"{name!r} is no event; known events are {', '.join(sorted(EVENT_TYPES))}")
+        return value
+
+    @check("not_before")
+    @classmethod
+    def _is_time(cls, value: str | float | None) -> str | float | None:
+        if value is not None:
+            read_time(value)
         return value
 
     @property
@@ -85,17 +95,6 @@ class SubmissionLimits:
     webhook_ports: tuple[int, ...] | None = None
     #: Networks in which every port is allowed.
     webhook_allow_networks: tuple[Network, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobDefaults:
-    """Values for what a submission leaves out."""
-
-    #: Seconds from acceptance until an image, an upscale or a video expires.
-    job_deadline_s: float
-    #: Seconds from acceptance until a training expires.
-    model_deadline_s: float
-    webhook_url: str | None = None
 
 
 def check_webhook_target(url: str, limits: SubmissionLimits) -> None:
@@ -195,41 +194,6 @@ def valid_webhook_url(kwargs: JsonObject, limits: SubmissionLimits) -> str | Non
     except ValueError:
         return None
     return url
-
-
-def new_job(  # noqa: PLR0913 - what a job is made of
-    job_id: str,
-    kind: Kind,
-    submission: Submission,
-    *,
-    defaults: JobDefaults,
-    at: float,
-    result_meta: JsonObject | None = None,
-) -> Job:
-    """Make a queued job of a submission.
-
-    Args:
-        job_id: the Celery task id.
-        kind: of the task.
-        submission: validated.
-        defaults: for what the submission leaves out.
-        at: time of acceptance, epoch seconds by Redis' clock; the deadline counts from here.
-        result_meta: see `Job.result_meta`.
-    """
-    deadline_s = defaults.model_deadline_s if kind is Kind.TRAINING else defaults.job_deadline_s
-    return Job(
-        id=job_id,
-        kind=kind,
-        request=submission.request,
-        metadata=submission.metadata,
-        webhook_url=submission.webhook_url or defaults.webhook_url,
-        webhook_events=tuple(submission.webhook_events or ()),
-        tenant=submission.tenant,
-        idempotency_key=submission.idempotency_key,
-        result_meta=result_meta,
-        created_at=at,
-        deadline_at=at + (submission.deadline_s or deadline_s),
-    )
 
 
 @cache

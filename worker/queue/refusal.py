@@ -10,7 +10,8 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from worker.domain.job import JsonObject
 from worker.domain.json_values import text_id
 from worker.domain.text import truncate
-from worker.queue.strategy import KINDS, JobRequest, readable_canvas
+from worker.queue.acceptance import KINDS
+from worker.queue.strategy import JobRequest, readable_canvas
 
 LEFT_OUT = frozenset({"eta", "expires", "timelimit", "argsrepr", "kwargsrepr"})
 """Headers of no use to a job that ends at once; one of them may be what is wrong with the message."""

@@ -1,8 +1,8 @@
 """The front door: what a worker does with a message of a job task.
 
-A new message is accepted in a pool thread and acknowledged afterwards. Its task does not run, since there is nothing to
-return yet. Every other message runs the task as in Celery: a continuation, a message with an eta once it is due, and a
-message whose job has ended already.
+Every message of a producer is accepted in a pool thread and acknowledged afterwards, also one with an eta: Redis keeps
+the start time. Its task does not run, since there is nothing to return yet, unless its job has ended already. A
+continuation runs the task as in Celery.
 """
 
 from __future__ import annotations
@@ -18,22 +18,20 @@ from celery.app.task import Context
 from celery.exceptions import InvalidTaskError
 from celery.worker import state
 from celery.worker.strategy import default as celery_strategy
+from celery.worker.strategy import hybrid_to_proto2  # type: ignore[attr-defined]  # the stubs lack it
 from redis import RedisError
 
-from worker.domain.job import TASKS
+from worker.domain.job import JobState
 from worker.domain.json_values import text_id
-from worker.domain.outcome import Outcome
-from worker.queue.app import redis_outage, services, settings
-from worker.queue.continuation import CONTINUED, capture_continuation, result_fields
-from worker.queue.redaction import describe_arguments
+from worker.queue.acceptance import accept_message, end_dropped_message
+from worker.queue.app import redis_outage, services
+from worker.queue.continuation import CONTINUED
 from worker.queue.request import RedactedRequest
-from worker.steps.accept import Envelope, accept
+from worker.queue.stamps import revoked_by_stamps
 from worker.store.connection import is_unavailable
 
 CANVAS = ("callbacks", "errbacks", "chain", "chord")
 """Parts of a message that say which tasks follow."""
-
-KINDS = {name: kind for kind, name in TASKS.items()}
 
 
 def job_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
@@ -41,11 +39,15 @@ def job_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
     hand_over = celery_strategy(task, app, consumer)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
-        if not is_new_job(message, body):
+        headers, parts = read_message(message, body)
+        if headers.get(CONTINUED):
             hand_over(message, body, ack, reject, callbacks)
             return
         request = JobRequest(
             message,
+            headers=headers,
+            body=parts,
+            decoded=True,
             on_ack=ack,
             on_reject=reject,
             app=app,
@@ -54,26 +56,26 @@ def job_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
             task=task,
             connection_errors=consumer.connection_errors,
         )
-        if not request.revoked():
-            receive(consumer, request, callbacks)
+        receive(consumer, request, callbacks)
 
     return handle
 
 
-def is_new_job(message: Any, body: Any) -> bool:
-    """Return whether a message asks for a new job, to be accepted now.
+def read_message(message: Any, body: Any) -> tuple[dict[str, Any], Any]:
+    """Return the headers and the body of a message as Celery's task protocol 2 has them.
 
     Args:
         message: kombu's message.
-        body: the decoded body of a message in Celery's task protocol 1, else None.
+        body: the decoded body of a message in task protocol 1, else None.
 
     Raises:
         InvalidTaskError: the message is malformed.
     """
     payload = body or message.payload
-    if isinstance(payload, dict):  # protocol 1, or headers of 2 with a body of 1
+    headers = message.headers
+    if isinstance(payload, dict) and payload.keys() & {"args", "kwargs"}:  # protocol 1, or headers of 2, body of 1
         _check_arguments(payload.get("args", []), payload.get("kwargs", {}))
-        return False
+        payload, headers, _, _ = hybrid_to_proto2(message, payload)
     match payload:
         case [args, kwargs, dict() | None as embed]:
             _check_arguments(args, kwargs)
@@ -82,11 +84,17 @@ def is_new_job(message: Any, body: Any) -> bool:
                 raise InvalidTaskError("callbacks, errbacks, chain and chord must be signatures")
         case _:
             raise InvalidTaskError("the body must be [args, kwargs, embed]")
-    if not message.headers.get("id"):
+    _check_headers(headers)
+    return headers, payload
+
+
+def _check_headers(headers: dict[str, Any]) -> None:
+    if not headers.get("id"):
         raise InvalidTaskError("the header `id` is missing")
-    if text_id(message.headers["id"]) is None:
+    if text_id(headers["id"]) is None:
         raise InvalidTaskError("the header `id` must be a text")
-    return not message.headers.get(CONTINUED) and message.headers.get("eta") is None
+    if not isinstance(headers.get("stamped_headers") or [], list) or not isinstance(headers.get("stamps") or {}, dict):
+        raise InvalidTaskError("stamped_headers must be a list, and stamps an object")
 
 
 def readable_canvas(embed: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def _check_arguments(args: object, kwargs: object) -> None:
 
 def receive(consumer: Any, request: JobRequest, callbacks: Any) -> None:
     """Announce a message and give it to the pool, as Celery's own strategy does."""
+    eta: datetime | None = request.eta
     expires: datetime | None = request.expires
     signals.task_received.send(sender=consumer, request=request)
     request.send_event(
@@ -119,7 +128,7 @@ def receive(consumer: Any, request: JobRequest, callbacks: Any) -> None:
         root_id=request.root_id,
         parent_id=request.parent_id,
         retries=request.request_dict.get("retries", 0),
-        eta=None,
+        eta=eta.isoformat() if eta else None,
         expires=expires.isoformat() if expires else None,
     )
     state.task_reserved(request)
@@ -132,6 +141,7 @@ class Verdict(Enum):
     """What became of a new message without running its task."""
 
     ACCEPTED = auto()
+    DROPPED = auto()
     REDIS_UNAVAILABLE = auto()
 
 
@@ -141,6 +151,10 @@ class JobRequest(RedactedRequest):
     #: Why the message cannot be used; its job then ends as `invalid_request`.
     problem = ""
 
+    def revoked(self) -> bool:
+        """Return False to Celery: a job that was accepted goes on, which only `accept` can find out."""
+        return False
+
     def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
         """Give the message to the pool, with `accept` in front of Celery's tracer."""
         accept_first: Any = _AcceptFirst(pool, self)
@@ -148,12 +162,8 @@ class JobRequest(RedactedRequest):
 
     def accept(self) -> Verdict | None:
         """Accept the job; None if Celery's tracer has to run the task: it has an outcome, or accepting failed."""
-        _args, _kwargs, embed = self.body if self.problem else self.message.payload
-        if embed and embed.get("chord"):
-            self.request_dict["id"] = str(self.id)  # Celery counts the tasks of a chord by ids that are text
-        context = Context({**self.request_dict, **(embed or {})}, called_directly=False)
         try:
-            outcome = accept_message(self.type, context, problem=self.problem)
+            verdict = self._accept()
         except RedisError as error:
             if not is_unavailable(error):
                 return None  # the record is unusable; the task raises the same error, and Celery stores it
@@ -161,9 +171,28 @@ class JobRequest(RedactedRequest):
             return Verdict.REDIS_UNAVAILABLE
         except Exception:  # noqa: BLE001 - the task raises the same error, and Celery logs and stores it
             return None
-        if outcome is None:
-            return Verdict.ACCEPTED
-        self.request_dict[CONTINUED] = True  # the task returns the outcome
+        if verdict is None:
+            self.request_dict[CONTINUED] = True  # the task returns the outcome
+        return verdict
+
+    def _accept(self) -> Verdict | None:
+        """Accept the job, or end it if its message is to be dropped; None if it has ended before."""
+        _args, _kwargs, embed = self.body
+        if embed and embed.get("chord"):
+            self.request_dict["id"] = str(self.id)  # Celery counts the tasks of a chord by ids that are text
+        context = Context({**self.request_dict, **(embed or {})}, called_directly=False)
+        end = self._end_if_dropped()
+        if end is not None and end_dropped_message(self.type, context, end, problem=self.problem):
+            return Verdict.DROPPED if super().revoked() else None  # Celery stores REVOKED, and acknowledges
+        return Verdict.ACCEPTED if accept_message(self.type, context, problem=self.problem) is None else None
+
+    def _end_if_dropped(self) -> JobState | None:
+        """Return how the job ends if no worker has accepted it: its message has expired, or was revoked."""
+        if text_id(self.id) in state.revoked or revoked_by_stamps(self.stamps):
+            return JobState.CANCELED
+        expires: datetime | None = self.expires
+        if expires and expires.timestamp() <= services().store.clock():
+            return JobState.EXPIRED
         return None
 
     def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> None:
@@ -180,6 +209,8 @@ class JobRequest(RedactedRequest):
             case Verdict.REDIS_UNAVAILABLE:
                 state.task_ready(self)
                 self.reject(requeue=True)
+            case Verdict.DROPPED:
+                pass
             case traced:
                 super().on_success(traced, **kwargs)
 
@@ -194,35 +225,3 @@ class _AcceptFirst:
     def apply_async(self, trace: Callable[..., Any], args: tuple[Any, ...], **options: Any) -> Any:
         """Run `accept`, then the tracer if that returned None."""
         return self.pool.apply_async(lambda *traced: self.request.accept() or trace(*traced), args=args, **options)
-
-
-def accept_message(task: str, context: Any, *, problem: str = "") -> Outcome | None:
-    """Accept the job of a message; return its outcome if there is nothing to wait for.
-
-    Args:
-        task: name of the task.
-        context: Celery's context of the message.
-        problem: why the message cannot be used; '' if it can.
-
-    Raises:
-        redis.RedisError: Redis is unavailable, or the job's record is unusable.
-    """
-    result = result_fields(context)
-    continuation = ""
-    if result is None:
-        arguments = describe_arguments(context.kwargs, hide_prompts=settings.hide_prompts)
-        try:
-            continuation = capture_continuation(context, task, arguments)
-        except (ValueError, TypeError, RecursionError) as error:
-            problem = problem or f"the message's headers or canvas cannot be stored as JSON: {error}"
-    envelope = Envelope(
-        id=str(context.id),
-        kind=KINDS[task],
-        args=list(context.args),
-        kwargs=context.kwargs,
-        continuation=continuation,
-        result_meta=result,
-        redelivered=bool((context.delivery_info or {}).get("redelivered")),
-        problem=problem,
-    )
-    return accept(services(), envelope)

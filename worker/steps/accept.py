@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from config.settings import Settings
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Job, JobState, JsonObject, Kind
-from worker.domain.outcome import JobResult, Outcome, outcome
+from worker.domain.new_job import JobDefaults, new_job
+from worker.domain.outcome import JobResult, Outcome, canceled, expired_before_start, outcome
 from worker.domain.reason import Reason
-from worker.domain.submission import (
-    JobDefaults,
-    SubmissionLimits,
-    new_job,
-    parse_submission,
-    valid_metadata,
-    valid_webhook_url,
-)
+from worker.domain.submission import SubmissionLimits, parse_submission, valid_metadata, valid_webhook_url
 from worker.services import Services
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 from worker.telemetry.logs import event
@@ -35,6 +29,9 @@ class Envelope:
     continuation: str
     #: Without a canvas: see `Job.result_meta`.
     result_meta: JsonObject | None = None
+    #: When the job starts, and when the message expires, epoch seconds; None for now, and for never.
+    eta: float | None = None
+    expires_at: float | None = None
     #: The broker delivered this message before.
     redelivered: bool = False
     #: Why the message itself cannot be used; '' if it can.
@@ -63,27 +60,69 @@ def job_defaults(settings: Settings) -> JobDefaults:
 def accept(services: Services, envelope: Envelope) -> Outcome | None:
     """Store a new job and return None, or return the outcome of a job that has ended already."""
     at = services.store.clock()
-    limits = submission_limits(services.settings)
     try:
-        if envelope.problem:
-            raise SubmissionError(field="", problem=envelope.problem)
-        submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, limits)
+        job, digest = _read_job(services, envelope, at)
     except SubmissionError as error:
         return _refuse(services, envelope, _invalid_job(services, envelope, at), Reason.INVALID_REQUEST, str(error))
-    defaults = job_defaults(services.settings)
-    job = new_job(envelope.id, envelope.kind, submission, defaults=defaults, at=at, result_meta=envelope.result_meta)
-    match services.store.jobs.accept(job, digest=submission.digest, continuation=envelope.continuation):
+    match services.store.jobs.accept(job, digest=digest, continuation=envelope.continuation):
         case JobAccepted():
-            event("job.accepted", "the job waits for its trigger", job=job.id, kind=job.kind)
+            event("job.accepted", job.error or "the job waits for its trigger", job=job.id, kind=job.kind)
             return None
-        case JobKnown(digest):
-            return _known(services, envelope, same_request=digest == submission.digest)
+        case JobKnown(known):
+            return _known(services, envelope, same_request=digest == known)
         case KeyConflict(owner):
             error_text = (
-                f"idempotency_key: {submission.idempotency_key!r} belongs to job {owner}, which has another request; "
+                f"idempotency_key: {job.idempotency_key!r} belongs to job {owner}, which has another request; "
                 "use a new key for a new request"
             )
-            return _refuse(services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, error_text, digest=submission.digest)
+            return _refuse(services, envelope, job, Reason.IDEMPOTENCY_CONFLICT, error_text, digest=digest)
+
+
+def end_unaccepted(services: Services, envelope: Envelope, state: JobState) -> bool:
+    """End the job of a message that was revoked or has expired before a worker accepted it.
+
+    Args:
+        services: the process' clients.
+        envelope: the message.
+        state: `canceled` or `expired`.
+
+    Returns:
+        False if the job was accepted before; nothing is changed then.
+    """
+    at = services.store.clock()
+    try:
+        job, digest = _read_job(services, envelope, at)
+    except SubmissionError:
+        job, digest = _invalid_job(services, envelope, at), ""
+    result = canceled(job) if state is JobState.CANCELED else expired_before_start(job.id)
+    final = outcome(job, result, at=at)
+    finished = services.store.jobs.finish(job, final, None, create=envelope.continuation, digest=digest)
+    if finished is None:
+        return False
+    event("job.ended", result.error or "", job=job.id, kind=job.kind, state=result.state, reason=result.reason)
+    return True
+
+
+def _read_job(services: Services, envelope: Envelope, at: float) -> tuple[Job, str]:
+    """Return the job that a message asks for, and the digest of its request.
+
+    Raises:
+        SubmissionError: the message or one of its arguments is invalid.
+    """
+    if envelope.problem:
+        raise SubmissionError(field="", problem=envelope.problem)
+    submission = parse_submission(envelope.kind, envelope.args, envelope.kwargs, submission_limits(services.settings))
+    job = new_job(
+        envelope.id,
+        envelope.kind,
+        submission,
+        defaults=job_defaults(services.settings),
+        at=at,
+        eta=envelope.eta,
+        expires_at=envelope.expires_at,
+        result_meta=envelope.result_meta,
+    )
+    return job, submission.digest
 
 
 def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from worker.domain.decision import Finish
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState
 from worker.domain.json_values import text_id
-from worker.domain.outcome import JobResult, Outcome
-from worker.domain.reason import Reason
+from worker.domain.outcome import Outcome, canceled
 from worker.domain.text import truncate
 from worker.services import Services
 from worker.steps.publish import finish_job
@@ -36,14 +34,4 @@ def cancel(services: Services, job_id: object, *, revoked: bool = False) -> Outc
             raise SubmissionError(field="job_id", problem=problem)
         if job.state.terminal:
             return final
-        result = JobResult(state=JobState.CANCELED, reason=Reason.CANCELED, error=_consequence(job))
-        finish_job(services, job, Finish(result), result_by_message=revoked)
-
-
-def _consequence(job: Job) -> str:
-    canceled = f"job {job.id} was canceled"
-    if job.generation_id or job.submitted_at:
-        return f"{canceled}: polling stops, but PhotoGPT has no cancel, so the generation goes on and is charged"
-    if job.intent_at is not None:
-        return f"{canceled} while PhotoGPT was asked to start it: it may go on there and be charged"
-    return f"{canceled} before PhotoGPT was asked: nothing is charged"
+        finish_job(services, job, Finish(canceled(job)), result_by_message=revoked)

@@ -9,7 +9,7 @@ from worker.domain.backoff import KEY_CHECK_S, exponential, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, Kind
-from worker.domain.outcome import JobResult, expired
+from worker.domain.outcome import JobResult, expired, expired_before_start
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.reconcile import after_lost_answer, reconcile
@@ -32,6 +32,8 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
         return _follow_first_job(services, job, at)
     if job.intent_at is not None:
         return _resolve_intent(services, job, at)
+    if job.not_before is not None and job.started_at is None:
+        return _start(services, job, at)
     if at >= job.deadline_at:
         return Finish(expired(job))
     try:
@@ -50,6 +52,19 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
         lost = not error.definite
         decision = after_lost_answer(services, job, error) if lost else on_api_error(services, job, error, at)
         return replace(decision, intent=intent) if isinstance(decision, Reschedule) else decision
+
+
+def _start(services: Services, job: Job, at: float) -> Decision | None:
+    """Start a job whose start time has come, unless the `expires` of its message has passed.
+
+    A worker triggers it once it is admitted.
+    """
+    if job.expires_at is not None and at >= job.expires_at:
+        return Finish(expired_before_start(job.id))
+    if job.not_before is not None and at < job.not_before:
+        return Reschedule(after=job.not_before - at, reason=job.reason, error=job.error)
+    services.store.lanes.start(job)
+    return None
 
 
 def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:

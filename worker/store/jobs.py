@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
+from worker.domain.start_time import start_due_at
 from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
@@ -86,22 +87,22 @@ class Jobs:
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
-        timestamp, state = rfc3339(job.created_at), JobState.QUEUED
+        timestamp, state, length = rfc3339(job.created_at), JobState.QUEUED, self._retention.events_max_length
+        starts_in_s = max(0.0, (job.not_before or 0.0) - job.created_at)
         answer = self._scripts.accept(
-            **event_arguments(
-                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
-            ),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **accepted_arguments(self._keys, job),
             idempotency=self._keys.idempotency(job.idempotency_key or ""),
-            idempotency_ttl=self._retention.idempotency_s if job.idempotency_key else 0,
+            idempotency_ttl=int(starts_in_s) + self._retention.idempotency_s if job.idempotency_key else 0,
             tenants=self._keys.tenants,
             digest=digest,
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
             job_prefix=self._keys.job_prefix,
             tenant=job.tenant,
             deadline_in=job.deadline_at - job.created_at,
+            start_due_at=start_due_at(job),
             max_active=self._caps.active,
             is_generation=job.kind is not Kind.TRAINING,
             fields=pairs(encode(job, continuation)),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import Job, Kind
+from worker.domain.times import rfc3339
 from worker.store.keys import Lane
 
 if TYPE_CHECKING:
@@ -137,6 +138,24 @@ class Lanes:
             max_admitted=max_admitted,
         )
         return int(queued)
+
+    def start(self, job: Job) -> None:
+        """Start a job whose start time has come: it waits for admission from now on. A second call changes nothing."""
+        at = self._clock()
+        tick = self._scripts.start(
+            job=self._keys.job(job.id),
+            triggers=self._keys.lane(Lane.TRIGGERS),
+            triggers_loop=self._keys.loop(Lane.TRIGGERS),
+            queue=self._keys.queue,
+            tenants=self._keys.tenants,
+            id=job.id,
+            tenant=job.tenant,
+            timestamp=rfc3339(at),
+            deadline_in=max(0.0, job.deadline_at - at),
+            is_generation=job.kind is not Kind.TRAINING,
+            gap=MIN_TICK_GAP_S[Lane.TRIGGERS],
+        )
+        self._ticks.publish(Lane.TRIGGERS, tick)
 
     def claim(  # noqa: PLR0913 - one script
         self, lane: Lane, token: str, *, limit: int, lease_s: float, prefix: str, fields: Iterable[str]

@@ -218,6 +218,7 @@ class Scripts:
         self.reschedule_list_poll = load("reschedule_list_poll")
         self.resume_single_polls = load("resume_single_polls")
         self.sample_ages = load("sample_ages")
+        self.start = load("start")
         self.take_rate_token = load("take_rate_token")
 
     def load(self, client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -13,17 +14,46 @@ from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 from worker.sandbox.remote import SandboxProcess
 
+MAGIC = {".png": b"\x89PNG", ".mp4": b"ftyp"}
+"""Four of the first bytes of a file, by its suffix."""
+
+
+def links_of(page: Path) -> set[str]:
+    """Return what a page links to."""
+    return set(re.findall(r'(?:href|src)="([^"]+)"', page.read_text()))
+
+
+def magic(path: Path) -> bytes:
+    """Return the four bytes that name a file's type."""
+    start = path.read_bytes()[:8]
+    return start[:4] if start.startswith(b"\x89") else start[4:]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """`demo --to` with a path below a file names the option and starts nothing."""
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(cli, ["demo", "--to", str(tmp_path / "file" / "made")])
+    assert result.exit_code == 2
+    assert "--to" in result.stderr
+
 
 def test_all_kinds(tmp_path: Path) -> None:
-    """`demo` without a terminal prints every change and a table with outputs, and leaves no files behind."""
-    ended = run({"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(tmp_path)}, "demo")
+    """`demo` without a terminal prints every change and a table, saves what it made, and leaves nothing else behind."""
+    folder, temporary = tmp_path / "made", tmp_path / "temporary"
+    temporary.mkdir()
+    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary)}
+    ended = run(env, "demo", "--to", str(folder))
     assert ended.returncode == 0, ended.stdout
     assert "Short durations: image 3 s" in ended.stdout
-    assert all(f"/media/{kind}_" in ended.stdout for kind in ("image", "video"))
+    assert (folder / "index.html").as_uri() in ended.stdout
+    names = links_of(folder / "index.html")
+    assert sorted(path.suffix for path in map(Path, names)) == [".mp4", *[".png"] * 4]
+    assert all(str(folder / name) in ended.stdout for name in names)
+    assert {name: magic(folder / name) for name in names} == {name: MAGIC[Path(name).suffix] for name in names}
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_credits_need_a_yes() -> None:
@@ -57,7 +87,8 @@ def api(sandbox: SandboxProcess) -> dict[str, str]:
 
 def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
     """`demo --yes --model --keep` runs all four kinds with the real API and keeps running until Ctrl-C."""
-    running = Running(tmp_path / "log", api, "demo", "--yes", "--model", "mine", "--keep")
+    options = ("--yes", "--model", "mine", "--to", str(tmp_path / "made"), "--keep")
+    running = Running(tmp_path / "log", api, "demo", *options)
     try:
         text = running.wait_for_output("Ctrl-C ends everything.")
         children = running.children()
@@ -69,10 +100,13 @@ def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
         running.child.stop()
 
 
-def test_a_job_that_fails(api: dict[str, str], sandbox: SandboxProcess) -> None:
-    """`demo` names a job that failed, prints the end of the worker's log, and ends with exit code 1."""
+def test_a_job_and_a_file_that_fail(api: dict[str, str], sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """`demo` names a job that failed and a file that was not saved, prints the worker's log, and ends with 1."""
     sandbox.control.faults({"match": "triggerVideo*", "action": {"directive": {"error": "too dark"}}})
-    ended = run(api, "demo", "--yes")
+    sandbox.control.faults({"match": "mediaImage", "after": 1, "action": {"status": 403}})
+    ended = run(api, "demo", "--yes", "--to", str(tmp_path))
+    assert "Not every file was saved: 403" in ended.stdout
+    assert len(links_of(tmp_path / "index.html")) == 1
     assert ended.returncode == 1
     assert "Not succeeded: video" in ended.stdout
     assert "too dark" in ended.stdout

@@ -117,6 +117,7 @@ def _time_rows(found: JsonObject) -> Rows:
         ("created", local_time(outcome["created_at"])),
         ("submitted", local_time(outcome["submitted_at"])),
         ("finished", f"{local_time(outcome['finished_at'])}, after {seconds:.1f} s" if seconds is not None else ""),
+        ("starts", local_time(found["not_before"]) if found["not_before"] else ""),
         ("deadline", "" if terminal else local_time(found["deadline_at"])),
         ("trigger attempts", found["attempts"] if found["attempts"] > 1 else ""),
         ("polls", outcome["polls"]),

@@ -35,7 +35,11 @@ COUNT_FIELD = {Kind.IMAGE: "numImages", Kind.VIDEO: "numVideos"}
 @click.option("--webhook-url", help="Receiver of the signed webhooks.")
 @click.option("--event", "events", multiple=True, help="An event to send (job.running, …); repeatable.")
 @click.option("--metadata", type=JsonParameter(), help="Copied into the outcome and the webhooks.")
-@click.option("--deadline", type=float, help="Seconds from now until the job expires, time in the queue included.")
+@click.option(
+    "--deadline", type=float, help="Seconds from the start until the job expires, time in the queue included."
+)
+@click.option("--delay", type=float, help="Seconds from now until the job starts.")
+@click.option("--not-before", help="When the job starts, such as 2026-12-24T18:00:00Z.")
 @click.option("--idempotency-key", help="Jobs with the same key and request are triggered once.")
 @click.option("--tenant", help="The owner, for fair order where jobs wait for free capacity.")
 @click.option("--id", "job_id", help="The job's id.  [default: a new one]")
@@ -111,6 +115,8 @@ def _task_arguments(  # noqa: PLR0913 - the options of the command
     events: tuple[str, ...],
     metadata: JsonObject | None,
     deadline: float | None,
+    delay: float | None,
+    not_before: str | None,
     idempotency_key: str | None,
     tenant: str | None,
 ) -> JsonObject:
@@ -121,6 +127,8 @@ def _task_arguments(  # noqa: PLR0913 - the options of the command
         "webhook_events": list(events) or None,
         "metadata": metadata,
         "deadline_s": deadline,
+        "delay_s": delay,
+        "not_before": not_before,
         "idempotency_key": idempotency_key,
         "tenant": tenant,
     }

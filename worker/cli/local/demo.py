@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from celery import Celery
@@ -17,7 +18,9 @@ from config.secrets import new_webhook_secret
 from config.settings import Settings, load_settings
 from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.local.demo_display import DemoDisplay, print_results
+from worker.cli.local.contact_sheet import write_contact_sheet
+from worker.cli.local.demo_display import DemoDisplay, print_files, print_results
+from worker.cli.local.demo_files import Downloads, SavedFile
 from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Plan, Run, enqueue, real_plans
 from worker.cli.local.log_files import last_lines
 from worker.cli.local.receiver import VerifyingReceiver
@@ -27,6 +30,7 @@ from worker.cli.local.supervisor import Supervisor
 from worker.cli.output import console
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
+from worker.sandbox.options import DEFAULT_KEY
 from worker.store.connection import Store
 
 REFRESH_S = 0.1
@@ -36,17 +40,39 @@ WEBHOOK_TIMEOUT_S = 10.0
 """How long the demo waits for webhooks after the last job ended."""
 
 
+FOLDER = Path("demo-outputs")
+
+
+class Show(NamedTuple):
+    """What a run of the demo does."""
+
+    plans: tuple[Plan, ...]
+    folder: Path
+    """For pictures and videos."""
+    keep: bool
+    """Whether everything keeps running afterwards."""
+
+
 @click.command("demo", cls=HelpCommand)
 @click.option("--keep", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
 @click.option("--yes", is_flag=True, help="With PHOTOGPT_API_KEY set: agree to spend credits.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Folder for the pictures and videos.",
+)
 @click.option("--model", help="With PHOTOGPT_API_KEY set: also train this model of yours.")
-def demo(model: str | None, *, keep: bool, yes: bool) -> None:
+def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     """Run all four kinds of job, from enqueue to signed webhook, and show them side by side.
 
     Starts everything in a temporary directory: an embedded Valkey, a sandbox in place of PhotoGPT, one worker, Flower
     and a receiver of webhooks. Enqueues an image, an upscale, a video, a training and a chain of three through a bare
-    Celery app, waits until every job has ended, and verifies the signature of every webhook. Takes about 20 seconds
-    and leaves no files behind. Exit code 0: everything succeeded; 1: a job or a webhook failed.
+    Celery app, waits until every job has ended, and verifies the signature of every webhook. Saves the pictures and
+    videos, with one page that shows them all, and leaves no other files behind. Takes about 20 seconds.
+    Exit code 0: everything succeeded; 1: a job, a webhook or a download failed.
 
     Example:
       photogpt-worker demo --keep
@@ -56,6 +82,7 @@ def demo(model: str | None, *, keep: bool, yes: bool) -> None:
       PHOTOGPT_FLOWER_PASSWORD, …_PORT       Flower's login; without a password one is made
     """
     settings, out = read_settings(), console()
+    _make_folder(folder)
     sandboxed = settings.api_key is None
     if not sandboxed and not yes:
         raise CommandError(
@@ -73,8 +100,18 @@ def demo(model: str | None, *, keep: bool, yes: bool) -> None:
         with out.status("starting Valkey, the sandbox, a worker and Flower …"):
             stack.start()
         _print_intro(stack, out)
-        passed = _run(stack, secret, out, SANDBOX_PLANS if sandboxed else real_plans(model), keep=keep)
+        plans = SANDBOX_PLANS if sandboxed else real_plans(model)
+        passed = _run(stack, secret, out, Show(plans, folder, keep))
     sys.exit(0 if passed else FAILED)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"cannot make the folder {folder} ({error.strerror}); set another with --to", USAGE
+        ) from None
 
 
 def _check_api(settings: Settings) -> None:
@@ -131,19 +168,20 @@ def _print_intro(stack: Stack, out: Console) -> None:
     out.print(f"Redis: {stack.redis_url}   PhotoGPT: {stack.base_url}\n", soft_wrap=True)
 
 
-def _run(stack: Stack, secret: str, out: Console, plans: tuple[Plan, ...], *, keep: bool) -> bool:
-    """Run every plan and return whether everything succeeded."""
+def _run(stack: Stack, secret: str, out: Console, show: Show) -> bool:
+    """Run every plan, save the outputs, and return whether everything succeeded."""
     sandboxed = stack.options.sandboxed
     receiver = VerifyingReceiver(secret)
     try:
         with connected_store(load_settings(redis_url=stack.redis_url)) as store:
-            runs = enqueue(Celery(broker=stack.redis_url, backend=stack.redis_url), plans, receiver.url)
+            runs = enqueue(Celery(broker=stack.redis_url, backend=stack.redis_url), show.plans, receiver.url)
             with DemoDisplay(out, runs, receiver, timed=sandboxed) as display:
                 _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
                 _wait_for_webhooks(runs, receiver, display)
         print_results(out, runs, receiver)
-        passed = _print_verdict(runs, receiver, stack, out)
-        if keep:
+        saved = _save_files(runs, stack, show.folder, out)
+        passed = _print_verdict(runs, receiver, stack, out) and saved
+        if show.keep:
             _keep(runs, stack, out)
     finally:
         receiver.close()
@@ -168,6 +206,23 @@ def _wait_for_webhooks(runs: list[Run], receiver: VerifyingReceiver, display: De
         display.refresh()
         time.sleep(REFRESH_S)
     display.refresh()
+
+
+def _save_files(runs: list[Run], stack: Stack, folder: Path, out: Console) -> bool:
+    """Save the outputs of every run, print where they are, and return whether that succeeded."""
+    key = stack.settings.api_key.get_secret_value() if stack.settings.api_key else DEFAULT_KEY
+    files: list[SavedFile] = []
+    error: OSError | None = None
+    with out.status("saving pictures and videos …"), Downloads(stack.base_url, key, folder) as downloads:
+        try:
+            for run in runs:
+                files.extend(downloads.save(run))
+        except OSError as raised:
+            error = raised
+    print_files(out, files, write_contact_sheet(folder, files))
+    if error is not None:
+        out.print(f"[red]Not every file was saved: {escape(str(error))}[/]", soft_wrap=True)
+    return error is None
 
 
 def _print_verdict(runs: list[Run], receiver: VerifyingReceiver, stack: Stack, out: Console) -> bool:

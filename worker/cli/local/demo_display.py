@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from rich import box
@@ -12,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.local.demo_files import SavedFile
 from worker.cli.local.demo_jobs import Run
 from worker.cli.local.receiver import VerifyingReceiver
 from worker.cli.output import COLOURS, state
@@ -88,10 +91,24 @@ class DemoDisplay:
 
 
 def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) -> None:
-    """Print the table that the demo ends with, and below it the outputs, which are too long for a narrow table."""
+    """Print the table that the demo ends with, and below it the trained models and errors."""
     out.print(_result_table(runs, receiver))
     for run in runs:
-        out.print(f"  {run.plan.title:<24} {escape(run.output)}", soft_wrap=True)
+        if run.note:
+            out.print(f"  {run.plan.title:<24} {escape(run.note)}", soft_wrap=True)
+
+
+def print_files(out: Console, files: Sequence[SavedFile], sheet: Path) -> None:
+    """Print where the files of the demo are, each on a line, and the page that shows them."""
+    out.print("\nSaved:")
+    for file in files:
+        out.print(f"  {escape(str(sheet.parent / file.name))}  {file.kind}, {_readable(file.size)}", soft_wrap=True)
+    address = sheet.resolve().as_uri()
+    out.print(f"All of them on one page: [link={address}]{escape(address)}[/link]\n", soft_wrap=True)
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:

@@ -103,15 +103,14 @@ class Run:
         return (self.ended or time.monotonic()) - self.started
 
     @property
-    def output(self) -> str:
-        """The URL of the output, the trained model, or the error."""
+    def note(self) -> str:
+        """The trained model or the error; empty after a success that made files."""
         current = self.current
         if current is None:
             return "no worker has accepted it"
         if self.state != JobState.SUCCEEDED:
             return str(current["error"] or current["reason"] or "")
-        records = current["images"] or current["videos"]
-        return str(records[0]["url"]) if records else f"model {current['model_id']} is ready"
+        return "" if current["images"] or current["videos"] else f"model {current['model_id']} is ready"
 
     def refresh(self, store: Store) -> None:
         """Read the outcomes from the store."""

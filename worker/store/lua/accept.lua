@@ -1,10 +1,12 @@
 -- Accept a job: store its record, append its first event and schedule its trigger. All or nothing.
+-- A job with a start time stays in the lane until then; start.lua puts it into the admission queue.
 -- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
 -- KEYS queue tenants active totals delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
+-- ARGV start_due_at:number
 -- ARGV fields:list webhooks:list counted:list
 -- USES events deliveries fair_queue
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
@@ -34,6 +36,12 @@ redis.call('EXPIRE', job, ttl)
 redis.call('EXPIRE', events, ttl)
 local deliveries_tick = schedule_deliveries(
   webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, ttl)
+if start_due_at then
+  redis.call('ZADD', triggers, seconds(start_due_at), id)
+  -- the lane monitor sends the tick of a start that is too far ahead for a message
+  local near = start_due_at <= at + MAX_COUNTDOWN_S
+  return {'accepted', near and schedule_tick(triggers_loop, at, start_due_at, triggers_gap), deliveries_tick}
+end
 local due = at
 if is_generation and not owner then
   if max_active > 0 or redis.call('HEXISTS', triggers_loop, 'cap') == 1 or redis.call('ZCARD', queue) > 0 then

@@ -1,0 +1,75 @@
+"""What a message of a job task says, as an envelope for the step `accept`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+
+from worker.domain.job import TASKS, JobState
+from worker.domain.outcome import Outcome
+from worker.queue.app import services, settings
+from worker.queue.continuation import capture_continuation, result_fields
+from worker.queue.redaction import describe_arguments
+from worker.steps.accept import Envelope, accept, end_unaccepted
+
+KINDS = {name: kind for kind, name in TASKS.items()}
+
+
+def accept_message(task: str, context: Any, *, problem: str = "") -> Outcome | None:
+    """Accept the job of a message; return its outcome if there is nothing to wait for.
+
+    Args:
+        task: name of the task.
+        context: Celery's context of the message.
+        problem: why the message cannot be used; '' if it can.
+
+    Raises:
+        redis.RedisError: Redis is unavailable, or the job's record is unusable.
+    """
+    return accept(services(), envelope_of(task, context, problem))
+
+
+def end_dropped_message(task: str, context: Any, state: JobState, *, problem: str = "") -> bool:
+    """End the job of a message that was revoked or has expired; False if the job was accepted before.
+
+    Raises:
+        redis.RedisError: Redis is unavailable, or the job's record is unusable.
+    """
+    return end_unaccepted(services(), envelope_of(task, context, problem), state)
+
+
+def envelope_of(task: str, context: Any, problem: str) -> Envelope:
+    """Return what a message says.
+
+    Args:
+        task: name of the task.
+        context: Celery's context of the message.
+        problem: why the message cannot be used; '' if it can.
+    """
+    result = result_fields(context)
+    continuation = ""
+    if result is None:
+        arguments = describe_arguments(context.kwargs, hide_prompts=settings.hide_prompts)
+        try:
+            continuation = capture_continuation(context, task, arguments)
+        except (ValueError, TypeError, RecursionError) as error:
+            problem = problem or f"the message's headers or canvas cannot be stored as JSON: {error}"
+    return Envelope(
+        id=str(context.id),
+        kind=KINDS[task],
+        args=list(context.args),
+        kwargs=context.kwargs,
+        continuation=continuation,
+        result_meta=result,
+        eta=_epoch(context.eta),
+        expires_at=_epoch(context.expires),
+        redelivered=bool((context.delivery_info or {}).get("redelivered")),
+        problem=problem,
+    )
+
+
+def _epoch(text: Any) -> float | None:
+    """Return a time of a message as epoch seconds. As in Celery, a time without a zone is UTC."""
+    at = maybe_iso8601(text)
+    return None if at is None else maybe_make_aware(at).timestamp()
