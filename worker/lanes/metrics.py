@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 from config.fields import split_address
@@ -41,11 +43,11 @@ def _read_gauges(runner: Callable[[], LaneRunner | None]) -> None:
     """Let the gauges read the state of the process at each scrape."""
     recorder.read_gauge(READY, lambda: not health.unready())
     for part in LoopPart:
-        recorder.read_gauge(LOOP_AGE, lambda part=part: health.age_s(part), part)  # type: ignore[misc]
-    for lane in Lane:
-        for state in PoolState:
-            recorder.read_gauge(POOL_THREADS, lambda lane=lane, state=state: _threads(runner(), lane, state), lane, state)  # type: ignore[misc]
+        recorder.read_gauge(LOOP_AGE, partial(health.age_s, part), part)
+    for lane, state in product(Lane, PoolState):
+        recorder.read_gauge(POOL_THREADS, partial(_threads, runner, lane, state), lane, state)
 
 
-def _threads(runner: LaneRunner | None, lane: Lane, state: PoolState) -> int:
-    return runner.threads(lane)[state] if runner else 0
+def _threads(runner: Callable[[], LaneRunner | None], lane: Lane, state: PoolState) -> int:
+    running = runner()
+    return running.threads(lane)[state] if running else 0

@@ -54,6 +54,7 @@ class ResilientConsumer(Consumer):
 
     connection_errors: tuple[type[BaseException], ...]  # Celery sets them, its type stubs miss them
     event_dispatcher: Any
+    hub: Any
     qos: Any
     _checked = False
 

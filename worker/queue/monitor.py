@@ -42,7 +42,8 @@ class LaneMonitor:
         self._stop.set()
 
     def _run(self) -> None:
-        self._survive(self._services.store.load_scripts)  # a script that is missing is loaded by its first call
+        # a script that is missing is loaded by its first call
+        self._survive(self._services.store.load_scripts, self._mark_worker)
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
         self._survive(self._forget_worker)

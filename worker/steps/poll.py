@@ -13,7 +13,9 @@ from worker.domain.reason import Reason
 from worker.domain.text import truncate
 from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationStatus, ModelStatus
 from worker.services import Services
+from worker.telemetry import recorder
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import NOTICE_LAG, POLLS
 
 JITTER = 0.05
 MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which goes into every record of it
@@ -36,6 +38,7 @@ def poll(services: Services, job: Job, at: float) -> Decision:
             decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
     except ApiError as error:
         decision = _on_api_error(services, job, error, at)
+    recorder.count(POLLS, job.kind, "yes" if isinstance(decision, Finish) else "no")
     if at >= job.deadline_at and not isinstance(decision, Finish):
         return Finish(expired(job), polled=True)
     return decision
@@ -112,6 +115,8 @@ def _still_under_way(  # noqa: PLR0913 - one poll's facts
 def _duration(services: Services, job: Job, at: float, by_record: float | None) -> float | None:
     """Return how long the generation took, by the list if it said so, else by PhotoGPT's record."""
     stated = by_record if job.duration_s is None else job.duration_s
+    if stated is not None and job.submitted_at is not None:
+        recorder.observe(NOTICE_LAG, at - job.submitted_at - stated, job.kind)
     return measured_duration(job, at=at, stated=stated, random_fraction=services.random.random())
 
 

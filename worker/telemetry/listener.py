@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingMixIn, TCPServer
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
 TEXT = "text/plain; charset=utf-8"
@@ -51,9 +51,10 @@ class Listener(ThreadingMixIn, TCPServer):
         Raises:
             OSError: the address is not of this machine, or the port is in use.
         """
-        self.address_family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self.address_family = found[0]
         self.routes = routes
-        super().__init__(address[:2], _Handler)
+        super().__init__((str(found[4][0]), port), _Handler)
 
     def start(self) -> None:
         """Answer requests in a thread."""
@@ -79,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def version_string(self) -> str:
         """Name the service, and no version of Python."""

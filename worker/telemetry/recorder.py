@@ -65,7 +65,7 @@ def new_registry() -> CollectorRegistry:
     """Return a registry with the metrics that each process has: build, process, garbage collector."""
     import prometheus_client as prometheus  # noqa: PLC0415 - only where metrics are on
 
-    prometheus.disable_created_metrics()  # a second series for each counter and histogram
+    prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram
     registry = prometheus.CollectorRegistry()
     prometheus.ProcessCollector(registry=registry)
     prometheus.PlatformCollector(registry=registry)
