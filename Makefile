@@ -20,7 +20,7 @@ $(VENV)/.dev: $(VENV)/.service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
 	@touch $@
 
-test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, ffmpeg
+test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, Go, ffmpeg
 	@sh ops/install-test-parts
 
 demo: $(VENV)/.service ## four kinds of jobs side by side, webhooks verified, pictures saved, under a minute

@@ -1,4 +1,4 @@
-"""Programs that some tests need and a wheel cannot bring: Chromium, RabbitMQ, a Redis with TLS, Node, ffmpeg."""
+"""Programs that some tests need and a wheel cannot bring: Chromium, RabbitMQ, a Redis with TLS, Node, Go, ffmpeg."""
 
 from __future__ import annotations
 

@@ -48,10 +48,18 @@ class Running:
         return self.child.stop()
 
 
-def run(env: dict[str, str], *argv: str, within: float = 60) -> subprocess.CompletedProcess[str]:
+def run(
+    env: dict[str, str], *argv: str, within: float = 60, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command until it ends."""
     child = subprocess.run(
-        [*COMMAND, *argv], env={**os.environ, **env}, capture_output=True, text=True, timeout=within, check=False
+        [*COMMAND, *argv],
+        env={**os.environ, **env},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=within,
+        check=False,
     )
     assert "Traceback" not in child.stderr, child.stderr
     return child

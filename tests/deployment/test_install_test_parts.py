@@ -18,6 +18,7 @@ PROGRAMS = (
     "ffprobe",
     "openssl",
     "prometheus",
+    "go",
 )
 
 
@@ -55,7 +56,7 @@ def test_it_names_what_is_missing_without_apt(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 0
     assert "apt-get install --no-install-recommends chromium chromium-driver" in done.stderr
-    assert "rabbitmq-server redis-server ffmpeg openssl prometheus\n" in done.stderr
+    assert "rabbitmq-server redis-server ffmpeg openssl prometheus golang-go\n" in done.stderr
 
 
 def test_it_installs_nothing_without_root(tmp_path: Path) -> None:

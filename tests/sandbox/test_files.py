@@ -1,8 +1,6 @@
 """The files of outputs: pictures, videos, playlists, and the URLs that lead to them."""
 
-import json
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import requests
 
-from tests.parts import need_program
+from tests.media import probe
 from tests.sandbox.conftest import Api, wait_until
 from worker.sandbox.media.content import BLOCK_BYTES
 from worker.sandbox.remote import SandboxControl, SandboxProcess
@@ -45,20 +43,6 @@ def fetch(url: str, **more: Any) -> requests.Response:
     return requests.get(url, timeout=20, **more)
 
 
-def probe(source: str) -> Any:
-    """Return what ffprobe says about a file, after ffmpeg has decoded all of it without an error."""
-    decoded = subprocess.run(
-        [need_program("ffmpeg"), "-v", "error", "-i", source, "-f", "null", "-"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (decoded.returncode, decoded.stderr) == (0, "")
-    command = [need_program("ffprobe"), "-v", "error", "-of", "json", "-show_format", "-show_streams", source]
-    return json.loads(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
-
-
 def chunks(png: bytes) -> dict[bytes, bytes]:
     """Return the chunks of a PNG; a wrong checksum fails the test."""
     found: dict[bytes, bytes] = {}
@@ -87,6 +71,16 @@ def test_an_image_is_a_png_with_the_colours_of_its_prompt(api: Api, tmp_path: Pa
     (tmp_path / "image.png").write_bytes(answer.content)
     stream = probe(str(tmp_path / "image.png"))["streams"][0]
     assert (stream["codec_name"], stream["width"], stream["height"]) == ("png", 512, 512)
+
+
+def test_head_answers_without_a_body(api: Api) -> None:
+    """HEAD gets the headers of GET for a file, is refused for the API, and never gets a body."""
+    url = image_url(api)
+    with requests.Session() as session:
+        answer = session.head(url, timeout=20)
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(len(fetch(url).content)))
+        assert session.head(f"{api.base_url}/models/demo/train", timeout=20).status_code == 401
+        assert session.get(url, timeout=20).content == fetch(url).content
 
 
 def test_every_image_differs_and_stays_the_same(api: Api) -> None:

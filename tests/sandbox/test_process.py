@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.sandbox.conftest import Api
 from tests.sandbox.description import Description
@@ -20,12 +21,12 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_what_was_created_survives_a_kill(tmp_path: Path, description: Description) -> None:
-    """After SIGKILL, a start with the same journal restores all records."""
+    """After SIGKILL, a start with the same journal restores all records, and files have the same bytes."""
     journal = tmp_path / "journal.jsonl"
     with SandboxProcess("--journal", str(journal)) as process:
         api = Api(process, description)
         process.control.model("demo-anna", status="ready", images=2, duration_s=0)
-        job_id, failed = api.image_id(duration_s=0), api.image_id(duration_s=0, error="NSFW")
+        job_id, failed = api.image_id(duration_s=0, file_bytes=9999), api.image_id(duration_s=0, error="NSFW")
         endless, video = api.image_id(statuses=["running"], end="never"), api.video_id(duration_s=0)
         api.get("/models/demo-anna/train")
         video_id = api.job(video)["videos"][0]["id"]
@@ -34,8 +35,12 @@ def test_what_was_created_survives_a_kill(tmp_path: Path, description: Descripti
         api.delete(f"/images/{deleted}")
         jobs = [job_id, failed, endless, video]
         before = [api.job(each) for each in jobs], api.listed(), api.get("/models").json()
+        url = before[0][0]["images"][0]["url"]
+        file = requests.get(url, timeout=20).content
         process.kill()
         process.restart()
+        assert len(requests.get(url, timeout=20).content) == 9999
+        assert requests.get(url, timeout=20).content == file
         after = [api.job(each) for each in jobs], api.listed(), api.get("/models").json()
         assert after == before
         assert api.get(f"/images/{deleted}").status_code == 404

@@ -13,8 +13,9 @@ from redis.exceptions import ReadOnlyError
 
 from tests.waiting import wait_until
 from worker.domain.errors import SubmissionError
-from worker.queue import monitor
+from worker.queue import monitor, revocation
 from worker.queue.monitor import LaneMonitor
+from worker.queue.serialization import dumps
 from worker.telemetry.health import Health
 from worker.telemetry.outage import Outage
 
@@ -29,12 +30,18 @@ class Services:
         self.error: Exception | None = None
         self.settings = SimpleNamespace(list_polling=list_polling)
         self.store: Any = SimpleNamespace(
-            lanes=SimpleNamespace(ensure_ticks=lambda: self.call("ticks")),
+            lanes=SimpleNamespace(ensure_ticks=lambda **_: self.call("ticks")),
             fleet=SimpleNamespace(mark_worker=self.marked.append, forget_worker=self.marked.remove),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
+            job_history=SimpleNamespace(continuations=self.continuations),
             load_scripts=lambda: None,
             check_writes=lambda: self.call("write"),
         )
+
+    def continuations(self) -> list[tuple[str, str]]:
+        """Return two stamped jobs."""
+        options = {"stamped_headers": ["customer"], "customer": ["7", "8"]}
+        return [("job-1", dumps({"options": options})), ("job-2", dumps({"options": {}}))]
 
     def call(self, name: str) -> None:
         """Record a call."""
@@ -53,9 +60,9 @@ def cancel(services: Any, job_id: str, *, revoked: bool) -> None:
 
 @pytest.fixture(autouse=True)
 def _revoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(monitor, "cancel", cancel)
+    monkeypatch.setattr(revocation, "cancel", cancel)
     yield
-    state.revoked.clear()
+    state.reset_state()
 
 
 def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
@@ -83,6 +90,29 @@ def test_a_revoked_job_is_canceled_once() -> None:
     state.revoked.add("job-2")
     checked.check()
     assert services.calls == ["ticks", "job-1", "ticks", "ticks", "job-2"]
+
+
+def test_a_job_accepted_after_the_check_is_canceled_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id without a job is checked once more, since its message may be accepted while it is revoked."""
+    services = Services(list_polling=False)
+    checked, _ = new_monitor(services)
+    state.revoked.add("other-1")
+    checked.check()
+    monkeypatch.setattr(revocation, "cancel", lambda services, job_id, **_: services.call(job_id))
+    checked.check()
+    checked.check()
+    assert services.calls == ["ticks", "ticks", "other-1", "ticks"]
+
+
+def test_a_revoked_stamp_cancels_its_jobs() -> None:
+    """A stamp that was revoked cancels the jobs that have it; two checks search for them."""
+    services = Services(list_polling=False)
+    checked, _ = new_monitor(services)
+    revoked_stamps: Any = state.revoked_stamps
+    revoked_stamps["customer"] = ["8", "9"]
+    for _ in range(3):
+        checked.check()
+    assert services.calls == ["ticks", "job-1", "ticks", "job-1", "ticks"]
 
 
 def test_an_outage_ends_with_an_accepted_write() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from worker import __version__
 from worker.cli.help import Entry, LazyGroup
+from worker.cli.streams import prepare_streams, refuse_arguments_that_are_no_text
 
 COMMANDS = {
     "demo": Entry("worker.cli.local.demo:demo", "Run all four kinds of job against a local sandbox."),
@@ -55,7 +58,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command."""
-    cli(prog_name="photogpt-worker")
+    output = prepare_streams()
+    try:
+        refuse_arguments_that_are_no_text(sys.argv[1:])
+        cli(prog_name="photogpt-worker")
+    finally:
+        output.ended = True
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 from rich.text import Text
+
+MIN_WIDTH = 30
+"""Columns that Rich's tables need at least, whatever COLUMNS says."""
 
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal, such as the log of a CI run."""
@@ -27,9 +33,17 @@ COLOURS = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console as wide as the terminal, or `PLAIN_WIDTH` columns wide where there is none."""
+    """Return a console as wide as the terminal; without one, as wide as COLUMNS says, or `PLAIN_WIDTH`."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
+    known = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    out = Console(stderr=stderr, width=None if known else PLAIN_WIDTH, highlight=False, emoji=False)
+    out.width = max(out.width, MIN_WIDTH)
+    return out
+
+
+def status(out: Console, text: str) -> Status:
+    """Return a line that changes, for a terminal; its spinner has characters that the encoding has."""
+    return Status(text, console=out, spinner="dots" if out.encoding.startswith("utf") else "line")
 
 
 def state(name: str) -> Text:
@@ -40,6 +54,11 @@ def state(name: str) -> Text:
 def printable(value: object) -> str:
     """Return text from outside without control characters, so that it cannot move the cursor."""
     return "".join(character if character.isprintable() else "·" for character in str(value))
+
+
+def plain(value: object) -> str:
+    """Return text from outside that Rich prints as it is, on one line: without control characters and markup."""
+    return escape(printable(value))
 
 
 def local_time(text: str | None) -> str:

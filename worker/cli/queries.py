@@ -29,7 +29,16 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
     record = store.job_history.record(job_id)
     if not record:
         return None
-    copied = ("not_before", "deadline_at", "tenant", "idempotency_key", "duplicate_of", "webhook_url", "published_at")
+    copied = (
+        "not_before",
+        "deadline_at",
+        "tenant",
+        "idempotency_key",
+        "duplicate_of",
+        "webhook_url",
+        "published_at",
+        "photogpt_status",
+    )
     return {
         "outcome": decode_outcome(record),
         "request": json.loads(record["request"]),
@@ -37,7 +46,7 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
         "attempts": int(record.get("attempts", 0)),
         "intent_open": "intent_at" in record,
         "next_step": _next_step(store, job_id),
-        "queue_position": store.jobs.position(job_id),
+        "queue_position": store.job_history.position(job_id),
         "events": [{"type": event.type, "timestamp": event.timestamp} for event in store.job_history.events(job_id)],
         "deliveries": store.deliveries.of_job(job_id),
     }

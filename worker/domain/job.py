@@ -51,6 +51,15 @@ TASKS = {
 """The Celery task of each kind. Other services send these names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that a producer sent together."""
+
+    id: str
+    #: How many jobs the producer sends.
+    total: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One job as Redis stores it. Times are epoch seconds by Redis' clock."""
@@ -74,6 +83,8 @@ class Job:
     result_meta: JsonObject | None = None
     #: The first job with the same idempotency key; this job ends like it.
     duplicate_of: str | None = None
+    #: Set for a job of a batch, which counts how its jobs end.
+    batch: Batch | None = None
 
     created_at: float
     #: The job starts then; None if it started when it was accepted.
@@ -87,6 +98,9 @@ class Job:
     submitted_at: float | None = None
     #: The last poll that showed the generation under way.
     last_polled_at: float | None = None
+    #: PhotoGPT's word at the last poll that showed one, and the first poll that showed it.
+    photogpt_status: str | None = None
+    photogpt_status_since: float | None = None
     #: Seconds that the generation took, if PhotoGPT's list of jobs shows it.
     duration_s: float | None = None
     #: Set before the trigger, cleared when its answer is known: an open intent may have been paid for.

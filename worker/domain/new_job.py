@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.domain.job import Job, JsonObject, Kind
+from worker.domain.job import Batch, Job, JsonObject, Kind
 from worker.domain.reason import Reason
 from worker.domain.start_time import start_time
 from worker.domain.submission import Submission
@@ -32,6 +32,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     eta: float | None = None,
     expires_at: float | None = None,
     result_meta: JsonObject | None = None,
+    batch: Batch | None = None,
 ) -> Job:
     """Make a queued job of a submission.
 
@@ -44,6 +45,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         eta: of the message, epoch seconds; None if it has none.
         expires_at: of the message; it matters only to a job that starts later.
         result_meta: see `Job.result_meta`.
+        batch: to which the job belongs.
 
     Raises:
         SubmissionError: the start lies too far ahead.
@@ -60,6 +62,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         tenant=submission.tenant,
         idempotency_key=submission.idempotency_key,
         result_meta=result_meta,
+        batch=batch,
         created_at=at,
         not_before=not_before,
         expires_at=expires_at if not_before else None,

@@ -202,18 +202,18 @@ def _adapter(kind: Kind) -> TypeAdapter[Any]:
 
 
 def _argument_error(error: ValidationError) -> SubmissionError:
-    field, problem = _first_problem(error)
+    field, problem = first_problem(error)
     if error.errors()[0]["type"] == "extra_forbidden":
         problem = f"is not an argument of this task; known arguments are {', '.join(Submission.model_fields)}"
     return SubmissionError(field=field, problem=problem)
 
 
 def _request_error(error: ValidationError) -> SubmissionError:
-    field, problem = _first_problem(error)
+    field, problem = first_problem(error)
     return SubmissionError(field=f"request.{field}" if field else "request", problem=problem)
 
 
-def _first_problem(error: ValidationError) -> tuple[str, str]:
+def first_problem(error: ValidationError) -> tuple[str, str]:
     """Return the dotted name of the first invalid field, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"] if part not in {"public", "trained", "int", "float"})

@@ -18,6 +18,7 @@ from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
+from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
@@ -54,6 +55,7 @@ _lock = threading.RLock()
 _services: Services | None = None
 _runner: LaneRunner | None = None
 _monitor: LaneMonitor | None = None
+_inbox: InboxReader | None = None
 
 
 def services() -> Services:
@@ -122,10 +124,12 @@ def _listen(instance: Any = None, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _monitor  # noqa: PLW0603 - one per process
+    global _monitor, _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     _monitor = LaneMonitor(services(), redis_outage, f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}")
     _monitor.start()
+    _inbox = InboxReader(services(), redis_outage)
+    _inbox.start()
     health.started = True
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
@@ -154,6 +158,8 @@ def _stop(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
+    if _inbox:
+        _inbox.join()
     if _runner:
         _runner.close()
     if _services:

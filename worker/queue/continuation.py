@@ -33,7 +33,7 @@ KEPT_OPTIONS = (
 
 
 def result_fields(request: Any) -> JsonObject | None:
-    """Return what the stored result of a task keeps of its message, or None if the task is part of a canvas.
+    """Return what the stored result of a task keeps of its message, or None if it is part of a canvas or stamped.
 
     Without a canvas, the script that ends the job stores the result, and no continuation is sent.
 
@@ -44,7 +44,7 @@ def result_fields(request: Any) -> JsonObject | None:
         `group_id` and `parent_id` where they are set; `{"ignored": True}` where the producer wants no result; and
         `{"uuid": True}` where the task id is a UUID, since its producer waits for a result under a UUID.
     """
-    if any((request.chord, request.chain, request.callbacks, request.errbacks)):
+    if any((request.chord, request.chain, request.callbacks, request.errbacks, request.stamped_headers)):
         return None
     if request.ignore_result:
         return {"ignored": True}
@@ -73,7 +73,8 @@ def capture_continuation(request: Any, task: str, arguments: str) -> str:
         ValueError, TypeError, RecursionError: the message holds a value that JSON cannot hold.
     """
     options = request.as_execution_options()
-    kept = {name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}
+    names = (*KEPT_OPTIONS, "stamped_headers", *(options.get("stamped_headers") or ()))
+    kept = {name: options[name] for name in names if options.get(name) is not None}
     if request.chord:
         kept["task_id"] = str(request.id)  # Celery counts the tasks of a chord by ids that are text
     headers = {name: value for name, value in (request.headers or {}).items() if name != CONTINUED}
@@ -88,6 +89,12 @@ def read_continuation(text: str) -> JsonObject:
     """Return a continuation that `capture_continuation` has written."""
     continuation: JsonObject = loads(text)
     return continuation
+
+
+def stamps(continuation: JsonObject) -> dict[str, Any]:
+    """Return the stamps of the producer's message, by header."""
+    options = continuation["options"]
+    return {name: options.get(name) for name in options.get("stamped_headers") or ()}
 
 
 def default_continuation(job: Job) -> JsonObject:

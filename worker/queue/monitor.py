@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from celery.worker.state import revoked
 from redis import RedisError
 
-from worker.domain.errors import SubmissionError
+from worker.queue.revocation import Revocations
 from worker.services import Services
-from worker.steps.cancel import cancel
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
@@ -29,7 +27,7 @@ class LaneMonitor:
         self._services = services
         self._name = name
         self._redis_outage = redis_outage
-        self._canceled: set[str] = set()
+        self._revocations = Revocations(services)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
 
@@ -42,8 +40,10 @@ class LaneMonitor:
         self._stop.set()
 
     def _run(self) -> None:
+        store = self._services.store
         # a script that is missing is loaded by its first call
-        self._survive(self._services.store.load_scripts, self._mark_worker)
+        self._survive(store.load_scripts, self._mark_worker)
+        self._survive(partial(store.lanes.ensure_ticks, again=True))  # a killed worker may hold the messages
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
         self._survive(self._forget_worker)
@@ -51,7 +51,7 @@ class LaneMonitor:
     def check(self) -> None:
         """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""
         health.beat(LoopPart.LANE_MONITOR)
-        self._survive(self._publish_missing_ticks, self._mark_worker, self._cancel_revoked, self._check_recovery)
+        self._survive(self._publish_missing_ticks, self._mark_worker, self._revocations.apply, self._check_recovery)
 
     def _survive(self, *steps: Callable[[], object]) -> None:
         try:
@@ -74,15 +74,6 @@ class LaneMonitor:
 
     def _forget_worker(self) -> None:
         self._services.store.fleet.forget_worker(self._name)
-
-    def _cancel_revoked(self) -> None:
-        """Cancel the jobs whose tasks were revoked, in Flower for instance; Celery alone only drops their messages."""
-        current = set(revoked)
-        for job_id in current - self._canceled:
-            with contextlib.suppress(SubmissionError):  # no job of ours
-                cancel(self._services, job_id, revoked=True)
-            self._canceled.add(job_id)
-        self._canceled &= current
 
     def _check_recovery(self) -> None:
         """Report the end of an outage once Redis accepts a write; a replica or a full server answers reads."""

@@ -27,7 +27,7 @@ from worker.queue.acceptance import accept_message, end_dropped_message
 from worker.queue.app import redis_outage, services
 from worker.queue.continuation import CONTINUED
 from worker.queue.request import RedactedRequest
-from worker.queue.stamps import revoked_by_stamps
+from worker.queue.revocation import revoked_by_stamps
 from worker.store.connection import is_unavailable
 
 CANVAS = ("callbacks", "errbacks", "chain", "chord")

@@ -40,7 +40,8 @@ class Dispatcher:
         path, _, query = target.partition("?")
         arguments = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
         if path.startswith(control.PREFIX):
-            wire.send(connection, reply_to(control.answer(self._sandbox, method, path, arguments, body)))
+            answer = control.answer(self._sandbox, method, path, arguments, body)
+            wire.send(connection, reply_to(answer, head_only=method == "HEAD"))
             return
         request = self._request(method, path, arguments, headers, body)
         self._sandbox.counters.requests[request.operation] += 1
@@ -48,7 +49,7 @@ class Dispatcher:
         if action is NO_FAULT:
             answer = self._work(request)
             self._count(request.operation, str(answer.code))
-            self._send(connection, reply_to(answer))
+            self._send(connection, reply_to(answer, head_only=request.head_only))
         else:
             self._spawn(self._answer_with_fault(connection, request, action))
 
@@ -61,6 +62,7 @@ class Dispatcher:
             operation=operation,
             id=subject,
             part=part,
+            head_only=method == "HEAD",
             query=arguments,
             headers=headers,
             body=body,

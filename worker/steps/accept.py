@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from worker.domain.errors import SubmissionError
-from worker.domain.job import Job, JobState, JsonObject, Kind
+from worker.domain.job import Batch, Job, JobState, JsonObject, Kind
 from worker.domain.new_job import JobDefaults, new_job
 from worker.domain.outcome import JobResult, Outcome, canceled, expired_before_start, outcome
 from worker.domain.reason import Reason
@@ -18,9 +18,9 @@ from worker.telemetry.logs import event
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """A message of a producer, as Celery delivered it."""
+    """A message of a producer, as Celery or the inbox delivered it."""
 
-    #: The Celery task id.
+    #: The Celery task id, or the id in an entry of the inbox.
     id: str
     kind: Kind
     args: list[object]
@@ -36,6 +36,10 @@ class Envelope:
     redelivered: bool = False
     #: Why the message itself cannot be used; '' if it can.
     problem: str = ""
+    #: To which the job belongs.
+    batch: Batch | None = None
+    #: When Redis got an entry of the inbox, epoch seconds; None for a message of Celery.
+    appended_at: float | None = None
 
 
 def submission_limits(settings: Settings) -> SubmissionLimits:
@@ -59,7 +63,7 @@ def job_defaults(settings: Settings) -> JobDefaults:
 
 def accept(services: Services, envelope: Envelope) -> Outcome | None:
     """Store a new job and return None, or return the outcome of a job that has ended already."""
-    at = services.store.clock()
+    at = envelope.appended_at or services.store.clock()
     try:
         job, digest = _read_job(services, envelope, at)
     except SubmissionError as error:
@@ -121,6 +125,7 @@ def _read_job(services: Services, envelope: Envelope, at: float) -> tuple[Job, s
         eta=envelope.eta,
         expires_at=envelope.expires_at,
         result_meta=envelope.result_meta,
+        batch=envelope.batch,
     )
     return job, submission.digest
 
@@ -135,6 +140,7 @@ def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:
         metadata=valid_metadata(envelope.kwargs, limits),
         webhook_url=valid_webhook_url(envelope.kwargs, limits) or services.settings.webhook_url,
         result_meta=envelope.result_meta,
+        batch=envelope.batch,
         created_at=at,
         deadline_at=at,
     )
@@ -146,7 +152,9 @@ def _refuse(  # noqa: PLR0913 - the parts of one record
     """Store a job that ends before it begins; PhotoGPT is not called."""
     result = JobResult(state=JobState.FAILED, reason=reason, error=error)
     final = outcome(job, result, at=services.store.clock())
-    finished = services.store.jobs.finish(job, final, None, create=envelope.continuation, digest=digest)
+    # a message of Celery's returns the outcome, and Celery stores it; an entry of the inbox has none to return it
+    update = services.publisher.result(job, final) if envelope.appended_at is not None else None
+    finished = services.store.jobs.finish(job, final, update, create=envelope.continuation, digest=digest)
     if finished is None:
         return _known(services, envelope, same_request=False)
     event("job.refused", error, job=job.id, kind=job.kind, reason=reason)

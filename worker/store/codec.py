@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.domain.job import Job, JobState, Kind
+from worker.domain.job import Batch, Job, JobState, Kind
 from worker.domain.outcome import Outcome
 from worker.domain.reason import Reason
 from worker.domain.times import epoch, rfc3339
@@ -25,6 +25,7 @@ FIELDS = (
     "idempotency_key",
     "result_meta",
     "duplicate_of",
+    "batch",
     "created_at",
     "not_before",
     "expires_at",
@@ -32,6 +33,8 @@ FIELDS = (
     "deadline_at",
     "submitted_at",
     "last_polled_at",
+    "photogpt_status",
+    "photogpt_status_since",
     "duration_s",
     "intent_at",
     "accepted_intent",
@@ -71,6 +74,7 @@ def encode(job: Job, continuation: str = "") -> dict[str, str]:
         "tenant": job.tenant,
         "idempotency_key": job.idempotency_key,
         "result_meta": dumps(job.result_meta) if job.result_meta is not None else None,
+        "batch": dumps([job.batch.id, job.batch.total]) if job.batch is not None else None,
         "created_at": rfc3339(job.created_at),
         "not_before": rfc3339(job.not_before) if job.not_before is not None else None,
         "expires_at": rfc3339(job.expires_at) if job.expires_at is not None else None,
@@ -102,6 +106,7 @@ def decode(values: list[str | None]) -> Job:
         idempotency_key=record.get("idempotency_key"),
         result_meta=json.loads(record["result_meta"]) if "result_meta" in record else None,
         duplicate_of=record.get("duplicate_of"),
+        batch=Batch(*json.loads(record["batch"])) if "batch" in record else None,
         created_at=epoch(record["created_at"]),
         not_before=epoch(record["not_before"]) if "not_before" in record else None,
         expires_at=epoch(record["expires_at"]) if "expires_at" in record else None,
@@ -109,6 +114,8 @@ def decode(values: list[str | None]) -> Job:
         deadline_at=epoch(record["deadline_at"]),
         submitted_at=epoch(record["submitted_at"]) if "submitted_at" in record else None,
         last_polled_at=float(record["last_polled_at"]) if "last_polled_at" in record else None,
+        photogpt_status=record.get("photogpt_status"),
+        photogpt_status_since=float(record["photogpt_status_since"]) if "photogpt_status_since" in record else None,
         duration_s=float(record["duration_s"]) if "duration_s" in record else None,
         intent_at=float(record["intent_at"]) if "intent_at" in record else None,
         accepted_without_id="intent_at" in record and record.get("accepted_intent") == record["intent_at"],
@@ -132,9 +139,18 @@ def salvage(values: list[str | None], *, at: float) -> Job:
         state=JobState(state),
         request={},
         result_meta=None if record["result_meta"] is None else {},
+        batch=_salvaged_batch(record["batch"]),
         created_at=at,
         deadline_at=at,
     )
+
+
+def _salvaged_batch(text: str | None) -> Batch | None:
+    try:
+        batch_id, total = json.loads(text or "")
+        return Batch(str(batch_id), int(total))
+    except (ValueError, TypeError):
+        return None
 
 
 def encode_outcome(outcome: Mapping[str, Any]) -> dict[str, str]:

@@ -30,6 +30,7 @@ from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
+from worker.store.inbox import Inbox
 from worker.store.job_history import JobHistory
 from worker.store.jobs import Jobs
 from worker.store.keys import Keys
@@ -131,6 +132,7 @@ class Store:
     clock: ServerClock
     jobs: Jobs
     job_history: JobHistory
+    inbox: Inbox
     generations: Generations
     deliveries: Deliveries
     endpoints: Endpoints
@@ -209,6 +211,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             bodies=bodies_of(settings),
         ),
         job_history=JobHistory(client, scripts),
+        inbox=Inbox(client, keys),
         generations=Generations(client, keys),
         deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
         endpoints=Endpoints(

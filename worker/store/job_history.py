@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import JobState, JsonObject
@@ -94,6 +95,22 @@ class JobHistory:
         for job_id in ids:
             pipeline.hgetall(self._keys.job(job_id))
         return [decode_outcome(record) for record in pipeline.execute() if record]
+
+    def continuations(self) -> Iterator[tuple[str, str]]:
+        """Return id and continuation, as JSON, of each unfinished job that has one."""
+        for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS):
+            ids = (member for member, _ in self._client.zscan_iter(self._keys.lane(lane), count=BATCH))
+            while batch := list(islice(ids, BATCH)):
+                pipeline = self._client.pipeline(transaction=False)
+                for job_id in batch:
+                    pipeline.hget(self._keys.job(job_id), "continuation")
+                found = zip(batch, pipeline.execute(), strict=True)
+                yield from ((job_id, text) for job_id, text in found if text)
+
+    def position(self, job_id: str) -> int | None:
+        """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
+        rank: int | None = self._client.zrank(self._keys.queue, job_id)
+        return rank
 
     def record(self, job_id: str) -> dict[str, str]:
         """Return the record of a job as it is stored; empty if there is none."""

@@ -16,9 +16,11 @@ from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (
     accepted_arguments,
+    batch_arguments,
     duration_arguments,
     ended_arguments,
     event_arguments,
+    poll_fields,
     result_arguments,
     trigger_arguments,
     webhook_arguments,
@@ -76,11 +78,6 @@ class Jobs:
         """Return the continuation stored with a job, as JSON."""
         return self._client.hget(self._keys.job(job_id), "continuation") or None
 
-    def position(self, job_id: str) -> int | None:
-        """Return how many jobs are admitted before a queued one, or None if it does not wait for admission."""
-        rank: int | None = self._client.zrank(self._keys.queue, job_id)
-        return rank
-
     def intents_since(self, at: float) -> list[str]:
         """Return the ids of jobs with an unresolved intent of epoch second `at` or later."""
         return list(self._client.zrangebyscore(self._keys.intents, at, "+inf"))
@@ -93,6 +90,7 @@ class Jobs:
             **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
+            **batch_arguments(self._keys, job),
             **accepted_arguments(self._keys, job),
             idempotency=self._keys.idempotency(job.idempotency_key or ""),
             idempotency_ttl=int(starts_in_s) + self._retention.idempotency_s if job.idempotency_key else 0,
@@ -101,7 +99,7 @@ class Jobs:
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
             job_prefix=self._keys.job_prefix,
             tenant=job.tenant,
-            deadline_in=job.deadline_at - job.created_at,
+            deadline_in=max(job.deadline_at - self._clock(), 0.0),
             start_due_at=start_due_at(job),
             max_active=self._caps.active,
             is_generation=job.kind is not Kind.TRAINING,
@@ -167,11 +165,8 @@ class Jobs:
 
     def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
         """Store that PhotoGPT works on the job; False if it has ended or moved on."""
-        fields = {"polls": str(job.polls)}
-        if job.last_polled_at:
-            fields["last_polled_at"] = f"{job.last_polled_at:.6f}"
         lanes = poll_lane(job), poll_lane(job)
-        return self._advance(job, JobState.RUNNING, fields, lanes=lanes, poll_after=poll_after, update=update)
+        return self._advance(job, JobState.RUNNING, poll_fields(job), lanes=lanes, poll_after=poll_after, update=update)
 
     def count_fault(self, job_id: str) -> int:
         """Count that a step of a job raised; return how often it has, or 0 if the job has no record."""
@@ -260,6 +255,8 @@ class Jobs:
             **webhook_arguments(self._keys, job, state, outcome, timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **result_arguments(self._keys, job, update or NO_UPDATE),
+            **batch_arguments(self._keys, job),
+            batch_events=self._keys.batch_events(job.batch.id if job.batch else ""),
             **duration_arguments(self._keys, job, duration_s),
             **ended_arguments(self._keys, job, outcome, created=create is not None),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),

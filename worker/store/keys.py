@@ -13,6 +13,9 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:lane:{<lane>}` | sorted set | never; a member leaves when it is done | ids by due time |
 | `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | token and time of the next tick, pause, cap |
 | `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs with an open intent, by its time |
+| `photogpt:inbox` | stream | never; an entry leaves when its job is stored | jobs that no worker has accepted yet |
+| `photogpt:batch:{<id>}` | hash | with the record of its job that lives longest | how many jobs of a batch have ended |
+| `photogpt:batch:{<id>}:events` | stream | with the batch | one event, when all jobs of the batch have ended |
 | `photogpt:queue` | sorted set | never; a member leaves when it is admitted | jobs that wait for admission |
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where the queue of each tenant ends |
 | `photogpt:active` | sorted set | never; a member leaves with the answer | admitted jobs without a generation |
@@ -70,6 +73,11 @@ class Keys:
     def generations(self) -> str:
         """Generations and models of our jobs."""
         return f"{self.namespace}:generations"
+
+    @property
+    def inbox(self) -> str:
+        """What producers append and no worker has accepted yet."""
+        return f"{self.namespace}:inbox"
 
     @property
     def queue(self) -> str:
@@ -181,6 +189,14 @@ class Keys:
     def deliveries(self, job_id: str) -> str:
         """Return the key of the set of a job's webhooks."""
         return f"{self.job_prefix}{job_id}}}:deliveries"
+
+    def batch(self, batch_id: str) -> str:
+        """Return the key of a batch."""
+        return f"{self.namespace}:batch:{{{batch_id}}}"
+
+    def batch_events(self, batch_id: str) -> str:
+        """Return the key of a batch's event stream."""
+        return f"{self.namespace}:batch:{{{batch_id}}}:events"
 
     def delivery(self, delivery_id: str) -> str:
         """Return the key of a webhook's record."""

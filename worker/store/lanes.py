@@ -201,6 +201,7 @@ class Lanes:
         rows: list[Any] = []
         for job, again in waiting:
             rows += [job.id, again.after, again.reason, again.error, again.polled, again.clear_intent, again.intent]
+            rows.append(again.photogpt_status)
         tick = self._scripts.reschedule(
             lane=self._keys.lane(lane),
             loop=self._keys.loop(lane),
@@ -234,8 +235,8 @@ class Lanes:
         )
         self._ticks.publish(Lane.TRIGGERS, tick)
 
-    def ensure_ticks(self, lanes: Iterable[Lane] = Lane) -> None:
-        """Publish the tick messages that are missing."""
+    def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> None:
+        """Publish the tick messages that are missing; with `again`, also those that are on their way."""
         pipeline = self._client.pipeline(transaction=False)
         asked = list(lanes)
         for lane in asked:
@@ -245,6 +246,7 @@ class Lanes:
                 loop=self._keys.loop(lane),
                 queues=[self._keys.queue] if lane is Lane.TRIGGERS else [],
                 gap=MIN_TICK_GAP_S[lane],
+                again=again,
             )
         for lane, answer in zip(asked, pipeline.execute(), strict=True):
             self._ticks.publish(lane, answer)

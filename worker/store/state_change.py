@@ -64,6 +64,14 @@ class ResultArguments(TypedDict):
     result_text: str
 
 
+class BatchArguments(TypedDict):
+    """The batch of a job, which counts how its jobs end."""
+
+    batch: str
+    batch_id: str
+    batch_total: int
+
+
 class TotalsArguments(TypedDict):
     """The totals that a script raises by one."""
 
@@ -124,6 +132,13 @@ def result_arguments(keys: Keys, job: Job, update: ResultUpdate) -> ResultArgume
     return {"result": update.key or keys.job(job.id), "result_ttl": update.ttl, "result_text": update.text}
 
 
+def batch_arguments(keys: Keys, job: Job) -> BatchArguments:
+    """Return the arguments for a job's batch; without one, the key is not used."""
+    if job.batch is None:
+        return {"batch": keys.batch(""), "batch_id": "", "batch_total": 0}
+    return {"batch": keys.batch(job.batch.id), "batch_id": job.batch.id, "batch_total": job.batch.total}
+
+
 def duration_arguments(keys: Keys, job: Job, duration_s: float | None) -> DurationArguments:
     """Return the arguments for a duration in seconds, or for none."""
     return {
@@ -143,3 +158,14 @@ def ended_arguments(keys: Keys, job: Job, outcome: Outcome, *, created: bool) ->
     accepted = [total_name(JOBS_ACCEPTED, job.kind)] if created else []
     reason = Reason(outcome["reason"]).value if outcome["reason"] else NO_REASON
     return {"totals": keys.totals, "counted": [*accepted, total_name(JOBS_ENDED, job.kind, outcome["state"], reason)]}
+
+
+def poll_fields(job: Job) -> dict[str, str]:
+    """Return the fields of a record that polls change."""
+    fields: dict[str, str | None] = {
+        "polls": str(job.polls),
+        "last_polled_at": f"{job.last_polled_at:.6f}" if job.last_polled_at else None,
+        "photogpt_status": job.photogpt_status,
+        "photogpt_status_since": f"{job.photogpt_status_since:.6f}" if job.photogpt_status_since else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -19,6 +19,8 @@ EventName = Literal[
     "endpoint.circuit_opened",
     "endpoint.disabled",
     "flower.event_lost",
+    "inbox.failed",
+    "inbox.rejected",
     "job.accepted",
     "job.duplicate",
     "job.ended",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,9 @@ def test_a_request_from_standard_input(invoke: Invoke) -> None:
         (["image", "--request", "{"], "is not JSON"),
         (["image", "--request", "[]"], "must be a JSON object"),
         (["image", "--request", "@/nowhere"], "cannot read /nowhere"),
+        (["image", "--request", "@/proc"], "cannot read /proc: Is a directory"),
+        (["image", "--request", "@/dev/zero"], "cannot read /dev/zero: it has more than 10 MB"),
+        (["image", "--request", f"@{sys.executable}"], "is not text in UTF-8"),
         (["image", "--prompt", "x", "--metadata", '{"a": [NaN]}'], "metadata.a.0: is not a finite number"),
         (["image", "--prompt", "x", "--metadata", '{"a": "\\ud83d"}'], "metadata.a: contains half a surrogate pair"),
         (
@@ -168,4 +172,4 @@ def test_invalid_arguments_are_exit_code_2(argv: list[str], named: str, invoke: 
     result = invoke("submit", *argv)
     assert result.exit_code == 2
     assert named in result.stderr
-    assert client.keys("*") == []
+    assert client.keys(keys.job("*")) == []

@@ -10,23 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cli.commands import Running, has_ended, run
+from tests.media import probe
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 from worker.sandbox.remote import SandboxProcess
 
-MAGIC = {".png": b"\x89PNG", ".mp4": b"ftyp"}
-"""Four of the first bytes of a file, by its suffix."""
+CODECS = {".png": "png", ".mp4": "h264"}
+"""What a file holds, by its suffix."""
 
 
 def links_of(page: Path) -> set[str]:
     """Return what a page links to."""
     return set(re.findall(r'(?:href|src)="([^"]+)"', page.read_text()))
-
-
-def magic(path: Path) -> bytes:
-    """Return the four bytes that name a file's type."""
-    start = path.read_bytes()[:8]
-    return start[:4] if start.startswith(b"\x89") else start[4:]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -37,30 +32,43 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert "--to" in result.stderr
 
 
+PRODUCTION = {
+    "PHOTOGPT_API_KEY": "real",
+    "PHOTOGPT_API_PROXY_URL": "http://127.0.0.1:9",
+    "PHOTOGPT_REDIS_URL": "redis://127.0.0.1:9/0",
+    "PHOTOGPT_REDIS_CA_FILE": "/nowhere/ca.pem",
+    "PHOTOGPT_NAMESPACE": "live",
+    "PHOTOGPT_WEBHOOK_SCHEMES": "https",
+    "PHOTOGPT_LOG_LEVEL": "ERROR",
+    "CELERY_BROKER_URL": "redis://127.0.0.1:9/1",
+}
+"""Settings of another installation, none of which a demo can use."""
+
+
 def test_all_kinds(tmp_path: Path) -> None:
-    """`demo` without a terminal prints every change and a table, saves what it made, and leaves nothing else behind."""
-    folder, temporary = tmp_path / "made", tmp_path / "temporary"
+    """`demo` in ASCII runs all kinds and saves what it made; it ignores production's settings and says so."""
+    temporary, directory = tmp_path / "tmp", tmp_path / "project"
     temporary.mkdir()
-    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary)}
-    ended = run(env, "demo", "--to", str(folder))
+    directory.mkdir()
+    (directory / ".env").write_bytes(b"PHOTOGPT_CONCURRENCY=none\xff\n")
+    env = {"PHOTOGPT_FLOWER_PORT": str(free_port()), "TMPDIR": str(temporary), "PYTHONIOENCODING": "ascii"}
+    ended = run(PRODUCTION | env, "demo", "--to", "made", cwd=directory)
+    folder = directory / "made"
     assert ended.returncode == 0, ended.stdout
+    unused = ended.stdout.splitlines()[0]
+    assert all(name in unused for name in (*PRODUCTION, ".env"))
     assert "Short durations: image 3 s" in ended.stdout
     assert (folder / "index.html").as_uri() in ended.stdout
     names = links_of(folder / "index.html")
     assert sorted(path.suffix for path in map(Path, names)) == [".mp4", *[".png"] * 4]
     assert all(str(folder / name) in ended.stdout for name in names)
-    assert {name: magic(folder / name) for name in names} == {name: MAGIC[Path(name).suffix] for name in names}
+    for name in names:
+        assert probe(str(folder / name))["streams"][0]["codec_name"] == CODECS[Path(name).suffix]
     assert "model demo-model is ready" in ended.stdout
     assert "All 7 jobs succeeded, and the signatures of all 7 webhooks were verified." in ended.stdout
     assert "\x1b" not in ended.stdout
     assert list(temporary.iterdir()) == []
-
-
-def test_credits_need_a_yes() -> None:
-    """`demo` with PHOTOGPT_API_KEY set asks for --yes and starts nothing."""
-    result = CliRunner().invoke(cli, ["demo"], env={"PHOTOGPT_API_KEY": "real"})
-    assert result.exit_code == 2
-    assert "--yes" in result.stderr
+    assert sorted(path.name for path in directory.iterdir()) == [".env", "made"]
 
 
 def test_an_api_that_does_not_answer() -> None:

@@ -84,3 +84,18 @@ def test_kill() -> None:
     running.kill()
     running.stop()
     assert child.exit_code == -9
+
+
+def test_an_interrupt_during_a_start() -> None:
+    """A signal that comes while a process starts is raised after the process is known, so that `stop` ends it."""
+    running = Supervisor(print)
+
+    def start() -> Child:
+        running.interrupt()
+        return Child("part", WAITS)
+
+    with pytest.raises(KeyboardInterrupt):
+        running.add("part", Stage.WORKERS, start)
+    child = running.child("part")
+    running.stop()
+    assert child.exit_code is not None

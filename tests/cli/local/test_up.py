@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.cli.commands import Running, has_ended, run
 from tests.waiting import wait_until
 from worker.cli.local.processes import free_port
+from worker.cli.main import cli
 
 SOON = '{"prompt": "x", "sandbox": {"duration_s": 1}}'
 NEVER = '{"prompt": "x", "sandbox": {"end": "never"}}'
@@ -58,18 +60,34 @@ def process(up: Running, words: str) -> int:
     return next(pid for pid, command in up.children().items() if words in command)
 
 
-def test_a_killed_worker_restarts(up: Running) -> None:
-    """`up` prints what runs without secrets in command lines, and restarts a killed worker, which finishes its job."""
+def test_a_killed_worker_restarts(up: Running, env: dict[str, str]) -> None:
+    """`up` shows no secrets in command lines, refuses a second `up`, and a worker goes on after SIGHUP and SIGKILL."""
     text = up.text()
     assert all(word in text for word in ("sandbox", "embedded Valkey", "Flower", "whsec_", "worker-1", "send_task"))
     password = text.partition("password ")[2].split()[0]
     commands = up.children()
     assert len(commands) == 4
     assert not any(password in command or "whsec_" in command for command in commands.values())
+    second = run(env, "up")
+    assert (second.returncode, "PHOTOGPT_DATA_DIR" in second.stderr) == (1, True)
+    worker = process(up, "worker.cli.main worker")
+    os.kill(worker, signal.SIGHUP)
+    wait_until(lambda: up.text().count("worker.ready") == 1, "the worker takes messages again")
+    assert process(up, "worker.cli.main worker") == worker
     job_id = run(producer_env(up), "submit", "image", "--request", SOON).stdout.strip()
-    os.kill(process(up, "worker.cli.main worker"), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     assert "was killed by SIGKILL; it restarts" in up.wait_for_output("worker-1 runs again")
     wait_until(lambda: state(up, job_id) == "succeeded", "the job is finished")
+
+
+@pytest.mark.parametrize("inside", ["a file", "a file/data"])
+def test_a_directory_that_cannot_be_written(tmp_path: Path, inside: str) -> None:
+    """`up` names PHOTOGPT_DATA_DIR where it cannot write, and starts nothing."""
+    (tmp_path / "a file").touch()
+    result = CliRunner().invoke(cli, ["up"], env={"PHOTOGPT_DATA_DIR": str(tmp_path / inside)})
+    assert result.exit_code == 1
+    assert f"{tmp_path / inside} cannot be written" in result.stderr
+    assert "set PHOTOGPT_DATA_DIR to a directory" in result.stderr
 
 
 def test_ctrl_c_and_a_new_start(up: Running, env: dict[str, str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,12 @@ from tests.running import keys
 from tests.unit.factories import success
 from tests.waiting import wait_until
 from worker.domain.job import JobState, Kind
+from worker.domain.outcome import JobResult
+from worker.domain.reason import Reason
 from worker.store.keys import Lane
 from worker.store.records import JobKnown, KeyConflict
+
+UNPAID = JobResult(state=JobState.FAILED, reason=Reason.UNAVAILABLE)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -112,6 +117,39 @@ def test_the_same_key_with_another_body_is_a_conflict(line: Line) -> None:
     assert line.store.jobs.get(other.id) is None
     assert line.lanes_of(other.id) == set()
     assert line.events(other) == []
+
+
+@pytest.mark.parametrize("digest", ["digest", "another"])
+def test_a_key_is_free_again_after_an_unpaid_retryable_end(line: Line, digest: str) -> None:
+    """A job that ended retryable and unpaid gives its key to the next job, whatever that asks for."""
+    first = line.accepted(idempotency_key="order-7")
+    line.finish(first, UNPAID)
+    second = line.job(idempotency_key="order-7")
+    line.accept(second, digest=digest)
+    assert line.read(second).duplicate_of is None
+    third = line.job(idempotency_key="order-7")
+    line.accept(third, digest=digest)
+    assert line.read(third).duplicate_of == second.id
+
+
+def test_a_job_that_may_be_paid_keeps_its_key(line: Line) -> None:
+    """A job that ended retryable, and was submitted or may have been, still has its key."""
+    submitted = line.submitted(idempotency_key="submitted")
+    asked = line.accepted(idempotency_key="asked")
+    assert line.store.jobs.record_intent(asked)
+    for job in (submitted, line.read(asked)):
+        assert line.finish(job, UNPAID) is not None
+        again = line.accepted(idempotency_key=job.idempotency_key)
+        assert line.read(again).duplicate_of == job.id
+
+
+def test_a_job_that_ended_for_good_keeps_its_key(line: Line) -> None:
+    """A job that succeeded, was canceled, or failed for good still has its key."""
+    ends = [success(), success(state=JobState.CANCELED, reason=Reason.CANCELED), replace(UNPAID, reason=Reason.REFUSED)]
+    for number, end in enumerate(ends):
+        owner = line.accepted(idempotency_key=f"order-{number}")
+        line.finish(owner, end)
+        assert line.read(line.accepted(idempotency_key=f"order-{number}")).duplicate_of == owner.id
 
 
 def test_jobs_without_a_key_are_no_duplicates(line: Line) -> None:

@@ -57,7 +57,7 @@ def unpause(line: Line) -> None:
 def test_without_a_cap_nothing_queues(line: Line) -> None:
     """Without a cap a job is not queued, and can be claimed at once."""
     job = line.accepted()
-    assert line.store.jobs.position(job.id) is None
+    assert line.store.job_history.position(job.id) is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 
 
@@ -66,7 +66,7 @@ def test_a_cap_limits_admission(line: Line) -> None:
     capped(line, active=2)
     jobs = [line.accepted() for _ in range(5)]
     assert admitted(line) == [job.id for job in jobs[:2]]
-    assert [line.store.jobs.position(job.id) for job in jobs] == [None, None, 0, 1, 2]
+    assert [line.store.job_history.position(job.id) for job in jobs] == [None, None, 0, 1, 2]
     assert admitted(line) == [job.id for job in jobs[:2]]
 
 
@@ -90,7 +90,7 @@ def test_a_tenant_does_not_starve_another(line: Line) -> None:
     many = [line.accepted(tenant="many") for _ in range(500)]
     assert admitted(line) == [many[0].id]
     one = line.accepted(tenant="one")
-    assert line.store.jobs.position(one.id) in {0, 1}
+    assert line.store.job_history.position(one.id) in {0, 1}
 
 
 def test_the_jobs_of_a_tenant_keep_their_order(line: Line) -> None:
@@ -118,7 +118,7 @@ def test_a_canceled_job_leaves_the_queue(line: Line) -> None:
     line.accepted()
     waiting = line.accepted()
     finish(line, waiting)
-    assert line.store.jobs.position(waiting.id) is None
+    assert line.store.job_history.position(waiting.id) is None
     assert waiting.id not in admitted(line)
 
 
@@ -139,13 +139,13 @@ def test_refused_jobs_go_back_and_set_the_cap(line: Line) -> None:
         line.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=5)
     refuse(line, jobs[2:])
     assert line.store.jobs.intents_since(0) == []
-    assert [line.store.jobs.position(job.id) for job in jobs[2:]] == [0, 1, 2]
+    assert [line.store.job_history.position(job.id) for job in jobs[2:]] == [0, 1, 2]
     assert line.read(jobs[2]).reason is Reason.RATE_LIMITED
     assert float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "cap"))) == 2
     unpause(line)
     assert admitted(line) == []
     later = line.accepted()
-    assert line.store.jobs.position(later.id) == 3
+    assert line.store.job_history.position(later.id) == 3
 
 
 def test_the_cap_rises_without_refusals(line: Line) -> None:
@@ -191,7 +191,7 @@ def test_the_cap_ends_after_ten_minutes(line: Line) -> None:
     finish(line, line.read(job))
     line.client.hset(keys.loop(Lane.TRIGGERS), "throttled_at", str(line.store.clock() - 601))
     admitted(line)
-    assert line.store.jobs.position(line.accepted().id) is None
+    assert line.store.job_history.position(line.accepted().id) is None
 
 
 def test_a_job_that_moved_on_is_not_requeued(line: Line) -> None:
@@ -201,7 +201,7 @@ def test_a_job_that_moved_on_is_not_requeued(line: Line) -> None:
     line.store.jobs.record_intent(job)
     line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     line.store.lanes.requeue([(replace(job), FULL)])
-    assert line.store.jobs.position(job.id) is None
+    assert line.store.job_history.position(job.id) is None
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
 

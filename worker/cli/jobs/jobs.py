@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import click
 from rich import box
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, seconds_between
+from worker.cli.output import console, local_time, plain, seconds_between
 from worker.cli.output import state as state_text
 from worker.cli.queries import recent_outcomes
+from worker.cli.streams import json_text
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import Outcome
 from worker.domain.times import rfc3339
@@ -24,6 +23,9 @@ COLUMNS = {"job": 36, "kind": 8, "state": 9, "seconds": 7, "polls": 5}
 """Columns of every table, each with its minimum width."""
 
 NUMBERS = {"seconds", "polls"}
+
+MIN_WIDTH = 79
+"""Width of the screen below which the table shows the state and the id only."""
 
 WIDE = 110
 """Width of the screen from which on the table shows two more columns."""
@@ -51,7 +53,7 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
         now = store.clock()
     if as_json:
         for outcome in found:
-            click.echo(json.dumps(outcome, ensure_ascii=False))
+            click.echo(json_text(outcome))
     elif found:
         out = console()
         out.print(jobs_table(found, now=now, width=out.width))
@@ -68,6 +70,8 @@ def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:
         width: columns of the screen.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    if width < MIN_WIDTH:
+        return _narrow(table, outcomes)
     for title, min_width in COLUMNS.items():
         table.add_column(title, no_wrap=True, min_width=min_width, justify="right" if title in NUMBERS else "left")
     if width >= WIDE:
@@ -78,16 +82,24 @@ def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:
     return table
 
 
+def _narrow(table: Table, outcomes: Iterable[Outcome]) -> Table:
+    table.add_column("state", no_wrap=True)
+    table.add_column("job", overflow="fold")
+    for outcome in outcomes:
+        table.add_row(state_text(outcome["state"]), plain(outcome["id"]))
+    return table
+
+
 def _row(outcome: Outcome, now: float) -> tuple[RenderableType, ...]:
     seconds = seconds_between(outcome["created_at"], outcome["finished_at"] or rfc3339(now))
     return (
-        escape(outcome["id"]),
+        plain(outcome["id"]),
         outcome["kind"],
         state_text(outcome["state"]),
         f"{seconds:.1f}" if seconds is not None else "",
         str(outcome["polls"]),
         local_time(outcome["created_at"]),
-        escape(details(outcome)),
+        plain(details(outcome)),
     )
 
 

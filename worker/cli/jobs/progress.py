@@ -6,10 +6,8 @@ import time
 from typing import Self, cast
 
 from rich.console import Console
-from rich.markup import escape
-from rich.status import Status
 
-from worker.cli.output import COLOURS, local_time
+from worker.cli.output import COLOURS, local_time, plain, status
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
@@ -27,12 +25,12 @@ class Progress:
         """Show the progress of a job on `out`."""
         self._out, self._job_id = out, job_id
         self._started = time.monotonic()
-        self._status = Status("", console=out) if out.is_terminal else None
+        self._status = status(out, "") if out.is_terminal else None
         self._hinted = False
 
     def __enter__(self) -> Self:
         """Print the job's id, and start the changing line."""
-        self._out.print(f"job {self._job_id}", soft_wrap=True)
+        self._out.print(f"job {plain(self._job_id)}", soft_wrap=True)
         if self._status:
             self._status.start()
         return self
@@ -58,7 +56,7 @@ class Progress:
         if self._hinted or elapsed < HINT_AFTER_S or outcome["state"] != JobState.QUEUED:
             return
         self._hinted = True
-        why = escape(outcome["error"]) if outcome["error"] else "no worker has triggered it; check that one runs"
+        why = plain(outcome["error"]) if outcome["error"] else "no worker has triggered it; check that one runs"
         self._out.print(f"  [yellow]still queued: {why}[/]", soft_wrap=True)
 
 
@@ -67,8 +65,8 @@ def _line(outcome: Outcome | None) -> str:
         return "its record has expired"
     generation = outcome["generation_id"] or outcome["model_id"] or "not triggered yet"
     polls = f"{outcome['polls']} poll{'' if outcome['polls'] == 1 else 's'}"
-    error = f"  [yellow]{escape(outcome['error'])}[/]" if outcome["error"] else ""
-    return f"[{COLOURS[outcome['state']]}]{outcome['state']}[/]  {escape(generation)}  {polls}{error}"
+    error = f"  [yellow]{plain(outcome['error'])}[/]" if outcome["error"] else ""
+    return f"[{COLOURS[outcome['state']]}]{outcome['state']}[/]  {plain(generation)}  {polls}{error}"
 
 
 def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: float | None) -> Outcome | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time
+from worker.cli.output import console, local_time, plain
+from worker.cli.streams import json_text
 from worker.store.rejected import MAX_REJECTED
 
 
@@ -35,7 +33,7 @@ def rejected(limit: int, *, as_json: bool) -> None:
         messages, count = store.rejected.listed(limit), store.rejected.count()
     if as_json:
         for message in messages:
-            click.echo(json.dumps(message, ensure_ascii=False))
+            click.echo(json_text(message))
         return
     if not messages:
         click.echo("no message was rejected")
@@ -45,6 +43,6 @@ def rejected(limit: int, *, as_json: bool) -> None:
         table.add_column(title)
     for message in messages:
         cells = (message["task"] or "", message["id"] or "", message["error"])
-        table.add_row(local_time(message["at"]), *(escape(cell) for cell in cells))
+        table.add_row(local_time(message["at"]), *(plain(cell) for cell in cells))
     console().print(table)
     click.echo(f"{count} messages were rejected in all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import console
+from worker.cli.streams import json_text
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, JsonObject, Kind
 from worker.domain.list_poll import ListPollState
@@ -45,13 +45,13 @@ def schedule(job_id: str | None, *, as_json: bool) -> None:
     with connected_store(read_settings()) as store:
         if job_id is not None:
             job = _job(store, job_id)
-            click.echo(json.dumps(job, ensure_ascii=False) if as_json else job["summary"])
+            click.echo(json_text(job) if as_json else job["summary"])
             return
         groups = [_group(store, name) for name in store.schedules.duration_groups()]
         state = store.list_polls.state()
         list_polling = _list_polling(state, store.clock()) if state else None
     if as_json:
-        click.echo(json.dumps({"duration_groups": groups, "list_polling": list_polling}, ensure_ascii=False))
+        click.echo(json_text({"duration_groups": groups, "list_polling": list_polling}))
         return
     if groups:
         console().print(_table(groups))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import click
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, seconds_between, state
+from worker.cli.output import console, local_time, plain, printable, seconds_between, state
 from worker.cli.queries import job_details
+from worker.cli.streams import json_text
 from worker.domain.job import JobState, JsonObject
 from worker.domain.outcome import Outcome
 
@@ -24,6 +20,11 @@ NEXT_STEPS = {
     "results": "publish the Celery result",
 }
 """What a worker does next with a job, by the lane in which the job waits."""
+
+NAME_WIDTH = 18
+
+MAX_SHOWN = 2000
+"""Characters of one value; a request or metadata may have more."""
 
 
 @click.command("show", cls=HelpCommand)
@@ -48,26 +49,27 @@ def show(job_id: str, *, as_json: bool) -> None:
             f"({settings.retention_s:g} s after its end)"
         )
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json_text(found, indent=2))
         return
     out = console()
-    out.print(_facts(found))
+    _print_facts(found, out)
     _print_events(found, out)
     _print_webhooks(found, out)
 
 
-def _facts(found: JsonObject) -> Table:
+def _print_facts(found: JsonObject, out: Console) -> None:
     outcome = found["outcome"]
-    grid = Table(
-        box=box.ROUNDED, show_header=False, title=f"{outcome['kind']} {escape(outcome['id'])}", title_justify="left"
-    )
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row("state", state(outcome["state"]))
+    out.print(f"[bold]{outcome['kind']} {plain(outcome['id'])}[/]", soft_wrap=True)
+    out.print(f"  {'state':<{NAME_WIDTH}}", state(outcome["state"]), sep="")
     for name, value in _state_rows(found) + _request_rows(found) + _time_rows(found):
-        if value:
-            grid.add_row(name, escape(str(value)))
-    return grid
+        for number, line in enumerate(_shortened(str(value or "")).splitlines()):
+            out.print(f"  {'' if number else name:<{NAME_WIDTH}}{plain(line)}", soft_wrap=True)
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_SHOWN:
+        return text
+    return f"{text[:MAX_SHOWN]} … ({len(text)} characters; --json prints all)"
 
 
 Rows = list[tuple[str, object]]
@@ -82,6 +84,7 @@ def _state_rows(found: JsonObject) -> Rows:
     return [
         ("reason" if terminal else "delayed by", reason),
         ("retryable", retryable if terminal else ""),
+        ("PhotoGPT's status", found["photogpt_status"]),
         ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
         ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),
@@ -101,8 +104,8 @@ def _next(step: JsonObject | None, position: int | None) -> str:
 def _request_rows(found: JsonObject) -> Rows:
     metadata = found["outcome"]["metadata"]
     return [
-        ("request", json.dumps(found["request"], ensure_ascii=False)),
-        ("metadata", json.dumps(metadata, ensure_ascii=False) if metadata else ""),
+        ("request", json_text(found["request"])),
+        ("metadata", json_text(metadata) if metadata else ""),
         ("tenant", found["tenant"]),
         ("idempotency key", found["idempotency_key"]),
         ("duplicate of", found["duplicate_of"]),
@@ -135,10 +138,11 @@ def _print_webhooks(found: JsonObject, out: Console) -> None:
     if found["deliveries"]:
         out.print("[bold]webhooks[/]")
     for delivery in found["deliveries"]:
-        line = state(delivery["state"]).append(f"  {delivery['type']} to {delivery['url']}  {delivery['id']}", style="")
+        text = f"  {delivery['type']} to {printable(delivery['url'])}  {delivery['id']}"
+        line = state(delivery["state"]).append(text, style="")
         out.print("  ", line, soft_wrap=True, sep="")
         for attempt in delivery["attempts"]:
             result = attempt.get("error") or f"accepted in {attempt.get('duration_ms')} ms"
             status = f"{attempt['status']} " if attempt.get("status") else ""
             at = local_time(attempt["at"])
-            out.print(f"    {at}  attempt {attempt['number']}: {status}{escape(result)}", soft_wrap=True)
+            out.print(f"    {at}  attempt {attempt['number']}: {status}{plain(result)}", soft_wrap=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import signal
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -13,7 +16,8 @@ from worker.cli.help import HelpCommand
 from worker.cli.jobs.progress import Progress, wait_for_end
 from worker.cli.options import JsonParameter
 from worker.cli.output import console
-from worker.client import Client
+from worker.cli.streams import OutputLost, json_text
+from worker.client import Client, Unacknowledged
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
@@ -67,17 +71,36 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
     """
     settings = read_settings()
     arguments = _task_arguments(Kind(kind), **options)
+    job_id = job_id or str(uuid.uuid4())
     with connected_client(settings) as client:
-        try:
-            job = client.submit(kind, job_id=job_id, **arguments)
-        except SubmissionError as error:
-            raise CommandError(f"{error}; nothing was enqueued", USAGE) from None
-        if not wait:
-            click.echo(json.dumps({"id": job.id}) if as_json else job.id)
-            return
-        outcome = _wait(client, job.id, timeout)
+        with _reported(job_id):
+            client.submit(kind, job_id=job_id, **arguments)
+            if not wait:
+                click.echo(json_text({"id": job_id}) if as_json else job_id)
+                return
+        outcome = _wait(client, job_id, timeout)
     _print_outcome(outcome, as_json=as_json)
     sys.exit(0 if outcome["state"] == JobState.SUCCEEDED else FAILED)
+
+
+@contextmanager
+def _reported(job_id: str) -> Iterator[None]:
+    """Report the id of a job that is stored, or may be, however the block ends."""
+    unknown = f"job {job_id} may be stored or not. Run the command again with --id {job_id}: it is one job, paid once"
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except SubmissionError as error:
+        raise CommandError(f"{error}; nothing was enqueued", USAGE) from None
+    except Unacknowledged as error:
+        raise CommandError(f"Redis did not answer ({error.__cause__}): {unknown}") from None
+    except KeyboardInterrupt:
+        raise CommandError(f"interrupted: {unknown}", INTERRUPTED) from None
+    except OutputLost:
+        click.echo(f"job {job_id} is enqueued", err=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
@@ -94,7 +117,7 @@ def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
 
 def _print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(outcome, indent=2, ensure_ascii=False))
+        click.echo(json_text(outcome, indent=2))
     elif outcome["state"] == JobState.SUCCEEDED:
         urls = [record.get("url") for record in outcome["images"] + outcome["videos"]]
         for line in urls or [outcome["model_id"]]:

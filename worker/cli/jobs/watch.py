@@ -12,7 +12,7 @@ from rich.table import Table
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.jobs import details, jobs_table
-from worker.cli.output import console, local_time
+from worker.cli.output import console, local_time, printable
 from worker.cli.queries import recent_outcomes
 from worker.store.connection import Store
 
@@ -68,8 +68,8 @@ def _print_events(store: Store) -> None:
         for event in store.job_history.wait_for_events(after=after, block_s=REFRESH_S):
             after = event.entry
             found = store.job_history.outcomes([event.job_id])
-            text = details(found[0]) if found and event.state.terminal else ""
-            click.echo(f"{local_time(event.timestamp)}  {event.job_id}  {event.type:<16}  {text}".rstrip())
+            text = printable(details(found[0])) if found and event.state.terminal else ""
+            click.echo(f"{local_time(event.timestamp)}  {printable(event.job_id)}  {event.type:<16}  {text}".rstrip())
 
 
 def _table(store: Store, limit: int, width: int) -> Table:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +26,12 @@ from worker.cli.local.demo_display import DemoDisplay, print_files, print_result
 from worker.cli.local.demo_files import Downloads, SavedFile
 from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Plan, Run, enqueue, real_plans
 from worker.cli.local.log_files import last_lines
+from worker.cli.local.own_settings import names_of_settings, own_settings, settings_of_photogpt
 from worker.cli.local.receiver import VerifyingReceiver
-from worker.cli.local.shutdown import stop_at_end
+from worker.cli.local.shutdown import signals_handled, stop_at_end
 from worker.cli.local.stack import Stack, StackOptions
 from worker.cli.local.supervisor import Supervisor
-from worker.cli.output import console
+from worker.cli.output import console, plain, status
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
 from worker.sandbox.options import DEFAULT_KEY
@@ -48,14 +52,16 @@ class Show(NamedTuple):
 
     plans: tuple[Plan, ...]
     folder: Path
-    """For pictures and videos."""
+    """For pictures and videos, absolute."""
+    folder_as_given: Path
+    """As the command line names it, which is shorter to print."""
     keep: bool
     """Whether everything keeps running afterwards."""
 
 
 @click.command("demo", cls=HelpCommand)
 @click.option("--keep", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
-@click.option("--yes", is_flag=True, help="With PHOTOGPT_API_KEY set: agree to spend credits.")
+@click.option("--yes", is_flag=True, help="Use the real API with PHOTOGPT_API_KEY, and spend credits.")
 @click.option(
     "--to",
     "folder",
@@ -64,7 +70,7 @@ class Show(NamedTuple):
     show_default=True,
     help="Folder for the pictures and videos.",
 )
-@click.option("--model", help="With PHOTOGPT_API_KEY set: also train this model of yours.")
+@click.option("--model", help="With --yes: also train this model of yours.")
 def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     """Run all four kinds of job, from enqueue to signed webhook, and show them side by side.
 
@@ -74,35 +80,62 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     videos, with one page that shows them all, and leaves no other files behind. Takes about 20 seconds.
     Exit code 0: everything succeeded; 1: a job, a webhook or a download failed.
 
+    The demo brings its own settings: it uses neither those of the environment nor those in .env.
+
     Example:
       photogpt-worker demo --keep
 
     Settings:
-      PHOTOGPT_API_KEY                       if set: the real API, which costs credits; the demo asks for --yes
-      PHOTOGPT_FLOWER_PASSWORD, …_PORT       Flower's login; without a password one is made
+      PHOTOGPT_FLOWER_PORT                   preferred port of Flower (5555)
+      PHOTOGPT_API_KEY, …_API_…, …_BASE_URL  with --yes only: the account that pays, and how its API is reached
     """
-    settings, out = read_settings(), console()
-    _make_folder(folder)
-    sandboxed = settings.api_key is None
-    if not sandboxed and not yes:
-        raise CommandError(
-            "PHOTOGPT_API_KEY is set, so the demo would use the real API and spend credits (an image, an upscale, a "
-            "video). Add --yes to do that, or unset the key to use the sandbox for free",
-            USAGE,
-        )
-    if not sandboxed:
-        _check_api(settings)
-    supervisor = Supervisor(lambda text: out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True))
+    out, unused = console(), names_of_settings()
+    variables = _photogpt_variables() if yes else {}
+    sandboxed = "PHOTOGPT_API_KEY" not in variables
+    port = os.environ.get("PHOTOGPT_FLOWER_PORT", "")
+    absolute = folder.absolute()  # the demo works in another directory
+    _make_folder(absolute)
+    supervisor = Supervisor(lambda text: out.print(f"[yellow]{plain(text)}[/]", soft_wrap=True))
     passed = False
-    with tempfile.TemporaryDirectory(prefix="photogpt-demo-") as directory, stop_at_end(supervisor, out):
+    with (
+        signals_handled(supervisor),
+        _temporary_directory() as directory,
+        own_settings(directory, variables | ({"PHOTOGPT_FLOWER_PORT": port} if port.isdigit() else {})),
+        stop_at_end(supervisor, out),
+    ):
         secret = new_webhook_secret("hmac")
-        stack = Stack(settings, _stack_options(Path(directory), secret, sandboxed=sandboxed), supervisor)
-        with out.status("starting Valkey, the sandbox, a worker and Flower …"):
+        stack = Stack(load_settings(), _stack_options(directory, secret, sandboxed=sandboxed), supervisor)
+        _print_unused([name for name in unused if name not in variables], out)
+        with status(out, "starting Valkey, the sandbox, a worker and Flower …"):
             stack.start()
         _print_intro(stack, out)
         plans = SANDBOX_PLANS if sandboxed else real_plans(model)
-        passed = _run(stack, secret, out, Show(plans, folder, keep))
+        passed = _run(stack, secret, out, Show(plans, absolute, folder, keep))
     sys.exit(0 if passed else FAILED)
+
+
+def _photogpt_variables() -> dict[str, str]:
+    """Return the settings for the real API, after a check that it answers and accepts the key."""
+    settings = read_settings()
+    if settings.api_key is not None:
+        _check_api(settings)
+    return settings_of_photogpt(settings)
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    try:
+        directory = tempfile.TemporaryDirectory(prefix="photogpt-demo-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CommandError(f"no temporary directory can be made ({error.strerror}); set TMPDIR to one") from None
+    with directory as name:
+        (Path(name) / "logs").mkdir()
+        yield Path(name)
+
+
+def _print_unused(names: list[str], out: Console) -> None:
+    if names:
+        out.print(f"The demo brings its own settings. It does not use {plain(', '.join(names))}.\n", soft_wrap=True)
 
 
 def _make_folder(folder: Path) -> None:
@@ -141,7 +174,6 @@ def _stack_options(directory: Path, secret: str, *, sandboxed: bool) -> StackOpt
         sandboxed=sandboxed,
         sandbox_options=(*durations, *models),
         environment=environment,
-        own_broker=True,
         redis_port=0,
         sandbox_port=0,
     )
@@ -151,21 +183,18 @@ def _print_intro(stack: Stack, out: Console) -> None:
     if stack.options.sandboxed:
         durations = ", ".join(f"{kind} {seconds} s" for kind, seconds in DURATIONS_S.items())
         text = (
-            "PHOTOGPT_API_KEY is not set: the workers use a [bold]sandbox[/], a PhotoGPT on this machine that "
-            "draws its pictures and videos itself.\n"
+            "The workers use a [bold]sandbox[/], a PhotoGPT on this machine that draws its pictures and videos itself. "
+            "With PHOTOGPT_API_KEY and --yes, the demo uses the real API and spends credits.\n"
             f"Short durations: {durations}. Jobs are polled every 1 s (by default 5 s), models every 2 s (by default 5 "
             "minutes).\nEverything else is as in production: Celery, Redis, HTTP, signed webhooks."
         )
     else:
-        text = "PHOTOGPT_API_KEY is set: this run uses the [bold]real API[/] and spends credits."
+        text = "This run uses the [bold]real API[/] and spends credits."
     out.print(Panel(text, title="photogpt-worker demo", style="yellow", width=min(out.width, 118)))
-    password = stack.flower_password if stack.new_flower_password else "PHOTOGPT_FLOWER_PASSWORD"
-    out.print(
-        f"Flower shows workers and tasks during the demo: [link]{stack.flower_url}[/link]  "
-        f"user [bold]{escape(stack.settings.flower_user)}[/], password [bold]{escape(password)}[/]",
-        soft_wrap=True,
-    )
-    out.print(f"Redis: {stack.redis_url}   PhotoGPT: {stack.base_url}\n", soft_wrap=True)
+    out.print(f"Flower shows workers and tasks during the demo: {stack.flower_url}")
+    out.print(f"  user [bold]{plain(stack.settings.flower_user)}[/], password [bold]{plain(stack.flower_password)}[/]")
+    out.print(f"Redis     {stack.redis_url}")
+    out.print(f"PhotoGPT  {plain(stack.base_url)}\n", soft_wrap=True)
 
 
 def _run(stack: Stack, secret: str, out: Console, show: Show) -> bool:
@@ -179,7 +208,7 @@ def _run(stack: Stack, secret: str, out: Console, show: Show) -> bool:
                 _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
                 _wait_for_webhooks(runs, receiver, display)
         print_results(out, runs, receiver)
-        saved = _save_files(runs, stack, show.folder, out)
+        saved = _save_files(runs, stack, show, out)
         passed = _print_verdict(runs, receiver, stack, out) and saved
         if show.keep:
             _keep(runs, stack, out)
@@ -208,18 +237,18 @@ def _wait_for_webhooks(runs: list[Run], receiver: VerifyingReceiver, display: De
     display.refresh()
 
 
-def _save_files(runs: list[Run], stack: Stack, folder: Path, out: Console) -> bool:
+def _save_files(runs: list[Run], stack: Stack, show: Show, out: Console) -> bool:
     """Save the outputs of every run, print where they are, and return whether that succeeded."""
     key = stack.settings.api_key.get_secret_value() if stack.settings.api_key else DEFAULT_KEY
     files: list[SavedFile] = []
     error: OSError | None = None
-    with out.status("saving pictures and videos …"), Downloads(stack.base_url, key, folder) as downloads:
+    with status(out, "saving pictures and videos …"), Downloads(stack.base_url, key, show.folder) as downloads:
         try:
             for run in runs:
                 files.extend(downloads.save(run))
         except OSError as raised:
             error = raised
-    print_files(out, files, write_contact_sheet(folder, files))
+    print_files(out, files, show.folder_as_given, write_contact_sheet(show.folder, files))
     if error is not None:
         out.print(f"[red]Not every file was saved: {escape(str(error))}[/]", soft_wrap=True)
     return error is None

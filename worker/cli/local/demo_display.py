@@ -9,7 +9,6 @@ from typing import Any, Self
 from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +16,7 @@ from rich.text import Text
 from worker.cli.local.demo_files import SavedFile
 from worker.cli.local.demo_jobs import Run
 from worker.cli.local.receiver import VerifyingReceiver
-from worker.cli.output import COLOURS, state
+from worker.cli.output import COLOURS, plain, state
 
 BAR_WIDTH = 20
 WIDE = 100
@@ -54,7 +53,7 @@ class DemoDisplay:
         for number, run in enumerate(self._runs):
             if run.outcomes and self._printed.get(number) != (run.step, run.state):
                 self._printed[number] = (run.step, run.state)
-                self._out.print(escape(_line(run)), soft_wrap=True)
+                self._out.print(plain(_line(run)), soft_wrap=True)
 
     def _bars(self) -> Table:
         caption = f"{sum(self._receiver.verified.values())} webhooks verified"
@@ -95,16 +94,16 @@ def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) ->
     out.print(_result_table(runs, receiver))
     for run in runs:
         if run.note:
-            out.print(f"  {run.plan.title:<24} {escape(run.note)}", soft_wrap=True)
+            out.print(f"  {run.plan.title:<24} {plain(run.note)}", soft_wrap=True)
 
 
-def print_files(out: Console, files: Sequence[SavedFile], sheet: Path) -> None:
+def print_files(out: Console, files: Sequence[SavedFile], folder: Path, sheet: Path) -> None:
     """Print where the files of the demo are, each on a line, and the page that shows them."""
     out.print("\nSaved:")
     for file in files:
-        out.print(f"  {escape(str(sheet.parent / file.name))}  {file.kind}, {_readable(file.size)}", soft_wrap=True)
+        out.print(f"  {plain(folder / file.name)}  {file.kind}, {_readable(file.size)}", soft_wrap=True)
     address = sheet.resolve().as_uri()
-    out.print(f"All of them on one page: [link={address}]{escape(address)}[/link]\n", soft_wrap=True)
+    out.print(f"All of them on one page: [link={address}]{plain(address)}[/link]\n", soft_wrap=True)
 
 
 def _readable(size: int) -> str:

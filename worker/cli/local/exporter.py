@@ -119,6 +119,8 @@ def fleet_samples(state: FleetState) -> Samples:
     """Return the state of lanes, jobs, webhooks and workers."""
     samples: Samples = {
         (metrics.WORKERS, ()): len(state.running_workers),
+        (metrics.INBOX_ENTRIES, ()): state.inbox_entries,
+        (metrics.INBOX_OLDEST, ()): state.inbox_oldest_s,
         (metrics.JOBS_IN_FLIGHT, ()): state.in_flight,
         (metrics.JOBS_ACTIVE, ()): state.active,
         (metrics.JOBS_QUEUED, ()): state.queued,

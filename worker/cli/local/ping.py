@@ -10,13 +10,12 @@ import click
 from kombu.exceptions import OperationalError
 from redis import RedisError
 from rich.console import Console
-from rich.markup import escape
 
 from config.settings import Settings
 from config.urls import masked
 from worker.cli.context import FAILED, producer, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console
+from worker.cli.output import console, plain
 from worker.domain.errors import ApiError
 from worker.photogpt.client import PhotoGPT
 from worker.queue.checks import check_broker, check_store, clock_warning
@@ -55,10 +54,10 @@ def _run(out: Console, settings: Settings, name: str, address: str, check: Calla
     try:
         result = check(settings)
     except CheckFailed as error:
-        out.print(f"[red]✗[/] {name:<9} {escape(f'{address}: {error}')}", soft_wrap=True)
+        out.print(f"[red]✗[/] {name:<9} {plain(f'{address}: {error}')}", soft_wrap=True)
         return False
     elapsed_ms = (time.monotonic() - started) * 1000
-    out.print(f"[green]✓[/] {name:<9} {escape(address)}  {escape(result)}, {elapsed_ms:.0f} ms", soft_wrap=True)
+    out.print(f"[green]✓[/] {name:<9} {plain(address)}  {plain(result)}, {elapsed_ms:.0f} ms", soft_wrap=True)
     return True
 
 

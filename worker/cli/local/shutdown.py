@@ -15,8 +15,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def stop_at_end(supervisor: Supervisor, out: Console) -> Iterator[None]:
-    """Stop every process when the block ends. The first signal ends the block; a second signal kills."""
+def signals_handled(supervisor: Supervisor) -> Iterator[None]:
+    """Raise KeyboardInterrupt in the block at the first signal; a second signal kills every process."""
 
     def on_second(signum: int, frame: FrameType | None) -> None:
         del signum, frame
@@ -26,16 +26,23 @@ def stop_at_end(supervisor: Supervisor, out: Console) -> Iterator[None]:
         del signum, frame
         for number in SIGNALS:
             signal.signal(number, on_second)
-        raise KeyboardInterrupt
+        supervisor.interrupt()
 
     before = {number: signal.signal(number, on_first) for number in SIGNALS}
     try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stop_at_end(supervisor: Supervisor, out: Console) -> Iterator[None]:
+    """Stop every process when the block ends, whether it ends normally, by an error or by a signal."""
+    try:
+        yield
+        supervisor.stop()
     except KeyboardInterrupt:
         out.print("\n[bright_black]stopping: workers finish the calls in progress; Ctrl-C again kills them[/]")
     finally:
-        for number in SIGNALS:
-            signal.signal(number, on_second)
         supervisor.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)

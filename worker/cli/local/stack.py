@@ -13,6 +13,7 @@ from config.secrets import new_webhook_secret
 from config.settings import Settings
 from config.urls import masked
 from worker.cli.context import CommandError
+from worker.cli.local.data_directory import not_writable
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.flower import flower_argv, flower_environment
 from worker.cli.local.log_files import LogTail, last_lines
@@ -41,8 +42,6 @@ class StackOptions:
     flower: bool = True
     #: Options of the sandbox's command line.
     sandbox_options: tuple[str, ...] = ()
-    #: Send messages through the embedded server even if PHOTOGPT_BROKER_URL is set.
-    own_broker: bool = False
     #: Environment variables for every process.
     environment: dict[str, str] = field(default_factory=dict)
     #: Preferred ports; others are used where these are taken.
@@ -85,10 +84,7 @@ class Stack:
         Raises:
             CommandError: a process does not start; the caller stops the others through the supervisor.
         """
-        directory = self.options.directory
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # its files hold prompts and URLs of outputs
-            (directory / "logs").mkdir(exist_ok=True)
             if self.options.embedded:
                 self._start_valkey()
             if self.options.sandboxed:
@@ -96,7 +92,9 @@ class Stack:
             self._start_workers()
             if self.options.flower:
                 self._start_flower()
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
+            raise CommandError(not_writable(self.options.directory, error) if error.filename else str(error)) from None
+        except RuntimeError as error:
             raise CommandError(str(error)) from None
 
     def log(self, name: str) -> Path:
@@ -109,19 +107,10 @@ class Stack:
 
     def _start_valkey(self) -> None:
         port = free_port(self.options.redis_port)
-        servers: list[EmbeddedValkey] = []
-
-        def start() -> Child:
-            if servers:
-                servers[0].start()
-            else:
-                servers.append(EmbeddedValkey(self.options.directory / "valkey", port=port))
-            return servers[0].child
-
-        self.supervisor.add("valkey", Stage.REDIS, start)
-        self.redis_url = self.environment["PHOTOGPT_REDIS_URL"] = servers[0].url
-        if self.options.own_broker:
-            self.environment["PHOTOGPT_BROKER_URL"] = servers[0].url
+        server = EmbeddedValkey(self.options.directory / "valkey", port=port, start=False)
+        self.supervisor.add("valkey", Stage.REDIS, server.launch)
+        server.wait_until_ready()
+        self.redis_url = self.environment["PHOTOGPT_REDIS_URL"] = server.url
 
     def _start_sandbox(self) -> None:
         port = free_port(self.options.sandbox_port)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -49,12 +50,32 @@ class Supervisor:
         """Pass one sentence to `report` whenever a process dies or restarts."""
         self._report = report
         self._services: list[Service] = []
+        self._starting = False
+        self._interrupted = False
 
     def add(self, name: str, stage: Stage, start: Callable[[], Child]) -> Child:
         """Start a service and supervise it from now on."""
-        child = start()
-        self._services.append(Service(name=name, stage=stage, start=start, child=child))
+        with self._uninterrupted():
+            child = start()
+            self._services.append(Service(name=name, stage=stage, start=start, child=child))
         return child
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt now, or once the process that is just being started is known. For signal handlers."""
+        if not self._starting:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    @contextmanager
+    def _uninterrupted(self) -> Iterator[None]:
+        """Let no signal separate the start of a process from its entry in the list: `stop` would miss it."""
+        self._starting = True
+        try:
+            yield
+        finally:
+            self._starting = False
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def child(self, name: str) -> Child:
         """Return the present process of a service."""
@@ -99,7 +120,8 @@ class Supervisor:
     def _restart(self, service: Service) -> None:
         service.started, service.restart_at = time.monotonic(), None
         try:
-            service.child = service.start()
+            with self._uninterrupted():
+                service.child = service.start()
         except (OSError, RuntimeError) as error:
             self._report(f"{service.name} does not start: {error}")
             self._schedule_restart(service, service.started)

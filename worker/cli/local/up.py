@@ -8,17 +8,17 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
 
 from config.settings import Settings
 from config.urls import masked
 from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
+from worker.cli.local.data_directory import data_directory
 from worker.cli.local.log_files import LogTail
-from worker.cli.local.shutdown import stop_at_end
+from worker.cli.local.shutdown import signals_handled, stop_at_end
 from worker.cli.local.stack import REDIS_PORT, Stack, StackOptions
 from worker.cli.local.supervisor import Supervisor
-from worker.cli.output import console
+from worker.cli.output import console, plain
 from worker.sandbox.options import DEFAULT_PORT
 
 REFRESH_S = 0.2
@@ -78,9 +78,9 @@ def up(workers: int, redis_port: int, sandbox_port: int, *, flower: bool) -> Non
 
 
 def _run(settings: Settings, options: StackOptions, out: Console) -> None:
-    supervisor = Supervisor(lambda text: out.print(f"[yellow]up │ {escape(text)}[/]", soft_wrap=True))
+    supervisor = Supervisor(lambda text: out.print(f"[yellow]up │ {plain(text)}[/]", soft_wrap=True))
     stack = Stack(settings, options, supervisor)
-    with stop_at_end(supervisor, out):
+    with signals_handled(supervisor), data_directory(options.directory), stop_at_end(supervisor, out):
         tails = {name: LogTail(stack.log(name)) for name in stack.worker_names()}
         out.print("[bright_black]starting …[/]")
         stack.start()
@@ -90,7 +90,7 @@ def _run(settings: Settings, options: StackOptions, out: Console) -> None:
             supervisor.restart_dead()
             for name, tail in tails.items():
                 for line in tail.new_lines():
-                    out.print(f"[cyan]{name} │[/] {escape(line)}", soft_wrap=True)
+                    out.print(f"[cyan]{name} │[/] {plain(line)}", soft_wrap=True)
 
 
 def _print_intro(stack: Stack, out: Console) -> None:
@@ -105,7 +105,10 @@ def _print_intro(stack: Stack, out: Console) -> None:
                 style="yellow",
             )
         )
-    out.print(_addresses(stack))
+    out.print("[bold]photogpt-worker is up[/]")
+    for name, value in _addresses(stack).items():
+        out.print(f"  [bold]{name:<15}[/] {plain(value)}", soft_wrap=True)
+    out.print()
     out.print("[bold]Enqueue a job[/] from any Python with Celery:\n")
     out.print(escape(_snippet(stack)), soft_wrap=True, style="green")
     out.print("\nor in another terminal:\n")
@@ -114,26 +117,22 @@ def _print_intro(stack: Stack, out: Console) -> None:
     out.print("\nThe workers' log follows. [bold]Ctrl-C ends everything.[/]\n")
 
 
-def _addresses(stack: Stack) -> Table:
-    """Return a table of the processes, with their addresses and logins."""
+def _addresses(stack: Stack) -> dict[str, str]:
+    """Return the addresses and logins of the processes by name."""
     settings, options = stack.settings, stack.options
-    grid = Table(show_header=False, title="photogpt-worker is up", title_justify="left")
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
     redis = f"embedded Valkey, data in {options.directory / 'valkey'}" if options.embedded else "your own"
-    grid.add_row("Redis", f"{escape(stack.redis_url)}  ({redis})")
+    found = {"Redis": f"{stack.redis_url}  ({redis})"}
     if settings.broker_url is not None:
-        grid.add_row("Broker", escape(masked(settings.queue_url)))
-    grid.add_row("PhotoGPT", f"{escape(stack.base_url)}  ({'sandbox' if options.sandboxed else 'costs credits'})")
+        found["Broker"] = masked(settings.queue_url)
+    found["PhotoGPT"] = f"{stack.base_url}  ({'sandbox' if options.sandboxed else 'costs credits'})"
     if stack.flower_url:
         password = stack.flower_password if stack.new_flower_password else "PHOTOGPT_FLOWER_PASSWORD"
-        grid.add_row("Flower", f"{stack.flower_url}  user {escape(settings.flower_user)}, password {escape(password)}")
+        found["Flower"] = f"{stack.flower_url}  user {settings.flower_user}, password {password}"
     if stack.new_webhook_secret:
-        grid.add_row("Webhook secret", f"{stack.new_webhook_secret}  (for this run)")
+        found["Webhook secret"] = f"{stack.new_webhook_secret}  (for this run)"
     pids = stack.supervisor.pids()
-    grid.add_row("Workers", ", ".join(f"{name} (process {pids[name]})" for name in stack.worker_names()))
-    grid.add_row("Logs", str(options.directory / "logs"))
-    return grid
+    found["Workers"] = ", ".join(f"{name} (process {pids[name]})" for name in stack.worker_names())
+    return found | {"Logs": str(options.directory / "logs")}
 
 
 def _snippet(stack: Stack) -> str:

@@ -58,6 +58,7 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
     # Celery warns root users about messages that can hold code; workers accept JSON only, which cannot.
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")
     argv = worker_argv(names, concurrency or settings.concurrency, name or f"photogpt-{os.getpid()}")
+    sys.argv = ["-m", "worker.cli.main", *sys.argv[1:]]  # on SIGHUP Celery executes Python with these again
     started: list[Any] = []
     signals.celeryd_after_setup.connect(lambda instance, **_: started.append(instance), weak=False)
     app.worker_main(argv)  # it returns nothing; the controller has the exit code

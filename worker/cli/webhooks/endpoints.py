@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time
+from worker.cli.output import console, local_time, plain
+from worker.cli.streams import json_text
 from worker.domain.job import JsonObject
 
 COLUMNS = ("endpoint", "state", "in flight", "failures", "since", "reason", "URL")
@@ -41,7 +39,7 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
         found = store.endpoints.listed(limit=limit, disabled=disabled)
     if as_json:
         for endpoint in found:
-            click.echo(json.dumps(endpoint, ensure_ascii=False))
+            click.echo(json_text(endpoint))
     elif found:
         console().print(_table(found))
     else:
@@ -61,7 +59,7 @@ def _table(found: list[JsonObject]) -> Table:
             str(endpoint["failures"]),
             local_time(endpoint["disabled_at"] or endpoint["failing_since"]),
             endpoint["disabled"] or endpoint["fault"] or "",
-            escape(endpoint["url"]),
+            plain(endpoint["url"]),
         )
     return table
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
-from worker.cli.output import console, local_time
+from worker.cli.output import console, local_time, plain, printable
 from worker.cli.output import state as state_text
+from worker.cli.streams import json_text
 from worker.domain.job import JsonObject
 from worker.store.deliveries import STATES
 
@@ -46,7 +44,7 @@ def webhooks_list(  # noqa: PLR0913 - the options of the command
         found = store.deliveries.listed(state=state, endpoint=endpoint_id, job=job, since=since_s, limit=limit)
     if as_json:
         for webhook in found:
-            click.echo(json.dumps(webhook, ensure_ascii=False))
+            click.echo(json_text(webhook))
     elif found:
         console().print(_table(found))
     else:
@@ -67,7 +65,7 @@ def _table(found: list[JsonObject]) -> Table:
             str(len(webhook["attempts"])),
             local_time(last.get("at")),
             f"{last.get('fault') or 'accepted'} {last.get('status') or ''}".strip() if last else "",
-            escape(webhook["url"]),
+            plain(webhook["url"]),
         )
     return table
 
@@ -90,26 +88,28 @@ def webhooks_show(webhook_id: str, *, as_json: bool) -> None:
     if found is None:
         raise CommandError(f"there is no webhook {webhook_id}, or its record has expired")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json_text(found, indent=2))
     else:
         _print_webhook(found, console())
 
 
 def _print_webhook(found: JsonObject, out: Console) -> None:
-    out.print(state_text(found["state"]).append(f"  {found['type']} to {found['url']}", style=""), soft_wrap=True)
-    out.print(f"job {escape(found['job'])}, endpoint {found['endpoint']}", soft_wrap=True)
+    out.print(
+        state_text(found["state"]).append(f"  {found['type']} to {printable(found['url'])}", style=""), soft_wrap=True
+    )
+    out.print(f"job {plain(found['job'])}, endpoint {found['endpoint']}", soft_wrap=True)
     for attempt in found["attempts"]:
         _print_attempt(attempt, out)
     if found["next_attempt_at"]:
         out.print(f"  {local_time(found['next_attempt_at'])}  next attempt")
-    click.echo(json.dumps(found["body"], indent=2, ensure_ascii=False))
+    click.echo(json_text(found["body"], indent=2))
 
 
 def _print_attempt(attempt: JsonObject, out: Console) -> None:
     result = attempt.get("error") or f"accepted in {attempt.get('duration_ms')} ms"
     manual = ", manual" if attempt.get("trigger") == "manual" else ""
     at = local_time(attempt["at"])
-    out.print(f"  {at}  attempt {attempt['number']}{manual}: {escape(result)}", soft_wrap=True)
+    out.print(f"  {at}  attempt {attempt['number']}{manual}: {plain(result)}", soft_wrap=True)
     answer = attempt.get("answer") or attempt.get("answer_base64")
     if answer:
-        out.print(f"    {escape(json.dumps(answer, ensure_ascii=False))}", soft_wrap=True)
+        out.print(f"    {plain(json_text(answer))}", soft_wrap=True)

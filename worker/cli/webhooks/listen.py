@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import queue
 from contextlib import suppress
 from datetime import datetime
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from config.secrets import new_webhook_secret, verifying_key
 from config.settings import Settings
 from worker.cli.context import USAGE, CommandError, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.local.receiver import ReceivedWebhook, VerifyingReceiver
-from worker.cli.output import console, printable, state
+from worker.cli.output import console, plain, printable, state
+from worker.cli.streams import json_text
 
 UNSIGNED = "it is not signed: the sender has no PHOTOGPT_WEBHOOK_SECRETS"
 OTHER_KEY = "the sender has other PHOTOGPT_WEBHOOK_SECRETS, or the body was changed on the way"
@@ -113,7 +112,7 @@ def _print_received(
             continue
         verified += webhook.event is not None
         if as_json:
-            click.echo(json.dumps(_record(webhook), ensure_ascii=False))
+            click.echo(json_text(_record(webhook)))
         else:
             _print_line(webhook, out)
 
@@ -133,7 +132,7 @@ def _print_line(webhook: ReceivedWebhook, out: Console) -> None:
     now = f"{datetime.now().astimezone():%H:%M:%S}"
     event = webhook.event
     if event is None:
-        out.print(f"{now}  [red]refused[/]  {escape(printable(_refusal(webhook)))}", soft_wrap=True)
+        out.print(f"{now}  [red]refused[/]  {plain(_refusal(webhook))}", soft_wrap=True)
         return
     data = event["data"]
     line = state(printable(data.get("state"))).append(f"  {webhook.headers['webhook-id']}", style="bright_black")

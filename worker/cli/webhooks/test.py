@@ -8,12 +8,11 @@ import time
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from config.settings import Settings
 from worker.cli.context import FAILED, USAGE, CommandError, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, printable
+from worker.cli.output import console, plain, printable
 from worker.cli.webhooks.advice import UNSIGNED, advice
 from worker.cli.webhooks.sample_event import ForgingSender, sample_delivery
 from worker.domain.delivery import Delivery
@@ -86,16 +85,16 @@ def _accepts(settings: Settings, url: str, event: str, out: Console) -> bool:
     sender = WebhookSender(settings)
     now = time.time()
     delivery = sample_delivery(url, event, at=now, bodies=bodies_of(settings))
-    out.print(f"sending {event} to {escape(url)} as {delivery.id}", soft_wrap=True)
+    out.print(f"sending {event} to {plain(url)} as {delivery.id}", soft_wrap=True)
     try:
         accepted = sender.send(delivery, at=now)
     except DeliveryError as error:
-        out.print(f"[red]✗[/] {escape(printable(error))}", soft_wrap=True)
-        out.print(f"  {escape(advice(error, url, settings))}", soft_wrap=True)
+        out.print(f"[red]✗[/] {plain(error)}", soft_wrap=True)
+        out.print(f"  {plain(advice(error, url, settings))}", soft_wrap=True)
         return False
     finally:
         sender.close()
-    by = f" by {escape(accepted.address)}" if accepted.address else ""
+    by = f" by {plain(accepted.address)}" if accepted.address else ""
     out.print(f"[green]✓[/] accepted with {accepted.status}{by} in {accepted.duration_s * 1000:.0f} ms")
     if accepted.disable:
         _warn(out, "The answer has webhook-delivery: disable: workers would send no more events to this endpoint.")
@@ -140,4 +139,4 @@ def _refuses(text: str, sender: WebhookSender, forged: Delivery, at: float, out:
 
 
 def _warn(out: Console, text: str) -> None:
-    out.print(f"[yellow]![/] {escape(text)}", soft_wrap=True)
+    out.print(f"[yellow]![/] {plain(text)}", soft_wrap=True)

@@ -38,7 +38,7 @@ def route(method: str, path: str) -> tuple[str, str, str]:
     """Return the operation, the id of the output and the name of the segment of a path below `/media/`."""
     for operation, pattern in _PATHS.items():
         found = pattern.fullmatch(path.removeprefix(urls.PREFIX))
-        if found and method == "GET":
+        if found and method in {"GET", "HEAD"}:
             return operation, found[1], found[2] if pattern.groups > 1 else ""
     return UNKNOWN, "", ""
 

@@ -1,7 +1,7 @@
 """Encode an answer as bytes, changed by the fault of the request."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -38,6 +38,8 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     framing: Framing = "length"
     """How the receiver learns where the body ends."""
+    head_only: bool = False
+    """Whether the body is not sent, as for HEAD."""
 
     def head(self) -> bytes:
         """Return status line and headers."""
@@ -49,11 +51,15 @@ class Reply:
         ]
         return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body that is sent."""
+        return iter(()) if self.head_only else self.content.pieces()
 
-def reply_to(answer: Answer) -> Reply:
+
+def reply_to(answer: Answer, *, head_only: bool = False) -> Reply:
     """Encode an answer without a fault."""
     content = answer.content or Content(json.dumps(answer.body).encode())
-    return Reply(answer.code, content, content_type=answer.content_type, headers=answer.headers)
+    return Reply(answer.code, content, content_type=answer.content_type, headers=answer.headers, head_only=head_only)
 
 
 def faulty_reply(request: Request, answer: Answer | None, now: float) -> Reply:
@@ -62,7 +68,8 @@ def faulty_reply(request: Request, answer: Answer | None, now: float) -> Reply:
     reply = _damaged(request, answer, now)
     content = reply.content if action.huge is None else _enlarged(reply.content, action.huge)
     content_type = action.content_type or reply.content_type
-    return replace(reply, content=content, content_type=content_type, framing=_framing(action))
+    framing = _framing(action)
+    return replace(reply, content=content, content_type=content_type, framing=framing, head_only=request.head_only)
 
 
 def _damaged(request: Request, answer: Answer | None, now: float) -> Reply:

@@ -25,6 +25,8 @@ class Request:
     """Makes the URLs of outputs in its answer."""
     part: str = ""
     """The name of a segment, in requests for one."""
+    head_only: bool = False
+    """Whether it is a HEAD request, which files answer like GET."""
     action: Action = field(default=NO_FAULT)
     """The fault that applies to it."""
 

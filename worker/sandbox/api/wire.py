@@ -10,7 +10,7 @@ from tornado.iostream import StreamClosedError
 
 from worker.sandbox.api.replies import Reply
 from worker.sandbox.faults.actions import Action
-from worker.sandbox.media.content import BLOCK_BYTES, Content
+from worker.sandbox.media.content import BLOCK_BYTES
 
 _PIECES_PER_S = 10
 """How often a slow answer goes on."""
@@ -19,7 +19,7 @@ _PIECES_PER_S = 10
 def send(connection: HTTP1Connection, reply: Reply) -> None:
     """Write a complete answer that fits into memory, and keep the connection open for the next request."""
     if not connection.stream.closed():
-        connection.write(reply.head() + b"".join(reply.content.pieces()))
+        connection.write(reply.head() + b"".join(reply.pieces()))
         connection.finish()
 
 
@@ -27,7 +27,7 @@ async def send_streamed(connection: HTTP1Connection, reply: Reply, action: Actio
     """Write an answer piece by piece, as the action says; a closed connection is not an error."""
     with suppress(StreamClosedError):
         await connection.write(reply.head())
-        for piece, pause_s in _pieces(reply.content, action):
+        for piece, pause_s in _pieces(reply, action):
             await connection.write(_chunk(piece) if reply.framing == "chunked" else piece)
             if pause_s:
                 await asyncio.sleep(pause_s)
@@ -45,15 +45,15 @@ async def _end(connection: HTTP1Connection, reply: Reply) -> None:
     connection.finish()
 
 
-def _pieces(content: Content, action: Action) -> Iterator[tuple[bytes, float]]:
+def _pieces(reply: Reply, action: Action) -> Iterator[tuple[bytes, float]]:
     """Yield the pieces to send, each with the seconds to wait after it."""
-    pieces = filter(None, content.pieces())
-    if action.endless:
+    pieces = filter(None, reply.pieces())
+    if action.endless and not reply.head_only:
         pieces = filter(None, chain(pieces, repeat(bytes(BLOCK_BYTES))))
     if action.stall_after is not None:
         pieces = filter(None, _first(pieces, action.stall_after))
     elif action.reset_half_body:
-        pieces = filter(None, _first(pieces, content.size // 2))
+        pieces = filter(None, _first(pieces, reply.content.size // 2))
     if action.drip is not None:
         return ((piece, action.drip) for piece in _sliced(pieces, 1))
     if action.bytes_per_s is not None:

@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
+from functools import lru_cache
 
 from worker.sandbox.media import font
 from worker.sandbox.media.colours import Colour
@@ -34,7 +35,7 @@ def draw(width: int, height: int, colours: tuple[Colour, ...], label: list[str])
     lines = [part for line in label for part in textwrap.wrap(line, columns)][:_MAX_LABEL_LINES]
     line_height = (font.HEIGHT + 2) * scale
     label_height = min(height, line_height * len(lines) + 2 * scale)
-    picture = Picture(width, height, _background(width, height), _palette(colours), label_height)
+    picture = Picture(width, height, bytearray(_background(width, height)), _palette(colours), label_height)
     top = height - label_height
     picture.pixels[top * width :] = bytes([PAPER]) * (label_height * width)
     for number, line in enumerate(lines):
@@ -42,12 +43,14 @@ def draw(width: int, height: int, colours: tuple[Colour, ...], label: list[str])
     return picture
 
 
-def _background(width: int, height: int) -> bytearray:
+@lru_cache(maxsize=16)
+def _background(width: int, height: int) -> bytes:
     """Return a diagonal gradient: each row is the row above, moved by one pixel."""
     diagonal = bytes(position * _GRADIENT // (width + height) for position in range(width + height))
-    return bytearray(b"".join(diagonal[row : row + width] for row in range(height)))
+    return b"".join(diagonal[row : row + width] for row in range(height))
 
 
+@lru_cache(maxsize=64)
 def _palette(colours: tuple[Colour, ...]) -> tuple[Colour, ...]:
     spans = len(colours) - 1
     gradient = [_mix(colours, index * spans / _GRADIENT) for index in range(_GRADIENT)]

@@ -3,19 +3,18 @@
 -- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
 -- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
--- KEYS queue tenants active totals delivery_records:list
+-- KEYS queue tenants active totals batch delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
 -- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
--- ARGV start_due_at:number
--- ARGV fields:list webhooks:list counted:list
--- USES events deliveries fair_queue
+-- ARGV start_due_at:number batch_id batch_total:number fields:list webhooks:list counted:list
+-- USES events deliveries fair_queue batches idempotency
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
 local at, owner = now(), false
 if idempotency_ttl > 0 then
-  local known = redis.call('HMGET', idempotency, 'job', 'digest')
-  if known[1] and known[2] ~= digest then return {'conflict', known[1]} end
-  owner = known[1]
+  local known, known_digest = owner_of_key(idempotency, job_prefix)
+  if known and known_digest ~= digest then return {'conflict', known} end
+  owner = known
 end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
 append_event(events, all_events, stream_length, id,
@@ -32,6 +31,7 @@ if owner then
   redis.call('SADD', duplicates, id)
   redis.call('EXPIRE', duplicates, ttl)
 end
+join_batch(batch, batch_id, batch_total, timestamp, ttl)
 redis.call('EXPIRE', job, ttl)
 redis.call('EXPIRE', events, ttl)
 local deliveries_tick = schedule_deliveries(

@@ -3,7 +3,8 @@
 --
 -- KEYS lane loop queues:list
 --   The queue is that of jobs that wait for admission, for the lane of triggers only.
--- ARGV gap:number
+-- ARGV gap:number again:flag
+--   `again`: send it although one may be on its way, since a killed worker may hold that.
 -- Returns what schedule_tick() returns.
 local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
 if not first[1] then return false end
@@ -12,5 +13,6 @@ local due = tonumber(first[2])
 for _, queue in ipairs(queues) do
   if redis.call('ZCARD', queue) > 0 then due = at end
 end
+if again then redis.call('HSET', loop, 'tick_due_at', 0) end
 if due > at + MAX_COUNTDOWN_S then return false end
 return schedule_tick(loop, at, due, gap)

@@ -3,12 +3,12 @@
 --
 -- KEYS job events all_events triggers triggers_loop jobs models results results_loop deliveries deliveries_loop
 -- KEYS job_deliveries duplicates intents active queue result durations jobs_by_generation recently_ended
--- KEYS totals delivery_records:list
+-- KEYS totals batch batch_events delivery_records:list
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
 -- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
--- ARGV durations_ttl:number generation fields:list webhooks:list counted:list
--- USES events deliveries durations
+-- ARGV durations_ttl:number generation batch_id batch_total:number fields:list webhooks:list counted:list
+-- USES events deliveries durations batches
 -- Returns {1, tick of results, tick of deliveries, tick of triggers, continuation}, or {0, state}: the job has
 --   ended, has no record, or is no longer as the caller saw it ('' for a job that ends before it was accepted).
 local state = redis.call('HGET', job, 'state')
@@ -22,6 +22,8 @@ redis.call('HSET', job, unpack(fields))
 if polled then redis.call('HINCRBY', job, 'polls', 1) end
 append_event(events, all_events, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = data})
+if seen_state == '' then join_batch(batch, batch_id, batch_total, timestamp, retention) end
+if batch_total > 0 then end_in_batch(batch, batch_events, redis.call('HGET', job, 'state'), timestamp, retention) end
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 for _, key in ipairs({job, events, job_deliveries, duplicates}) do redis.call('EXPIRE', key, retention) end
 for _, key in ipairs({triggers, jobs, models, active, queue}) do redis.call('ZREM', key, id) end

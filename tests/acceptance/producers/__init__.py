@@ -1,0 +1,1 @@
+"""The examples of `ops/producers`, run as processes."""

@@ -1,0 +1,70 @@
+"""Entries of the inbox outlive the workers that read them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.conftest import image_request, paid_generations
+from tests.running import WorkerProcess, keys
+from tests.waiting import wait_until
+from worker.sandbox.remote import SandboxProcess
+from worker.store.inbox import GROUP
+
+ROUND = 50  # entries between two kills; a worker reads up to 64 at once
+
+
+@pytest.fixture
+def pair(client: redis.Redis, worker_env: dict[str, str], tmp_path: Path) -> Iterator[list[WorkerProcess]]:
+    """Two workers, which a test may kill."""
+    del client
+    running = [WorkerProcess(worker_env, tmp_path / f"worker-{number}.log") for number in range(2)]
+    yield [each.ready() for each in running]
+    for each in running:
+        each.stop()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_kills_lose_no_entry(
+    pair: list[WorkerProcess], client: redis.Redis, sandbox: SandboxProcess, kills: int
+) -> None:
+    """Workers are killed while they take over entries: each job ends once, and none is paid twice."""
+    chance, left = random.Random(kills), 0
+    for kill in range(kills):
+        queued = client.xlen(keys.all_events)
+        append(client, f"round-{kill}")
+        wait_until(lambda before=queued: client.xlen(keys.all_events) > before, "jobs are stored")  # type: ignore[misc]
+        victims = [chance.choice(pair)] if kill % 2 else pair
+        for each in victims:
+            each.kill()
+        left += client.xpending(keys.inbox, GROUP)["pending"] if victims is pair else 0
+        for each in victims:
+            each.start()
+    assert left, "every kill came after the entries were deleted"
+
+    wait_until(lambda: client.xlen(keys.inbox) == 0, "no entry is left", within=60)
+    wait_until(lambda: len(ends(client)) == kills * ROUND, "every job has ended", within=120)
+    found = ends(client)
+    assert len(set(found)) == len(found)
+    assert paid_generations(sandbox) <= kills * ROUND
+
+
+def append(client: redis.Redis, name: str) -> None:
+    """Append the entries of one round in one round trip, as a producer with a backlog does."""
+    pipeline = client.pipeline(transaction=False)
+    for number in range(ROUND):
+        job = {"id": f"{name}-{number}", "kind": "image", "request": image_request(duration_s=0.1)}
+        pipeline.xadd(keys.inbox, {"job": json.dumps(job)})
+    pipeline.execute()
+
+
+def ends(client: redis.Redis) -> list[str]:
+    """Return the jobs that have ended, once for each of their events that says so."""
+    read: Any = client.xrange(keys.all_events)
+    return [fields["job"] for _, fields in read if fields["sequence"] == "4"]

@@ -1,0 +1,106 @@
+"""What an entry of the inbox means, by the golden files that producers are tested against too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.golden import golden
+from worker.domain.errors import SubmissionError
+from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, parse_entry
+from worker.domain.job import Batch, Kind
+from worker.domain.submission import SubmissionLimits, parse_submission
+
+LIMITS = SubmissionLimits(metadata_max_bytes=16_384)
+ENTRY_ID = "1764354000123-4"
+
+ENTRIES = {each["name"]: each["entry"] for each in golden("inbox/entries")}
+REFUSED = {each["name"]: each for each in golden("inbox/refused")}
+OWN = {"v", "id", "kind", "batch", "traceparent"}
+
+
+def parse(entry: Any) -> JobEntry | CancelEntry:
+    """Parse an entry that a producer wrote as JSON."""
+    return parse_entry(ENTRY_ID, {"job": json.dumps(entry)})
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name != "cancel"])
+def test_an_entry_asks_for_a_job(name: str) -> None:
+    """An entry gives the id, the kind and the arguments of a job; null means the same as left out."""
+    entry = {field: value for field, value in ENTRIES[name].items() if value is not None}
+    found = parse(ENTRIES[name])
+    assert isinstance(found, JobEntry)
+    assert (found.id, found.kind, found.problem) == (entry.get("id", f"inbox-{ENTRY_ID}"), Kind(entry["kind"]), "")
+    assert found.arguments == {field: value for field, value in entry.items() if field not in OWN}
+
+
+def test_an_entry_names_its_batch() -> None:
+    """The batch of an entry has an id and a number of jobs."""
+    found = parse(ENTRIES["every name that an entry may have"])
+    assert isinstance(found, JobEntry)
+    assert found.batch == Batch("b1", 3)
+
+
+def test_an_entry_cancels() -> None:
+    """An entry of the kind `cancel` names a job."""
+    assert parse(ENTRIES["cancel"]) == CancelEntry(ENTRIES["cancel"]["job_id"])
+
+
+@pytest.mark.parametrize("name", [name for name, each in REFUSED.items() if each["id"]])
+def test_what_is_wrong_is_said_under_the_id(name: str) -> None:
+    """An entry with a usable id is refused with the name of the field that is wrong."""
+    case = REFUSED[name]
+    found = parse_entry(ENTRY_ID, {"job": case["job"]})
+    assert isinstance(found, JobEntry)
+    assert found.id == case["id"].replace("{entry}", ENTRY_ID)
+    problem = found.problem or refusal(found)
+    assert problem.startswith(case["error"])
+
+
+def refusal(found: JobEntry) -> str:
+    """Return why the arguments of a job are refused."""
+    with pytest.raises(SubmissionError) as refused:
+        parse_submission(found.kind, [], found.arguments, LIMITS)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", [name for name, each in REFUSED.items() if not each["id"]])
+def test_an_entry_without_a_usable_id_is_refused(name: str) -> None:
+    """An entry that names no job is refused as a whole."""
+    with pytest.raises(SubmissionError) as refused:
+        parse_entry(ENTRY_ID, {"job": REFUSED[name]["job"]})
+    assert str(refused.value).startswith(REFUSED[name]["error"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"data": "{}"},
+        {"job": "{}", "more": "1"},
+        {"job": '{"id": "a", "request": "' + "x" * 1_000_000 + '"}'},
+        {"job": '{"id": "a", "kind": "\N{REPLACEMENT CHARACTER}"}'},
+        {"job": "[" * 100_000},
+        {"job": '{"id": "' + "x" * 256 + '"}'},
+        {"job": '{"id": "\\ud800"}'},
+        {"job": '{"id": 1' + "0" * 5000 + "}"},
+    ],
+)
+def test_what_is_no_entry_is_refused(fields: dict[str, str]) -> None:
+    """Other fields, too long a text, bytes that are no UTF-8, and JSON that no parser takes are refused."""
+    with pytest.raises(SubmissionError, match=r"^(job|id): "):
+        parse_entry(ENTRY_ID, fields)
+
+
+def test_the_batch_of_a_refused_entry_is_kept() -> None:
+    """An entry that is refused counts in its batch, if that is valid."""
+    found = parse({"id": "a", "kind": "song", "batch": {"id": "b1", "total": 3}})
+    assert isinstance(found, JobEntry)
+    assert (found.problem != "", found.batch) == (True, Batch("b1", 3))
+
+
+def test_the_id_of_an_entry_is_a_time() -> None:
+    """Redis names an entry after the millisecond in which it was appended."""
+    assert appended_at(ENTRY_ID) == 1764354000.123

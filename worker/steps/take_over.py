@@ -1,0 +1,71 @@
+"""Turns an entry of the inbox into a job, or cancels the job that it names. Like accept, it writes to Redis only."""
+
+from __future__ import annotations
+
+from worker.domain.errors import SubmissionError
+from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, parse_entry
+from worker.services import Services
+from worker.steps.accept import Envelope, accept
+from worker.steps.cancel import cancel
+from worker.store.inbox import Entry
+from worker.telemetry.logs import event
+
+CANCEL_WAIT_S = 60.0
+"""How long an entry that cancels waits for its job: another worker may have read the entry of the job."""
+
+MAX_AGE_S = 30 * 86_400
+"""An entry that seems older was appended with an id of the producer's own, which says nothing about the time."""
+
+
+def take_over(services: Services, entry: Entry) -> bool:
+    """Do what an entry asks for. Safe to repeat.
+
+    Returns:
+        Whether the entry is done; if not, it has to be taken over again in a moment.
+
+    Raises:
+        redis.RedisError: Redis is unavailable, or a record is unusable.
+    """
+    try:
+        match parse_entry(entry.id, entry.fields):
+            case JobEntry() as asked:
+                accept(services, _envelope(services, entry, asked))
+            case CancelEntry(job_id):
+                return _cancel(services, entry, job_id)
+    except SubmissionError as error:
+        reject(services, entry, str(error))
+    return True
+
+
+def reject(services: Services, entry: Entry, problem: str) -> None:
+    """List an entry that cannot be used and names no job, without its content."""
+    event(
+        "inbox.rejected", "deleted an entry of the inbox that cannot be used", warn=True, entry=entry.id, error=problem
+    )
+    services.store.rejected.add(problem, task=services.store.keys.inbox, message_id=entry.id)
+
+
+def _envelope(services: Services, entry: Entry, asked: JobEntry) -> Envelope:
+    at = services.store.clock()
+    appended = appended_at(entry.id)
+    return Envelope(
+        id=asked.id,
+        kind=asked.kind,
+        args=[],
+        kwargs=asked.arguments,
+        continuation="",
+        result_meta={},
+        problem=asked.problem,
+        batch=asked.batch,
+        appended_at=min(appended, at) if at - appended < MAX_AGE_S else at,
+    )
+
+
+def _cancel(services: Services, entry: Entry, job_id: str) -> bool:
+    try:
+        cancel(services, job_id)
+    except SubmissionError:
+        if services.store.clock() - appended_at(entry.id) < CANCEL_WAIT_S:
+            return False
+        raise
+    return True
