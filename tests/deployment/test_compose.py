@@ -116,7 +116,7 @@ def test_commands_exist(compose: dict[str, Any], name: str) -> None:
     assert command in COMMANDS
     known = cli.get_command(click.Context(cli), command)
     assert known is not None
-    assert known.make_context(command, argv).params
+    known.make_context(command, argv)
 
 
 def test_workers_scale(compose: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from worker.domain.job import Job, JobState
 from worker.domain.outcome import Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
-from worker.telemetry import traces
+from worker.telemetry import recorder, traces
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import JOB_DURATION
 from worker.telemetry.spans import Span
 
 
@@ -54,6 +55,7 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
     if finished is None:
         return False
     _describe(span, final)
+    recorder.observe(JOB_DURATION, services.store.clock() - job.created_at, job.kind)
     message = result.error or "the job succeeded"
     event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
     if direct:
