@@ -7,7 +7,8 @@ from worker.domain.job import Job, JobState
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.services import Services
-from worker.steps.publish import end_files, finish_job
+from worker.steps.publish import finish_job
+from worker.steps.publish_files import end_files
 from worker.store import codec
 from worker.store.keys import Lane
 

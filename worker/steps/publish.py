@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from worker.domain.decision import FilesEnd, Finish
-from worker.domain.files import StoredFile
+from dataclasses import replace
+
+from worker.domain.decision import Finish
 from worker.domain.job import Job, JobState
 from worker.domain.outcome import JobResult, Outcome, as_error, outcome
-from worker.domain.reason import Reason
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
+from worker.telemetry import recorder, traces
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import JOB_DURATION
+from worker.telemetry.spans import Span
 
 
 def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
@@ -24,6 +27,19 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         finish: how it ends.
         result_by_message: send the message in any case; Celery then decides what the result is.
     """
+    age_s = services.store.clock() - job.created_at
+    with traces.in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
+        traced = replace(job, traceparent=span.traceparent or job.traceparent)
+        ended = False
+        try:
+            ended = _finish(services, traced, finish, span, result_by_message=result_by_message)
+        finally:
+            if not ended:
+                span.discard()
+    return ended
+
+
+def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_by_message: bool) -> bool:
     jobs, publisher, result = services.store.jobs, services.publisher, finish.result
     final = outcome(job, result, at=services.store.clock())
     final["polls"] += finish.polled
@@ -35,10 +51,12 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         polled=finish.polled,
         outcome_known=finish.outcome_known,
         duration_s=finish.duration_s,
-        store_files=services.settings.outputs_when == "after" and _has_files_to_store(services, result),
+        store_files=services.settings.outputs_when == "after" and has_files_to_store(services, result),
     )
     if finished is None:
         return False
+    _describe(span, final)
+    recorder.observe(JOB_DURATION, services.store.clock() - job.created_at, job.kind)
     message = result.error or "the job succeeded"
     event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
     if direct:
@@ -48,54 +66,18 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     return True
 
 
-def stores_first(services: Services, finish: Finish) -> bool:
-    """Whether the files of a job have to be stored before it ends."""
-    return services.settings.outputs_when == "before" and _has_files_to_store(services, finish.result)
-
-
-def _has_files_to_store(services: Services, result: JobResult) -> bool:
+def has_files_to_store(services: Services, result: JobResult) -> bool:
+    """Whether a job ends with outputs that are to be stored and are not."""
     known = result.files or result.files_error
     return bool(services.settings.outputs and (result.images or result.videos) and not known)
 
 
-def begin_storing(services: Services, job: Job, finish: Finish) -> None:
-    """Let a job whose generation succeeded wait for its files before its end is announced."""
-    fields = {"reason": Reason.STORING.value, "error": "the generation succeeded; its files are being stored"}
-    begun = services.store.files.begin_storing(
-        job, finish.result, polled=finish.polled, duration_s=finish.duration_s, fields=fields
-    )
-    if begun:
-        event("job.storing", "the generation succeeded, and its files are being stored", job=job.id, kind=job.kind)
-
-
-def end_files(services: Services, job: Job, end: FilesEnd) -> None:
-    """Publish the files of a job that has ended, or end a job that waited for them."""
-    known = services.store.files.read(job.id)
-    if known is None:
-        return
-    files = end.files or tuple(known.progress.files)
-    if known.outcome["state"] == JobState.SUCCEEDED:
-        final: Outcome = known.outcome
-        final["files"], final["files_error"] = list(files), end.error
-        written = services.store.files.mark_stored(job, final)
-    else:
-        written = finish_job(services, job, Finish(_result_with_files(known.outcome, files, end.error)))
-    if written and end.error:
-        event("files.given_up", f"not every file is stored: {end.error}", warn=True, job=job.id)
-    elif written:
-        event("files.stored", "every file of the job is stored", job=job.id, files=len(files))
-
-
-def _result_with_files(known: Outcome, files: tuple[StoredFile, ...], error: str | None) -> JobResult:
-    return JobResult(
-        state=JobState.SUCCEEDED,
-        images=tuple(known["images"]),
-        videos=tuple(known["videos"]),
-        files=files,
-        files_error=error,
-        model_id=known["model_id"],
-        generation_id=known["generation_id"],
-    )
+def _describe(span: Span, final: Outcome) -> None:
+    """Let the span of a job show the outcome, without its outputs."""
+    shown = {"id": final["id"], "state": final["state"], "reason": final["reason"], "polls": final["polls"]}
+    span.set({f"photogpt.job.{name}": value for name, value in shown.items() if value is not None})
+    if final["state"] in {JobState.FAILED, JobState.EXPIRED}:
+        span.fail(final["reason"] or "")
 
 
 def resend_result(services: Services, job: Job, at: float) -> None:

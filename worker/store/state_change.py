@@ -125,8 +125,12 @@ def webhook_targets(keys: Keys, job: Job, planned: list[Delivery]) -> WebhookArg
         "deliveries_loop": keys.loop(Lane.DELIVERIES),
         "delivery_records": [keys.delivery(delivery.id) for delivery in planned],
         "deliveries_gap": MIN_TICK_GAP_S[Lane.DELIVERIES],
-        "webhooks": [text for each in planned for text in (each.id, each.type, each.url, each.body)],
+        "webhooks": [text for each in planned for text in _webhook_values(each)],
     }
+
+
+def _webhook_values(delivery: Delivery) -> tuple[str, ...]:
+    return delivery.id, delivery.type, delivery.url, delivery.body, delivery.traceparent or ""
 
 
 def trigger_arguments(keys: Keys) -> TriggerArguments:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
-from typing import Any
 
 import requests
 
@@ -43,28 +43,14 @@ class S3Server:
         return {"PHOTOGPT_OUTPUTS": f"s3://{BUCKET}/kept", "AWS_ENDPOINT_URL": self.url, **CREDENTIALS}
 
     def objects(self) -> dict[str, bytes]:
-        """Return every object by its key, without the prefix of the worker."""
-        listed = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return {
-            each["Key"].removeprefix("kept/"): self._client.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
-            for each in listed
-        }
+        """Return every object by its key below the worker's prefix."""
+        listed = requests.get(f"{self.url}/{BUCKET}?list-type=2", timeout=10).text
+        keys = re.findall(r"<Key>kept/([^<]+)</Key>", listed)
+        return {key: requests.get(f"{self.url}/{BUCKET}/kept/{key}", timeout=10).content for key in keys}
 
     def unfinished(self) -> int:
         """Return the number of multipart uploads that are neither complete nor aborted."""
-        return len(self._client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
-
-    @property
-    def _client(self) -> Any:
-        import boto3  # noqa: PLC0415 - slow to import
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            region_name="us-east-1",
-        )
+        return requests.get(f"{self.url}/{BUCKET}?uploads", timeout=10).text.count("<Upload>")
 
     def _makes_bucket(self) -> bool:
         try:
