@@ -11,7 +11,7 @@ from typing import Any
 from ops.bench.plan import Measure, Plan, Row, Run
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
-REFERENCES = {"bare": "bare loop", "fixed": "fixed interval"}
+REFERENCES = {"bare": "bare loop", "fixed": "fixed interval", "without": "without outputs"}
 
 
 def raw(plan: Plan, machine: dict[str, Any], runs: Sequence[Run], *, argv: list[str], began: str) -> str:
