@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from worker.domain.errors import StorageError
+from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store, clock_warning
 from worker.queue.transport import wait_before_retry
@@ -29,7 +33,7 @@ def check_servers() -> None:
         try:
             report = check_store(services().store, settings, register=True)
             check_broker(app)
-        except ServerFault as error:
+        except (ServerFault, StorageError) as error:
             event("worker.refused", f"the worker cannot work: {error}", warn=True)
             raise SystemExit(1) from None
         except RedisError as error:
@@ -44,3 +48,15 @@ def check_servers() -> None:
             return
     if warning := clock_warning(report):
         event("redis.clock_skewed", warning, warn=True, offset_s=round(report.clock_offset_s))
+    threading.Thread(target=_check_outputs, name="outputs-check", daemon=True).start()
+
+
+def _check_outputs() -> None:
+    """Log if nothing can be stored. Jobs go on, since their files wait; an answer may take a minute to fail."""
+    storage = services().storage
+    if storage is None:
+        return
+    try:
+        check_storage(storage)
+    except StorageError as error:
+        event("outputs.unavailable", f"no file can be stored: {error}", warn=True)
