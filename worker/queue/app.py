@@ -17,6 +17,7 @@ from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
 from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
+from worker.queue.neighbor_monitor import NeighborMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
 from worker.queue.transport import BrokerAMQP
@@ -50,7 +51,7 @@ rejected.rejected_store = lambda: services().store.rejected
 _lock = threading.RLock()
 _services: Services | None = None
 _runner: LaneRunner | None = None
-_monitor: LaneMonitor | None = None
+_monitors: list[LaneMonitor | NeighborMonitor] = []
 _inbox: InboxReader | None = None
 
 
@@ -100,10 +101,11 @@ def is_no_outage(record: logging.LogRecord) -> bool:
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _monitor, _inbox  # noqa: PLW0603 - one per process
+    global _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
-    _monitor = LaneMonitor(services(), redis_outage)
-    _monitor.start()
+    _monitors[:] = LaneMonitor(services(), redis_outage), NeighborMonitor(app, services())
+    for monitor in _monitors:
+        monitor.start()
     _inbox = InboxReader(services(), redis_outage)
     _inbox.start()
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
@@ -124,8 +126,8 @@ def _mark_published(request: Any = None, **_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
-    if _monitor:
-        _monitor.stop()
+    for monitor in _monitors:
+        monitor.stop()
     if _services:
         _services.stopping.set()
 

@@ -62,7 +62,8 @@ class ResilientConsumer(Consumer):
         )
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once it is established."""
+        """Return the connection once it is established, and the servers are checked."""
+        self._check_servers()  # Celery takes a missing database for an outage
         conn.ensure_connection(
             lambda error, _: self._outage.report(error),
             interval_start=RETRY_IN_S,
@@ -71,10 +72,12 @@ class ResilientConsumer(Consumer):
             callback=state.maybe_shutdown,
         )
         self.first_connection_attempt = False
-        if not self._checked:
-            self._checked = True
-            check_servers()
+        self._check_servers()
         return conn
+
+    def _check_servers(self) -> None:
+        """Check the servers, unless that was done already."""
+        self._checked = self._checked or check_servers()
 
     def on_ready(self) -> None:
         """Report the end of an outage; Celery calls this when it is connected, before it consumes."""
