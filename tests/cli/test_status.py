@@ -34,7 +34,8 @@ def test_a_healthy_service(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COLUMNS", "80")
     assert invoke("submit", "image", "--request", SOON, "--wait").exit_code == 0
     assert invoke("submit", "image", "--request", FAILS, "--id", "dark", "--wait").exit_code == 1
-    report = wait_until(lambda: found if (found := shown(invoke))["healthy"] else None, "the service is healthy")
+    wait_until(lambda: shown(invoke)["healthy"], "the service is healthy")
+    report = shown(invoke)
     assert [worker["running"] for worker in report["workers"]].count(True) >= 1
     assert (report["last_errors"][0]["job"], report["last_errors"][0]["reason"]) == ("dark", "generation_failed")
     assert report["lanes"]["jobs"]["last_claim_s_ago"] >= 0

@@ -41,6 +41,11 @@ def console(*, stderr: bool = False) -> Console:
     return out
 
 
+def can_redraw(out: Console) -> bool:
+    """Whether lines can be drawn again in place: not in a file, nor where TERM is `dumb`."""
+    return out.is_terminal and not out.is_dumb_terminal
+
+
 def status(out: Console, text: str) -> Status:
     """Return a line that changes, for a terminal; its spinner has characters that the encoding has."""
     return Status(text, console=out, spinner="dots" if out.encoding.startswith("utf") else "line")

@@ -8,7 +8,7 @@ from typing import Self, cast
 
 from rich.console import Console
 
-from worker.cli.output import COLOURS, local_time, plain, status
+from worker.cli.output import COLOURS, can_redraw, local_time, plain, status
 from worker.cli.queries import no_worker
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
@@ -27,7 +27,7 @@ class Progress:
         """Show the progress of a job on `out`."""
         self._out, self._job_id = out, job_id
         self._started = time.monotonic()
-        self._status = status(out, "") if out.is_terminal else None
+        self._status = status(out, "") if can_redraw(out) else None
         self._hinted = False
         self._next_check_s = HINT_AFTER_S
 

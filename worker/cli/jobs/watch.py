@@ -12,7 +12,7 @@ from rich.table import Table
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.jobs import details, jobs_table
-from worker.cli.output import console, local_time, printable
+from worker.cli.output import can_redraw, console, local_time, printable
 from worker.cli.queries import no_worker, recent_outcomes
 from worker.store.connection import Store
 
@@ -42,7 +42,7 @@ def watch(limit: int | None, *, once: bool) -> None:
         try:
             if once:
                 out.print(_table(store, limit, out.width))
-            elif out.is_terminal:
+            elif can_redraw(out):
                 _show_live(store, out, limit)
             else:
                 _print_events(store)
