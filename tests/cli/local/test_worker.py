@@ -28,7 +28,7 @@ def test_sigterm(own_worker: WorkerProcess) -> None:
 
 
 def test_a_worker_for_some_queues(worker_env: dict[str, str], tmp_path: Path) -> None:
-    """`worker --queues` with short names consumes only these queues, and ignores the variables of another Celery app."""
+    """`worker --queues` consumes only these queues, and ignores the variables of another Celery app."""
     url = worker_env["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
     env = worker_env | {"PHOTOGPT_REDIS_URL": url, "APP": "shop", "LOADER": "shop", "BROKER_URL": NOWHERE}
     env |= {"CELERY_BROKER_URL": NOWHERE, "CELERY_RESULT_BACKEND": NOWHERE, "CELERY_CONFIG_MODULE": "shop"}
