@@ -22,6 +22,8 @@ FLEET = FleetState(
     unresolved_oldest_s=0,
     webhooks_dead=0,
     messages_rejected=0,
+    inbox_entries=0,
+    inbox_oldest_s=0,
     workers={"here": 0.5},
     totals={},
 )
@@ -32,7 +34,6 @@ HEALTHY = Facts(
     broker_fault=None,
     endpoints={"healthy": 3},
     delays={},
-    inbox=0,
     waiting=0,
 )
 LATE = replace(IDLE, members=9, due=7, oldest_overdue_s=90)
@@ -60,9 +61,10 @@ def test_nothing_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (fleet(workers={}), "no worker runs, and none was seen within the last hour"),
-        (fleet(workers={"old": 700.0, "new": 70.0}), "no worker runs: new was seen last, 70 s ago"),
+        (fleet(workers={}), "no worker runs (none was seen within the last hour)"),
+        (fleet(workers={"old": 700.0, "new": 70.0}), "no worker runs (new was seen last, 70 s ago)"),
         (lane(LATE), "lane jobs: 7 are due, the oldest for 90 s"),
+        (fleet(inbox_entries=3, inbox_oldest_s=61), "inbox: 3 jobs wait, the oldest for 61 s"),
         (fleet(unresolved=2, unresolved_oldest_s=400), "2 triggers are unresolved, the oldest for 6.7 min"),
         (replace(HEALTHY, delays=KEY), "PhotoGPT rejects the API key; 2 jobs or more wait"),
         (replace(HEALTHY, delays=OUTAGE), "3 jobs or more are polled again: HTTP 503"),

@@ -28,6 +28,10 @@ COLOURS = {
     "delivered": "green",
     "pending": "cyan",
     "dead": "red",
+    "healthy": "green",
+    "failing": "yellow",
+    "circuit_open": "red",
+    "disabled": "bright_black",
 }
 """The colour of each state of a job or a webhook."""
 

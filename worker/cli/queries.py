@@ -29,10 +29,11 @@ def no_worker(fleet: FleetState) -> str | None:
     """Return a sentence if no worker runs, with when one was seen last; None if one runs."""
     if fleet.running_workers:
         return None
-    if not fleet.workers:
-        return "no worker runs, and none was seen within the last hour; start one: photogpt-worker worker"
-    name, age_s = min(fleet.workers.items(), key=lambda item: item[1])
-    return f"no worker runs: {name} was seen last, {age_s:.0f} s ago; start one: photogpt-worker worker"
+    last = "none was seen within the last hour"
+    if fleet.workers:
+        name, age_s = min(fleet.workers.items(), key=lambda item: item[1])
+        last = f"{name} was seen last, {age_s:.0f} s ago"
+    return f"no worker runs ({last}); start one with photogpt-worker worker"
 
 
 def job_details(store: Store, job_id: str) -> JsonObject | None:

@@ -32,8 +32,6 @@ class Facts:
     endpoints: dict[str, int]
     #: Delayed jobs by reason and error.
     delays: dict[tuple[str, str], int]
-    #: Entries of the inbox that no worker has taken over.
-    inbox: int
     #: Messages in the broker that no worker has taken.
     waiting: int
 
@@ -65,9 +63,12 @@ def _servers(facts: Facts) -> Iterator[str]:
 def _workers(facts: Facts) -> Iterator[str]:
     missing = no_worker(facts.fleet)
     if missing:
-        due = sum(lane.due for lane in facts.fleet.lanes.values())
-        yield f"{missing}; {due} entries of lanes are due, {facts.waiting + facts.inbox} new jobs and ticks wait"
+        due, new = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting + facts.fleet.inbox_entries
+        yield f"{missing}. {due} jobs and webhooks are due, and {new} messages wait"
         return
+    if facts.fleet.inbox_oldest_s > MAX_OVERDUE_S:
+        age = duration(facts.fleet.inbox_oldest_s)
+        yield f"inbox: {facts.fleet.inbox_entries} jobs wait, the oldest for {age}; restart the workers"
     for lane, state in facts.fleet.lanes.items():
         if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s:
             yield (

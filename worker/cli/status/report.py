@@ -115,7 +115,7 @@ def read_report(store: Store, settings: Settings) -> Report:
     """
     fleet = store.fleet.read()
     asked = time.time()
-    messages, broker_fault = _messages(store, settings, fleet)
+    messages, broker_fault = _messages(settings, fleet)
     endpoints, delays = store.endpoints.count_states(MAX_ENDPOINTS), _delays(store)
     facts = Facts(
         fleet=fleet,
@@ -124,7 +124,6 @@ def read_report(store: Store, settings: Settings) -> Report:
         broker_fault=broker_fault,
         endpoints=endpoints,
         delays={(delay["reason"], delay["error"]): delay["jobs"] for delay in delays},
-        inbox=messages["inbox"],
         waiting=sum((messages["waiting"] or {}).values()),
     )
     found = problems(facts)
@@ -153,12 +152,12 @@ def _redis_fault(store: Store) -> str | None:
     return None
 
 
-def _messages(store: Store, settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, str | None]:
+def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, str | None]:
     """Return the messages, and why the broker cannot be read, or None."""
     counted: MessagesStatus = {
         "waiting": None,
         "unacked": None,
-        "inbox": store.inbox.length(),
+        "inbox": fleet.inbox_entries,
         "rejected": fleet.messages_rejected,
     }
     try:

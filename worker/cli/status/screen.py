@@ -58,7 +58,7 @@ def _lines(report: Report) -> dict[str, str]:
         ),
         "webhooks": f"{webhooks['pending']} pending, {webhooks['dead']} dead; endpoints: {endpoints or 'none'}",
         "messages": f"{broker}{unacked}, {messages['inbox']} in the inbox; {messages['rejected']} rejected",
-        "API key": "rejected by PhotoGPT" if report["api_key_rejected"] else "no job waits for it",
+        "API key": "rejected by PhotoGPT" if report["api_key_rejected"] else "not rejected",
     }
 
 
