@@ -22,7 +22,15 @@ ACCEPT_WAIT_S = 2.0
 CHECK_S = 0.02
 
 
-def enqueue(store: Store, settings: Settings, kind: Kind, job_id: str, arguments: JsonObject) -> str:
+def enqueue(  # noqa: PLR0913 - what an entry holds
+    store: Store,
+    settings: Settings,
+    kind: Kind,
+    job_id: str,
+    arguments: JsonObject,
+    *,
+    traceparent: str | None = None,
+) -> str:
     """Append a job to the inbox and return the id of the entry.
 
     Args:
@@ -31,6 +39,7 @@ def enqueue(store: Store, settings: Settings, kind: Kind, job_id: str, arguments
         kind: of the job.
         job_id: the same id twice is one job.
         arguments: as a task takes them.
+        traceparent: see `Job.traceparent`.
 
     Raises:
         SubmissionError: an argument is invalid; nothing was appended.
@@ -44,7 +53,8 @@ def enqueue(store: Store, settings: Settings, kind: Kind, job_id: str, arguments
     if digest != submission.digest:
         raise SubmissionError(field="job_id", problem=f"job {job_id} exists, with another request")
     given = submission.model_dump(exclude_none=True)
-    return store.inbox.append(dumps({"v": 1, "id": job_id, "kind": kind.value, **given}))
+    trace = {"traceparent": traceparent} if traceparent else {}
+    return store.inbox.append(dumps({"v": 1, "id": job_id, "kind": kind.value, **given, **trace}))
 
 
 def wait_accepted(store: Store, entries: Iterable[str]) -> int:

@@ -129,7 +129,8 @@ def _enqueue(store: Store, settings: Settings, record: JsonObject) -> str | None
     """Enqueue one job again, print its new id and return its entry; None if its arguments are invalid."""
     new_id = store.job_history.choose_replay(record["id"]) or str(uuid.uuid4())
     try:
-        entry = enqueue(store, settings, Kind(record["kind"]), new_id, _arguments(record))
+        kind, trace = Kind(record["kind"]), record.get("traceparent")
+        entry = enqueue(store, settings, kind, new_id, _arguments(record), traceparent=trace)
     except SubmissionError as error:
         store.job_history.withdraw_replay(record["id"])
         click.echo(f"{record['id']}: not replayed: {error}", err=True)
