@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import celery_options
-from config.environment import SettingsError, ignored_variables
+from config.environment import SettingsError, ignored_variables, remove_celery_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
 from worker.store.connection import Store, open_store
@@ -38,7 +38,7 @@ def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
     """Return the settings of the environment and of `.env`.
 
     Args:
-        warn: print a line on standard error for each variable that is ignored; a worker logs them instead.
+        warn: print a line on standard error for each PHOTOGPT_ variable that is ignored; a worker logs them instead.
         overrides: values by field name; they take precedence over the environment.
 
     Raises:
@@ -48,7 +48,10 @@ def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
         settings = load_settings(**overrides)
     except SettingsError as error:
         raise CommandError(str(error), USAGE) from None
-    for text in ignored_variables(Settings.model_fields, SECRET_FIELDS) if warn else ():
+    ignored = remove_celery_variables()
+    if warn:
+        ignored += ignored_variables(Settings.model_fields, SECRET_FIELDS)
+    for text in ignored:
         click.echo(f"Warning: {text}", err=True)
     return settings
 
