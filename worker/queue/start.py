@@ -10,6 +10,8 @@ from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store
 from worker.queue.transport import wait_before_retry
 from worker.store.server import ServerFault
+from worker.telemetry import traces
+from worker.telemetry.health import health
 from worker.telemetry.logs import event
 
 
@@ -22,6 +24,7 @@ def check_servers() -> bool:
     Raises:
         SystemExit: the worker cannot work with these servers.
     """
+    _start_traces()
     if not _check_store():
         return False
     try:
@@ -31,6 +34,14 @@ def check_servers() -> bool:
     except (OperationalError, OSError, RedisError):
         return False  # the consumer reports it, and connects again
     return True
+
+
+def _start_traces() -> None:
+    try:
+        traces.start(settings)
+    except traces.TracingUnavailable as error:
+        event("worker.refused", f"the worker cannot work: {error}", warn=True)
+        raise SystemExit(1) from None
 
 
 def _check_store() -> bool:
@@ -44,6 +55,7 @@ def _check_store() -> bool:
             redis_outage.report(error)
         else:
             redis_outage.resolve()
+            health.redis_answered()
             return True
         if not wait_before_retry():
             return False
