@@ -31,6 +31,7 @@ from worker.queue.publisher import CeleryPublisher
 from worker.store.connection import open_store
 from worker.store.job_history import STREAM_START
 from worker.store.records import JobKnown, KeyConflict
+from worker.telemetry.traces import read_traceparent
 
 BLOCK_S = 2.0  # below the client's socket timeout
 
@@ -104,7 +105,13 @@ class Client:
         self.store = open_store(settings, CeleryPublisher(self._app).publish_tick)
 
     def submit(
-        self, kind: str, request: JsonObject, *, job_id: str | uuid.UUID | None = None, **options: Any
+        self,
+        kind: str,
+        request: JsonObject,
+        *,
+        job_id: str | uuid.UUID | None = None,
+        traceparent: str | None = None,
+        **options: Any,
     ) -> SubmittedJob:
         """Store a job, and send the message that makes a worker trigger it.
 
@@ -112,6 +119,7 @@ class Client:
             kind: `image`, `upscale`, `video` or `training`.
             request: the body of the request to PhotoGPT.
             job_id: an id of your choice; the same id twice is one job.
+            traceparent: the span of yours under which the workers' spans of the job begin, in W3C's form.
             options: `webhook_url`, `webhook_events`, `metadata`, `deadline_s`, `not_before`, `delay_s`,
                 `idempotency_key`, `tenant`.
 
@@ -124,9 +132,14 @@ class Client:
             raise SubmissionError(field="kind", problem=f"{kind!r} is none of {', '.join(Kind)}")
         what, kwargs = Kind(kind), {"request": request, **options}
         submission = parse_submission(what, [], kwargs, self._limits)
-        at = self.store.clock()
         job = new_job(
-            _text_id(job_id or uuid.uuid4()), what, submission, defaults=self._defaults, at=at, result_meta={}
+            _text_id(job_id or uuid.uuid4()),
+            what,
+            submission,
+            defaults=self._defaults,
+            at=self.store.clock(),
+            result_meta={},
+            traceparent=read_traceparent(traceparent),
         )
         try:
             answer = self.store.jobs.accept(job, digest=submission.digest)

@@ -57,6 +57,8 @@ class JobEntry:
     #: The arguments of the submission, not checked yet.
     arguments: JsonObject
     batch: Batch | None = None
+    #: The span in which the producer appended the entry, in W3C's form; not checked yet.
+    traceparent: str | None = None
     #: Why the entry cannot be used; '' if it can.
     problem: str = ""
 
@@ -90,7 +92,7 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
     except ValidationError as error:
         kind = _kind(body.get("kind"))
         return JobEntry(id=job_id, kind=kind, arguments=arguments, batch=_batch(body), problem=_problem(error))
-    return JobEntry(id=job_id, kind=entry.kind, arguments=arguments, batch=_batch(body))
+    return JobEntry(id=job_id, kind=entry.kind, arguments=arguments, batch=_batch(body), traceparent=entry.traceparent)
 
 
 def appended_at(entry_id: str) -> float:

@@ -124,7 +124,13 @@ def _enqueue(client: Client, record: JsonObject) -> bool:
     """Enqueue one job again and print its new id; False if its arguments are invalid."""
     new_id = client.store.job_history.choose_replay(record["id"])
     try:
-        client.submit(record["kind"], json.loads(record["request"]), job_id=new_id, **_options(record))
+        client.submit(
+            record["kind"],
+            json.loads(record["request"]),
+            job_id=new_id,
+            traceparent=record.get("traceparent"),
+            **_options(record),
+        )
     except SubmissionError as error:
         client.store.job_history.withdraw_replay(record["id"])
         click.echo(f"{record['id']}: not replayed: {error}", err=True)
