@@ -18,8 +18,9 @@ from worker.store.rejected import MAX_REJECTED
 def rejected(limit: int, *, as_json: bool) -> None:
     r"""List messages and entries of the inbox that workers could not use, newest first.
 
-    Such a message is malformed, or names an unknown task; such an entry names no job. Workers discard it and keep its time, task, id and error, not
-    its content. A job whose id could be read ends as failed, with the reason invalid_request.
+    Such a message is malformed, or names an unknown task; such an entry names no job. Workers discard it and keep its
+    time, task, id and error, not its content. A job whose id could be read ends as failed, with the reason
+    invalid_request.
 
     \b
     Examples:
