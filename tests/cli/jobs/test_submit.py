@@ -174,3 +174,18 @@ def test_invalid_arguments_are_exit_code_2(argv: list[str], named: str, invoke: 
     assert result.exit_code == 2
     assert named in result.stderr
     assert client.keys(keys.job("*")) == []
+
+
+def test_a_redis_that_refuses_writes(invoke: Invoke, client: redis.Redis) -> None:
+    """`submit` to a Redis that refuses writes ends with exit code 1, and nothing was enqueued."""
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        refused = invoke("submit", "image", "--prompt", "x")
+        shown = invoke("status")
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    assert refused.exit_code == 1
+    assert "NOREPLICAS" in refused.stderr
+    assert "nothing was enqueued" in refused.stderr
+    assert shown.exit_code == 1
+    assert "Redis answers, but cannot be used: NOREPLICAS" in shown.stdout
