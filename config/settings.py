@@ -39,7 +39,6 @@ from config.fields import (
 )
 
 DEFAULT_NAMESPACE = "photogpt"
-DEFAULT_SEPARATOR = "\x06\x16"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VENDOR_URL = "https://developer.photogptai.com/api"
 
@@ -92,7 +91,7 @@ class Settings(BaseSettings):
     """Begins the name of every key and queue; each environment on one Redis or RabbitMQ needs its own."""
     queue: str | None = Field(default=None, min_length=1, max_length=200)
     """Queue that producers send to. Default: celery; with another namespace than photogpt, <namespace>.celery."""
-    queue_separator: str = Field(default=DEFAULT_SEPARATOR, min_length=1)
+    queue_separator: str = Field(default="\x06\x16", min_length=1)
     """Broker on Redis: what producers' `broker_transport_options` call `sep`. Default: kombu's, the bytes 6 and 22."""
     priority_steps: PrioritySteps = (0, 3, 6, 9)
     """Broker on Redis: what producers' `broker_transport_options` call `priority_steps`, comma-separated."""

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import redis
 from redis import RedisError
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import (
     DataError,
     ExecAbortError,
@@ -28,7 +28,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
-from worker.store.files import Files
+from worker.store.files import FileOptions, Files
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.inbox import Inbox
@@ -52,7 +52,7 @@ TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCO
 """Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
     """Return a client. It repeats a command whose answer was lost a few times; every script of ours allows that."""
     limits: dict[str, Any] = {
         "decode_responses": True,
@@ -63,18 +63,38 @@ def connect(settings: Settings) -> redis.Redis:
         "health_check_interval": 15,
         "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
         "client_name": "photogpt-worker",
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=retries),
     }
-    if settings.store_url.startswith("sentinel://"):
-        return _primary(settings, limits)
-    if settings.store_url.startswith("rediss://") and settings.redis_ca_file:
-        limits["ssl_ca_certs"] = str(settings.redis_ca_file)
-    return redis.Redis.from_url(settings.store_url, **limits)
+    return _client(settings, settings.store_url, limits)
 
 
-def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
+def answers(settings: Settings, url: str, *, timeout_s: float) -> bool:
+    """Whether a Redis answers one PING on a new connection; repeats nothing.
+
+    Args:
+        settings: with what belongs to the URL: certificates, Sentinel.
+        url: of Redis.
+        timeout_s: maximum time to connect, and again to answer, seconds.
+    """
+    limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+    try:
+        with _client(settings, url, limits) as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
+    if url.startswith("sentinel://"):
+        return _primary(settings, url, limits)
+    if url.startswith("rediss://") and settings.redis_ca_file:
+        limits = limits | {"ssl_ca_certs": str(settings.redis_ca_file)}
+    return redis.Redis.from_url(url, **limits)
+
+
+def _primary(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
     """Return a client of the primary that the Sentinels name at each new connection."""
-    parts = [urlsplit(part) for part in settings.store_url.split(";")]
+    parts = [urlsplit(part) for part in url.split(";")]
     options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
     untyped: Any = Sentinel  # redis-py ships it without types
     sentinels = untyped([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
@@ -185,18 +205,19 @@ def poll_limits(settings: Settings) -> dict[bool, Limits]:
     }
 
 
-def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Store:
+def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retries: int = 3) -> Store:
     """Return the store. Connections open when they are needed.
 
     Args:
         settings: of the process.
         publish_tick: sends a tick message; it must not raise when the broker is unavailable.
+        retries: of a command whose answer was lost.
     """
-    client, keys = connect(settings), Keys(settings.namespace)
+    client, keys = connect(settings, retries=retries), Keys(settings.namespace)
     clock = ServerClock(client)
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
-    limits, retention = _endpoint_limits(settings), _retention(settings)
+    limits, retention, bodies = _endpoint_limits(settings), _retention(settings), bodies_of(settings)
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
@@ -210,7 +231,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             retention=retention,
             caps=caps,
             clock=clock,
-            bodies=bodies_of(settings),
+            bodies=bodies,
         ),
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
@@ -219,15 +240,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
-        files=Files(
-            client,
-            scripts,
-            publish_tick,
-            retention=retention,
-            deadline_s=settings.outputs_deadline_s,
-            clock=clock,
-            bodies=bodies_of(settings),
-        ),
+        files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
         fleet=Fleet(
             client,

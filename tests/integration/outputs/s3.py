@@ -14,6 +14,9 @@ from tests.waiting import wait_until
 BUCKET = "outputs"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}
+"""An owner's request; the server checks no signature."""
+
 
 class S3Server:
     """A server on a loopback port with one bucket. It can be stopped and started again, and is then empty."""
@@ -44,13 +47,18 @@ class S3Server:
 
     def objects(self) -> dict[str, bytes]:
         """Return every object by its key below the worker's prefix."""
-        listed = requests.get(f"{self.url}/{BUCKET}?list-type=2", timeout=10).text
+        listed = self._get("?list-type=2").text
         keys = re.findall(r"<Key>kept/([^<]+)</Key>", listed)
-        return {key: requests.get(f"{self.url}/{BUCKET}/kept/{key}", timeout=10).content for key in keys}
+        return {key: self._get(f"/kept/{key}").content for key in keys}
 
     def unfinished(self) -> int:
         """Return the number of multipart uploads that are neither complete nor aborted."""
-        return requests.get(f"{self.url}/{BUCKET}?uploads", timeout=10).text.count("<Upload>")
+        return self._get("?uploads").text.count("<Upload>")
+
+    def _get(self, path: str) -> requests.Response:
+        answer = requests.get(f"{self.url}/{BUCKET}{path}", headers=SIGNED, timeout=10)
+        answer.raise_for_status()
+        return answer
 
     def _makes_bucket(self) -> bool:
         try:
