@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -18,15 +19,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.conftest import image_request
 from tests.integration.otlp import Collector, Span, collector
-from tests.running import Receiver, WorkerProcess, celery_app
+from tests.running import Receiver, WorkerProcess, celery_app, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.main import cli
-from worker.client import Client
 from worker.sandbox.remote import SandboxProcess
 
 PROCESS, TRIGGER, POLL = "process photogpt.generate_image", "POST /images/generation", "GET /jobs/{id}"
-JOB, WEBHOOK = "job image", "POST webhook"
+INBOX, JOB, WEBHOOK = "process inbox", "job image", "POST webhook"
 
 
 @pytest.fixture(scope="module")
@@ -215,16 +215,19 @@ def test_a_failed_job_and_its_replay(
     wait_until(lambda: len(spans.named(trace, JOB)) == 2, "the replay has ended", within=20)
 
 
-def test_the_client_passes_a_trace_on(
+def test_an_entry_of_the_inbox_passes_a_trace_on(
     spans: Collector, traced_env: dict[str, str], traced_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """A job that `worker.client` stored has its spans under the span that the producer gave."""
+    """A job of the inbox has its spans under the span in which its producer appended it."""
     del traced_worker, sandbox
     trace, span_id, headers = new_trace()
-    with Client(traced_env["PHOTOGPT_REDIS_URL"]) as client:
-        client.submit("image", image_request(), traceparent=headers["traceparent"]).wait(timeout=30)
-    found = wait_for(spans, trace, TRIGGER, POLL, JOB)
-    assert {span.parent for span in found} == {span_id}
+    job = {"id": trace, "kind": "image", "request": image_request(), "traceparent": headers["traceparent"]}
+    with redis.Redis.from_url(traced_env["PHOTOGPT_REDIS_URL"]) as client:
+        client.xadd(keys.inbox, {"job": json.dumps(job)})
+    found = wait_for(spans, trace, INBOX, TRIGGER, POLL, JOB)
+    (processed,) = spans.named(trace, INBOX)
+    assert processed.parent == span_id
+    assert {span.parent for span in found if span.name != INBOX} == {processed.id}
 
 
 def test_a_killed_worker(sender: Celery, spans: Collector, traced_worker: WorkerProcess) -> None:

@@ -44,7 +44,7 @@ def only(exporter: InMemorySpanExporter) -> ReadableSpan:
 def test_without_the_setting_nothing_is_imported() -> None:
     """Without the setting nothing of OpenTelemetry's tracing is imported (redis-py imports its metrics)."""
     code = (
-        "import sys, worker.tasks, worker.queue.start, worker.client, worker.cli.main\n"
+        "import sys, worker.tasks, worker.queue.start, worker.cli.main\n"
         "from worker.telemetry import traces\n"
         "from config.settings import load_settings\n"
         "traces.start(load_settings())\n"
