@@ -113,6 +113,11 @@ class Stage:
         log = self._directory / "prometheus.log"
         self.prometheus = Child("prometheus", [*command, f"--web.listen-address=127.0.0.1:{self._port}"], log=log)
 
+    @property
+    def prometheus_url(self) -> str:
+        """The URL of Prometheus."""
+        return f"http://127.0.0.1:{self._port}"
+
     def query(self, expr: str) -> list[float]:
         """Return the values that Prometheus gives for an expression; none while it starts."""
         return [float(each["value"][1]) for each in self._ask("query", query=expr).get("result", [])]
@@ -123,7 +128,7 @@ class Stage:
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def _ask(self, path: str, **query: str) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        url = f"{self.prometheus_url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 data: dict[str, Any] = json.load(answer)["data"]
@@ -131,7 +136,12 @@ class Stage:
         except OSError:
             return {}
 
-    def send(self, count: int = 1, *, webhook_url: str | None = None, **sandbox: Any) -> list[Any]:
-        """Enqueue image jobs, as another service does."""
-        kwargs = {"request": image_request(**sandbox)} | ({"webhook_url": webhook_url} if webhook_url else {})
-        return [self.app.send_task("photogpt.generate_image", kwargs=kwargs) for _ in range(count)]
+    def send(self, count: int = 1, *, kind: str = "image", webhook_url: str | None = None, **sandbox: Any) -> list[Any]:
+        """Enqueue jobs as another service does; `kind` is image or video."""
+        request = image_request(**sandbox) | ({"modelID": "veo-3.1"} if kind == "video" else {})
+        kwargs = {"request": request} | ({"webhook_url": webhook_url} if webhook_url else {})
+        return [self.app.send_task(f"photogpt.generate_{kind}", kwargs=kwargs) for _ in range(count)]
+
+    def train(self, model: str) -> Any:
+        """Enqueue a training."""
+        return self.app.send_task("photogpt.train_model", kwargs={"request": {"modelID": model}})
