@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import textwrap
 import time
 import urllib.parse
 import urllib.request
@@ -40,6 +41,11 @@ class Curve:
 
     name: str
     points: list[Point]
+
+    @property
+    def top(self) -> float:
+        """The highest value."""
+        return max(value for _, value in self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,9 @@ def picture(url: str, span: Span, note: str) -> str:
                 x = GAP + column * (WIDTH + GAP)
                 parts.append(f'<g transform="translate({x},{y:g})">{_draw(panel, curves(url, panel, span), span)}</g>')
             y += HEIGHT + GAP
-    parts.append(f'<text x="{GAP}" y="{y + 12:g}">{escape(note)}</text>')
+    for line in textwrap.wrap(note, 190):
+        parts.append(f'<text x="{GAP}" y="{y + 12:g}">{escape(line)}</text>')
+        y += 16
     width = GAP + ACROSS * (WIDTH + GAP)
     size = f'viewBox="0 0 {width} {y + 26:g}" width="{width}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>The dashboard of photogpt-worker</title>'
@@ -100,8 +108,9 @@ def picture(url: str, span: Span, note: str) -> str:
 
 
 def _draw(panel: Panel, found: Sequence[Curve], span: Span) -> str:
-    shown = sorted(found, key=lambda curve: -max(value for _, value in curve.points))[:MAX_CURVES]
-    top = max((value for curve in shown for _, value in curve.points), default=0) or 1.0
+    shown = sorted(found, key=lambda curve: -curve.top)
+    shown = [curve for curve in shown if curve.top > 0][:MAX_CURVES] or shown[:1]
+    top = max((curve.top for curve in shown), default=0) or 1.0
     parts = [f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}" rx="4"/>']
     parts.append(f'<text class="title" x="10" y="18">{escape(panel.title)}</text>')
     for share in (0.0, 0.5, 1.0):
@@ -110,7 +119,7 @@ def _draw(panel: Panel, found: Sequence[Curve], span: Span) -> str:
         label = f"{share * top:.3g}{UNITS.get(panel.unit, '')}"
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{label}</text>')
     for number, curve in enumerate(shown):
-        path = " ".join(f"{_x(at, span):.1f},{_y(value / top):.1f}" for at, value in curve.points)
+        path = " ".join(f"{_x(at, span):.0f},{_y(value / top):.0f}" for at, value in curve.points)
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     return "".join([*parts, *_names(shown)])
@@ -120,7 +129,7 @@ def _names(shown: Sequence[Curve]) -> list[str]:
     """Return the names of the highest curves, on two lines."""
     parts, x, y = [], float(LEFT), HEIGHT - 22
     for number, curve in enumerate(shown[:MAX_NAMED]):
-        width = 18 + 6.2 * len(curve.name)
+        width = 18 + 6.6 * len(curve.name)
         if x > LEFT and x + width > WIDTH - RIGHT:
             x, y = float(LEFT), y + 15
         if y > HEIGHT:
