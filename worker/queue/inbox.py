@@ -40,7 +40,8 @@ class InboxReader:
 
     def join(self) -> None:
         """Wait until the thread has ended, for as long as one read takes."""
-        self._thread.join(2 * BLOCK_S)
+        if self._thread.is_alive():
+            self._thread.join(2 * BLOCK_S)
 
     def _run(self) -> None:
         while not self._services.stopping.is_set():
