@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import click
@@ -11,11 +13,14 @@ import pytest
 from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
 from tests.deployment.conftest import ROOT
+from worker.cli.local.processes import free_port
 from worker.cli.main import COMMANDS, cli
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
+from worker.telemetry.listener import Listener, probe
 
-SERVICES = ("redis", "worker", "flower", "sandbox")
-OWN_SERVICES = ("worker", "flower", "sandbox")
+OWN_SERVICES = ("worker", "flower", "exporter", "sandbox")
+MONITORING = ("exporter", "prometheus", "grafana")
+SERVICES = ("redis", "prometheus", "grafana", *OWN_SERVICES)
 
 VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {
     f"{PREFIX}{name.upper()}_FILE" for name in SECRET_FIELDS
@@ -66,7 +71,7 @@ def test_variables_are_settings(compose: dict[str, Any]) -> None:
     """Every PHOTOGPT_ variable in the compose file is a setting."""
     named = set(re.findall(rf"\b{PREFIX}\w*[A-Z]\b", (ROOT / "docker-compose.yml").read_text()))
     given = {name for service in compose["services"].values() for name in service.get("environment", {})}
-    assert given <= named
+    assert {name for name in given if name.startswith(PREFIX)} <= named
     assert named <= VARIABLES
 
 
@@ -88,17 +93,17 @@ def test_missing_variables_are_named(compose: dict[str, Any]) -> None:
 
 def test_only_workers_get_the_key(compose: dict[str, Any]) -> None:
     """Only workers get the API key and the webhook secrets."""
-    for name in ("redis", "flower", "sandbox"):
+    for name in set(SERVICES) - {"worker"}:
         service = compose["services"][name]
         assert "env_file" not in service
         assert "PHOTOGPT_API_KEY" not in service.get("environment", {})
 
 
 def test_published_on_loopback_only(compose: dict[str, Any]) -> None:
-    """Flower's port is the only published one, on the host's loopback address."""
+    """Only the ports of the pages for people are published, on the host's loopback address."""
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert list(published) == ["flower"]
-    assert [port.startswith("127.0.0.1:") for port in published["flower"]] == [True]
+    assert set(published) == {"flower", "prometheus", "grafana"}
+    assert {port.partition(":")[0] for ports in published.values() for port in ports} == {"127.0.0.1"}
 
 
 def test_redis_and_sandbox_are_internal(compose: dict[str, Any]) -> None:
@@ -115,7 +120,7 @@ def test_commands_exist(compose: dict[str, Any], name: str) -> None:
     assert command in COMMANDS
     known = cli.get_command(click.Context(cli), command)
     assert known is not None
-    assert known.make_context(command, argv).params
+    known.make_context(command, argv)
 
 
 def test_workers_scale(compose: dict[str, Any]) -> None:
@@ -123,12 +128,23 @@ def test_workers_scale(compose: dict[str, Any]) -> None:
     assert not {"container_name", "hostname", "ports", "volumes"} & set(compose["services"]["worker"])
 
 
-def test_the_health_check_of_a_worker(compose: dict[str, Any]) -> None:
-    """A worker's health check asks the node of its own container."""
-    worker = compose["services"]["worker"]
-    name = worker["command"][worker["command"].index("--name") + 1]
-    assert name.endswith("@%h")
-    assert f"--destination {name.removesuffix('%h')}$$(cat /etc/hostname)" in check(worker)
+@pytest.mark.parametrize("name", ["worker", "exporter"])
+@pytest.mark.parametrize(("problems", "code"), [([], 0), (["a loop stands still"], 1)])
+def test_the_health_check_asks_live(compose: dict[str, Any], name: str, problems: list[str], code: int) -> None:
+    """The health check of worker and exporter succeeds while /live does, and asks the port that the process serves."""
+    service = compose["services"][name]
+    _, python, option, script = service["healthcheck"]["test"]
+    assert (python, option) == ("python", "-c")
+    port = service["environment"]["PHOTOGPT_HTTP_ADDRESS"].rpartition(":")[2]
+    listener = Listener("127.0.0.1", free_port(), {"/live": probe(lambda: problems)})
+    listener.start()
+    try:
+        assert f":{port}/live" in script
+        script = script.replace(f":{port}/", f":{listener.server_address[1]}/")
+        assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == code
+    finally:
+        listener.shutdown()
+        listener.server_close()
 
 
 def test_the_grace_period_of_a_worker(compose: dict[str, Any]) -> None:
@@ -155,13 +171,21 @@ def test_the_sandbox_has_a_profile(compose: dict[str, Any]) -> None:
         assert line in text
 
 
+def test_monitoring_has_a_profile(compose: dict[str, Any]) -> None:
+    """Prometheus, Grafana and the exporter start only with their profile, and the compose file explains how."""
+    assert {tuple(compose["services"][name]["profiles"]) for name in MONITORING} == {("monitoring",)}
+    assert "COMPOSE_PROFILES=monitoring" in (ROOT / "docker-compose.yml").read_text()
+
+
 def test_mounts(compose: dict[str, Any]) -> None:
     """Every mounted file exists and is read-only, and every volume is declared."""
-    for volume in compose["services"]["redis"]["volumes"]:
+    mounted = [(name, volume) for name, each in compose["services"].items() for volume in each.get("volumes", [])]
+    assert {name for name, _ in mounted} == {"redis", "prometheus", "grafana"}
+    for name, volume in mounted:
         source, target, *mode = volume.split(":")
         if source.startswith("./"):
-            assert (ROOT / source).is_file()
+            assert (ROOT / source).exists()
             assert mode == ["ro"]
-            assert target in compose["services"]["redis"]["command"]
+            assert name != "redis" or target in compose["services"]["redis"]["command"]
         else:
             assert source in compose["volumes"]

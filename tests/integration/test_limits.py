@@ -13,8 +13,10 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request, paid_generations
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.cli.local.processes import Child
+from worker.domain.lane import Lane
 from worker.sandbox.remote import SandboxProcess
 
 GB = 2**30
@@ -67,9 +69,8 @@ def test_a_worker_goes_on_with_what_it_has(
     results = [producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}) for _ in range(24)]
     assert [result.get(timeout=60)["state"] for result in results] == ["succeeded"] * len(results)
     assert paid_generations(sandbox) == len(results)
-    wait_until(
-        lambda: not any(client.zcard(f"photogpt:lane:{{{lane}}}") for lane in ("triggers", "jobs")), "no job is left"
-    )
+    lanes = [keys.lane(Lane.TRIGGERS), keys.lane(Lane.JOBS)]
+    wait_until(lambda: not any(client.zcard(lane) for lane in lanes), "no job is left")
     log = limited.text()
     assert log.count(event) == 1, log
     assert "Traceback" not in log

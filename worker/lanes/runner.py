@@ -6,12 +6,14 @@ The Celery tasks `trigger`, `poll`, `publish` and `deliver` run it, each for the
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
 from redis import RedisError
 
 from worker.domain.decision import Reschedule
+from worker.domain.delivery import Delivery
 from worker.domain.job import Job
 from worker.lanes.apply import apply, reschedule
 from worker.lanes.faults import count_fault
@@ -22,7 +24,10 @@ from worker.store import codec
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
+from worker.telemetry import recorder, traces
+from worker.telemetry.labels import PoolState
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import LANE_LATENESS
 from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
@@ -82,6 +87,11 @@ class LaneRunner:
                 return
             tick = self._run_once(lane, tick.token)
 
+    def threads(self, lane: Lane) -> dict[PoolState, int]:
+        """Return how many slots of a lane are busy and free."""
+        free = self._pools[lane].free_slots
+        return {PoolState.FREE: free, PoolState.BUSY: self._services.settings.call_concurrency - free}
+
     def close(self) -> None:
         """Finish the steps in progress and write their decisions."""
         for pool in self._pools.values():
@@ -127,6 +137,8 @@ class LaneRunner:
         )
         if claim is not None:
             self._outages[lane].resolve()
+            if claim.late_s is not None:
+                recorder.observe(LANE_LATENESS, claim.late_s, lane)
             start_before = claim.lease_ends - max_step_s
             for values in claim.records:
                 self._pools[lane].submit(partial(self._run_step, lane, values, start_before))
@@ -146,9 +158,11 @@ class LaneRunner:
                 return item, Reschedule(
                     after=0, reason=item.reason, error=item.error
                 )  # another worker polls it at once
-            decision = handler.step(services, item, services.store.clock())
-            resources.resolve()
-            return apply(services, item, decision) if decision is not None else None
+            at = services.store.clock()
+            with _trace_of(item, at):
+                decision = handler.step(services, item, at)
+                resources.resolve()
+                return apply(services, item, decision) if decision is not None else None
         except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
             return self._on_step_error(lane, values, error)
 
@@ -180,3 +194,10 @@ class LaneRunner:
             if not is_unavailable(error):
                 raise
             self._outages[lane].report(error)
+
+
+def _trace_of(item: object, at: float) -> AbstractContextManager[None]:
+    """Return the trace in which an item's step runs: that of its job. A list poll has none."""
+    if isinstance(item, Job | Delivery):
+        return traces.in_trace(item.traceparent, age_s=at - item.created_at)
+    return nullcontext()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 
@@ -24,6 +24,10 @@ from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.measured import Measured
+from worker.telemetry import traces
+from worker.telemetry.labels import Operation
+from worker.telemetry.spans import SpanKind
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -75,6 +79,7 @@ class PhotoGPT:
     def __init__(self, settings: Settings) -> None:
         """Take address, key and limits from the settings. A connection opens with the first call."""
         self._base = settings.base_url
+        self._host = urlsplit(self._base).hostname or ""
         self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
         self._deadline_s = settings.api_call_deadline_s
         self._max_bytes = settings.api_max_answer_bytes
@@ -100,22 +105,24 @@ class PhotoGPT:
             ApiError: `definite` is true if certainly nothing was created.
             MissingGenerationId: PhotoGPT accepted the trigger but returned no id.
         """
-        if kind is Kind.TRAINING:
-            self._call("GET", f"/models/{_segment(request['modelID'])}/train")
-            return None
-        result = self._call("POST", TRIGGERS[kind], body=request)
-        generation_id = result.get("jobId") if isinstance(result, dict) else None
-        if not generation_id or type(generation_id) not in {str, int}:  # not usable as an id
-            raise MissingGenerationId("PhotoGPT answered OK without a jobId", status=200)
-        return str(generation_id)
+        with Measured(Operation.TRIGGER):
+            if kind is Kind.TRAINING:
+                self._call("GET", f"/models/{_segment(request['modelID'])}/train")
+                return None
+            result = self._call("POST", TRIGGERS[kind], body=request)
+            generation_id = result.get("jobId") if isinstance(result, dict) else None
+            if not generation_id or type(generation_id) not in {str, int}:  # not usable as an id
+                raise MissingGenerationId("PhotoGPT answered OK without a jobId", status=200)
+            return str(generation_id)
 
     def generation(self, generation_id: str) -> GenerationStatus:
         """Return the status of a generation."""
-        result = self._call("GET", f"/jobs/{_segment(generation_id)}")
-        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer has no status of the generation", status=200)
-        if str(result.get("jobId") or generation_id) != generation_id:
-            raise Unavailable("PhotoGPT's answer is about another generation", status=200)
+        with Measured(Operation.GENERATION):
+            result = self._call("GET", f"/jobs/{_segment(generation_id)}")
+            if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+                raise Unavailable("PhotoGPT's answer has no status of the generation", status=200)
+            if str(result.get("jobId") or generation_id) != generation_id:
+                raise Unavailable("PhotoGPT's answer is about another generation", status=200)
         images, videos = _records(result.get("images")), _records(result.get("videos"))
         first = next(iter(images + videos), {})
         return GenerationStatus(
@@ -129,9 +136,10 @@ class PhotoGPT:
 
     def model(self, model_id: str) -> ModelStatus:
         """Return the status of a model."""
-        result = self._call("GET", f"/models/{_segment(model_id)}")
-        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
+        with Measured(Operation.MODEL):
+            result = self._call("GET", f"/models/{_segment(model_id)}")
+            if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+                raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
         return ModelStatus(
             status=result["status"].strip().lower(),
             updated_at=_text(result.get("updatedAt")),
@@ -155,9 +163,10 @@ class PhotoGPT:
         token, used = None, set[str]()
         for _ in range(max_pages):
             query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
-            result = self._call("GET", "/jobs", query=query)
-            if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
-                raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
+            with Measured(Operation.LIST):
+                result = self._call("GET", "/jobs", query=query)
+                if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
+                    raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
             yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
             token = _text(result.get("nextPageToken"))
             if not token or token in used:
@@ -167,7 +176,8 @@ class PhotoGPT:
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""
-        self._call("GET", "/ping")
+        with Measured(Operation.PING):
+            self._call("GET", "/ping")
 
     def clock_offset_s(self, at: float) -> float | None:
         """Return the seconds by which PhotoGPT's clock is ahead, from the Date of its latest answer; None without one.
@@ -188,6 +198,16 @@ class PhotoGPT:
     def _call(
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> Any:
+        attributes = {"http.request.method": method, "url.template": _route(path), "server.address": self._host}
+        with traces.span(f"{method} {_route(path)}", SpanKind.CLIENT, attributes) as span:
+            status, headers, content = self._exchange(method, path, body, query)
+            span.set({"http.response.status_code": status})
+            return read_answer(status, headers, content)
+
+    def _exchange(
+        self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request; return the status, the headers and the content of its answer."""
         try:
             with call_within(self._deadline_s, max_idle_s=self._max_idle_s) as call:
                 request = self._prepare(method, path, body, query)
@@ -206,7 +226,7 @@ class PhotoGPT:
             raise connection_error(error, sent=call.sent, proxied=self._proxies is not None) from error
         if date := response.headers.get("Date"):
             self._last_date = date, time.monotonic()
-        return read_answer(response.status_code, response.headers, content)
+        return response.status_code, response.headers, content
 
     def _prepare(
         self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
@@ -225,6 +245,14 @@ class PhotoGPT:
     def _template(self) -> requests.PreparedRequest:
         """The parts that all requests share."""
         return self._session.prepare_request(requests.Request("GET", f"{self._base}/"))
+
+
+def _route(path: str) -> str:
+    """Return a path with `{id}` instead of an id, so that spans have few different names."""
+    _, first, *rest = path.split("/")
+    if first in {"jobs", "models"} and rest:
+        rest[0] = "{id}"
+    return "/".join(["", first, *rest])
 
 
 def _segment(name: object) -> str:

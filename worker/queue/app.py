@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import Any
 
 from celery import Celery, signals
+from celery.concurrency.thread import TaskPool
 from redis import RedisError
 
 from config.celery import celery_options
 from config.environment import ignored_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.http.deadline import start_watchdog
+from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
+from worker.queue.continuation import CONTINUED
 from worker.queue.inbox import InboxReader
 from worker.queue.limits import fit_open_files
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
+from worker.queue.server_watch import ServerWatch
 from worker.queue.transport import BrokerAMQP
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
+from worker.telemetry import traces
+from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
 from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
@@ -104,11 +111,33 @@ def is_no_outage(record: logging.LogRecord) -> bool:
     return False
 
 
+@signals.celeryd_after_setup.connect
+def _listen(instance: Any = None, **_: Any) -> None:
+    """Serve metrics and probes before the worker consumes.
+
+    Raises:
+        SystemExit: the address cannot be used, or the pool is none of threads.
+    """
+    if settings.http_address is None:
+        return
+    if not issubclass(instance.pool_cls, TaskPool):
+        event("worker.refused", "PHOTOGPT_HTTP_ADDRESS needs the pool of threads: start with --pool=threads", warn=True)
+        raise SystemExit(1)
+    try:
+        serve_worker(settings.http_address, lambda: _runner)
+        ServerWatch(app, settings).start()
+    except OSError as error:
+        message = f"PHOTOGPT_HTTP_ADDRESS={settings.http_address} cannot be used: {error}"
+        event("worker.refused", message, warn=True)
+        raise SystemExit(1) from None
+
+
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _monitor, _inbox
+    global _monitor, _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
-    _monitor, _inbox = LaneMonitor(services(), redis_outage), InboxReader(services(), redis_outage)
+    _monitor = LaneMonitor(services(), redis_outage, f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}")
+    _inbox = InboxReader(services(), redis_outage)
     try:
         for start in (start_watchdog, runner().start, _monitor.start, _inbox.start):
             start()
@@ -116,6 +145,7 @@ def _start(sender: Any = None, **_: Any) -> None:
         text = f"the worker cannot work: {error}; raise its limit of threads (ulimit -u, pids.max)"
         event("worker.refused", text, warn=True)
         raise SystemExit(1) from None
+    health.started = True
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
     if settings.api_key is None:
@@ -131,9 +161,21 @@ def _mark_published(request: Any = None, **_: Any) -> None:
     services().store.jobs.mark_published(str(request.id))
 
 
+@signals.before_task_publish.connect
+def _pass_trace_on(headers: Any = None, **_: Any) -> None:
+    """Let the tasks that follow a job in a canvas go on with its trace."""
+    task = app.current_task
+    request = task.request if task is not None else None
+    if request is None or not isinstance(headers, dict) or not request.get(CONTINUED):
+        return
+    if traceparent := traces.read_traceparent((request.headers or {}).get("traceparent")):
+        headers.setdefault("traceparent", traceparent)
+
+
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
+    health.stopping = True
     if _monitor:
         _monitor.stop()
     if _services:
@@ -148,3 +190,4 @@ def _close(**_: Any) -> None:
         _runner.close()
     if _services:
         _services.close()
+    traces.stop()

@@ -12,8 +12,11 @@ from worker.services import Services
 from worker.steps.take_over import reject, take_over
 from worker.store.connection import is_unavailable
 from worker.store.inbox import Entry
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage, resources
 
 MAX_READ = 64  # entries of one read
 BLOCK_S = 1.0  # of a read; a worker that stops waits for it
@@ -45,6 +48,7 @@ class InboxReader:
 
     def _run(self) -> None:
         while not self._services.stopping.is_set():
+            health.beat(LoopPart.INBOX)
             try:
                 self.take_over_new()
                 self.take_over_left()
@@ -91,7 +95,9 @@ class InboxReader:
     def _on_error(self, error: Exception) -> None:
         if self._services.stopping.is_set():
             return  # the connections may be closed already
-        if isinstance(error, RedisError) and is_unavailable(error):
+        if is_shortage(error):
+            resources.report(error)
+        elif isinstance(error, RedisError) and is_unavailable(error):
             self._redis_outage.report(error)
         else:
             event("inbox.failed", "the inbox could not be read; it is tried again in a second", exc_info=True)

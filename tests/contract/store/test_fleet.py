@@ -10,9 +10,9 @@ from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.deliveries import AttemptReport
 from worker.store.fleet import FleetState
 from worker.store.keys import Lane
+from worker.store.records import AttemptReport
 from worker.store.totals import read_totals
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, WEBHOOKS_ENDED
 
@@ -84,6 +84,17 @@ def test_jobs_are_counted_by_where_they_wait(line: Line, with_settings: WithSett
     assert (state.in_flight, state.active, state.queued, state.scheduled) == (1, 2, 1, 0)
     assert (state.unresolved, round(state.unresolved_oldest_s, -1)) == (1, 100)
     assert line.store.job_history.position(queued.id) == 0
+
+
+def test_the_inbox_is_measured(line: Line) -> None:
+    """Entries of the inbox are counted, and the wait of the oldest one is measured."""
+    line.client.xadd(keys.inbox, {"job": "{}"}, id=f"{int((line.store.clock() - 30) * 1000)}-0")
+    line.store.inbox.append("{}")
+    state = line.store.fleet.read()
+    assert (state.inbox_entries, round(state.inbox_oldest_s, -1)) == (2, 30)
+    line.client.delete(keys.inbox)
+    state = line.store.fleet.read()
+    assert (state.inbox_entries, state.inbox_oldest_s) == (0, 0)
 
 
 def test_a_trigger_in_progress_is_not_unresolved(line: Line) -> None:

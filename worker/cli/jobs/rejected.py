@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich import box
-from rich.table import Table
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, plain
+from worker.cli.output import console, local_time
+from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.store.rejected import MAX_REJECTED
 
@@ -17,10 +16,11 @@ from worker.store.rejected import MAX_REJECTED
 @click.option("--limit", default=20, type=click.IntRange(1, MAX_REJECTED), show_default=True, help="Maximum number.")
 @click.option("--json", "as_json", is_flag=True, help="Print one message a line, as JSON.")
 def rejected(limit: int, *, as_json: bool) -> None:
-    r"""List messages that workers could not use, newest first.
+    r"""List messages and entries of the inbox that workers could not use, newest first.
 
-    Such a message is malformed, or names an unknown task. Workers discard it and keep its time, task, id and error, not
-    its content. A job whose id could be read ends as failed, with the reason invalid_request.
+    Such a message is malformed, or names an unknown task; such an entry names no job. Workers discard it and keep its
+    time, task, id and error, not its content. A job whose id could be read ends as failed, with the reason
+    invalid_request.
 
     \b
     Examples:
@@ -38,11 +38,6 @@ def rejected(limit: int, *, as_json: bool) -> None:
     if not messages:
         click.echo("no message was rejected")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("time", "task", "id", "error"):
-        table.add_column(title)
-    for message in messages:
-        cells = (message["task"] or "", message["id"] or "", message["error"])
-        table.add_row(local_time(message["at"]), *(plain(cell) for cell in cells))
-    console().print(table)
+    rows = [(local_time(each["at"]), each["task"] or "", each["id"] or "", each["error"]) for each in messages]
+    print_rows(console(), ("time", "task", "id", "error"), rows)
     click.echo(f"{count} messages were rejected in all")
