@@ -51,7 +51,7 @@ TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCO
 """Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
     """Return a client. It repeats a command whose answer was lost a few times; every script of ours allows that."""
     limits: dict[str, Any] = {
         "decode_responses": True,
@@ -62,7 +62,7 @@ def connect(settings: Settings) -> redis.Redis:
         "health_check_interval": 15,
         "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
         "client_name": "photogpt-worker",
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=retries),
     }
     return _client(settings, settings.store_url, limits)
 
@@ -203,14 +203,15 @@ def poll_limits(settings: Settings) -> dict[bool, Limits]:
     }
 
 
-def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Store:
+def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retries: int = 3) -> Store:
     """Return the store. Connections open when they are needed.
 
     Args:
         settings: of the process.
         publish_tick: sends a tick message; it must not raise when the broker is unavailable.
+        retries: of a command whose answer was lost.
     """
-    client, keys = connect(settings), Keys(settings.namespace)
+    client, keys = connect(settings, retries=retries), Keys(settings.namespace)
     clock = ServerClock(client)
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)

@@ -24,6 +24,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:workers` | sorted set | an hour after the last one | worker processes, by their last sign of life |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
+| `photogpt:neighbor_check` | string | minutes | a worker has checked the other apps on the broker |
 | `photogpt:rejected` | list | a month after the last one | the last messages that could not be used |
 | `photogpt:rejected_count` | string | a month after the last one | how many messages could not be used |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations and models of our jobs, by time |
@@ -113,6 +114,11 @@ class Keys:
     def account(self) -> str:
         """The account that pays for the jobs."""
         return f"{self.namespace}:account"
+
+    @property
+    def neighbor_check(self) -> str:
+        """Written by the worker that checks the other apps on the broker."""
+        return f"{self.namespace}:neighbor_check"
 
     @property
     def rejected(self) -> str:
