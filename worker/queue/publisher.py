@@ -17,6 +17,7 @@ from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
 from worker.telemetry.logs import event
+from worker.telemetry.shortage import is_shortage, resources
 from worker.telemetry.trace_context import current_traceparent
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ SEND_ERRORS = (OperationalError, RedisError, OSError, AttributeError)
 """What kombu raises while the broker is unavailable; AttributeError where it has closed the channel."""
 
 
+def _report_unsent(error: Exception, message: str, **fields: Any) -> None:
+    if is_shortage(error):
+        resources.report(error)
+    else:
+        event("message.unsent", message, warn=True, **fields, error=error)
+
+
 class CeleryPublisher:
     """Publishes over Celery. A message that cannot be sent is logged; the lane monitor sends a missing tick again."""
 
@@ -61,7 +69,7 @@ class CeleryPublisher:
             self._app.send_task(name, args, queue=queue, countdown=tick.delay or None, ignore_result=True)
         except SEND_ERRORS as error:
             message = "cannot send a tick message; the lane monitor sends it again"
-            event("message.unsent", message, warn=True, task=name, lane=tick.lane, error=error)
+            _report_unsent(error, message, task=name, lane=tick.lane)
 
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the producer's task again; it finds its job ended and returns the outcome."""
@@ -73,14 +81,7 @@ class CeleryPublisher:
             self._app.send_task(continuation["task"], queue=self._queue_of("photogpt.publish"), **options)
         except SEND_ERRORS as error:
             message = "cannot send a continuation; the results lane sends it again"
-            event(
-                "message.unsent",
-                message,
-                warn=True,
-                task=continuation["task"],
-                job=options.get("task_id"),
-                error=error,
-            )
+            _report_unsent(error, message, task=continuation["task"], job=options.get("task_id"))
 
     def progress(self, job: Job, state: JobState, generation_id: str | None) -> ResultUpdate:
         """Return the Celery result of a job that goes on."""
