@@ -299,7 +299,7 @@ def test_autoscalers_keep_one_worker(builds: dict[str, Objects]) -> None:
 
 
 def test_keda_reads_the_exporter(builds: dict[str, Objects]) -> None:
-    """KEDA reads the workable items of every lane from the exporter's Service."""
+    """KEDA reads the workable items of every lane, and what is not accepted yet, from the exporter's Service."""
     objects = builds["overlays/keda"]
     triggers = of_kind(objects, "ScaledObject")["photogpt-worker"]["spec"]["triggers"]
     service = of_kind(objects, "Service")["photogpt-exporter"]
@@ -308,7 +308,8 @@ def test_keda_reads_the_exporter(builds: dict[str, Objects]) -> None:
     assert {trigger["metadata"]["format"] for trigger in triggers} == {"prometheus"}
     locations = {trigger["metadata"]["valueLocation"] for trigger in triggers}
     lanes = set(Lane) - {Lane.LIST_POLLS}
-    assert locations == {f'photogpt_lane_workable{{lane="{lane}"}}' for lane in lanes}
+    workable = {f'photogpt_lane_workable{{lane="{lane}"}}' for lane in lanes}
+    assert locations == workable | {'photogpt_broker_messages{queue="enqueued"}', "photogpt_inbox_entries"}
 
 
 def test_the_adapter_names_the_metric(builds: dict[str, Objects]) -> None:

@@ -30,6 +30,7 @@ from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage
 
 RETRY_IN_S = 1.0
 STOP_CHECK_S = 0.1  # how soon a waiting thread notices that the worker stops
@@ -167,7 +168,9 @@ class _Guarded(kombu_redis.Transport):
             super()._deliver(checked_envelope(message), queue)
         except BROKER_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - no message may end a worker
+        except Exception as error:
+            if is_shortage(error):
+                raise  # no fault of the message
             envelope = message if isinstance(message, dict) else {}
             record_rejected(error, envelope.get("headers"))
             self._acknowledge(envelope.get("properties"))
