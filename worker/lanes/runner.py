@@ -24,12 +24,13 @@ from worker.store import codec
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
-from worker.telemetry import recorder, traces
+from worker.telemetry import recorder
 from worker.telemetry.labels import PoolState
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LANE_LATENESS
 from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import in_trace
 
 MAX_CLAIM = 128  # items of one claim
 ADMIT_LIMIT = 256  # queued jobs that one run admits to the trigger lane
@@ -202,5 +203,5 @@ class LaneRunner:
 def _trace_of(item: object, at: float) -> AbstractContextManager[None]:
     """Return the trace in which an item's step runs: that of its job. A list poll has none."""
     if isinstance(item, Job | Delivery):
-        return traces.in_trace(item.traceparent, age_s=at - item.created_at)
+        return in_trace(item.traceparent, age_s=at - item.created_at)
     return nullcontext()

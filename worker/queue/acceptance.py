@@ -16,6 +16,7 @@ from worker.queue.redaction import describe_arguments
 from worker.steps.accept import Envelope, accept, end_unaccepted
 from worker.telemetry import traces
 from worker.telemetry.spans import Span, SpanKind
+from worker.telemetry.trace_context import in_trace, read_traceparent
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -54,8 +55,8 @@ def _processing(task: str, context: Any) -> Iterator[Span]:
         "messaging.message.id": str(context.id),
         "photogpt.job.id": str(context.id),
     }
-    sent_in = traces.read_traceparent((context.headers or {}).get("traceparent"))
-    with traces.in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
+    sent_in = read_traceparent((context.headers or {}).get("traceparent"))
+    with in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
         yield span
 
 

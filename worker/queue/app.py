@@ -35,6 +35,7 @@ from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
 from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import read_traceparent
 
 
 def create_app(settings: Settings) -> Celery:
@@ -170,7 +171,7 @@ def _pass_trace_on(headers: Any = None, **_: Any) -> None:
     request = task.request if task is not None else None
     if request is None or not isinstance(headers, dict) or not request.get(CONTINUED):
         return
-    if traceparent := traces.read_traceparent((request.headers or {}).get("traceparent")):
+    if traceparent := read_traceparent((request.headers or {}).get("traceparent")):
         headers.setdefault("traceparent", traceparent)
 
 

@@ -16,9 +16,9 @@ from worker.queue.results import outcome_update, progress_update
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
-from worker.telemetry import traces
 from worker.telemetry.logs import event
 from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import current_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class CeleryPublisher:
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the producer's task again; it finds its job ended and returns the outcome."""
         options = dict(continuation["options"])
-        traceparent = traces.current_traceparent()
+        traceparent = current_traceparent()
         trace = {"traceparent": traceparent} if traceparent else {}
         options["headers"] = {**(options.get("headers") or {}), **trace, CONTINUED: True}
         try:

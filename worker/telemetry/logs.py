@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-from worker.telemetry.traces import current_trace_id
+from worker.telemetry.trace_context import current_trace_id
 
 log = logging.getLogger("photogpt")
 
@@ -60,6 +60,8 @@ EventName = Literal[
     "setting.ignored",
     "status.unknown",
     "step.failed",
+    "traces.lost",
+    "traces.recovered",
     "threads.exhausted",
     "threads.recovered",
     "trigger.adopted",
