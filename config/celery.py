@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 
 from config.settings import Settings
 
-QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks")
+QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks", "files")
 """The short names of the queues: that of producers, and those of the tick messages."""
 
 TICK_QUEUES = {
@@ -21,6 +21,7 @@ TICK_QUEUES = {
     "photogpt.poll": "polls",
     "photogpt.publish": "results",
     "photogpt.deliver": "webhooks",
+    "photogpt.store_files": "files",
 }
 """The queue of each tick task. Tasks that producers send stay in the queue they are sent to."""
 
@@ -46,7 +47,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         **_names(settings),
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-        "worker_pool": "threads",  # a worker mostly waits for Redis and HTTP
+        "worker_pool": "worker.queue.pool:ThreadPool",  # a worker mostly waits for Redis and HTTP
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 2,
         "worker_consumer": "worker.queue.consumer:ResilientConsumer",

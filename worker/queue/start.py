@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.urls import masked
+from worker.domain.errors import StorageError
+from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store
 from worker.queue.transport import wait_before_retry
@@ -27,6 +31,7 @@ def check_servers() -> bool:
     _start_traces()
     if not _check_store():
         return False
+    threading.Thread(target=_check_outputs, name="outputs-check", daemon=True).start()
     try:
         check_broker(app)
     except ServerFault as error:
@@ -51,6 +56,9 @@ def _check_store() -> bool:
             check_store(services().store, settings, register=True)
         except ServerFault as error:
             raise _refused("Redis", settings.store_url, error) from None
+        except StorageError as error:
+            event("worker.refused", f"the worker cannot work: {error}", warn=True)
+            raise SystemExit(1) from None
         except RedisError as error:
             redis_outage.report(error)
         else:
@@ -59,6 +67,17 @@ def _check_store() -> bool:
             return True
         if not wait_before_retry():
             return False
+
+
+def _check_outputs() -> None:
+    """Log if nothing can be stored. Jobs go on, since their files wait; an answer may take a minute to fail."""
+    storage = services().storage
+    if storage is None:
+        return
+    try:
+        check_storage(storage)
+    except StorageError as error:
+        event("outputs.unavailable", f"no file can be stored: {error}", warn=True)
 
 
 def _refused(name: str, url: str, error: ServerFault) -> SystemExit:

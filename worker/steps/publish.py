@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from worker.domain.decision import Finish
 from worker.domain.job import Job, JobState
-from worker.domain.outcome import Outcome, as_error, outcome
+from worker.domain.outcome import JobResult, Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
 from worker.telemetry import recorder, traces
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import JOB_DURATION
 from worker.telemetry.spans import Span
+from worker.telemetry.trace_context import in_trace
 
 
 def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
@@ -28,7 +29,7 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         result_by_message: send the message in any case; Celery then decides what the result is.
     """
     age_s = services.store.clock() - job.created_at
-    with traces.in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
+    with in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
         traced = replace(job, traceparent=span.traceparent or job.traceparent)
         ended = False
         try:
@@ -51,6 +52,7 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
         polled=finish.polled,
         outcome_known=finish.outcome_known,
         duration_s=finish.duration_s,
+        store_files=services.settings.outputs_when == "after" and has_files_to_store(services, result),
     )
     if finished is None:
         return False
@@ -63,6 +65,12 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
     else:
         send_continuation(services, job, finished.continuation or "")
     return True
+
+
+def has_files_to_store(services: Services, result: JobResult) -> bool:
+    """Whether a job ends with outputs that are to be stored and are not."""
+    known = result.files or result.files_error
+    return bool(services.settings.outputs and (result.images or result.videos) and not known)
 
 
 def _describe(span: Span, final: Outcome) -> None:

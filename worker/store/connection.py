@@ -28,6 +28,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
+from worker.store.files import FileOptions, Files
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.inbox import Inbox
@@ -161,6 +162,7 @@ class Store:
     schedules: Schedules
     list_polls: ListPolls
     rejected: Rejected
+    files: Files
     fleet: Fleet
 
     def close(self) -> None:
@@ -215,7 +217,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
     clock = ServerClock(client)
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
-    limits, retention = _endpoint_limits(settings), _retention(settings)
+    limits, retention, bodies = _endpoint_limits(settings), _retention(settings), bodies_of(settings)
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
@@ -229,7 +231,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
             retention=retention,
             caps=caps,
             clock=clock,
-            bodies=bodies_of(settings),
+            bodies=bodies,
         ),
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
@@ -238,6 +240,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
+        files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
         fleet=Fleet(
             client,

@@ -7,6 +7,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:job:{<id>}` | hash | deadline + retention; retention once it has ended | the record of a job |
 | `photogpt:job:{<id>}:events` | stream | with the record | the events of a job; the last one carries the outcome |
 | `photogpt:job:{<id>}:duplicates` | set | with the record | later jobs with the same idempotency key |
+| `photogpt:job:{<id>}:files` | hash | with the record | which files of a job are stored, and how far the others are |
 | `photogpt:job:{<id>}:deliveries` | set | with its webhooks | ids of the job's webhooks |
 | `photogpt:idempotency:{<key>}` | hash | idempotency TTL | the job of an idempotency key, and the digest of its body |
 | `photogpt:events` | stream | never; trimmed by length | the events of all jobs |
@@ -191,6 +192,10 @@ class Keys:
     def duplicates(self, job_id: str) -> str:
         """Return the key of the set of a job's duplicates."""
         return f"{self.job_prefix}{job_id}}}:duplicates"
+
+    def files(self, job_id: str) -> str:
+        """Return the key of the progress of a job's files."""
+        return f"{self.job_prefix}{job_id}}}:files"
 
     def deliveries(self, job_id: str) -> str:
         """Return the key of the set of a job's webhooks."""

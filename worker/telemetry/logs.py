@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-from worker.telemetry.traces import current_trace_id
+from worker.telemetry.trace_context import current_trace_id
 
 log = logging.getLogger("photogpt")
 
@@ -20,6 +20,10 @@ EventName = Literal[
     "clock.skewed",
     "endpoint.circuit_opened",
     "endpoint.disabled",
+    "file.attempt_failed",
+    "file.stored",
+    "files.given_up",
+    "files.stored",
     "flower.event_lost",
     "inbox.failed",
     "inbox.rejected",
@@ -28,6 +32,7 @@ EventName = Literal[
     "job.ended",
     "job.no_continuation",
     "job.refused",
+    "job.storing",
     "job.submitted",
     "job.update_too_late",
     "lane.write_failed",
@@ -41,16 +46,24 @@ EventName = Literal[
     "message.unrecorded",
     "message.unsent",
     "neighbor_monitor.failed",
+    "outputs.unavailable",
     "queue.foreign_consumer",
     "queue.unread",
     "redis.clock_skewed",
     "redis.recovered",
     "redis.unavailable",
+    "resources.exhausted",
+    "resources.limited",
+    "resources.recovered",
     "result.not_marked",
     "result.resent",
     "setting.ignored",
     "status.unknown",
     "step.failed",
+    "traces.lost",
+    "traces.recovered",
+    "threads.exhausted",
+    "threads.recovered",
     "trigger.adopted",
     "trigger.retried",
     "trigger.unresolved",

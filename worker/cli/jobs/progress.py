@@ -45,7 +45,8 @@ class Progress:
 
     def show_event(self, event: JobEvent) -> None:
         """Print one event."""
-        self._out.print(f"  {local_time(event.timestamp)}  [{COLOURS[event.state]}]{event.type}[/]", soft_wrap=True)
+        colour = COLOURS[event.state] if event.state else "green"
+        self._out.print(f"  {local_time(event.timestamp)}  [{colour}]{event.type}[/]", soft_wrap=True)
 
     def show_waiting(self, outcome: Outcome | None, no_worker: Callable[[], str | None]) -> None:
         """Update the changing line between two events; `no_worker` returns a sentence if no worker runs."""
@@ -92,7 +93,7 @@ def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: fl
         for event in store.job_history.wait_for_job_events(job_id, after=after, block_s=BLOCK_S):
             after = event.entry
             progress.show_event(event)
-            if event.state.terminal:
+            if event.state and event.state.terminal:
                 return cast(Outcome, event.data) if event.data else store.jobs.outcome(job_id)
         if deadline is not None and time.monotonic() >= deadline:
             return None

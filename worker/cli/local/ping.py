@@ -16,7 +16,8 @@ from config.urls import masked
 from worker.cli.context import FAILED, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import console, plain
-from worker.domain.errors import ApiError
+from worker.domain.errors import ApiError, StorageError
+from worker.outputs.storage import check_storage, open_storage
 from worker.photogpt.client import PhotoGPT
 from worker.queue.checks import check_broker, check_store, clock_warning
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
@@ -31,20 +32,22 @@ class CheckFailed(Exception):
 
 @click.command("ping", cls=HelpCommand)
 def ping() -> None:
-    """Check the settings, Redis, the broker and the PhotoGPT API.
+    """Check the settings, Redis, the broker, the PhotoGPT API and the storage of outputs.
 
     Explains what is wrong. Spends no credits. Exit code 0: a worker can work; 1: a check failed; 2: invalid settings.
 
     Example:
       PHOTOGPT_API_KEY=… photogpt-worker ping
 
-    Settings: PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL, PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Settings: PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL, PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL, PHOTOGPT_OUTPUTS.
     """
     settings, out = read_settings(), console()
     passed = [_run(out, settings, "Redis", masked(settings.store_url), _check_redis)]
     if settings.broker_url is not None or all(passed):  # otherwise it is the Redis that failed
         passed.append(_run(out, settings, "broker", masked(settings.queue_url), _check_broker))
     passed.append(_run(out, settings, "PhotoGPT", settings.base_url, _check_api))
+    if settings.outputs is not None:
+        passed.append(_run(out, settings, "outputs", settings.outputs, _check_outputs))
     if not settings.webhook_secrets:
         _warn(out, "webhooks", "PHOTOGPT_WEBHOOK_SECRETS is not set: webhooks are unsigned")
     if all(passed):
@@ -114,3 +117,13 @@ def _check_api(settings: Settings) -> str:
     finally:
         client.close()
     return "the key is accepted"
+
+
+def _check_outputs(settings: Settings) -> str:
+    try:
+        storage = open_storage(settings)
+        if storage is not None:
+            check_storage(storage)
+    except StorageError as error:
+        raise CheckFailed(str(error)) from None
+    return "files can be stored"
