@@ -42,13 +42,29 @@ def check_mode(info: dict[str, Any]) -> None:
     """Check what a server reports about itself (INFO).
 
     Raises:
-        ServerFault: it is a cluster, or may delete what it holds.
+        ServerFault: it is a Sentinel or a cluster, or may delete what it holds.
     """
-    if info.get("redis_mode") == "cluster":
+    if "sentinel" in {info.get("redis_mode"), info.get("server_mode")}:
+        raise ServerFault("it is a Sentinel; write sentinel:// and set PHOTOGPT_SENTINEL_MASTER")
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
         raise ServerFault("it is a Redis Cluster, which Celery cannot use; use a single server or Sentinel")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise ServerFault(f"its maxmemory-policy is {policy}, which can delete jobs; set it to noeviction")
+
+
+def fault_of(error: Exception) -> ServerFault | None:
+    """Return what to do about an error that does not pass; None for any other."""
+    text = str(error)
+    if NO_DATABASE in text:
+        return ServerFault("it has no such database; lower the number at the end of the URL")
+    if "unknown command" not in text.lower():
+        return None
+    if "sentinel" in text.lower():
+        return ServerFault("it is no Sentinel; write redis:// or rediss://")
+    return ServerFault(
+        f"it lacks a command ({text.partition(',')[0]}); Redis 6.2 or newer is needed, with no command renamed"
+    )
 
 
 def account_id(base_url: str, fingerprint: str) -> str:
@@ -85,12 +101,9 @@ class Server:
             self._client.set(self._keys.probe, "", ex=60)
             self._client.copy(self._keys.probe, self._keys.probe)
         except ResponseError as error:
-            if "unknown command" in str(error).lower():
-                version = info.get("redis_version")
-                raise ServerFault(f"version {version} is too old; Redis 6.2 or newer is needed") from None
-            if NO_DATABASE in str(error):
-                raise ServerFault("it has no such database; lower the number at the end of the URL") from None
-            if "same" not in str(error).lower():
+            if fault := fault_of(error):
+                raise fault from None
+            if "same" not in str(error).lower():  # COPY refuses to copy a key to itself, and so exists
                 raise
         name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
         return ServerReport(
