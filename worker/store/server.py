@@ -125,7 +125,7 @@ class Server:
         Args:
             base_url: of PhotoGPT.
             api_key: only a keyed hash of it is stored.
-            replaces: id of the account that may be replaced, or `any`.
+            replaces: id of the account that may be replaced, or `loopback` for any account at 127.0.0.1: a sandbox.
             register: False only checks.
 
         Raises:
@@ -143,11 +143,16 @@ class Server:
         if answer[0] == "ours":
             return
         _, other_id, other_url = answer
-        kind = "another API key" if other_url == base_url else f"PhotoGPT at {other_url}"
+        own = "if this is another environment, set PHOTOGPT_NAMESPACE to a name of its own"
+        if other_url != base_url:
+            raise ServerFault(
+                f"its namespace {self._keys.namespace} holds jobs of PhotoGPT at {other_url}, and this worker would "
+                f"trigger them at {base_url}; {own}. To move the jobs on purpose, set "
+                f"PHOTOGPT_REPLACE_ACCOUNT={other_id}"
+            )
         raise ServerFault(
-            f"its namespace {self._keys.namespace} holds jobs of {kind}, so this worker would trigger them at "
-            f"{base_url}. For another environment set PHOTOGPT_NAMESPACE to a name of its own. To move this one on "
-            f"purpose, set PHOTOGPT_REPLACE_ACCOUNT={other_id}"
+            f"another API key is registered for its namespace {self._keys.namespace}. If the new key belongs to the "
+            f"same PhotoGPT account, set PHOTOGPT_REPLACE_ACCOUNT={other_id} and start again; {own}"
         )
 
     def claim_neighbor_check(self, for_s: float) -> bool:
@@ -155,6 +160,6 @@ class Server:
         return bool(self._client.set(self._keys.neighbor_check, "", nx=True, px=int(for_s * 1000)))
 
     def reject_key(self, api_key: SecretStr | None) -> None:
-        """Record that PhotoGPT refuses the registered key: another key may replace it."""
+        """Record that PhotoGPT refuses the registered key: another key may replace it within an hour."""
         if self._client.hget(self._keys.account, "fingerprint") == fingerprint_of(api_key):
-            self._client.hset(self._keys.account, "rejected", 1)
+            self._client.hset(self._keys.account, "rejected_at", self._client.time()[0])

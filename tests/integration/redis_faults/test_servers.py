@@ -31,7 +31,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def make(**options: str) -> Server:
-        servers.append(Server(tmp_path / "server", **options))  # type: ignore[arg-type]
+        servers.append(Server(tmp_path / "server", **options))
         return servers[-1]
 
     yield make
