@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.unit.factories import CREATED, make_job
 from worker.domain.poll_schedule import (
     BIN_RATIO,
     FIRST_EDGE_S,
@@ -22,6 +23,7 @@ from worker.domain.poll_schedule import (
     edge,
     fixed,
     learn,
+    unknown_status_delay,
 )
 
 LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=60)
@@ -165,3 +167,14 @@ def test_the_fixed_schedule() -> None:
     """The fixed schedule polls once per interval at every age."""
     schedule = fixed(LIMITS)
     assert [schedule.next_age(age) for age in (0, 5, 7.5, 1e6)] == [5, 10, 12.5, 1e6 + 5]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown_for_s", "delay_s"),
+    [("canceled", 60, 30), ("moderated", 600, 300), ("moderating", 60, 0), ("in progress", 60, 0), ("pending", 60, 0)],
+)
+def test_a_status_that_may_be_final_is_polled_less_and_less(status: str, shown_for_s: float, delay_s: float) -> None:
+    """An undocumented status is polled at growing distances, unless its word says that work goes on."""
+    job = make_job(photogpt_status=status, photogpt_status_since=CREATED)
+    assert unknown_status_delay(job, status, CREATED + shown_for_s) == delay_s
+    assert unknown_status_delay(job, "rejected", CREATED + shown_for_s) == 0

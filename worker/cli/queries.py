@@ -29,7 +29,16 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
     record = store.job_history.record(job_id)
     if not record:
         return None
-    copied = ("not_before", "deadline_at", "tenant", "idempotency_key", "duplicate_of", "webhook_url", "published_at")
+    copied = (
+        "not_before",
+        "deadline_at",
+        "tenant",
+        "idempotency_key",
+        "duplicate_of",
+        "webhook_url",
+        "published_at",
+        "photogpt_status",
+    )
     return {
         "outcome": decode_outcome(record),
         "request": json.loads(record["request"]),

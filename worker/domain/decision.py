@@ -29,6 +29,8 @@ class Reschedule:
     requeue: bool = False
     #: PhotoGPT was asked for the state of the generation; counts as a poll.
     polled: bool = False
+    #: PhotoGPT's word for the state of the generation, if the poll showed one.
+    photogpt_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Running:
     after: float
     #: Time of this poll, epoch seconds.
     at: float
+    #: PhotoGPT's word for the state.
+    photogpt_status: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,9 @@ class Job:
     submitted_at: float | None = None
     #: The last poll that showed the generation under way.
     last_polled_at: float | None = None
+    #: PhotoGPT's word at the last poll that showed one, and the first poll that showed it.
+    photogpt_status: str | None = None
+    photogpt_status_since: float | None = None
     #: Seconds that the generation took, if PhotoGPT's list of jobs shows it.
     duration_s: float | None = None
     #: Set before the trigger, cleared when its answer is known: an open intent may have been paid for.

@@ -92,11 +92,12 @@ def expired(job: Job) -> JobResult:
         cost = "PhotoGPT was asked and its answer was lost, so a generation may exist and be charged"
     else:
         cost = "PhotoGPT started nothing, so nothing is charged"
+    last_status = f"; PhotoGPT's last status was {job.photogpt_status!r}" if job.photogpt_status else ""
     last_error = f"; last error: {job.error}" if job.error else ""
     return JobResult(
         state=JobState.EXPIRED,
         reason=Reason.DEADLINE_EXCEEDED,
-        error=f"the deadline of job {job.id} passed; {cost}{last_error}",
+        error=f"the deadline of job {job.id} passed; {cost}{last_status}{last_error}",
     )
 
 

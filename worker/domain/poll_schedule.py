@@ -13,6 +13,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.domain.job import Job
 
 BIN_RATIO = 1.05  # between the edges of neighboring bins: durations are known to within a few percent
 FIRST_EDGE_S = 0.1
@@ -21,7 +25,23 @@ SMOOTHING = 3  # bins to either side that one duration is spread over, since a f
 MIN_OBSERVED = 3  # times the p95: a shorter history lacks the long durations, which are still under way
 P95 = 0.95
 UNKNOWN_P95_INTERVALS = 6  # the p95 in intervals while there is no history
+UNKNOWN_GROWTH = 0.5  # of the time for which a status has been shown
 SEARCH_STEPS = 40  # of the search for the price of a poll
+
+
+UNFINISHED_WORDS = frozenset({"accepted", "pending", "scheduled", "started", "submitted", "paused", "delayed"})
+
+
+def unknown_status_delay(job: Job, status: str, at: float) -> float:
+    """Return the minimum seconds until the next poll of a job whose status PhotoGPT does not document.
+
+    A word such as `canceled` may be final: the distance between polls grows with the time for which it has been shown.
+    A word that says that work goes on (`moderating`, `in progress`) is polled as usual.
+    """
+    if status.endswith(("ing", "progress")) or status in UNFINISHED_WORDS:
+        return 0.0
+    since = job.photogpt_status_since if job.photogpt_status == status else None
+    return UNKNOWN_GROWTH * (at - since) if since is not None else 0.0
 
 
 def bin_of(duration_s: float) -> int:

@@ -73,7 +73,13 @@ def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
 
 def mark_running(services: Services, job: Job, running: Running) -> None:
     """Write that PhotoGPT works on the job, and schedule its next poll."""
-    polled = replace(job, polls=job.polls + 1, last_polled_at=running.at)
+    polled = replace(
+        job,
+        polls=job.polls + 1,
+        last_polled_at=running.at,
+        photogpt_status=running.photogpt_status,
+        photogpt_status_since=running.at,
+    )
     update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
     written = services.store.jobs.mark_running(polled, poll_after=running.after, update=update)
     _log_if_late(job, job.generation_id, written=written)

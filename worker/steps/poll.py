@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.domain.backoff import MAX_RETRY_AFTER_S, jittered, obeying
-from worker.domain.decision import Decision, Finish, Reschedule, Running
+from worker.domain.decision import Finish, Reschedule, Running
 from worker.domain.durations import measured_duration
 from worker.domain.errors import ApiError, Refused, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.list_poll import defer_s, is_active, is_control_sample
 from worker.domain.outcome import JobResult, expired
+from worker.domain.poll_schedule import unknown_status_delay
 from worker.domain.reason import Reason
 from worker.domain.text import truncate
 from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationStatus, ModelStatus
@@ -16,12 +19,15 @@ from worker.services import Services
 from worker.telemetry.logs import event
 
 JITTER = 0.05
+MAX_STATUS_LENGTH = 100  # characters of a status
 MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which goes into every record of it
+
+PollDecision = Reschedule | Running | Finish
 
 _unknown_statuses: set[str] = set()  # logged once each by this process
 
 
-def poll(services: Services, job: Job, at: float) -> Decision:
+def poll(services: Services, job: Job, at: float) -> PollDecision:
     """Poll one job once. An error of the API never fails a job; only its deadline does.
 
     Args:
@@ -37,7 +43,8 @@ def poll(services: Services, job: Job, at: float) -> Decision:
     except ApiError as error:
         decision = _on_api_error(services, job, error, at)
     if at >= job.deadline_at and not isinstance(decision, Finish):
-        return Finish(expired(job), polled=True)
+        status = decision.photogpt_status or job.photogpt_status
+        return Finish(expired(replace(job, photogpt_status=status)), polled=True)
     return decision
 
 
@@ -58,7 +65,7 @@ def _list_poll_defers(services: Services, at: float) -> float:
     return defer_s(interval_s) if is_active(state, at, interval_s) else 0.0
 
 
-def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: float) -> Decision:
+def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: float) -> PollDecision:
     match seen.status:
         case "success":
             result = JobResult(state=JobState.SUCCEEDED, images=seen.images, videos=seen.videos, model_id=seen.model_id)
@@ -70,7 +77,7 @@ def _read_generation(services: Services, job: Job, seen: GenerationStatus, at: f
     return Finish(result, polled=True, duration_s=_duration(services, job, at, seen.duration_s))
 
 
-def _read_model(services: Services, job: Job, seen: ModelStatus, at: float) -> Decision:
+def _read_model(services: Services, job: Job, seen: ModelStatus, at: float) -> PollDecision:
     # until the training begins, the model shows what it showed before the trigger
     unchanged = job.state is JobState.SUBMITTED and seen.fingerprint == job.model_fingerprint_before
     if seen.status == "ready" and not unchanged:
@@ -98,15 +105,18 @@ def _failed(job: Job, error: str | None, model_id: str | None) -> JobResult:
 
 def _still_under_way(  # noqa: PLR0913 - one poll's facts
     services: Services, job: Job, at: float, status: str, *, known: frozenset[str], working: bool
-) -> Decision:
-    if status not in known and status not in _unknown_statuses:
-        _unknown_statuses.add(status)
-        message = f"PhotoGPT's status {status!r} is not documented; polling goes on"
-        event("status.unknown", message, job=job.id, status=status)
+) -> PollDecision:
+    shown = truncate(status, MAX_STATUS_LENGTH)
+    if status not in known and shown not in _unknown_statuses:
+        _unknown_statuses.add(shown)
+        message = f"PhotoGPT's status {shown!r} is not documented; polling goes on"
+        event("status.unknown", message, job=job.id, status=shown)
     after = next_poll_delay(services, job, at)
+    if status not in known:
+        after = min(max(after, unknown_status_delay(job, shown, at)), max(0.0, job.deadline_at - at))
     if working and job.state is JobState.SUBMITTED:
-        return Running(after=after, at=at)
-    return Reschedule(after=after, polled=True)
+        return Running(after=after, at=at, photogpt_status=shown)
+    return Reschedule(after=after, polled=True, photogpt_status=shown)
 
 
 def _duration(services: Services, job: Job, at: float, by_record: float | None) -> float | None:
@@ -115,7 +125,7 @@ def _duration(services: Services, job: Job, at: float, by_record: float | None) 
     return measured_duration(job, at=at, stated=stated, random_fraction=services.random.random())
 
 
-def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
+def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> PollDecision:
     if isinstance(error, Refused) and error.reason is Reason.NOT_FOUND:
         age = at - (job.submitted_at or at)
         repeated = job.reason is Reason.NOT_FOUND  # one 404 may come from a server of theirs that lags behind

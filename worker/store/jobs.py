@@ -20,6 +20,7 @@ from worker.store.state_change import (
     duration_arguments,
     ended_arguments,
     event_arguments,
+    poll_fields,
     result_arguments,
     trigger_arguments,
     webhook_arguments,
@@ -164,11 +165,8 @@ class Jobs:
 
     def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
         """Store that PhotoGPT works on the job; False if it has ended or moved on."""
-        fields = {"polls": str(job.polls)}
-        if job.last_polled_at:
-            fields["last_polled_at"] = f"{job.last_polled_at:.6f}"
         lanes = poll_lane(job), poll_lane(job)
-        return self._advance(job, JobState.RUNNING, fields, lanes=lanes, poll_after=poll_after, update=update)
+        return self._advance(job, JobState.RUNNING, poll_fields(job), lanes=lanes, poll_after=poll_after, update=update)
 
     def count_fault(self, job_id: str) -> int:
         """Count that a step of a job raised; return how often it has, or 0 if the job has no record."""

@@ -193,6 +193,7 @@ class Lanes:
         rows: list[Any] = []
         for job, again in waiting:
             rows += [job.id, again.after, again.reason, again.error, again.polled, again.clear_intent, again.intent]
+            rows.append(again.photogpt_status)
         tick = self._scripts.reschedule(
             lane=self._keys.lane(lane),
             loop=self._keys.loop(lane),

@@ -158,3 +158,14 @@ def ended_arguments(keys: Keys, job: Job, outcome: Outcome, *, created: bool) ->
     accepted = [total_name(JOBS_ACCEPTED, job.kind)] if created else []
     reason = Reason(outcome["reason"]).value if outcome["reason"] else NO_REASON
     return {"totals": keys.totals, "counted": [*accepted, total_name(JOBS_ENDED, job.kind, outcome["state"], reason)]}
+
+
+def poll_fields(job: Job) -> dict[str, str]:
+    """Return the fields of a record that polls change."""
+    fields: dict[str, str | None] = {
+        "polls": str(job.polls),
+        "last_polled_at": f"{job.last_polled_at:.6f}" if job.last_polled_at else None,
+        "photogpt_status": job.photogpt_status,
+        "photogpt_status_since": f"{job.photogpt_status_since:.6f}" if job.photogpt_status_since else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from tests.acceptance.receivers.conftest import install
 from tests.cli.conftest import Invoke
 from tests.conftest import image_request
+from tests.golden import golden
+from tests.parts import need_program
 from tests.running import Receiver
 from tests.waiting import wait_until
 from worker.cli.jobs.schema import SCHEMAS, json_schema
@@ -62,6 +68,64 @@ def test_real_outcomes_and_webhooks(invoke: Invoke, producer: Celery, receiver: 
     wait_until(lambda: {received.json["type"] for received in receiver.requests} == set(events), "all events arrive")
     for received in receiver.requests:
         check("webhook", received.json)
+
+
+@pytest.mark.parametrize("entry", [each["entry"] for each in golden("inbox/entries")])
+def test_entries_of_the_inbox(entry: dict[str, Any]) -> None:
+    """Each kind of entry validates against the schema of the inbox."""
+    check("inbox", entry)
+
+
+@pytest.mark.parametrize("text", [each["job"] for each in golden("inbox/refused") if each["job"].startswith("{")])
+def test_refused_entries_of_the_inbox(text: str) -> None:
+    """An entry that a worker refuses does not validate, unless only a webhook URL is wrong."""
+    entry = json.loads(text)
+    with nullcontext() if "webhook_url" in entry else pytest.raises(ValidationError):
+        check("inbox", entry)
+
+
+def test_outcomes_of_the_golden_files() -> None:
+    """The outcomes and events that a producer is tested against validate."""
+    for name in ("succeeded", "failed"):
+        shape = golden(f"outcomes/{name}")
+        check("outcome", shape["outcome"])
+        for event in shape["events"]:
+            check("event", event)
+    check("batch", json.loads(golden("outcomes/batch")["event"]["data"]))
+
+
+def test_the_asyncapi_document(tmp_path: Path) -> None:
+    """The AsyncAPI document validates against AsyncAPI's own schema, and its schemas are valid, too."""
+    (tmp_path / "package.json").write_text('{"private": true, "dependencies": {"@asyncapi/specs": "6.11.1"}}')
+    install(tmp_path)
+    specification = json.loads((tmp_path / "node_modules/@asyncapi/specs/schemas/3.0.0.json").read_text("utf-8"))
+    document = json.loads(CliRunner().invoke(cli, ["schema", "--asyncapi"]).stdout)
+    Draft7Validator(specification).validate(document)
+    for schema in document["components"]["schemas"].values():
+        Draft7Validator.check_schema(schema)
+
+
+PARSE = """
+import { Parser } from "@asyncapi/parser";
+const { diagnostics } = await new Parser().parse(process.argv[1]);
+console.log(JSON.stringify(diagnostics.filter((found) => found.severity < 2)));
+"""
+
+
+@pytest.mark.long
+def test_asyncapis_own_parser_finds_no_fault(tmp_path: Path) -> None:
+    """AsyncAPI's parser, which also checks references and names, has no error and no warning."""
+    (tmp_path / "package.json").write_text('{"private": true, "dependencies": {"@asyncapi/parser": "3.6.6"}}')
+    install(tmp_path)
+    document = CliRunner().invoke(cli, ["schema", "--asyncapi"]).stdout
+    command = [need_program("node"), "--input-type=module", "--eval", PARSE, document]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == []
+
+
+def test_a_name_and_asyncapi_exclude_one_another() -> None:
+    """`schema outcome --asyncapi` is refused."""
+    assert CliRunner().invoke(cli, ["schema", "outcome", "--asyncapi"]).exit_code == 2
 
 
 def test_invalid_outcomes() -> None:

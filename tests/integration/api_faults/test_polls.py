@@ -8,13 +8,14 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+import redis
 from celery import Celery
 
 from config.settings import Settings
 from tests.conftest import image_request, paid_generations
 from tests.contract.peers import Peer
 from tests.integration.api_faults.conftest import Faults, ended
-from tests.running import WorkerProcess
+from tests.running import WorkerProcess, keys
 from tests.unit.factories import CREATED, make_job
 from tests.waiting import wait_until
 from worker.domain.decision import Decision, Finish, Reschedule
@@ -131,13 +132,18 @@ def test_a_failure_in_a_million_words(settings: Settings) -> None:
     assert len(said) < 2100
 
 
-def test_an_unknown_end_is_not_an_end(producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess) -> None:
-    """A job with an unknown status is polled until its deadline, and the status is logged once."""
+def test_an_unknown_end_is_not_an_end(
+    producer: Celery, sandbox: SandboxProcess, worker: WorkerProcess, client: redis.Redis
+) -> None:
+    """A job with an unknown status is polled until its deadline; log, record and error name the status."""
     before = len(worker.text())
     request = image_request(duration_s=0.2, end="Evaporated")
 
-    said = ended(producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3}))
+    result = producer.send_task("photogpt.generate_image", kwargs={"request": request, "deadline_s": 3})
+    said = ended(result)
 
     assert said.startswith("deadline_exceeded: ")
     assert "may go on and be charged" in said
+    assert "PhotoGPT's last status was 'evaporated'" in said
+    assert client.hget(keys.job(result.id), "photogpt_status") == "evaporated"
     assert worker.text()[before:].count("status 'evaporated'") == 1

@@ -8,16 +8,20 @@ import click
 from pydantic import TypeAdapter
 
 from worker.cli.help import HelpCommand
-from worker.cli.jobs.schemas import Outcome, Webhook
+from worker.cli.jobs.asyncapi import asyncapi
+from worker.cli.jobs.schemas import Batch, Event, InboxEntry, Outcome, Webhook, choose_by_model
 from worker.cli.streams import json_text
 from worker.domain.job import Kind
-from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
+from worker.domain.requests import REQUESTS
 from worker.domain.submission import Submission
 
 SCHEMAS: dict[str, Any] = {
     **{f"request-{kind.value}": REQUESTS[kind] for kind in Kind},
     "submission": Submission,
+    "inbox": InboxEntry,
     "outcome": Outcome,
+    "event": Event,
+    "batch": Batch,
     "webhook": Webhook,
 }
 """The model behind each schema, by the name that the command takes."""
@@ -27,25 +31,32 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 @click.command("schema", cls=HelpCommand)
 @click.argument("name", type=click.Choice(list(SCHEMAS)), required=False)
-def schema(name: str | None) -> None:
+@click.option(
+    "--asyncapi", "as_asyncapi", is_flag=True, help="Print one AsyncAPI document of all streams and webhooks."
+)
+def schema(name: str | None, *, as_asyncapi: bool) -> None:
     """Print the JSON Schema of what other services write and read; without NAME, every schema.
 
     request-… is the body for PhotoGPT, which is `request` of a submission. submission is the keyword arguments of the
-    four tasks. outcome is the Celery result, the record and a webhook's data. webhook is a webhook's body.
+    four tasks. inbox is the JSON of an entry of the inbox. outcome is the Celery result, the record and a webhook's
+    data. event is an entry of a job's event stream, batch the end of a batch. webhook is a webhook's body.
 
-    Example:
+    Examples:
       photogpt-worker schema outcome > outcome.schema.json
+      photogpt-worker schema --asyncapi > asyncapi.json
 
     No environment variable is read.
     """
+    if name and as_asyncapi:
+        raise click.UsageError("--asyncapi prints everything; leave NAME out")
     printed = json_schema(name) if name else {each: json_schema(each) for each in SCHEMAS}
+    if as_asyncapi:
+        printed = asyncapi()
     click.echo(json_text(printed, indent=2))
 
 
 def json_schema(name: str) -> dict[str, Any]:
     """Return one schema."""
     made = TypeAdapter(SCHEMAS[name]).json_schema(mode="validation")
-    if name == f"request-{Kind.IMAGE.value}":  # the model decides which of the two bodies is valid
-        public, trained = made.pop("oneOf")
-        made |= {"if": {"properties": {"modelID": {"enum": list(REFERENCE_IMAGES)}}}, "then": public, "else": trained}
+    choose_by_model(made)
     return {"$schema": DRAFT, **made}

@@ -1,14 +1,16 @@
-"""What other services read, as pydantic models: the outcome of a job, and the body of a webhook."""
+"""What other services write and read, as pydantic models: entries of the inbox, outcomes, events and webhooks."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from worker.domain.inbox_entry import BatchFields, Id
 from worker.domain.job import JobState, Kind
 from worker.domain.reason import Reason
-from worker.domain.submission import EVENT_TYPES
+from worker.domain.requests import REFERENCE_IMAGES, REQUESTS
+from worker.domain.submission import EVENT_TYPES, Submission
 
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
@@ -60,3 +62,69 @@ class Webhook(Schema):
     outcome_url: Annotated[str | None, Field(description="Where to get the whole outcome, if `data` has no outputs.")]
     outcome_key: Annotated[str | None, Field(description="The Redis key of the whole outcome.")]
     data: Outcome | Summary
+
+
+class _JobEntry(Submission):
+    """The JSON in the field `job` of an entry of the inbox. Null means the same as left out."""
+
+    v: Annotated[Literal[1] | None, Field(description="Version of this format.")] = None
+    id: Annotated[Id | None, Field(description="The job's id; left out: `inbox-` and the id of the entry.")] = None
+    batch: BatchFields | None = None
+    traceparent: Annotated[str | None, Field(description="W3C trace context of the producer.")] = None
+
+
+def _entry_of(kind: Kind) -> type[BaseModel]:
+    """Return the entry that asks for a job of one kind."""
+    name, fields = f"{kind.value.title()}Entry", {"kind": Literal[kind.value], "request": REQUESTS[kind]}
+    return create_model(name, __base__=_JobEntry, __doc__=_JobEntry.__doc__, **fields)
+
+
+class CancelJob(BaseModel):
+    """The JSON in the field `job` of an entry of the inbox that cancels a job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v: Literal[1] | None = None
+    kind: Literal["cancel"]
+    job_id: Id
+
+
+JOB_ENTRIES = tuple(_entry_of(kind) for kind in Kind)
+
+InboxEntry: Any = Union[*JOB_ENTRIES, CancelJob]
+"""The JSON in the field `job` of an entry."""
+
+
+class Event(BaseModel):
+    """An entry of a job's event stream: names and texts."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal[tuple(sorted(EVENT_TYPES))]  # type: ignore[valid-type]
+    sequence: Annotated[str, Field(pattern="^[1-4]$", description="The order of a job's events.")]
+    timestamp: Time
+    data: Annotated[str | None, Field(description="The outcome as JSON; only the event that ends the job has it.")] = (
+        None
+    )
+
+
+class Batch(Schema):
+    """How the jobs of a batch have ended: `data` of the event `batch.finished`."""
+
+    id: Id
+    total: Annotated[int, Field(ge=1)]
+    succeeded: Annotated[int, Field(ge=0)]
+    failed: Annotated[int, Field(ge=0)]
+    expired: Annotated[int, Field(ge=0)]
+    canceled: Annotated[int, Field(ge=0)]
+    created_at: Time
+    finished_at: Time
+
+
+def choose_by_model(schema: Any) -> None:
+    """Let the model decide, wherever the two bodies of an image request stand in a schema, which of them is valid."""
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        choose_by_model(part)
+    if isinstance(schema, dict) and "oneOf" in schema:
+        public, trained = schema.pop("oneOf")
+        schema |= {"if": {"properties": {"modelID": {"enum": list(REFERENCE_IMAGES)}}}, "then": public, "else": trained}

@@ -84,6 +84,7 @@ def _state_rows(found: JsonObject) -> Rows:
     return [
         ("reason" if terminal else "delayed by", reason),
         ("retryable", retryable if terminal else ""),
+        ("PhotoGPT's status", found["photogpt_status"]),
         ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
         ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),

@@ -52,7 +52,9 @@ class Show(NamedTuple):
 
     plans: tuple[Plan, ...]
     folder: Path
-    """For pictures and videos."""
+    """For pictures and videos, absolute."""
+    folder_as_given: Path
+    """As the command line names it, which is shorter to print."""
     keep: bool
     """Whether everything keeps running afterwards."""
 
@@ -91,8 +93,8 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     variables = _photogpt_variables() if yes else {}
     sandboxed = "PHOTOGPT_API_KEY" not in variables
     port = os.environ.get("PHOTOGPT_FLOWER_PORT", "")
-    folder = folder.absolute()  # the demo works in another directory
-    _make_folder(folder)
+    absolute = folder.absolute()  # the demo works in another directory
+    _make_folder(absolute)
     supervisor = Supervisor(lambda text: out.print(f"[yellow]{plain(text)}[/]", soft_wrap=True))
     passed = False
     with (
@@ -108,7 +110,7 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
             stack.start()
         _print_intro(stack, out)
         plans = SANDBOX_PLANS if sandboxed else real_plans(model)
-        passed = _run(stack, secret, out, Show(plans, folder, keep))
+        passed = _run(stack, secret, out, Show(plans, absolute, folder, keep))
     sys.exit(0 if passed else FAILED)
 
 
@@ -206,7 +208,7 @@ def _run(stack: Stack, secret: str, out: Console, show: Show) -> bool:
                 _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
                 _wait_for_webhooks(runs, receiver, display)
         print_results(out, runs, receiver)
-        saved = _save_files(runs, stack, show.folder, out)
+        saved = _save_files(runs, stack, show, out)
         passed = _print_verdict(runs, receiver, stack, out) and saved
         if show.keep:
             _keep(runs, stack, out)
@@ -235,18 +237,18 @@ def _wait_for_webhooks(runs: list[Run], receiver: VerifyingReceiver, display: De
     display.refresh()
 
 
-def _save_files(runs: list[Run], stack: Stack, folder: Path, out: Console) -> bool:
+def _save_files(runs: list[Run], stack: Stack, show: Show, out: Console) -> bool:
     """Save the outputs of every run, print where they are, and return whether that succeeded."""
     key = stack.settings.api_key.get_secret_value() if stack.settings.api_key else DEFAULT_KEY
     files: list[SavedFile] = []
     error: OSError | None = None
-    with status(out, "saving pictures and videos …"), Downloads(stack.base_url, key, folder) as downloads:
+    with status(out, "saving pictures and videos …"), Downloads(stack.base_url, key, show.folder) as downloads:
         try:
             for run in runs:
                 files.extend(downloads.save(run))
         except OSError as raised:
             error = raised
-    print_files(out, files, write_contact_sheet(folder, files))
+    print_files(out, files, show.folder_as_given, write_contact_sheet(show.folder, files))
     if error is not None:
         out.print(f"[red]Not every file was saved: {escape(str(error))}[/]", soft_wrap=True)
     return error is None

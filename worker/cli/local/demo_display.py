@@ -97,11 +97,11 @@ def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) ->
             out.print(f"  {run.plan.title:<24} {plain(run.note)}", soft_wrap=True)
 
 
-def print_files(out: Console, files: Sequence[SavedFile], sheet: Path) -> None:
+def print_files(out: Console, files: Sequence[SavedFile], folder: Path, sheet: Path) -> None:
     """Print where the files of the demo are, each on a line, and the page that shows them."""
     out.print("\nSaved:")
     for file in files:
-        out.print(f"  {plain(sheet.parent / file.name)}  {file.kind}, {_readable(file.size)}", soft_wrap=True)
+        out.print(f"  {plain(folder / file.name)}  {file.kind}, {_readable(file.size)}", soft_wrap=True)
     address = sheet.resolve().as_uri()
     out.print(f"All of them on one page: [link={address}]{plain(address)}[/link]\n", soft_wrap=True)
 

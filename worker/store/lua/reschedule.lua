@@ -2,7 +2,8 @@
 --
 -- KEYS lane loop intents job_records:list
 -- ARGV gap:number pause:number rows:list
---   Each row: id, delay, reason, error, polled 0|1, clears the intent 0|1, the intent to clear or '' for any.
+--   Each row: id, delay, reason, error, polled 0|1, clears the intent 0|1, the intent to clear or '' for any,
+--   PhotoGPT's status or ''.
 -- USES single_poll
 -- Returns what schedule_tick() returns.
 local at, first_due = now(), false
@@ -11,7 +12,7 @@ if pause > 0 then  -- the next claim takes half as many
   redis.call('HSET', loop, 'paused_until', seconds(paused_until), 'burst', math.max(1, math.floor(#job_records / 2)))
 end
 
-local function store_progress(job, reason, problem, polled)
+local function store_progress(job, reason, problem, polled, status)
   if reason ~= '' then
     redis.call('HSET', job, 'reason', reason, 'error', problem)
   else
@@ -20,12 +21,15 @@ local function store_progress(job, reason, problem, polled)
   if polled ~= '1' then return end
   redis.call('HINCRBY', job, 'polls', 1)
   redis.call('HSET', job, 'last_polled_at', seconds(at))
-  local known = redis.call('HMGET', job, 'accepted_at', 'ends_at')
+  local known = redis.call('HMGET', job, 'accepted_at', 'ends_at', 'photogpt_status')
+  if status ~= '' and known[3] ~= status then
+    redis.call('HSET', job, 'photogpt_status', status, 'photogpt_status_since', seconds(at))
+  end
   if known[1] then defer_single_poll(job, at, known[1], known[2]) end
 end
 
 for i, job in ipairs(job_records) do
-  local id, delay, reason, problem, polled, clears, intent = unpack(rows, 7 * i - 6, 7 * i)
+  local id, delay, reason, problem, polled, clears, intent, status = unpack(rows, 8 * i - 7, 8 * i)
   local state = redis.call('HGET', job, 'state')
   if not state then
     redis.call('ZREM', lane, id)  -- its record has expired
@@ -34,7 +38,7 @@ for i, job in ipairs(job_records) do
   elseif redis.call('ZSCORE', lane, id) then
     local due = at + tonumber(delay)
     redis.call('ZADD', lane, 'XX', seconds(due), id)
-    if not is_terminal(state) then store_progress(job, reason, problem, polled) end
+    if not is_terminal(state) then store_progress(job, reason, problem, polled, status) end
     if clears == '1' then
       redis.call('HDEL', job, 'intent_at', 'intent_by')
       redis.call('ZREM', intents, id)
