@@ -18,6 +18,7 @@ from celery.worker import strategy as celery_strategy
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.utils import json as kombu_json
 
@@ -165,6 +166,20 @@ def test_a_consumer_has_what_the_strategy_reads() -> None:
 def test_celery_warns_of_a_lost_connection_in_the_logger_that_is_silenced() -> None:
     """The logger whose warnings the worker drops is the one of Celery's consumer."""
     assert Consumer.__module__ == "celery.worker.consumer.consumer"
+
+
+def test_the_hub_calls_back_each_time_round() -> None:
+    """Kombu's event loop calls what stands in `on_tick` each time round, also after a reset, as a reconnect does."""
+    hub: Any = Hub()
+    calls = list[str]()
+    hub.on_tick.add(lambda: calls.append("tick"))
+    hub.call_soon(do_nothing)
+    hub.run_once()
+    hub.reset()
+    hub.call_soon(do_nothing)
+    hub.run_once()
+    assert len(calls) == 2
+    assert "`on_tick`" in ADR.read_text(encoding="utf-8")
 
 
 def test_every_name_is_in_the_table() -> None:

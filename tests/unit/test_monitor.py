@@ -16,6 +16,7 @@ from worker.domain.errors import SubmissionError
 from worker.queue import monitor, revocation
 from worker.queue.monitor import LaneMonitor
 from worker.queue.serialization import dumps
+from worker.telemetry.health import Health
 from worker.telemetry.outage import Outage
 
 
@@ -25,10 +26,12 @@ class Services:
     def __init__(self, *, list_polling: bool = True) -> None:
         """Start with nothing called."""
         self.calls: list[str] = []
+        self.marked: list[str] = []
         self.error: Exception | None = None
         self.settings = SimpleNamespace(list_polling=list_polling)
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=lambda **_: self.call("ticks")),
+            fleet=SimpleNamespace(mark_worker=self.marked.append, forget_worker=self.marked.remove),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
             job_history=SimpleNamespace(continuations=self.continuations),
             load_scripts=lambda: None,
@@ -66,7 +69,7 @@ def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
     """Return a monitor that does not run, and what it knows of an outage."""
     outage = Outage("redis.unavailable", "redis.recovered", message="Redis is unavailable", recovered="Redis is back")
     watched: Any = services
-    return LaneMonitor(watched, outage), outage
+    return LaneMonitor(watched, outage, "worker-1"), outage
 
 
 @pytest.mark.parametrize(("list_polling", "calls"), [(True, ["ticks", "list polls"]), (False, ["ticks"])])
@@ -152,3 +155,18 @@ def test_a_started_monitor_checks_until_it_is_stopped(monkeypatch: pytest.Monkey
     wait_until(lambda: len(services.calls) > 2, "three checks")
     running.stop()
     wait_until(lambda: not running._thread.is_alive(), "the thread has ended")
+
+
+def test_a_check_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each check marks the worker as running and reports the loop; only a Redis that answers is reported as such."""
+    health = Health(lambda: 100.0)
+    monkeypatch.setattr(monitor, "health", health)
+    health.started = health.consuming = True
+    services = Services(list_polling=False)
+    checked, _ = new_monitor(services)
+    services.error = RedisConnectionError("refused")
+    checked.check()
+    assert (services.marked, health.unready() != []) == ([], True)
+    services.error = None
+    checked.check()
+    assert (services.marked, health.unready()) == (["worker-1"], [])

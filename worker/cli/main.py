@@ -16,6 +16,7 @@ COMMANDS = {
     "worker": Entry("worker.cli.local.worker:worker", "Run one worker process for all queues."),
     "flower": Entry("worker.cli.local.flower:flower", "Run Flower, the web page that shows workers and tasks."),
     "sandbox": Entry("worker.cli.local.sandbox:sandbox", "Run a local PhotoGPT over HTTP, with faults on demand."),
+    "metrics": Entry("worker.cli.local.metrics:metrics", "Serve the metrics of the whole service for Prometheus."),
     "ping": Entry("worker.cli.local.ping:ping", "Check the settings, Redis and the PhotoGPT API."),
     "submit": Entry("worker.cli.jobs.submit:submit", "Enqueue one job; wait for its outcome with --wait."),
     "watch": Entry("worker.cli.jobs.watch:watch", "Show jobs live."),

@@ -22,7 +22,9 @@ from worker.steps.poll import next_poll_delay
 from worker.steps.publish import finish_job
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
+from worker.telemetry import recorder
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import JOB_WAIT
 
 T = TypeVar("T")
 
@@ -67,6 +69,7 @@ def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
         must_poll_after=store.schedules.of(job).p95_duration_s * (1 + services.random.random()),  # spread
         update=services.publisher.progress(job, JobState.SUBMITTED, submitted.generation_id),
     )
+    recorder.observe(JOB_WAIT, store.clock() - job.created_at, job.kind)
     event("job.submitted", "PhotoGPT accepted the job", job=job.id, kind=job.kind, generation=submitted.generation_id)
     _log_if_late(job, submitted.generation_id, written=written)
 

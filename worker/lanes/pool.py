@@ -39,6 +39,11 @@ class LanePool(Generic[T]):
         self._closing = False
         self._writer: threading.Thread | None = None
 
+    @property
+    def free_slots(self) -> int:
+        """Slots that are not in use."""
+        return self._free
+
     def acquire_slots(self, limit: int, *, wait_s: float = 0) -> int:
         """Return how many items may be claimed, up to `limit`; submit or release each of them.
 

@@ -21,7 +21,10 @@ from worker.services import Services
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
+from worker.telemetry import recorder
+from worker.telemetry.labels import PoolState
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import LANE_LATENESS
 from worker.telemetry.outage import Outage
 
 MAX_CLAIM = 128  # items of one claim
@@ -70,6 +73,11 @@ class LaneRunner:
                 return
             tick = self._run_once(lane, tick.token)
 
+    def threads(self, lane: Lane) -> dict[PoolState, int]:
+        """Return how many slots of a lane are busy and free."""
+        free = self._pools[lane].free_slots
+        return {PoolState.FREE: free, PoolState.BUSY: self._services.settings.call_concurrency - free}
+
     def close(self) -> None:
         """Finish the steps in progress and write their decisions."""
         for pool in self._pools.values():
@@ -115,6 +123,8 @@ class LaneRunner:
         )
         if claim is not None:
             self._outages[lane].resolve()
+            if claim.late_s is not None:
+                recorder.observe(LANE_LATENESS, claim.late_s, lane)
             start_before = claim.lease_ends - max_step_s
             for values in claim.records:
                 self._pools[lane].submit(partial(self._run_step, lane, values, start_before))

@@ -24,6 +24,8 @@ from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.measured import Measured
+from worker.telemetry.labels import Operation
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -100,22 +102,24 @@ class PhotoGPT:
             ApiError: `definite` is true if certainly nothing was created.
             MissingGenerationId: PhotoGPT accepted the trigger but returned no id.
         """
-        if kind is Kind.TRAINING:
-            self._call("GET", f"/models/{_segment(request['modelID'])}/train")
-            return None
-        result = self._call("POST", TRIGGERS[kind], body=request)
-        generation_id = result.get("jobId") if isinstance(result, dict) else None
-        if not generation_id or type(generation_id) not in {str, int}:  # not usable as an id
-            raise MissingGenerationId("PhotoGPT answered OK without a jobId", status=200)
-        return str(generation_id)
+        with Measured(Operation.TRIGGER):
+            if kind is Kind.TRAINING:
+                self._call("GET", f"/models/{_segment(request['modelID'])}/train")
+                return None
+            result = self._call("POST", TRIGGERS[kind], body=request)
+            generation_id = result.get("jobId") if isinstance(result, dict) else None
+            if not generation_id or type(generation_id) not in {str, int}:  # not usable as an id
+                raise MissingGenerationId("PhotoGPT answered OK without a jobId", status=200)
+            return str(generation_id)
 
     def generation(self, generation_id: str) -> GenerationStatus:
         """Return the status of a generation."""
-        result = self._call("GET", f"/jobs/{_segment(generation_id)}")
-        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer has no status of the generation", status=200)
-        if str(result.get("jobId") or generation_id) != generation_id:
-            raise Unavailable("PhotoGPT's answer is about another generation", status=200)
+        with Measured(Operation.GENERATION):
+            result = self._call("GET", f"/jobs/{_segment(generation_id)}")
+            if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+                raise Unavailable("PhotoGPT's answer has no status of the generation", status=200)
+            if str(result.get("jobId") or generation_id) != generation_id:
+                raise Unavailable("PhotoGPT's answer is about another generation", status=200)
         images, videos = _records(result.get("images")), _records(result.get("videos"))
         first = next(iter(images + videos), {})
         return GenerationStatus(
@@ -129,9 +133,10 @@ class PhotoGPT:
 
     def model(self, model_id: str) -> ModelStatus:
         """Return the status of a model."""
-        result = self._call("GET", f"/models/{_segment(model_id)}")
-        if not isinstance(result, dict) or not isinstance(result.get("status"), str):
-            raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
+        with Measured(Operation.MODEL):
+            result = self._call("GET", f"/models/{_segment(model_id)}")
+            if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+                raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
         return ModelStatus(
             status=result["status"].strip().lower(),
             updated_at=_text(result.get("updatedAt")),
@@ -155,9 +160,10 @@ class PhotoGPT:
         token, used = None, set[str]()
         for _ in range(max_pages):
             query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
-            result = self._call("GET", "/jobs", query=query)
-            if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
-                raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
+            with Measured(Operation.LIST):
+                result = self._call("GET", "/jobs", query=query)
+                if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
+                    raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
             yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
             token = _text(result.get("nextPageToken"))
             if not token or token in used:
@@ -167,7 +173,8 @@ class PhotoGPT:
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""
-        self._call("GET", "/ping")
+        with Measured(Operation.PING):
+            self._call("GET", "/ping")
 
     def clock_offset_s(self, at: float) -> float | None:
         """Return the seconds by which PhotoGPT's clock is ahead, from the Date of its latest answer; None without one.

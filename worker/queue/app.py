@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import Any
 
 from celery import Celery, signals
+from celery.concurrency.thread import TaskPool
 from redis import RedisError
 
 from config.celery import celery_options
 from config.environment import ignored_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
+from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
 from worker.queue.inbox import InboxReader
@@ -22,6 +25,7 @@ from worker.queue.serialization import use_for_messages
 from worker.queue.transport import BrokerAMQP
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
+from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
 from worker.telemetry.outage import Outage
 
@@ -98,14 +102,35 @@ def is_no_outage(record: logging.LogRecord) -> bool:
     return False
 
 
+@signals.celeryd_after_setup.connect
+def _listen(instance: Any = None, **_: Any) -> None:
+    """Serve metrics and probes before the worker consumes.
+
+    Raises:
+        SystemExit: the address cannot be used, or the pool is none of threads.
+    """
+    if settings.http_address is None:
+        return
+    if not issubclass(instance.pool_cls, TaskPool):
+        event("worker.refused", "PHOTOGPT_HTTP_ADDRESS needs the pool of threads: start with --pool=threads", warn=True)
+        raise SystemExit(1)
+    try:
+        serve_worker(settings.http_address, lambda: _runner)
+    except OSError as error:
+        message = f"PHOTOGPT_HTTP_ADDRESS={settings.http_address} cannot be used: {error}"
+        event("worker.refused", message, warn=True)
+        raise SystemExit(1) from None
+
+
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
     global _monitor, _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
-    _monitor = LaneMonitor(services(), redis_outage)
+    _monitor = LaneMonitor(services(), redis_outage, f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}")
     _monitor.start()
     _inbox = InboxReader(services(), redis_outage)
     _inbox.start()
+    health.started = True
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
     if settings.api_key is None:
@@ -124,6 +149,7 @@ def _mark_published(request: Any = None, **_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
+    health.stopping = True
     if _monitor:
         _monitor.stop()
     if _services:

@@ -19,6 +19,8 @@ from worker.queue.rejected import record_rejected
 from worker.queue.start import check_servers
 from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -36,6 +38,11 @@ MAX_ERROR = 200  # characters in the log
 log = logging.getLogger(__name__)
 
 
+def _beat() -> None:
+    """Report that the consumer's loop goes round; kombu's hub calls this each time."""
+    health.beat(LoopPart.CONSUMER)
+
+
 class ResilientConsumer(Consumer):
     """Survives the loss of its broker, and logs a rejected message without its content.
 
@@ -47,6 +54,7 @@ class ResilientConsumer(Consumer):
 
     connection_errors: tuple[type[BaseException], ...]  # Celery sets them, its type stubs miss them
     event_dispatcher: Any
+    hub: Any
     qos: Any
     _checked = False
 
@@ -63,8 +71,9 @@ class ResilientConsumer(Consumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it is established."""
+        health.beat(LoopPart.CONSUMER)
         conn.ensure_connection(
-            lambda error, _: self._outage.report(error),
+            self._on_refused_connection,
             interval_start=RETRY_IN_S,
             interval_step=RETRY_IN_S,
             interval_max=MAX_RETRY_IN_S,
@@ -76,9 +85,16 @@ class ResilientConsumer(Consumer):
             check_servers()
         return conn
 
+    def _on_refused_connection(self, error: Exception, _: float) -> None:
+        health.beat(LoopPart.CONSUMER)
+        self._outage.report(error)
+
     def on_ready(self) -> None:
-        """Report the end of an outage; Celery calls this when it is connected, before it consumes."""
+        """Report the end of an outage, and let the loop report itself; Celery calls this when the worker consumes."""
         self._outage.resolve()
+        health.consuming = True
+        if self.hub:  # a timer would end with the connection; this callback stays
+            self.hub.on_tick.add(_beat)
         dispatcher = getattr(self, "event_dispatcher", None)
         if dispatcher:
             dispatcher.buffer_limit = MAX_BUFFERED_EVENTS
@@ -86,11 +102,13 @@ class ResilientConsumer(Consumer):
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Report the outage and wait; Celery connects again."""
+        health.consuming = False
         self._outage.report(exc)
         wait_before_retry()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Report the outage and close the connection; Celery connects again."""
+        health.consuming = False
         self._outage.report(exc)
         try:
             super().on_connection_error_after_connected(exc)

@@ -12,6 +12,8 @@ from worker.services import Services
 from worker.steps.take_over import reject, take_over
 from worker.store.connection import is_unavailable
 from worker.store.inbox import Entry
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -44,6 +46,7 @@ class InboxReader:
 
     def _run(self) -> None:
         while not self._services.stopping.is_set():
+            health.beat(LoopPart.INBOX)
             try:
                 self.take_over_new()
                 self.take_over_left()

@@ -11,6 +11,8 @@ from redis import RedisError
 
 from worker.queue.revocation import Revocations
 from worker.services import Services
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -20,9 +22,10 @@ INTERVAL_S = 1.0
 class LaneMonitor:
     """A thread in every worker process, so that no single process is needed to schedule the lanes."""
 
-    def __init__(self, services: Services, redis_outage: Outage) -> None:
-        """Prepare; `start` starts the thread."""
+    def __init__(self, services: Services, redis_outage: Outage, name: str) -> None:
+        """Prepare; `start` starts the thread. `name` is that of the worker process."""
         self._services = services
+        self._name = name
         self._redis_outage = redis_outage
         self._revocations = Revocations(services)
         self._stop = threading.Event()
@@ -38,14 +41,17 @@ class LaneMonitor:
 
     def _run(self) -> None:
         store = self._services.store
-        self._survive(store.load_scripts)  # a script that is missing is loaded by its first call
+        # a script that is missing is loaded by its first call
+        self._survive(store.load_scripts, self._mark_worker)
         self._survive(partial(store.lanes.ensure_ticks, again=True))  # a killed worker may hold the messages
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             self.check()
+        self._survive(self._forget_worker)
 
     def check(self) -> None:
         """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""
-        self._survive(self._publish_missing_ticks, self._revocations.apply, self._check_recovery)
+        health.beat(LoopPart.LANE_MONITOR)
+        self._survive(self._publish_missing_ticks, self._mark_worker, self._revocations.apply, self._check_recovery)
 
     def _survive(self, *steps: Callable[[], object]) -> None:
         try:
@@ -61,6 +67,13 @@ class LaneMonitor:
         store.lanes.ensure_ticks()
         if self._services.settings.list_polling:
             store.list_polls.ensure_scheduled()
+        health.redis_answered()
+
+    def _mark_worker(self) -> None:
+        self._services.store.fleet.mark_worker(self._name)
+
+    def _forget_worker(self) -> None:
+        self._services.store.fleet.forget_worker(self._name)
 
     def _check_recovery(self) -> None:
         """Report the end of an outage once Redis accepts a write; a replica or a full server answers reads."""

@@ -9,6 +9,7 @@ from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store, clock_warning
 from worker.queue.transport import wait_before_retry
 from worker.store.server import ServerFault
+from worker.telemetry.health import health
 from worker.telemetry.logs import event
 
 
@@ -31,6 +32,7 @@ def check_servers() -> None:
             return  # the consumer reports it, and connects again
         else:
             redis_outage.resolve()
+            health.redis_answered()
             break
         if not wait_before_retry():
             return

@@ -26,6 +26,8 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from worker.queue.rejected import record_rejected
+from worker.telemetry.health import health
+from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
 
@@ -56,7 +58,8 @@ def checked_envelope(message: Any) -> Any:
 
 
 def wait_before_retry() -> bool:
-    """Wait `RETRY_IN_S`; return False at once when the worker stops."""
+    """Wait `RETRY_IN_S`; return False at once when the worker stops. The waiting consumer is no fault of its loop."""
+    health.beat(LoopPart.CONSUMER)
     ends_at = time.monotonic() + RETRY_IN_S
     while time.monotonic() < ends_at:
         if any(getattr(state, name) is not None for name in ("should_stop", "should_terminate")):

@@ -13,10 +13,16 @@ from worker.domain.times import rfc3339
 from worker.services import Services
 from worker.store.deliveries import AttemptRecorded, AttemptReport
 from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait
+from worker.telemetry import recorder
+from worker.telemetry.labels import WebhookOutcome
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 
 JITTER = 0.2
 SLOT_WAITS_S = (0.1, 0.1, 0)  # for a free slot of the endpoint; after the last one the delivery is deferred
+
+REFUSALS = frozenset({"address_refused", "port_refused", "scheme_refused", "invalid_url"})
+"""Kinds of failures for which no connection was opened."""
 
 Trigger = Literal["scheduled", "manual"]
 
@@ -68,6 +74,8 @@ def _attempt(services: Services, delivery: Delivery, trigger: Trigger, at: float
         report = _failure_report(services, error, trigger, random_fraction)
         _record_failure(services, delivery, error, report, entry)
         return
+    recorder.count(WEBHOOK_ATTEMPTS, WebhookOutcome.DELIVERED)
+    recorder.observe(WEBHOOK_DURATION, accepted.duration_s)
     entry |= {"status": accepted.status, "duration_ms": round(accepted.duration_s * 1000), **accepted.answer}
     slow = accepted.duration_s > services.settings.webhook_deadline_s / 2
     report = AttemptReport(
@@ -87,7 +95,9 @@ def _record_failure(
     services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, entry: JsonObject
 ) -> None:
     entry |= {"status": error.status, "fault": error.kind, "error": str(error)}
+    recorder.count(WEBHOOK_ATTEMPTS, _outcome(error))
     if error.duration_s is not None:
+        recorder.observe(WEBHOOK_DURATION, error.duration_s)
         entry |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
     manual = report.trigger == "manual"
     retry_in_s = _retry_delay(delivery.steps, error, manual=manual, random_fraction=services.random.random())
@@ -105,6 +115,15 @@ def _record_failure(
     }
     event("webhook.attempt_failed", f"{error}; {follows}", warn=True, **fields)
     _log_endpoint(delivery, recorded)
+
+
+def _outcome(error: DeliveryError) -> WebhookOutcome:
+    """Return the metrics' word for a failure."""
+    if error.duration_s is None:
+        return WebhookOutcome.NOT_SENT
+    if error.kind in REFUSALS:
+        return WebhookOutcome.ADDRESS_REFUSED
+    return WebhookOutcome(error.kind) if error.kind in set(WebhookOutcome) else WebhookOutcome.OTHER
 
 
 def _entry(delivery: Delivery, at: float, trigger: Trigger) -> JsonObject:

@@ -31,7 +31,9 @@ from worker.domain.list_poll import (
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
 from worker.store.list_poll import Entry
+from worker.telemetry import recorder
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import LIST_PAGES
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
@@ -212,6 +214,7 @@ def _pages(scan: Scan, start: float, end: float) -> Iterator[tuple[float, list[J
 def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
     """Send Redis what this page shows for the first time, or what has to be repeated."""
     entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at)) is not None]
+    recorder.count(LIST_PAGES)
     with scan.lock:
         scan.pages += 1
         scan.entries += len(page)

@@ -16,7 +16,9 @@ from worker.domain.reason import Reason
 from worker.domain.text import truncate
 from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, GenerationStatus, ModelStatus
 from worker.services import Services
+from worker.telemetry import recorder
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import NOTICE_LAG, POLLS
 
 JITTER = 0.05
 MAX_STATUS_LENGTH = 100  # characters of a status
@@ -42,6 +44,7 @@ def poll(services: Services, job: Job, at: float) -> PollDecision:
             decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
     except ApiError as error:
         decision = _on_api_error(services, job, error, at)
+    recorder.count(POLLS, job.kind, "yes" if isinstance(decision, Finish) else "no")
     if at >= job.deadline_at and not isinstance(decision, Finish):
         status = decision.photogpt_status or job.photogpt_status
         return Finish(expired(replace(job, photogpt_status=status)), polled=True)
@@ -122,6 +125,8 @@ def _still_under_way(  # noqa: PLR0913 - one poll's facts
 def _duration(services: Services, job: Job, at: float, by_record: float | None) -> float | None:
     """Return how long the generation took, by the list if it said so, else by PhotoGPT's record."""
     stated = by_record if job.duration_s is None else job.duration_s
+    if stated is not None and job.submitted_at is not None:
+        recorder.observe(NOTICE_LAG, at - job.submitted_at - stated, job.kind)
     return measured_duration(job, at=at, stated=stated, random_fraction=services.random.random())
 
 

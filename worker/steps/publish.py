@@ -7,7 +7,9 @@ from worker.domain.job import Job
 from worker.domain.outcome import Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
+from worker.telemetry import recorder
 from worker.telemetry.logs import event
+from worker.telemetry.metrics import JOB_DURATION
 
 
 def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
@@ -36,6 +38,7 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     )
     if finished is None:
         return False
+    recorder.observe(JOB_DURATION, services.store.clock() - job.created_at, job.kind)
     message = result.error or "the job succeeded"
     event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
     if direct:

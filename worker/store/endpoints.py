@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import redis
 
@@ -31,6 +32,9 @@ MAX_MANUAL_WAIT_S = 3600.0
 
 OPENS_AFTER = 5
 """Failures in a row that open the circuit (`lua/lib/endpoint_health.lua`)."""
+
+STATE_FIELDS = ("url", "disabled", "open_until", "probe_until", "failures")
+"""What the state of an endpoint follows from; `url` is in every record."""
 
 FAULT_FIELDS = (
     "disabled",
@@ -185,6 +189,17 @@ class Endpoints:
                 break
         return found
 
+    def count_states(self, limit: int) -> dict[str, int]:
+        """Return how many of the `limit` endpoints with the newest attempts are in each state."""
+        ids = self._client.zrevrange(self._keys.endpoints, 0, limit - 1)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.time()
+        for endpoint_id in ids:
+            pipeline.hmget(self._keys.endpoint(endpoint_id), STATE_FIELDS)
+        (seconds, _), *records = pipeline.execute()
+        states = (_state(dict(zip(STATE_FIELDS, values, strict=True)), seconds) for values in records if any(values))
+        return dict(Counter(states))
+
     def get(self, endpoint_id: str) -> JsonObject | None:
         """Return the health of an endpoint, or None if nothing was sent to it recently."""
         pipeline = self._client.pipeline(transaction=False)
@@ -201,19 +216,25 @@ class Endpoints:
         return endpoint_of(id_or_url)
 
 
+def _state(record: Mapping[str, str | None], now: float) -> str:
+    """Return the state of an endpoint, given at least `STATE_FIELDS` of its record."""
+    if record.get("disabled"):
+        return "disabled"
+    if max(float(record.get("open_until") or 0), float(record.get("probe_until") or 0)) > now:
+        return "circuit_open"
+    return "failing" if int(record.get("failures") or 0) else "healthy"
+
+
 def _readable(endpoint_id: str, record: dict[str, str], in_flight: int, now: float) -> JsonObject:
     def at(name: str) -> str | None:
         return rfc3339(float(record[name])) if name in record else None
 
-    failures = int(record.get("failures", 0))
-    circuit_open = float(record.get("open_until", 0)) > now or float(record.get("probe_until", 0)) > now
-    state = "failing" if failures else "healthy"
-    state = "disabled" if "disabled" in record else "circuit_open" if circuit_open else state
+    state = _state(record, now)
     return {
         "id": endpoint_id,
         "url": record.get("url", ""),
         "state": state,
-        "failures": failures,
+        "failures": int(record.get("failures", 0)),
         "fault": record.get("fault"),
         "failing_since": at("failing_since"),
         "last_success_at": at("succeeded_at"),

@@ -61,6 +61,10 @@ class FleetState:
     webhooks_dead: int
     #: Messages that could not be used.
     messages_rejected: int
+    #: Jobs in the inbox that no worker has accepted yet.
+    inbox_entries: int
+    #: Seconds for which the oldest of them has waited; 0 without one.
+    inbox_oldest_s: float
     #: Seconds since the last sign of life of each worker process of the last hour, by name.
     workers: dict[str, float]
     totals: Totals
@@ -121,6 +125,7 @@ class Fleet:
             intents=self._keys.intents,
             dead=self._keys.dead,
             rejected_count=self._keys.rejected_count,
+            inbox=self._keys.inbox,
             workers=self._keys.workers,
             totals=self._keys.totals,
             lanes_and_loops=[key for lane in Lane for key in (self._keys.lane(lane), self._keys.loop(lane))],
@@ -128,7 +133,7 @@ class Fleet:
             unresolved_after=self._unresolved_after_s,
         )
         now = float(at)
-        queued, admitted, unresolved, oldest_intent, dead, rejected, tokens = numbers
+        queued, admitted, unresolved, oldest_intent, dead, rejected, tokens, entries, first_entry = numbers
         return FleetState(
             at=now,
             lanes={lane: _lane_state(lane, row, now, tokens) for lane, row in zip(Lane, lanes, strict=True)},
@@ -138,6 +143,8 @@ class Fleet:
             unresolved_oldest_s=now - float(oldest_intent) if unresolved else 0.0,
             webhooks_dead=dead,
             messages_rejected=int(rejected),
+            inbox_entries=entries,
+            inbox_oldest_s=max(0.0, now - int(first_entry.partition("-")[0]) / 1000) if first_entry else 0.0,
             workers={name: max(0.0, now - float(seen)) for name, seen in _pairs(workers)},
             totals=read_totals(dict(_pairs(totals))),
         )

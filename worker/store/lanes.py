@@ -55,6 +55,8 @@ class Claim:
     at: float
     #: The values of the requested fields, for each record.
     records: list[list[str | None]]
+    #: Seconds from the due time of the first member to the claim; None if none was claimed.
+    late_s: float | None
     #: The tick that the lane needs next, which the caller sends or waits for itself; None if one is on its way.
     next_tick: Tick | None
     #: On this process' monotonic clock: when another worker may claim the same members.
@@ -183,8 +185,14 @@ class Lanes:
         )
         if answer[0] == "stale":
             return None
-        _, at, tick, *records = answer
-        return Claim(at=float(at), records=records, next_tick=parse_tick(lane, tick), lease_ends=started + lease_s)
+        _, at, tick, late, *records = answer
+        return Claim(
+            at=float(at),
+            records=records,
+            late_s=float(late) if late else None,
+            next_tick=parse_tick(lane, tick),
+            lease_ends=started + lease_s,
+        )
 
     def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> None:
         """Put claimed jobs back into their lane, each due after its own delay."""

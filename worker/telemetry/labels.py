@@ -76,6 +76,7 @@ class LoopPart(StrEnum):
     """The loops of a worker process that have to go on."""
 
     CONSUMER = "consumer"  # takes messages from the broker
+    INBOX = "inbox"  # reads the inbox
     LANE_MONITOR = "lane_monitor"  # sends missing ticks about once a second
 
 

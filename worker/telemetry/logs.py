@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 log = logging.getLogger("photogpt")
@@ -59,6 +60,10 @@ EventName = Literal[
 """Every event of the service's own log. `ops/docs/events.md` describes each; a test compares the two."""
 
 
+on_event: Callable[[EventName], None] | None = None
+"""Called with the name of each event, if metrics are on."""
+
+
 def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool = False, **fields: Any) -> None:
     """Log one event.
 
@@ -69,6 +74,8 @@ def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool =
         exc_info: add the traceback of the exception that is being handled.
         fields: every id and number of the event; never a secret, never a prompt. None is left out of text lines.
     """
+    if on_event is not None:
+        on_event(name)
     level = logging.ERROR if exc_info else logging.WARNING if warn else logging.INFO
     log.log(level, message, exc_info=exc_info, extra={"event": name, "fields": fields})
 

@@ -128,6 +128,15 @@ JOBS_ACTIVE = _metric(
     Source.FLEET,
     "Generations that count against the limit of active ones: in flight, and admitted to their trigger.",
 )
+INBOX_ENTRIES = _metric(
+    "inbox_entries", _G, Source.FLEET, "Jobs that producers have appended to the inbox and no worker has accepted yet."
+)
+INBOX_OLDEST = _metric(
+    "inbox_oldest_seconds",
+    _G,
+    Source.FLEET,
+    "How long the oldest entry of the inbox has waited for a worker, seconds; 0 without one.",
+)
 JOBS_QUEUED = _metric("jobs_queued", _G, Source.FLEET, "Jobs that wait for admission.")
 JOBS_SCHEDULED = _metric(
     "jobs_scheduled", _G, Source.FLEET, "Jobs whose trigger is due later: not_before, retries, duplicates."

@@ -61,7 +61,7 @@ def test_all_kinds(tmp_path: Path) -> None:
     assert (folder / "index.html").as_uri() in ended.stdout
     names = links_of(folder / "index.html")
     assert sorted(path.suffix for path in map(Path, names)) == [".mp4", *[".png"] * 4]
-    assert all(str(folder / name) in ended.stdout for name in names)
+    assert all(f"  made/{name}  " in ended.stdout for name in names)
     for name in names:
         assert probe(str(folder / name))["streams"][0]["codec_name"] == CODECS[Path(name).suffix]
     assert "model demo-model is ready" in ended.stdout

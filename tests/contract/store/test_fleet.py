@@ -86,6 +86,17 @@ def test_jobs_are_counted_by_where_they_wait(line: Line, with_settings: WithSett
     assert line.store.job_history.position(queued.id) == 0
 
 
+def test_the_inbox_is_measured(line: Line) -> None:
+    """Entries of the inbox are counted, and the wait of the oldest one is measured."""
+    line.client.xadd(keys.inbox, {"job": "{}"}, id=f"{int((line.store.clock() - 30) * 1000)}-0")
+    line.store.inbox.append("{}")
+    state = line.store.fleet.read()
+    assert (state.inbox_entries, round(state.inbox_oldest_s, -1)) == (2, 30)
+    line.client.delete(keys.inbox)
+    state = line.store.fleet.read()
+    assert (state.inbox_entries, state.inbox_oldest_s) == (0, 0)
+
+
 def test_a_trigger_in_progress_is_not_unresolved(line: Line) -> None:
     """A trigger counts as unresolved only after the deadline of a call."""
     assert line.store.jobs.record_intent(line.accepted())

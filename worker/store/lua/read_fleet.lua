@@ -1,11 +1,12 @@
 -- Read the state of the whole service: every lane, the jobs that wait, dead letters, workers and totals. Writes nothing.
 --
--- KEYS rate_bucket queue active intents dead rejected_count workers totals lanes_and_loops:list
+-- KEYS rate_bucket queue active intents dead rejected_count inbox workers totals lanes_and_loops:list
 -- ARGV rate:number unresolved_after:number
 -- USES rate
 -- Returns {server time, lanes, numbers, workers, totals}. A lane has members, due ones, the due time of the first, the
 --   time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without a generation,
---   unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate.
+--   unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate,
+--   entries of the inbox, the id of the first one.
 local at = now()
 local lanes = {}
 for i = 1, #lanes_and_loops, 2 do
@@ -22,5 +23,7 @@ local numbers = {
   redis.call('ZCARD', dead),
   redis.call('GET', rejected_count) or '0',
   rate > 0 and seconds(rate_tokens(rate_bucket, at, rate)) or '',
+  redis.call('XLEN', inbox),
+  (redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1] or {''})[1],
 }
 return {seconds(at), lanes, numbers, redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES'), redis.call('HGETALL', totals)}
