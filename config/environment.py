@@ -22,6 +22,11 @@ KUBERNETES_NAME = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|
 """Kubernetes sets variables for each Service: of `photogpt-flower`, PHOTOGPT_FLOWER_PORT=tcp://10.0.0.1:5555."""
 
 
+CELERY_PREFIX = "CELERY_"
+CELERY_OPTIONS = frozenset({"APP", "BROKER_URL", "CONFIG_MODULE", "LOADER", "RESULT_BACKEND"})
+"""Variables with which Celery's own command replaces the app, its broker or its results, whatever the app says."""
+
+
 class SettingsError(Exception):
     """The environment holds a value that cannot be used. The message lists every wrong variable at once."""
 
@@ -134,3 +139,17 @@ def _why_ignored(name: str, value: str, known: Collection[str], source: str) -> 
 def ignored_proxy_variables() -> list[str]:
     """Return the names of the proxy variables that are set; the service ignores them."""
     return sorted(name for name, value in os.environ.items() if value and name.lower() in PROXY_VARIABLES)
+
+
+def celery_variables() -> list[str]:
+    """Return the names of the variables that change what Celery does, whatever the app's options say."""
+    return sorted(name for name in os.environ if name.startswith(CELERY_PREFIX) or name in CELERY_OPTIONS)
+
+
+def remove_celery_variables() -> list[str]:
+    """Remove these variables, which belong to another service, from this process; return a sentence for each URL."""
+    removed = celery_variables()
+    for name in removed:
+        del os.environ[name]
+    urls = [name for name in removed if "BROKER" in name or "RESULT" in name]
+    return [f"{name} in the environment is ignored: only {PREFIX}… variables configure this service" for name in urls]

@@ -198,6 +198,8 @@ class Settings(BaseSettings):
     """Show only the length of a prompt in Flower and logs."""
     http_address: HttpAddress | None = None
     """Where a worker serves /metrics, /live, /ready and /startup, and the exporter /metrics, such as 0.0.0.0:9464."""
+    otlp_endpoint: HttpUrl | None = None
+    """Collector of traces, OTLP over HTTP, such as http://collector:4318. Needs the extra `otel`. Default: none."""
     data_dir: Path = Path(".photogpt")
     """Folder in which `photogpt-worker up` keeps the embedded Valkey's data and the logs."""
 

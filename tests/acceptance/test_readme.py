@@ -18,7 +18,8 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request
-from tests.running import WEBHOOK_SECRET
+from tests.parts import need_program
+from tests.running import WEBHOOK_SECRET, keys
 from tests.waiting import wait_until
 from worker.cli.local.processes import Child, free_port
 from worker.sandbox.remote import SandboxProcess
@@ -49,7 +50,7 @@ def run(script: Path, **env: str) -> str:
 
 def test_every_block_is_run() -> None:
     """Every named block of code in the README and in ops/docs is run by a test of this module."""
-    assert set(BLOCKS) == {"enqueue.py", "canvas.py", "client.py", "enqueue.sh", "receive.py", "follow.py"}
+    assert set(BLOCKS) == {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
@@ -71,9 +72,11 @@ def test_canvas(scripts: Path, worker_env: dict[str, str], sandbox: SandboxProce
 
 
 @pytest.mark.usefixtures("worker")
-def test_client(scripts: Path, worker_env: dict[str, str]) -> None:
-    """The client submits a job and waits for its outcome."""
-    assert run(scripts / "client.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"]) == "succeeded\n"
+def test_inbox(scripts: Path, client: redis.Redis, worker_env: dict[str, str]) -> None:
+    """A shell appends a job to the inbox, and a worker finishes it."""
+    need_program("redis-cli")
+    run(scripts / "inbox.sh", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
+    wait_until(lambda: client.hget(keys.job("order-17"), "state") == "succeeded", "the job ends")
 
 
 @contextmanager

@@ -9,23 +9,21 @@ from typing import Any
 import redis
 from celery import Celery
 
-from config.settings import load_settings
 from tests.chaos import obvious
 from tests.chaos.audit import Records
-from tests.running import WorkerProcess
-from worker.client import Client
+from tests.running import WorkerProcess, keys
 from worker.domain.job import TASKS, Kind
 
 
 class Ours:
-    """This service: half of the jobs through our client, half by a bare `send_task`."""
+    """This service: half of the jobs through the inbox, half by a bare `send_task`."""
 
     name = "ours"
     stream = "photogpt:events"
 
     def __init__(self, redis_url: str) -> None:
-        """Create the client and the bare producer."""
-        self._client = Client(settings=load_settings(redis_url=redis_url))
+        """Create the client of the inbox and the bare producer."""
+        self._client = redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=5)
         self._producer = Celery("producer", broker=redis_url, backend=redis_url, set_as_current=False)
 
     def worker(self, env: dict[str, str], log: Path) -> WorkerProcess:
@@ -41,7 +39,8 @@ class Ours:
             records.sent.add(job_id)
         else:
             job_id = f"kept-{number}"
-            self._client.submit(kind, request, job_id=job_id, webhook_url=url)
+            job = {"id": job_id, "kind": kind, "request": request, "webhook_url": url}
+            self._client.xadd(keys.inbox, {"job": json.dumps(job)})
             records.accepted.add(job_id)
 
     @staticmethod

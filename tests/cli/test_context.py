@@ -20,12 +20,13 @@ NEED_REDIS = (
     ["submit", "image", "--prompt", "x"],
     ["watch", "--once"],
     ["jobs"],
+    ["status"],
     ["show", "some-id"],
     ["cancel", "some-id"],
 )
 
 
-@pytest.mark.parametrize("name", ["worker", "up", "demo", "flower", "ping"])
+@pytest.mark.parametrize("name", ["worker", "up", "status", "flower", "ping"])
 def test_all_invalid_settings_are_named(name: str) -> None:
     """A command with invalid settings names every invalid variable at once and ends with exit code 2."""
     result = CliRunner().invoke(cli, [name], env=INVALID)

@@ -14,8 +14,9 @@ from tests.deployment.conftest import ROOT
 from worker.cli.main import COMMANDS, cli
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
 
-SERVICES = ("redis", "worker", "flower", "sandbox")
-OWN_SERVICES = ("worker", "flower", "sandbox")
+OWN_SERVICES = ("worker", "flower", "exporter", "sandbox")
+MONITORING = ("exporter", "prometheus", "grafana")
+SERVICES = ("redis", "prometheus", "grafana", *OWN_SERVICES)
 
 VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {
     f"{PREFIX}{name.upper()}_FILE" for name in SECRET_FIELDS
@@ -66,7 +67,7 @@ def test_variables_are_settings(compose: dict[str, Any]) -> None:
     """Every PHOTOGPT_ variable in the compose file is a setting."""
     named = set(re.findall(rf"\b{PREFIX}\w*[A-Z]\b", (ROOT / "docker-compose.yml").read_text()))
     given = {name for service in compose["services"].values() for name in service.get("environment", {})}
-    assert given <= named
+    assert {name for name in given if name.startswith(PREFIX)} <= named
     assert named <= VARIABLES
 
 
@@ -88,17 +89,17 @@ def test_missing_variables_are_named(compose: dict[str, Any]) -> None:
 
 def test_only_workers_get_the_key(compose: dict[str, Any]) -> None:
     """Only workers get the API key and the webhook secrets."""
-    for name in ("redis", "flower", "sandbox"):
+    for name in set(SERVICES) - {"worker"}:
         service = compose["services"][name]
         assert "env_file" not in service
         assert "PHOTOGPT_API_KEY" not in service.get("environment", {})
 
 
 def test_published_on_loopback_only(compose: dict[str, Any]) -> None:
-    """Flower's port is the only published one, on the host's loopback address."""
+    """Only the ports of the pages for people are published, on the host's loopback address."""
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert list(published) == ["flower"]
-    assert [port.startswith("127.0.0.1:") for port in published["flower"]] == [True]
+    assert set(published) == {"flower", "prometheus", "grafana"}
+    assert {port.partition(":")[0] for ports in published.values() for port in ports} == {"127.0.0.1"}
 
 
 def test_redis_and_sandbox_are_internal(compose: dict[str, Any]) -> None:
@@ -115,7 +116,7 @@ def test_commands_exist(compose: dict[str, Any], name: str) -> None:
     assert command in COMMANDS
     known = cli.get_command(click.Context(cli), command)
     assert known is not None
-    assert known.make_context(command, argv).params
+    known.make_context(command, argv)
 
 
 def test_workers_scale(compose: dict[str, Any]) -> None:
@@ -155,13 +156,21 @@ def test_the_sandbox_has_a_profile(compose: dict[str, Any]) -> None:
         assert line in text
 
 
+def test_monitoring_has_a_profile(compose: dict[str, Any]) -> None:
+    """Prometheus, Grafana and the exporter start only with their profile, and the compose file explains how."""
+    assert {tuple(compose["services"][name]["profiles"]) for name in MONITORING} == {("monitoring",)}
+    assert "COMPOSE_PROFILES=monitoring" in (ROOT / "docker-compose.yml").read_text()
+
+
 def test_mounts(compose: dict[str, Any]) -> None:
     """Every mounted file exists and is read-only, and every volume is declared."""
-    for volume in compose["services"]["redis"]["volumes"]:
+    mounted = [(name, volume) for name, each in compose["services"].items() for volume in each.get("volumes", [])]
+    assert {name for name, _ in mounted} == {"redis", "prometheus", "grafana"}
+    for name, volume in mounted:
         source, target, *mode = volume.split(":")
         if source.startswith("./"):
-            assert (ROOT / source).is_file()
+            assert (ROOT / source).exists()
             assert mode == ["ro"]
-            assert target in compose["services"]["redis"]["command"]
+            assert name != "redis" or target in compose["services"]["redis"]["command"]
         else:
             assert source in compose["volumes"]

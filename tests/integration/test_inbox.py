@@ -13,6 +13,8 @@ from tests.conftest import image_request
 from tests.golden import golden
 from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
+from worker.domain.inbox_entry import appended_at
+from worker.domain.times import rfc3339
 from worker.store.codec import decode_outcome
 from worker.store.inbox import GROUP
 
@@ -50,6 +52,29 @@ def test_a_job_ends_in_every_way_of_the_contract(
     assert receiver.requests[0].json["data"] == final
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the entry is deleted")
     assert client.xpending(keys.inbox, GROUP)["pending"] == 0
+
+
+def test_times_count_from_the_append(client: redis.Redis, worker: WorkerProcess) -> None:
+    """A job is created when its entry was appended, and its delay and its deadline count from then."""
+    job_id = str(uuid.uuid4())
+    job = {"id": job_id, "kind": "image", "request": image_request(), "delay_s": 900, "deadline_s": 60}
+    entry = str(client.xadd(keys.inbox, {"job": json.dumps(job)}))
+    record: Any = wait_until(lambda: client.hgetall(keys.job(job_id)), "the job is stored")
+    at = appended_at(entry)
+    assert [record[name] for name in ("created_at", "not_before", "deadline_at", "reason")] == [
+        rfc3339(at),
+        rfc3339(at + 900),
+        rfc3339(at + 960),
+        "scheduled",
+    ]
+
+
+def test_an_id_of_ones_own_is_no_time(client: redis.Redis, worker: WorkerProcess) -> None:
+    """An entry whose id the producer chose is accepted now, not in 1970."""
+    job_id = str(uuid.uuid4())
+    job = {"id": job_id, "kind": "image", "request": image_request()}
+    client.xadd(keys.inbox, {"job": json.dumps(job)}, id="7-1")
+    assert outcome(client, job_id)["state"] == "succeeded"
 
 
 def test_refused_entries(client: redis.Redis, producer: Celery, worker: WorkerProcess) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,11 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.celery import celery_options
-from config.environment import SettingsError, ignored_variables
+from config.environment import SettingsError, ignored_variables, remove_celery_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
-from worker.client import Client
 from worker.store.connection import Store, open_store
-from worker.store.lanes import leave_to_lane_monitor
+from worker.store.lanes import Tick, leave_to_lane_monitor
 
 FAILED = 1
 """Exit code when Redis, the broker or PhotoGPT cannot be reached, or the command's own work failed."""
@@ -39,7 +38,7 @@ def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
     """Return the settings of the environment and of `.env`.
 
     Args:
-        warn: print a line on standard error for each variable that is ignored; a worker logs them instead.
+        warn: print a line on standard error for each PHOTOGPT_ variable that is ignored; a worker logs them instead.
         overrides: values by field name; they take precedence over the environment.
 
     Raises:
@@ -49,37 +48,34 @@ def read_settings(*, warn: bool = True, **overrides: Any) -> Settings:
         settings = load_settings(**overrides)
     except SettingsError as error:
         raise CommandError(str(error), USAGE) from None
-    for text in ignored_variables(Settings.model_fields, SECRET_FIELDS) if warn else ():
+    ignored = remove_celery_variables()
+    if warn:
+        ignored += ignored_variables(Settings.model_fields, SECRET_FIELDS)
+    for text in ignored:
         click.echo(f"Warning: {text}", err=True)
     return settings
 
 
 @contextmanager
-def connected_store(settings: Settings) -> Iterator[Store]:
+def connected_store(
+    settings: Settings, *, publish_tick: Callable[[Tick], None] = leave_to_lane_monitor
+) -> Iterator[Store]:
     """Open the store, check that Redis answers, and close the store afterwards.
+
+    Args:
+        settings: of the command.
+        publish_tick: sends a tick message, for a command that does not leave this to the workers' lane monitors.
 
     Raises:
         CommandError: Redis cannot be reached, at the start or later.
     """
-    store = open_store(settings, leave_to_lane_monitor)
+    store = open_store(settings, publish_tick)
     try:
         with connection_errors(settings):
             store.ping()
             yield store
     finally:
         store.close()
-
-
-@contextmanager
-def connected_client(settings: Settings) -> Iterator[Client]:
-    """Open the client that stores a job before it sends a message, and close it afterwards.
-
-    Raises:
-        CommandError: Redis or the broker cannot be reached, at the start or later.
-    """
-    with Client(settings=settings) as client, connection_errors(settings):
-        client.store.ping()
-        yield client
 
 
 @contextmanager

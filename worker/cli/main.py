@@ -17,6 +17,7 @@ COMMANDS = {
     "flower": Entry("worker.cli.local.flower:flower", "Run Flower, the web page that shows workers and tasks."),
     "sandbox": Entry("worker.cli.local.sandbox:sandbox", "Run a local PhotoGPT over HTTP, with faults on demand."),
     "metrics": Entry("worker.cli.local.metrics:metrics", "Serve the metrics of the whole service for Prometheus."),
+    "status": Entry("worker.cli.status.status:status", "Show the state of the whole service on one screen."),
     "ping": Entry("worker.cli.local.ping:ping", "Check the settings, Redis and the PhotoGPT API."),
     "submit": Entry("worker.cli.jobs.submit:submit", "Enqueue one job; wait for its outcome with --wait."),
     "watch": Entry("worker.cli.jobs.watch:watch", "Show jobs live."),

@@ -28,6 +28,10 @@ COLOURS = {
     "delivered": "green",
     "pending": "cyan",
     "dead": "red",
+    "healthy": "green",
+    "failing": "yellow",
+    "circuit_open": "red",
+    "disabled": "bright_black",
 }
 """The colour of each state of a job or a webhook."""
 
@@ -39,6 +43,11 @@ def console(*, stderr: bool = False) -> Console:
     out = Console(stderr=stderr, width=None if known else PLAIN_WIDTH, highlight=False, emoji=False)
     out.width = max(out.width, MIN_WIDTH)
     return out
+
+
+def can_redraw(out: Console) -> bool:
+    """Whether lines can be drawn again in place: not in a file, nor where TERM is `dumb`."""
+    return out.is_terminal and not out.is_dumb_terminal
 
 
 def status(out: Console, text: str) -> Status:

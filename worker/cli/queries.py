@@ -8,6 +8,7 @@ from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.store.codec import decode_outcome
 from worker.store.connection import Store
+from worker.store.fleet import FleetState
 
 
 def recent_outcomes(
@@ -22,6 +23,17 @@ def recent_outcomes(
                 if len(found) == limit:
                     return found
     return found
+
+
+def no_worker(fleet: FleetState) -> str | None:
+    """Return a sentence if no worker runs, with when one was seen last; None if one runs."""
+    if fleet.running_workers:
+        return None
+    last = "none was seen within the last hour"
+    if fleet.workers:
+        name, age_s = min(fleet.workers.items(), key=lambda item: item[1])
+        last = f"{name} was seen last, {age_s:.0f} s ago"
+    return f"no worker runs ({last}); start one with photogpt-worker worker"
 
 
 def job_details(store: Store, job_id: str) -> JsonObject | None:

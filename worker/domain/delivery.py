@@ -33,6 +33,10 @@ class Delivery:
     #: The text that is signed and sent.
     body: str
     job_id: str
+    #: The span under which its attempts begin, in W3C's form; None without a trace.
+    traceparent: str | None = None
+    #: When it was planned, epoch seconds.
+    created_at: float = 0
     state: str = "pending"
     attempts: int = 0
     #: Attempts on request; they use no step of the schedule.
@@ -89,6 +93,8 @@ def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, body:
             url=job.webhook_url,
             body=_body(head, data, job.id, body),
             job_id=job.id,
+            traceparent=job.traceparent,
+            created_at=at,
         )
     ]
 

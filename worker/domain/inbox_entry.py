@@ -57,6 +57,8 @@ class JobEntry:
     #: The arguments of the submission, not checked yet.
     arguments: JsonObject
     batch: Batch | None = None
+    #: The span in which the producer appended the entry, in W3C's form; not checked yet.
+    traceparent: str | None = None
     #: Why the entry cannot be used; '' if it can.
     problem: str = ""
 
@@ -82,7 +84,7 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
     if body.get("kind") == CANCEL:
         return CancelEntry(_cancel_id(body))
     job_id = body.get("id", f"inbox-{entry_id}")
-    _check_id("id", job_id)
+    check_id("id", job_id)
     known = {name: body[name] for name in EntryFields.model_fields if name in body}
     arguments = {name: value for name, value in body.items() if name not in known}
     try:
@@ -90,12 +92,23 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
     except ValidationError as error:
         kind = _kind(body.get("kind"))
         return JobEntry(id=job_id, kind=kind, arguments=arguments, batch=_batch(body), problem=_problem(error))
-    return JobEntry(id=job_id, kind=entry.kind, arguments=arguments, batch=_batch(body))
+    return JobEntry(id=job_id, kind=entry.kind, arguments=arguments, batch=_batch(body), traceparent=entry.traceparent)
 
 
 def appended_at(entry_id: str) -> float:
     """Return when Redis appended an entry, epoch seconds."""
     return int(entry_id.partition("-")[0]) / 1000
+
+
+def check_id(field: str, value: object) -> None:
+    """Check an id that a producer chose.
+
+    Raises:
+        SubmissionError: it is no text, empty or too long; names `field`.
+    """
+    text = text_id(value) if isinstance(value, str) else None
+    if text is None or len(text) > MAX_ID:
+        raise SubmissionError(field=field, problem=f"must be a text of 1 to {MAX_ID} characters")
 
 
 def _body(fields: Mapping[str, str]) -> JsonObject:
@@ -121,14 +134,8 @@ def _cancel_id(body: JsonObject) -> str:
         raise SubmissionError(
             field=name[:MAX_ID], problem="does not belong into an entry that cancels; it has job_id only"
         )
-    _check_id("job_id", body.get("job_id"))
+    check_id("job_id", body.get("job_id"))
     return str(body["job_id"])
-
-
-def _check_id(field: str, value: object) -> None:
-    text = text_id(value) if isinstance(value, str) else None
-    if text is None or len(text) > MAX_ID:
-        raise SubmissionError(field=field, problem=f"must be a text of 1 to {MAX_ID} characters")
 
 
 def _kind(value: Any) -> Kind:

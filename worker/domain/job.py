@@ -81,6 +81,8 @@ class Job:
     #: Without a canvas: the other fields of the Celery result (`group_id`, `parent_id`), which the script that ends the
     #: job writes. None with a canvas: then a message lets Celery write the result and go on.
     result_meta: JsonObject | None = None
+    #: The span under which the job's spans begin, in W3C's form; None without a trace.
+    traceparent: str | None = None
     #: The first job with the same idempotency key; this job ends like it.
     duplicate_of: str | None = None
     #: Set for a job of a batch, which counts how its jobs end.

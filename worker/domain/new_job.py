@@ -33,6 +33,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
     expires_at: float | None = None,
     result_meta: JsonObject | None = None,
     batch: Batch | None = None,
+    traceparent: str | None = None,
 ) -> Job:
     """Make a queued job of a submission.
 
@@ -46,6 +47,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         expires_at: of the message; it matters only to a job that starts later.
         result_meta: see `Job.result_meta`.
         batch: to which the job belongs.
+        traceparent: see `Job.traceparent`.
 
     Raises:
         SubmissionError: the start lies too far ahead.
@@ -63,6 +65,7 @@ def new_job(  # noqa: PLR0913 - what a job is made of
         idempotency_key=submission.idempotency_key,
         result_meta=result_meta,
         batch=batch,
+        traceparent=traceparent,
         created_at=at,
         not_before=not_before,
         expires_at=expires_at if not_before else None,

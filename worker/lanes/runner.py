@@ -6,12 +6,14 @@ The Celery tasks `trigger`, `poll`, `publish` and `deliver` run it, each for the
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
 from redis import RedisError
 
 from worker.domain.decision import Reschedule
+from worker.domain.delivery import Delivery
 from worker.domain.job import Job
 from worker.lanes.apply import apply, reschedule
 from worker.lanes.faults import count_fault
@@ -21,7 +23,7 @@ from worker.services import Services
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
-from worker.telemetry import recorder
+from worker.telemetry import recorder, traces
 from worker.telemetry.labels import PoolState
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LANE_LATENESS
@@ -144,8 +146,10 @@ class LaneRunner:
                 return item, Reschedule(
                     after=0, reason=item.reason, error=item.error
                 )  # another worker polls it at once
-            decision = handler.step(services, item, services.store.clock())
-            return apply(services, item, decision) if decision is not None else None
+            at = services.store.clock()
+            with _trace_of(item, at):
+                decision = handler.step(services, item, at)
+                return apply(services, item, decision) if decision is not None else None
         except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
             return self._on_step_error(lane, values, error)
 
@@ -169,3 +173,10 @@ class LaneRunner:
             else:
                 message = "rescheduling raised; the jobs come due again when their lease ends"
                 event("lane.write_failed", message, exc_info=True, lane=lane.value, jobs=len(batch))
+
+
+def _trace_of(item: object, at: float) -> AbstractContextManager[None]:
+    """Return the trace in which an item's step runs: that of its job. A list poll has none."""
+    if isinstance(item, Job | Delivery):
+        return traces.in_trace(item.traceparent, age_s=at - item.created_at)
+    return nullcontext()

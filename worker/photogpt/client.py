@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 
@@ -25,7 +25,9 @@ from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
 from worker.photogpt.measured import Measured
+from worker.telemetry import traces
 from worker.telemetry.labels import Operation
+from worker.telemetry.spans import SpanKind
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -77,6 +79,7 @@ class PhotoGPT:
     def __init__(self, settings: Settings) -> None:
         """Take address, key and limits from the settings. A connection opens with the first call."""
         self._base = settings.base_url
+        self._host = urlsplit(self._base).hostname or ""
         self._timeout = (settings.api_connect_timeout_s, settings.api_read_timeout_s)
         self._deadline_s = settings.api_call_deadline_s
         self._max_bytes = settings.api_max_answer_bytes
@@ -195,6 +198,16 @@ class PhotoGPT:
     def _call(
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> Any:
+        attributes = {"http.request.method": method, "url.template": _route(path), "server.address": self._host}
+        with traces.span(f"{method} {_route(path)}", SpanKind.CLIENT, attributes) as span:
+            status, headers, content = self._exchange(method, path, body, query)
+            span.set({"http.response.status_code": status})
+            return read_answer(status, headers, content)
+
+    def _exchange(
+        self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request; return the status, the headers and the content of its answer."""
         try:
             with call_within(self._deadline_s, max_idle_s=self._max_idle_s) as call:
                 request = self._prepare(method, path, body, query)
@@ -213,7 +226,7 @@ class PhotoGPT:
             raise connection_error(error, sent=call.sent, proxied=self._proxies is not None) from error
         if date := response.headers.get("Date"):
             self._last_date = date, time.monotonic()
-        return read_answer(response.status_code, response.headers, content)
+        return response.status_code, response.headers, content
 
     def _prepare(
         self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None
@@ -232,6 +245,14 @@ class PhotoGPT:
     def _template(self) -> requests.PreparedRequest:
         """The parts that all requests share."""
         return self._session.prepare_request(requests.Request("GET", f"{self._base}/"))
+
+
+def _route(path: str) -> str:
+    """Return a path with `{id}` instead of an id, so that spans have few different names."""
+    _, first, *rest = path.split("/")
+    if first in {"jobs", "models"} and rest:
+        rest[0] = "{id}"
+    return "/".join(["", first, *rest])
 
 
 def _segment(name: object) -> str:

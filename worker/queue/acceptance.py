@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware
@@ -12,6 +14,8 @@ from worker.queue.app import services, settings
 from worker.queue.continuation import capture_continuation, result_fields
 from worker.queue.redaction import describe_arguments
 from worker.steps.accept import Envelope, accept, end_unaccepted
+from worker.telemetry import traces
+from worker.telemetry.spans import Span, SpanKind
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -27,7 +31,8 @@ def accept_message(task: str, context: Any, *, problem: str = "") -> Outcome | N
     Raises:
         redis.RedisError: Redis is unavailable, or the job's record is unusable.
     """
-    return accept(services(), envelope_of(task, context, problem))
+    with _processing(task, context) as span:
+        return accept(services(), envelope_of(task, context, problem, span.traceparent))
 
 
 def end_dropped_message(task: str, context: Any, state: JobState, *, problem: str = "") -> bool:
@@ -36,16 +41,32 @@ def end_dropped_message(task: str, context: Any, state: JobState, *, problem: st
     Raises:
         redis.RedisError: Redis is unavailable, or the job's record is unusable.
     """
-    return end_unaccepted(services(), envelope_of(task, context, problem), state)
+    with _processing(task, context) as span:
+        return end_unaccepted(services(), envelope_of(task, context, problem, span.traceparent), state)
 
 
-def envelope_of(task: str, context: Any, problem: str) -> Envelope:
+@contextmanager
+def _processing(task: str, context: Any) -> Iterator[Span]:
+    """Run the span of a message, under the span in which its producer sent it."""
+    attributes = {
+        "messaging.system": "celery",
+        "messaging.operation.type": "process",
+        "messaging.message.id": str(context.id),
+        "photogpt.job.id": str(context.id),
+    }
+    sent_in = traces.read_traceparent((context.headers or {}).get("traceparent"))
+    with traces.in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
+        yield span
+
+
+def envelope_of(task: str, context: Any, problem: str, traceparent: str | None = None) -> Envelope:
     """Return what a message says.
 
     Args:
         task: name of the task.
         context: Celery's context of the message.
         problem: why the message cannot be used; '' if it can.
+        traceparent: see `Job.traceparent`.
     """
     result = result_fields(context)
     continuation = ""
@@ -66,6 +87,7 @@ def envelope_of(task: str, context: Any, problem: str) -> Envelope:
         expires_at=_epoch(context.expires),
         redelivered=bool((context.delivery_info or {}).get("redelivered")),
         problem=problem,
+        traceparent=traceparent,
     )
 
 

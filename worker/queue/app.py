@@ -18,6 +18,7 @@ from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
+from worker.queue.continuation import CONTINUED
 from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
@@ -25,6 +26,7 @@ from worker.queue.serialization import use_for_messages
 from worker.queue.transport import BrokerAMQP
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
+from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
 from worker.telemetry.outage import Outage
@@ -146,6 +148,17 @@ def _mark_published(request: Any = None, **_: Any) -> None:
     services().store.jobs.mark_published(str(request.id))
 
 
+@signals.before_task_publish.connect
+def _pass_trace_on(headers: Any = None, **_: Any) -> None:
+    """Let the tasks that follow a job in a canvas go on with its trace."""
+    task = app.current_task
+    request = task.request if task is not None else None
+    if request is None or not isinstance(headers, dict) or not request.get(CONTINUED):
+        return
+    if traceparent := traces.read_traceparent((request.headers or {}).get("traceparent")):
+        headers.setdefault("traceparent", traceparent)
+
+
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
@@ -164,3 +177,4 @@ def _close(**_: Any) -> None:
         _runner.close()
     if _services:
         _services.close()
+    traces.stop()

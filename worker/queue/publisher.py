@@ -16,6 +16,7 @@ from worker.queue.results import outcome_update, progress_update
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
+from worker.telemetry import traces
 from worker.telemetry.logs import event
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class CeleryPublisher:
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the producer's task again; it finds its job ended and returns the outcome."""
         options = dict(continuation["options"])
-        options["headers"] = {**(options.get("headers") or {}), CONTINUED: True}
+        traceparent = traces.current_traceparent()
+        trace = {"traceparent": traceparent} if traceparent else {}
+        options["headers"] = {**(options.get("headers") or {}), **trace, CONTINUED: True}
         try:
             self._app.send_task(continuation["task"], queue=self._queue_of("photogpt.publish"), **options)
         except SEND_ERRORS as error:

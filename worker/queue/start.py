@@ -9,6 +9,7 @@ from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store, clock_warning
 from worker.queue.transport import wait_before_retry
 from worker.store.server import ServerFault
+from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import event
 
@@ -19,6 +20,11 @@ def check_servers() -> None:
     Raises:
         SystemExit: the worker cannot work with these servers.
     """
+    try:
+        traces.start(settings)
+    except traces.TracingUnavailable as error:
+        event("worker.refused", f"the worker cannot work: {error}", warn=True)
+        raise SystemExit(1) from None
     while True:
         try:
             report = check_store(services().store, settings, register=True)

@@ -34,6 +34,8 @@ class Envelope:
     expires_at: float | None = None
     #: The broker delivered this message before.
     redelivered: bool = False
+    #: The span under which the job's spans begin, in W3C's form; None without a trace.
+    traceparent: str | None = None
     #: Why the message itself cannot be used; '' if it can.
     problem: str = ""
     #: To which the job belongs.
@@ -126,6 +128,7 @@ def _read_job(services: Services, envelope: Envelope, at: float) -> tuple[Job, s
         expires_at=envelope.expires_at,
         result_meta=envelope.result_meta,
         batch=envelope.batch,
+        traceparent=envelope.traceparent,
     )
     return job, submission.digest
 
@@ -141,6 +144,7 @@ def _invalid_job(services: Services, envelope: Envelope, at: float) -> Job:
         webhook_url=valid_webhook_url(envelope.kwargs, limits) or services.settings.webhook_url,
         result_meta=envelope.result_meta,
         batch=envelope.batch,
+        traceparent=envelope.traceparent,
         created_at=at,
         deadline_at=at,
     )

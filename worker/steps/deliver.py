@@ -11,8 +11,8 @@ from worker.domain.errors import DeliveryError
 from worker.domain.job import JsonObject
 from worker.domain.times import rfc3339
 from worker.services import Services
-from worker.store.deliveries import AttemptRecorded, AttemptReport
 from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait
+from worker.store.records import AttemptRecorded, AttemptReport
 from worker.telemetry import recorder
 from worker.telemetry.labels import WebhookOutcome
 from worker.telemetry.logs import event

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.domain.decision import Finish
-from worker.domain.job import Job
+from worker.domain.job import Job, JobState
 from worker.domain.outcome import Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
-from worker.telemetry import recorder
+from worker.telemetry import recorder, traces
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import JOB_DURATION
+from worker.telemetry.spans import Span
 
 
 def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
@@ -24,6 +27,19 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         finish: how it ends.
         result_by_message: send the message in any case; Celery then decides what the result is.
     """
+    age_s = services.store.clock() - job.created_at
+    with traces.in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
+        traced = replace(job, traceparent=span.traceparent or job.traceparent)
+        ended = False
+        try:
+            ended = _finish(services, traced, finish, span, result_by_message=result_by_message)
+        finally:
+            if not ended:
+                span.discard()
+    return ended
+
+
+def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_by_message: bool) -> bool:
     jobs, publisher, result = services.store.jobs, services.publisher, finish.result
     final = outcome(job, result, at=services.store.clock())
     final["polls"] += finish.polled
@@ -38,6 +54,7 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     )
     if finished is None:
         return False
+    _describe(span, final)
     recorder.observe(JOB_DURATION, services.store.clock() - job.created_at, job.kind)
     message = result.error or "the job succeeded"
     event("job.ended", message, job=job.id, kind=job.kind, state=result.state, reason=result.reason)
@@ -46,6 +63,14 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
     else:
         send_continuation(services, job, finished.continuation or "")
     return True
+
+
+def _describe(span: Span, final: Outcome) -> None:
+    """Let the span of a job show the outcome, without its outputs."""
+    shown = {"id": final["id"], "state": final["state"], "reason": final["reason"], "polls": final["polls"]}
+    span.set({f"photogpt.job.{name}": value for name, value in shown.items() if value is not None})
+    if final["state"] in {JobState.FAILED, JobState.EXPIRED}:
+        span.fail(final["reason"] or "")
 
 
 def resend_result(services: Services, job: Job, at: float) -> None:

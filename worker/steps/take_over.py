@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worker.domain.errors import SubmissionError
 from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, parse_entry
 from worker.services import Services
 from worker.steps.accept import Envelope, accept
 from worker.steps.cancel import cancel
 from worker.store.inbox import Entry
+from worker.telemetry import traces
 from worker.telemetry.logs import event
+from worker.telemetry.spans import SpanKind
 
 CANCEL_WAIT_S = 60.0
 """How long an entry that cancels waits for its job: another worker may have read the entry of the job."""
@@ -29,7 +33,7 @@ def take_over(services: Services, entry: Entry) -> bool:
     try:
         match parse_entry(entry.id, entry.fields):
             case JobEntry() as asked:
-                accept(services, _envelope(services, entry, asked))
+                _accept(services, entry, asked)
             case CancelEntry(job_id):
                 return _cancel(services, entry, job_id)
     except SubmissionError as error:
@@ -43,6 +47,16 @@ def reject(services: Services, entry: Entry, problem: str) -> None:
         "inbox.rejected", "deleted an entry of the inbox that cannot be used", warn=True, entry=entry.id, error=problem
     )
     services.store.rejected.add(problem, task=services.store.keys.inbox, message_id=entry.id)
+
+
+def _accept(services: Services, entry: Entry, asked: JobEntry) -> None:
+    """Accept the job of an entry, under the span in which its producer appended it."""
+    attributes = {"messaging.system": "redis", "messaging.operation.type": "process", "photogpt.job.id": asked.id}
+    with (
+        traces.in_trace(traces.read_traceparent(asked.traceparent)),
+        traces.span("process inbox", SpanKind.CONSUMER, attributes) as span,
+    ):
+        accept(services, replace(_envelope(services, entry, asked), traceparent=span.traceparent))
 
 
 def _envelope(services: Services, entry: Entry, asked: JobEntry) -> Envelope:

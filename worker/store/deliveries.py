@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.delivery import Delivery
@@ -13,6 +12,7 @@ from worker.domain.times import rfc3339
 from worker.store.codec import dumps
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
+from worker.store.records import AttemptRecorded, AttemptReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,50 +34,26 @@ BATCH = 200  # records that are read at once
 STATES = ("pending", "delivered", "dead")
 WAITING = (Lane.DELIVERIES, Lane.REDELIVERIES)
 
-FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped")
+FIELDS = ("id", "type", "url", "body", "job", "state", "attempts", "manual", "skipped", "traceparent", "created")
 """The fields of a webhook's record that `decode` needs, in its order."""
 
 
 def decode(values: list[str | None]) -> Delivery:
     """Return the delivery of a record, given the values of `FIELDS`."""
-    delivery_id, event_type, url, body, job_id, state, attempts, manual, skipped = (value or "" for value in values)
+    record = {name: value or "" for name, value in zip(FIELDS, values, strict=True)}
     return Delivery(
-        id=delivery_id,
-        type=event_type,
-        url=url,
-        body=body,
-        job_id=job_id,
-        state=state or "pending",
-        attempts=int(attempts or 0),
-        manual=int(manual or 0),
-        skipped=int(skipped or 0),
+        id=record["id"],
+        type=record["type"],
+        url=record["url"],
+        body=record["body"],
+        job_id=record["job"],
+        state=record["state"] or "pending",
+        attempts=int(record["attempts"] or 0),
+        manual=int(record["manual"] or 0),
+        skipped=int(record["skipped"] or 0),
+        traceparent=record["traceparent"] or None,
+        created_at=float(record["created"] or 0),
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttemptReport:
-    """What an attempt shows about the endpoint."""
-
-    #: `none`: nothing was sent, or the fault is not the endpoint's.
-    result: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
-    duration_s: float = 0
-    #: The class of the fault.
-    fault: str = ""
-    #: Why the endpoint is to be disabled, `gone` or `asked`; or ''.
-    disable: str = ""
-    trigger: Literal["scheduled", "manual"] = "scheduled"
-    #: A random number in [0, 1).
-    random_fraction: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRecorded:
-    """What followed from an attempt."""
-
-    #: Why the endpoint was disabled just now: `gone`, `asked`, `failing`; or None.
-    disabled: str | None
-    #: Seconds for which the endpoint's circuit is open from now on; or None.
-    paused_s: float | None = None
 
 
 ResendAnswer = Literal["scheduled", "unknown", "in_flight", "disabled"]

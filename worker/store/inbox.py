@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.domain.inbox_entry import FIELD
 
@@ -24,6 +26,10 @@ GROUP = "workers"
 CONSUMER = "worker"
 FROM_START = "0"
 """Where a new group begins: every entry that is still there has to be accepted."""
+
+
+class Unacknowledged(RedisError):
+    """Redis did not answer, so an entry may be appended or not. Append it again: one id is one job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,15 @@ class Inbox:
         self._key = keys.inbox
 
     def append(self, job: str) -> str:
-        """Append an entry, given its JSON; return the entry's id."""
-        return str(self._client.xadd(self._key, {FIELD: job}))
+        """Append an entry, given its JSON; return the entry's id.
+
+        Raises:
+            Unacknowledged: the answer was lost.
+        """
+        try:
+            return str(self._client.xadd(self._key, {FIELD: job}))
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise Unacknowledged(str(error)) from error
 
     def holds(self, entry_id: str) -> bool:
         """Return whether an entry is still to be accepted."""

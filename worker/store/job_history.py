@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import JobState, JsonObject
+from worker.domain.reason import Reason
 from worker.store.codec import decode_outcome
 from worker.store.keys import Lane
 
@@ -95,6 +96,21 @@ class JobHistory:
         for job_id in ids:
             pipeline.hgetall(self._keys.job(job_id))
         return [decode_outcome(record) for record in pipeline.execute() if record]
+
+    def recent_failures(self, limit: int) -> list[Outcome]:
+        """Return up to `limit` outcomes of jobs that failed or expired, newest first, among the last events."""
+        newest = self._client.xrevrange(self._keys.all_events, count=2 * BATCH)
+        failed = (fields["job"] for _, fields in newest if fields["type"].endswith((".failed", ".expired")))
+        return self.outcomes(islice(dict.fromkeys(failed), limit))
+
+    def delays(self, sample: int = 50) -> list[tuple[str, str]]:
+        """Return reason and error of the jobs that are delayed, among the first `sample` jobs of each lane."""
+        pipeline = self._client.pipeline(transaction=False)
+        for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS):
+            pipeline.zrange(self._keys.lane(lane), 0, sample - 1)
+        for job_id in [job_id for ids in pipeline.execute() for job_id in ids]:
+            pipeline.hmget(self._keys.job(job_id), "reason", "error")
+        return [(reason, error or "") for reason, error in pipeline.execute() if reason and reason != Reason.SCHEDULED]
 
     def continuations(self) -> Iterator[tuple[str, str]]:
         """Return id and continuation, as JSON, of each unfinished job that has one."""

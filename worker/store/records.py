@@ -1,8 +1,9 @@
-"""The values that `Jobs` takes and returns, besides those of the domain."""
+"""The values that `Jobs` and `Deliveries` take and return, besides those of the domain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,29 @@ class Retention:
     idempotency_s: int
     #: Entries of the stream of all jobs.
     events_max_length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptReport:
+    """What an attempt shows about the endpoint."""
+
+    #: `none`: nothing was sent, or the fault is not the endpoint's.
+    result: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
+    duration_s: float = 0
+    #: The class of the fault.
+    fault: str = ""
+    #: Why the endpoint is to be disabled, `gone` or `asked`; or ''.
+    disable: str = ""
+    trigger: Literal["scheduled", "manual"] = "scheduled"
+    #: A random number in [0, 1).
+    random_fraction: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecorded:
+    """What followed from an attempt."""
+
+    #: Why the endpoint was disabled just now: `gone`, `asked`, `failing`; or None.
+    disabled: str | None
+    #: Seconds for which the endpoint's circuit is open from now on; or None.
+    paused_s: float | None = None

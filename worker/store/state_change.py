@@ -17,7 +17,7 @@ from worker.store.totals import total_name
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
 
 if TYPE_CHECKING:
-    from worker.domain.delivery import BodyOptions
+    from worker.domain.delivery import BodyOptions, Delivery
     from worker.domain.outcome import Outcome
     from worker.store.records import ResultUpdate
 
@@ -112,8 +112,12 @@ def webhook_arguments(  # noqa: PLR0913 - all that a webhook is made of
         "deliveries_loop": keys.loop(Lane.DELIVERIES),
         "delivery_records": [keys.delivery(delivery.id) for delivery in planned],
         "deliveries_gap": MIN_TICK_GAP_S[Lane.DELIVERIES],
-        "webhooks": [text for each in planned for text in (each.id, each.type, each.url, each.body)],
+        "webhooks": [text for each in planned for text in _webhook_values(each)],
     }
+
+
+def _webhook_values(delivery: Delivery) -> tuple[str, ...]:
+    return delivery.id, delivery.type, delivery.url, delivery.body, delivery.traceparent or ""
 
 
 def trigger_arguments(keys: Keys) -> TriggerArguments:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
+from worker.telemetry.traces import current_trace_id
+
 log = logging.getLogger("photogpt")
 
 EventName = Literal[
@@ -73,7 +75,11 @@ def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool =
         warn: an operator may have to act.
         exc_info: add the traceback of the exception that is being handled.
         fields: every id and number of the event; never a secret, never a prompt. None is left out of text lines.
+            `trace_id` is added where tracing is on.
     """
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        fields["trace_id"] = trace_id
     if on_event is not None:
         on_event(name)
     level = logging.ERROR if exc_info else logging.WARNING if warn else logging.INFO

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,6 +20,8 @@ from worker.http.adapter import bounded_session
 from worker.http.deadline import Call, call_within
 from worker.http.errors import DeadlineExceeded, root_cause, unknown_authority_hint
 from worker.http.headers import parse_retry_after
+from worker.telemetry import traces
+from worker.telemetry.spans import SpanKind
 from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
@@ -74,11 +77,25 @@ class WebhookSender:
             DeliveryError: the receiver did not accept it; `final` says that no attempt may follow.
         """
         started = time.monotonic()
-        try:
-            return self._send(delivery, at, started)
-        except DeliveryError as error:
-            error.duration_s = time.monotonic() - started
-            raise
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            "server.address": urlsplit(delivery.url).hostname or "",
+            "photogpt.webhook.id": delivery.id,
+            "photogpt.job.id": delivery.job_id,
+            "http.request.resend_count": delivery.attempts,
+        }
+        with traces.span("POST webhook", SpanKind.CLIENT, attributes) as span:
+            try:
+                accepted = self._send(delivery, at, started)
+            except DeliveryError as error:
+                error.duration_s = time.monotonic() - started
+                span.set(
+                    {"photogpt.fault": error.kind}
+                    | ({"http.response.status_code": error.status} if error.status else {})
+                )
+                raise
+            span.set({"http.response.status_code": accepted.status})
+            return accepted
 
     def _send(self, delivery: Delivery, at: float, started: float) -> Accepted:
         body = delivery.body.encode()
@@ -115,6 +132,8 @@ class WebhookSender:
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
         }
+        if traceparent := traces.current_traceparent():
+            headers["traceparent"] = traceparent  # never tracestate or baggage: they may hold data of ours
         if self._keys:
             headers["webhook-signature"] = sign(self._keys, webhook_id=delivery.id, timestamp=timestamp, body=body)
         return headers

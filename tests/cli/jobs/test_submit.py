@@ -113,10 +113,11 @@ def test_a_known_idempotency_key_with_another_request_is_exit_code_2(invoke: Inv
 
 @needs_worker
 def test_a_job_that_stays_queued_is_explained(
-    invoke: Invoke, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, sandbox: SandboxProcess, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`submit --wait` prints why a job is still queued after a few seconds."""
     monkeypatch.setattr(progress, "HINT_AFTER_S", 0.5)
+    wait_until(lambda: client.exists(keys.workers), "the worker has reported itself")
     sandbox.control.keys(revoke=["sandbox-key"])
     try:
         result = invoke("submit", "image", "--prompt", "x", "--wait", "--timeout", "1")

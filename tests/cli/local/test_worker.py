@@ -11,6 +11,8 @@ from tests.conftest import image_request
 from tests.running import WorkerProcess
 from worker.cli.main import cli
 
+NOWHERE = "redis://127.0.0.1:9/0"
+
 
 def test_one_worker_is_a_complete_service(worker: WorkerProcess, producer: Celery) -> None:
     """One worker is enough to run a job that a bare producer has enqueued."""
@@ -26,13 +28,15 @@ def test_sigterm(own_worker: WorkerProcess) -> None:
 
 
 def test_a_worker_for_some_queues(worker_env: dict[str, str], tmp_path: Path) -> None:
-    """`worker --queues` with short names consumes only these queues."""
+    """`worker --queues` consumes only these queues, and ignores the variables of another Celery app."""
     url = worker_env["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
-    env = worker_env | {"PHOTOGPT_REDIS_URL": url}
+    env = worker_env | {"PHOTOGPT_REDIS_URL": url, "APP": "shop", "LOADER": "shop", "BROKER_URL": NOWHERE}
+    env |= {"CELERY_BROKER_URL": NOWHERE, "CELERY_RESULT_BACKEND": NOWHERE, "CELERY_CONFIG_MODULE": "shop"}
     running = WorkerProcess(env, tmp_path / "log", "--queues", "polls,webhooks", "--name", "few@here").ready()
     try:
         with Celery(broker=url, set_as_current=False) as app:
             answers = app.control.inspect(["few@here"], timeout=5, limit=1).active_queues() or {}
+        assert "CELERY_BROKER_URL in the environment is ignored" in running.text()
         assert {queue["name"] for queue in answers["few@here"]} == {"photogpt.polls", "photogpt.webhooks"}
     finally:
         running.child.stop()

@@ -23,11 +23,10 @@ from worker.store import deliveries
 from worker.store import keys as keys_page
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
-from worker.store.deliveries import AttemptRecorded, AttemptReport
 from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, Rejected, SlotWait
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
-from worker.store.records import JobAccepted
+from worker.store.records import AttemptRecorded, AttemptReport, JobAccepted
 
 PERMANENT = [
     re.compile(re.sub(r"<\w+>", r"\\w+", row.split("`")[1]) + r"\Z")

@@ -12,9 +12,9 @@ from tests.contract.store.conftest import ENDPOINT, FAILED, URL, Hooks, WithSett
 from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
-from worker.store.deliveries import AttemptReport
 from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, EndpointLimits, Rejected, SlotWait
 from worker.store.keys import Lane
+from worker.store.records import AttemptReport
 
 TIMEOUT = AttemptReport(result="timeout", duration_s=15, fault="timeout")
 

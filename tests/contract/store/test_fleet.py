@@ -10,9 +10,9 @@ from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.deliveries import AttemptReport
 from worker.store.fleet import FleetState
 from worker.store.keys import Lane
+from worker.store.records import AttemptReport
 from worker.store.totals import read_totals
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, WEBHOOKS_ENDED
 

@@ -11,10 +11,11 @@ from tests.running import keys
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
 from worker.steps.redeliver import recover, recover_since, resend
-from worker.store.deliveries import MAX_ATTEMPTS, AttemptReport
+from worker.store.deliveries import MAX_ATTEMPTS
 from worker.store.endpoints import Admitted, Deferred
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
+from worker.store.records import AttemptReport
 
 MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
 MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,7 @@ def fragile_worker(fragile: EmbeddedValkey, worker_env: dict[str, str], tmp_path
 def test_redis_dies_and_comes_back(
     fragile: EmbeddedValkey, fragile_worker: WorkerProcess, sandbox: SandboxProcess
 ) -> None:
-    """Redis is killed with jobs in flight; the worker process survives and finishes them when Redis is back."""
+    """Redis is killed with jobs in flight; the worker process survives, finishes them and reads the inbox."""
     pid = fragile_worker.child.pid
     with celery_app(fragile.url, fragile.url) as producer:
         jobs = [result.id for result in enqueue(producer, 5, duration_s=4)]
@@ -131,9 +132,12 @@ def test_redis_dies_and_comes_back(
             key = f"photogpt:job:{{{job_id}}}"
             wait_until(lambda key=key: client.hget(key, "published_at"), "the job has ended", within=60)  # type: ignore[misc]
             assert client.hget(key, "state") == "succeeded"
+        job = {"id": "after", "kind": "image", "request": image_request()}
+        client.xadd(keys.inbox, {"job": json.dumps(job)})
+        wait_until(lambda: client.hget(keys.job("after"), "state") == "succeeded", "the worker reads the inbox again")
     assert fragile_worker.child.exit_code is None
     assert fragile_worker.child.pid == pid
-    assert paid_generations(sandbox) == 5
+    assert paid_generations(sandbox) == 6
 
 
 def test_ten_thousand_jobs_hold_no_memory_in_a_worker(

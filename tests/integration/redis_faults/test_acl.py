@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,10 @@ import pytest
 import redis
 from celery import Celery, chord
 
-from config.settings import Settings
 from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line, connect_once
 from tests.integration.redis_faults.servers import Server
-from worker.client import Client
+from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
 USERS = Path(__file__).parents[3] / "ops" / "redis-acl" / "users.acl"
@@ -62,17 +62,17 @@ def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbo
     app.close()
 
 
-def test_our_client_submits_and_waits(
-    working: Line, as_user: As, sandbox: SandboxProcess, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The user `client` may store a job and send its message."""
-    client = Client(settings=Settings(_env_file=None, redis_url=as_user("client")))
-
-    outcome = client.submit("image", image_request()).wait(timeout=30)
-
-    assert outcome["state"] == "succeeded"
-    assert "message.unsent" not in {getattr(record, "event", "") for record in caplog.records}, caplog.text
-    client.close()
+def test_a_client_uses_the_inbox(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
+    """The user `client` may append to the inbox, and read stream, record and batch."""
+    job = {"id": "x", "kind": "image", "request": image_request(), "batch": {"id": "b", "total": 1}}
+    with connect_once(as_user("client")) as client:
+        with client.pipeline() as pipeline:
+            entry = pipeline.xadd("photogpt:inbox", {"job": json.dumps(job)}).execute()[0]
+        wait_until(lambda: client.hget(RECORD, "state") == "succeeded", "the job ends")
+        assert client.xrange("photogpt:inbox", entry, entry) == []
+        assert client.xread({f"{RECORD}:events": "0-0"})
+        assert client.hgetall("photogpt:batch:{b}")["succeeded"] == "1"
+        assert client.xread({"photogpt:batch:{b}:events": "0-0"})
 
 
 def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:
@@ -96,8 +96,13 @@ def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As
         ("producer", ("SET", "celery-task-meta-x", "forged")),
         ("producer", ("FLUSHALL",)),
         ("client", ("LPUSH", "celery", "x")),
+        ("client", ("XREADGROUP", "GROUP", "workers", "w", "STREAMS", "photogpt:inbox", ">")),
+        ("client", ("XDEL", "photogpt:inbox", "1-1")),
+        ("client", ("HSET", RECORD, "state", "succeeded")),
+        ("client", ("XADD", "photogpt:events", "*", "a", "b")),
+        ("client", ("HGETALL", "photogpt:account")),
         ("client", ("GET", "celery-task-meta-x")),
-        ("client", ("EVAL", "return redis.call('DEL', 'photogpt.unacked')", "0")),
+        ("client", ("EVAL", "return 1", "0")),
         ("client", ("CONFIG", "GET", "*")),
         ("worker", ("CONFIG", "SET", "maxmemory", "1")),
         ("worker", ("FLUSHALL",)),

@@ -13,7 +13,7 @@ from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import console, local_time, plain, seconds_between
 from worker.cli.output import state as state_text
-from worker.cli.queries import recent_outcomes
+from worker.cli.queries import no_worker, recent_outcomes
 from worker.cli.streams import json_text
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import Outcome
@@ -37,7 +37,7 @@ WIDE = 110
 @click.option("--limit", default=20, type=click.IntRange(1, 10_000), show_default=True, help="Maximum number of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one outcome a line, as JSON.")
 def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> None:
-    """List jobs, those with the newest events first.
+    """List jobs, those with the newest events first. Says on standard error if no worker runs.
 
     Reads the service-wide event stream, which keeps the last PHOTOGPT_EVENTS_MAX_LENGTH events, and the records, which
     stay for PHOTOGPT_RETENTION_S after a job's end.
@@ -51,6 +51,7 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
     with connected_store(read_settings()) as store:
         found = recent_outcomes(store, limit=limit, state=wanted_state, kind=wanted_kind)
         now = store.clock()
+        missing = no_worker(store.fleet.read())
     if as_json:
         for outcome in found:
             click.echo(json_text(outcome))
@@ -59,6 +60,8 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
         out.print(jobs_table(found, now=now, width=out.width))
     else:
         click.echo("no such job" if state or kind else "no job yet: photogpt-worker submit image --prompt …", err=True)
+    if missing:
+        click.echo(missing, err=True)
 
 
 def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Self, cast
 
 from rich.console import Console
 
-from worker.cli.output import COLOURS, local_time, plain, status
+from worker.cli.output import COLOURS, can_redraw, local_time, plain, status
+from worker.cli.queries import no_worker
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
@@ -15,7 +17,7 @@ from worker.store.job_history import STREAM_START, JobEvent
 
 BLOCK_S = 0.25
 HINT_AFTER_S = 3.0
-"""After this time in the queue, a hint says why the job may still be there."""
+"""After this time a hint says why the job may not go on; whether a worker runs is checked as often."""
 
 
 class Progress:
@@ -25,8 +27,9 @@ class Progress:
         """Show the progress of a job on `out`."""
         self._out, self._job_id = out, job_id
         self._started = time.monotonic()
-        self._status = status(out, "") if out.is_terminal else None
+        self._status = status(out, "") if can_redraw(out) else None
         self._hinted = False
+        self._next_check_s = HINT_AFTER_S
 
     def __enter__(self) -> Self:
         """Print the job's id, and start the changing line."""
@@ -44,20 +47,21 @@ class Progress:
         """Print one event."""
         self._out.print(f"  {local_time(event.timestamp)}  [{COLOURS[event.state]}]{event.type}[/]", soft_wrap=True)
 
-    def show_waiting(self, outcome: Outcome | None) -> None:
-        """Update the changing line between two events."""
+    def show_waiting(self, outcome: Outcome | None, no_worker: Callable[[], str | None]) -> None:
+        """Update the changing line between two events; `no_worker` returns a sentence if no worker runs."""
         elapsed = time.monotonic() - self._started
-        if outcome is not None:
-            self._hint(outcome, elapsed)
+        if outcome is not None and not self._hinted and elapsed >= self._next_check_s:
+            self._next_check_s = elapsed + HINT_AFTER_S
+            self._hint(outcome, no_worker())
         if self._status:
             self._status.update(f"{_line(outcome)}  {elapsed:.1f} s")
 
-    def _hint(self, outcome: Outcome, elapsed: float) -> None:
-        if self._hinted or elapsed < HINT_AFTER_S or outcome["state"] != JobState.QUEUED:
-            return
-        self._hinted = True
-        why = plain(outcome["error"]) if outcome["error"] else "no worker has triggered it; check that one runs"
-        self._out.print(f"  [yellow]still queued: {why}[/]", soft_wrap=True)
+    def _hint(self, outcome: Outcome, missing: str | None) -> None:
+        queued = outcome["state"] == JobState.QUEUED
+        why = missing or (outcome["error"] or "no worker has triggered it yet" if queued else None)
+        if why:
+            self._hinted = True
+            self._out.print(f"  [yellow]still {outcome['state']}: {plain(why)}[/]", soft_wrap=True)
 
 
 def _line(outcome: Outcome | None) -> str:
@@ -84,4 +88,4 @@ def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: fl
                 return cast(Outcome, event.data) if event.data else store.jobs.outcome(job_id)
         if deadline is not None and time.monotonic() >= deadline:
             return None
-        progress.show_waiting(store.jobs.outcome(job_id))
+        progress.show_waiting(store.jobs.outcome(job_id), lambda: no_worker(store.fleet.read()))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich import box
-from rich.table import Table
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, plain
+from worker.cli.output import console, local_time
+from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.store.rejected import MAX_REJECTED
 
@@ -38,11 +37,6 @@ def rejected(limit: int, *, as_json: bool) -> None:
     if not messages:
         click.echo("no message was rejected")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("time", "task", "id", "error"):
-        table.add_column(title)
-    for message in messages:
-        cells = (message["task"] or "", message["id"] or "", message["error"])
-        table.add_row(local_time(message["at"]), *(plain(cell) for cell in cells))
-    console().print(table)
+    rows = [(local_time(each["at"]), each["task"] or "", each["id"] or "", each["error"]) for each in messages]
+    print_rows(console(), ("time", "task", "id", "error"), rows)
     click.echo(f"{count} messages were rejected in all")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
 
-from worker.cli.context import FAILED, USAGE, CommandError, connected_client, read_settings
+from config.settings import Settings
+from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
+from worker.cli.enqueue import enqueue, wait_accepted
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
 from worker.cli.queries import recent_outcomes
-from worker.client import Client
 from worker.domain.errors import SubmissionError
-from worker.domain.job import JobState, JsonObject
+from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
 from worker.store.connection import Store
@@ -59,21 +61,24 @@ def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if
       1    a named job was refused, or Redis does not answer
       2    invalid arguments
 
-    Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Settings: PHOTOGPT_REDIS_URL.
     """
     if bool(job_ids) == bool(state):
         raise CommandError("give either job ids or --state, not both", USAGE)
     selection = Selection(job_ids, JobState(state) if state else None, since, even_if_paid)
-    with connected_client(read_settings()) as client:
-        ready, refused = _select(client.store, selection)
+    settings = read_settings()
+    with connected_store(settings) as store:
+        ready, refused = _select(store, selection)
         for job_id, problem in refused:
             click.echo(f"{job_id}: not replayed: {problem}", err=True)
         if state and ready and not yes:
             click.confirm(f"Enqueue {len(ready)} jobs again? Each is charged as usual.", abort=True, err=True)
-        failures = sum(not _enqueue(client, record) for record in ready)
+        entries = [_enqueue(store, settings, record) for record in ready]
+        if left := wait_accepted(store, filter(None, entries)):
+            click.echo(f"no worker has accepted {left} of them yet; they wait in the inbox until one runs", err=True)
     if state and not ready:
         click.echo("there is nothing to replay", err=True)
-    sys.exit(FAILED if failures or (job_ids and refused) else 0)
+    sys.exit(FAILED if None in entries or (job_ids and refused) else 0)
 
 
 def _select(store: Store, selection: Selection) -> tuple[list[JsonObject], list[tuple[str, str]]]:
@@ -120,23 +125,25 @@ def _possible_charge(store: Store, record: JsonObject) -> str | None:
     return None
 
 
-def _enqueue(client: Client, record: JsonObject) -> bool:
-    """Enqueue one job again and print its new id; False if its arguments are invalid."""
-    new_id = client.store.job_history.choose_replay(record["id"])
+def _enqueue(store: Store, settings: Settings, record: JsonObject) -> str | None:
+    """Enqueue one job again, print its new id and return its entry; None if its arguments are invalid."""
+    new_id = store.job_history.choose_replay(record["id"]) or str(uuid.uuid4())
     try:
-        client.submit(record["kind"], json.loads(record["request"]), job_id=new_id, **_options(record))
+        kind, trace = Kind(record["kind"]), record.get("traceparent")
+        entry = enqueue(store, settings, kind, new_id, _arguments(record), traceparent=trace)
     except SubmissionError as error:
-        client.store.job_history.withdraw_replay(record["id"])
+        store.job_history.withdraw_replay(record["id"])
         click.echo(f"{record['id']}: not replayed: {error}", err=True)
-        return False
+        return None
     click.echo(f"{record['id']} ({record['state']}: {record.get('reason')}) is enqueued again as", err=True)
     click.echo(new_id)
-    return True
+    return entry
 
 
-def _options(record: JsonObject) -> JsonObject:
+def _arguments(record: JsonObject) -> JsonObject:
     events = list(filter(None, record.get("webhook_events", "").split(",")))
     options = {
+        "request": json.loads(record["request"]),
         "metadata": json.loads(record["metadata"]) if "metadata" in record else None,
         "webhook_url": record.get("webhook_url"),
         "webhook_events": events or None,

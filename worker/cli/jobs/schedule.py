@@ -86,7 +86,8 @@ def _poll_ages(found: Schedule) -> Iterator[float]:
 def _table(groups: list[JsonObject]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in COLUMNS:
-        table.add_column(title, justify="left" if title in TEXT_COLUMNS else "right")
+        whole = title in TEXT_COLUMNS
+        table.add_column(title, justify="left" if whole else "right", no_wrap=whole, overflow="fold")
     for group in groups:
         table.add_row(
             group["duration_group"],

@@ -11,16 +11,18 @@ from typing import Any
 
 import click
 
-from worker.cli.context import FAILED, USAGE, CommandError, connected_client, read_settings
+from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
+from worker.cli.enqueue import check_accepted, enqueue, wait_accepted
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.progress import Progress, wait_for_end
 from worker.cli.options import JsonParameter
 from worker.cli.output import console
 from worker.cli.streams import OutputLost, json_text
-from worker.client import Client, Unacknowledged
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
+from worker.store.connection import Store
+from worker.store.inbox import Unacknowledged
 
 TIMED_OUT = 3
 INTERRUPTED = 130
@@ -53,9 +55,9 @@ COUNT_FIELD = {Kind.IMAGE: "numImages", Kind.VIDEO: "numVideos"}
 def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, as_json: bool, **options: Any) -> None:
     """Enqueue one job: an image, an upscale, a video or a training.
 
-    Stores the job in Redis before it sends a message, so a lost message delays the job by seconds and loses nothing.
-    Prints the job's id. With --wait, shows progress on standard error and prints the outputs (a URL a line, or the
-    model) on standard output. The job continues when the command is interrupted.
+    Appends the job to the inbox in Redis, which any worker takes over; nothing is lost if workers are killed or none
+    runs. Prints the job's id. With --wait, shows progress on standard error and prints the outputs (a URL a line, or
+    the model) on standard output. The job continues when the command is interrupted.
 
     Examples:
       photogpt-worker submit image --prompt "a quiet harbour" --wait
@@ -67,18 +69,21 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
       2    invalid arguments; nothing was enqueued
       3    --timeout has passed; the job continues
 
-    Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Settings: PHOTOGPT_REDIS_URL.
     """
     settings = read_settings()
     arguments = _task_arguments(Kind(kind), **options)
     job_id = job_id or str(uuid.uuid4())
-    with connected_client(settings) as client:
+    with connected_store(settings) as store:
         with _reported(job_id):
-            client.submit(kind, job_id=job_id, **arguments)
+            entry = enqueue(store, settings, Kind(kind), job_id, arguments)
+            if wait_accepted(store, [entry]):
+                click.echo("no worker has accepted the job yet; it waits in the inbox until one runs", err=True)
+            check_accepted(store, job_id)
             if not wait:
                 click.echo(json_text({"id": job_id}) if as_json else job_id)
                 return
-        outcome = _wait(client, job_id, timeout)
+        outcome = _wait(store, job_id, timeout)
     _print_outcome(outcome, as_json=as_json)
     sys.exit(0 if outcome["state"] == JobState.SUCCEEDED else FAILED)
 
@@ -93,7 +98,7 @@ def _reported(job_id: str) -> Iterator[None]:
     except SubmissionError as error:
         raise CommandError(f"{error}; nothing was enqueued", USAGE) from None
     except Unacknowledged as error:
-        raise CommandError(f"Redis did not answer ({error.__cause__}): {unknown}") from None
+        raise CommandError(f"Redis did not answer ({error}): {unknown}") from None
     except KeyboardInterrupt:
         raise CommandError(f"interrupted: {unknown}", INTERRUPTED) from None
     except OutputLost:
@@ -103,11 +108,11 @@ def _reported(job_id: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wait(client: Client, job_id: str, timeout: float | None) -> Outcome:
+def _wait(store: Store, job_id: str, timeout: float | None) -> Outcome:
     continues = f"the job continues: photogpt-worker show {job_id}"
     try:
         with Progress(console(stderr=True), job_id) as progress:
-            outcome = wait_for_end(client.store, job_id, progress, timeout_s=timeout)
+            outcome = wait_for_end(store, job_id, progress, timeout_s=timeout)
     except KeyboardInterrupt:
         raise CommandError(f"stopped waiting; {continues}", INTERRUPTED) from None
     if outcome is None:
@@ -143,7 +148,7 @@ def _task_arguments(  # noqa: PLR0913 - the options of the command
     idempotency_key: str | None,
     tenant: str | None,
 ) -> JsonObject:
-    """Return the keyword arguments of the task; the client validates them."""
+    """Return the keyword arguments of the task; `enqueue` validates them."""
     arguments: JsonObject = {
         "request": _request(kind, body, model=model, prompt=prompt, image=image, count=count),
         "webhook_url": webhook_url,

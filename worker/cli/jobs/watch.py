@@ -12,8 +12,8 @@ from rich.table import Table
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.jobs import details, jobs_table
-from worker.cli.output import console, local_time, printable
-from worker.cli.queries import recent_outcomes
+from worker.cli.output import can_redraw, console, local_time, printable
+from worker.cli.queries import no_worker, recent_outcomes
 from worker.store.connection import Store
 
 REFRESH_S = 0.5
@@ -42,7 +42,7 @@ def watch(limit: int | None, *, once: bool) -> None:
         try:
             if once:
                 out.print(_table(store, limit, out.width))
-            elif out.is_terminal:
+            elif can_redraw(out):
                 _show_live(store, out, limit)
             else:
                 _print_events(store)
@@ -76,5 +76,7 @@ def _table(store: Store, limit: int, width: int) -> Table:
     table = jobs_table(recent_outcomes(store, limit=limit), now=store.clock(), width=width)
     sizes = store.lanes.sizes()
     table.caption = "waiting: " + ", ".join(f"{lane.value} {size}" for lane, size in sizes.items())
+    missing = no_worker(store.fleet.read())
+    table.caption += f"\n{missing}" if missing else ""
     table.caption_justify = "left"
     return table

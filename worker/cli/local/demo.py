@@ -43,6 +43,10 @@ REAL_TIMEOUT_S = 2400.0
 WEBHOOK_TIMEOUT_S = 10.0
 """How long the demo waits for webhooks after the last job ended."""
 
+FLOWER_PORT = "PHOTOGPT_FLOWER_PORT"
+"""The one setting of the environment that the demo uses."""
+MAX_PORT = 65535
+
 
 FOLDER = Path("demo-outputs")
 
@@ -92,7 +96,8 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     out, unused = console(), names_of_settings()
     variables = _photogpt_variables() if yes else {}
     sandboxed = "PHOTOGPT_API_KEY" not in variables
-    port = os.environ.get("PHOTOGPT_FLOWER_PORT", "")
+    port = os.environ.get(FLOWER_PORT, "")
+    variables |= {FLOWER_PORT: port} if port.isdecimal() and 0 < int(port) <= MAX_PORT else {}
     absolute = folder.absolute()  # the demo works in another directory
     _make_folder(absolute)
     supervisor = Supervisor(lambda text: out.print(f"[yellow]{plain(text)}[/]", soft_wrap=True))
@@ -100,7 +105,7 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     with (
         signals_handled(supervisor),
         _temporary_directory() as directory,
-        own_settings(directory, variables | ({"PHOTOGPT_FLOWER_PORT": port} if port.isdigit() else {})),
+        own_settings(directory, variables),
         stop_at_end(supervisor, out),
     ):
         secret = new_webhook_secret("hmac")

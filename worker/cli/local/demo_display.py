@@ -16,7 +16,7 @@ from rich.text import Text
 from worker.cli.local.demo_files import SavedFile
 from worker.cli.local.demo_jobs import Run
 from worker.cli.local.receiver import VerifyingReceiver
-from worker.cli.output import COLOURS, plain, state
+from worker.cli.output import COLOURS, can_redraw, plain, state
 
 BAR_WIDTH = 20
 WIDE = 100
@@ -31,7 +31,7 @@ class DemoDisplay:
     def __init__(self, out: Console, runs: list[Run], receiver: VerifyingReceiver, *, timed: bool) -> None:
         """Show on `out`; with `timed`, bars compare the elapsed time with the expected duration."""
         self._out, self._runs, self._receiver, self._timed = out, runs, receiver, timed
-        self._live = Live(console=out, auto_refresh=False, transient=True) if out.is_terminal else None
+        self._live = Live(console=out, auto_refresh=False, transient=True) if can_redraw(out) else None
         self._printed: dict[int, tuple[int, str]] = {}
 
     def __enter__(self) -> Self:

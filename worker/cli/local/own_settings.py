@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import worker
-from config.environment import DOTENV, PREFIX
+from config.environment import DOTENV, PREFIX, celery_variables
 from config.settings import Settings
 
-PREFIXES = (PREFIX, "CELERY_", "FLOWER_")
-"""Variables that this service, Celery and Flower read."""
+PREFIXES = (PREFIX, "FLOWER_")
+"""Variables that this service and Flower read."""
 
 PHOTOGPT_FIELDS = ("api_", "base_url", "job_", "model_")
 """How the names of settings begin that are about PhotoGPT's API and how it is polled."""
@@ -32,7 +32,7 @@ def _text(value: object) -> str:
 
 def names_of_settings() -> list[str]:
     """Return the names of all variables that could be settings, and `.env` if there is such a file."""
-    found = sorted(name for name in os.environ if name.upper().startswith(PREFIXES))
+    found = celery_variables() + sorted(name for name in os.environ if name.upper().startswith(PREFIXES))
     return [*found, DOTENV] if Path(DOTENV).exists() else found
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import click
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, plain
+from worker.cli.output import console, local_time
+from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.domain.job import JsonObject
 
 COLUMNS = ("endpoint", "state", "in flight", "failures", "since", "reason", "URL")
 NUMBERS = {"in flight", "failures"}
-COLOURS = {"healthy": "green", "failing": "yellow", "circuit_open": "red", "disabled": "bright_black"}
 
 
 @click.command("endpoints", cls=HelpCommand)
@@ -41,27 +38,21 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
         for endpoint in found:
             click.echo(json_text(endpoint))
     elif found:
-        console().print(_table(found))
+        print_rows(console(), COLUMNS, map(_row, found), numbers=NUMBERS)
     else:
         click.echo("no such endpoint", err=True)
 
 
-def _table(found: list[JsonObject]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in COLUMNS:
-        right = title in NUMBERS
-        table.add_column(title, no_wrap=title in {"endpoint", "state"}, justify="right" if right else "left")
-    for endpoint in found:
-        table.add_row(
-            endpoint["id"],
-            Text(endpoint["state"], style=COLOURS[endpoint["state"]]),
-            f"{endpoint['in_flight']} of {endpoint['limit']}",
-            str(endpoint["failures"]),
-            local_time(endpoint["disabled_at"] or endpoint["failing_since"]),
-            endpoint["disabled"] or endpoint["fault"] or "",
-            plain(endpoint["url"]),
-        )
-    return table
+def _row(endpoint: JsonObject) -> tuple[str, ...]:
+    return (
+        endpoint["id"],
+        endpoint["state"],
+        f"{endpoint['in_flight']} of {endpoint['limit']}",
+        str(endpoint["failures"]),
+        local_time(endpoint["disabled_at"] or endpoint["failing_since"]),
+        endpoint["disabled"] or endpoint["fault"] or "",
+        endpoint["url"],
+    )
 
 
 @click.command("enable", cls=HelpCommand)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
 from worker.cli.output import console, local_time, plain, printable
 from worker.cli.output import state as state_text
+from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.domain.job import JsonObject
 from worker.store.deliveries import STATES
@@ -46,28 +45,22 @@ def webhooks_list(  # noqa: PLR0913 - the options of the command
         for webhook in found:
             click.echo(json_text(webhook))
     elif found:
-        console().print(_table(found))
+        print_rows(console(), COLUMNS, map(_row, found), numbers={"attempts"})
     else:
         click.echo("no such webhook", err=True)
 
 
-def _table(found: list[JsonObject]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in COLUMNS:
-        right = title == "attempts"
-        table.add_column(title, no_wrap=title in {"webhook", "state"}, justify="right" if right else "left")
-    for webhook in found:
-        last = webhook["attempts"][-1] if webhook["attempts"] else {}
-        table.add_row(
-            webhook["id"],
-            webhook["type"],
-            state_text(webhook["state"]),
-            str(len(webhook["attempts"])),
-            local_time(last.get("at")),
-            f"{last.get('fault') or 'accepted'} {last.get('status') or ''}".strip() if last else "",
-            plain(webhook["url"]),
-        )
-    return table
+def _row(webhook: JsonObject) -> tuple[str, ...]:
+    last = webhook["attempts"][-1] if webhook["attempts"] else {}
+    return (
+        webhook["id"],
+        webhook["type"],
+        webhook["state"],
+        str(len(webhook["attempts"])),
+        local_time(last.get("at")),
+        f"{last.get('fault') or 'accepted'} {last.get('status') or ''}".strip() if last else "",
+        webhook["url"],
+    )
 
 
 @click.command("show", cls=HelpCommand)

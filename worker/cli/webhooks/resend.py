@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from worker.cli.context import FAILED, connected_client, read_settings
+from config.settings import Settings
+from worker.cli.context import FAILED, connected_store, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
 from worker.domain.errors import WebhookError
+from worker.queue.publisher import CeleryPublisher
 from worker.steps.redeliver import MAX_DELIVERIES, PER_S, recover, resend
+from worker.store.connection import Store
 
 
 @click.command("resend", cls=HelpCommand)
@@ -29,10 +34,10 @@ def webhooks_resend(webhook_ids: tuple[str, ...]) -> None:
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
     failures = 0
-    with connected_client(read_settings()) as client:
+    with _store(read_settings()) as store:
         for webhook_id in webhook_ids:
             try:
-                done = resend(client.store, webhook_id)
+                done = resend(store, webhook_id)
             except WebhookError as error:
                 failures += 1
                 click.echo(str(error), err=True)
@@ -62,8 +67,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
 
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
-    with connected_client(read_settings()) as client:
-        store = client.store
+    with _store(read_settings()) as store:
         endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
         since_s = store.clock() - since
         done = recover(store, since=since_s, endpoint=endpoint_id, limit=limit, per_s=per_second)
@@ -75,3 +79,10 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
         click.echo(f"{done['disabled']} are left out: their endpoint is disabled (webhooks enable)", err=True)
     if done["more"]:
         click.echo("there are more; run the command again when these are sent", err=True)
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Store]:
+    """Open the store, with a publisher: a worker then sends at once what is due."""
+    with producer(settings) as app, connected_store(settings, publish_tick=CeleryPublisher(app).publish_tick) as store:
+        yield store

@@ -1,0 +1,1 @@
+"""`photogpt-worker status`: the state of the whole service on one screen."""

@@ -1,0 +1,124 @@
+"""Decides what is wrong with the service: problems, which make it unhealthy, and warnings. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.cli.queries import no_worker
+from worker.domain.reason import Reason
+from worker.store.fleet import FleetState
+from worker.store.server import MAX_CLOCK_OFFSET_S
+
+MAX_OVERDUE_S = 60.0
+"""A due member that waits for longer is a problem; workers claim within a second."""
+
+MAX_UNRESOLVED_S = 300.0
+"""An unresolved trigger is searched in PhotoGPT's list of jobs, which takes a minute or two."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What was read."""
+
+    fleet: FleetState
+    #: Seconds by which Redis' clock is ahead of this machine's.
+    clock_offset_s: float
+    #: Why Redis cannot be used, although it answers.
+    redis_fault: str | None
+    #: Why the broker cannot be used.
+    broker_fault: str | None
+    #: Endpoints by state.
+    endpoints: dict[str, int]
+    #: Delayed jobs by reason and error.
+    delays: dict[tuple[str, str], int]
+    #: Messages in the broker that no worker has taken.
+    waiting: int
+
+    @property
+    def api_key_rejected(self) -> bool:
+        """Whether jobs wait because PhotoGPT rejects the API key."""
+        return any(reason == Reason.UNAUTHORIZED for reason, _ in self.delays)
+
+    def delayed(self, *reasons: Reason) -> int:
+        """Return how many jobs wait for one of the reasons."""
+        return sum(jobs for (reason, _), jobs in self.delays.items() if reason in reasons)
+
+
+def problems(facts: Facts) -> list[str]:
+    """Return one sentence for each problem, with what to do."""
+    return [*_servers(facts), *_workers(facts), *_photogpt(facts)]
+
+
+def _servers(facts: Facts) -> Iterator[str]:
+    if facts.redis_fault:
+        yield f"Redis answers, but cannot be used: {facts.redis_fault}"
+    if facts.broker_fault:
+        yield facts.broker_fault
+    if abs(facts.clock_offset_s) > MAX_CLOCK_OFFSET_S:
+        side = "ahead of" if facts.clock_offset_s > 0 else "behind"
+        yield f"Redis' clock is {duration(abs(facts.clock_offset_s))} {side} this machine's; set both by NTP"
+
+
+def _workers(facts: Facts) -> Iterator[str]:
+    missing = no_worker(facts.fleet)
+    if missing:
+        due, new = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting + facts.fleet.inbox_entries
+        yield f"{missing}. {due} jobs and webhooks are due, and {new} messages wait"
+        return
+    if facts.fleet.inbox_oldest_s > MAX_OVERDUE_S:
+        age = duration(facts.fleet.inbox_oldest_s)
+        yield f"inbox: {facts.fleet.inbox_entries} jobs wait, the oldest for {age}; restart the workers"
+    for lane, state in facts.fleet.lanes.items():
+        if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s:
+            yield (
+                f"lane {lane}: {state.due} are due, the oldest for {duration(state.oldest_overdue_s)}; add workers, or "
+                "restart the workers if none claims"
+            )
+
+
+def _photogpt(facts: Facts) -> Iterator[str]:
+    if facts.api_key_rejected:
+        yield (
+            f"PhotoGPT rejects the API key; {facts.delayed(Reason.UNAUTHORIZED)} jobs or more wait, none fails: set "
+            "PHOTOGPT_API_KEY to a valid key and restart the workers"
+        )
+    unavailable = facts.delayed(Reason.UNAVAILABLE)
+    if unavailable and 2 * unavailable >= sum(facts.delays.values()):
+        error = next(error for reason, error in facts.delays if reason == Reason.UNAVAILABLE)
+        yield f"PhotoGPT does not answer as it should; {unavailable} jobs or more are polled again: {error}"
+    if facts.fleet.unresolved_oldest_s > MAX_UNRESOLVED_S:
+        yield (
+            f"{facts.fleet.unresolved} triggers are unresolved, the oldest for "
+            f"{duration(facts.fleet.unresolved_oldest_s)}: they may have been paid for"
+        )
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Return one sentence for each thing to know that makes the service not unhealthy."""
+    fleet, endpoints = facts.fleet, facts.endpoints
+    paused = [f"{lane} for {duration(state.paused_s)}" for lane, state in fleet.lanes.items() if state.paused_s]
+    settling = fleet.unresolved if fleet.unresolved_oldest_s <= MAX_UNRESOLVED_S else 0
+    counted = (
+        (len(paused), f"lanes are paused: {', '.join(paused)}"),
+        (settling, f"{settling} triggers have no known answer yet; PhotoGPT's list of jobs is searched for them"),
+        (fleet.webhooks_dead, f"{fleet.webhooks_dead} webhooks are dead: photogpt-worker webhooks list --state dead"),
+        (
+            broken := endpoints.get("circuit_open", 0),
+            f"{broken} endpoints have an open circuit: photogpt-worker webhooks endpoints",
+        ),
+        (
+            disabled := endpoints.get("disabled", 0),
+            f"{disabled} endpoints are disabled: photogpt-worker webhooks endpoints --disabled",
+        ),
+        (fleet.messages_rejected, f"{fleet.messages_rejected} messages were rejected: photogpt-worker rejected"),
+    )
+    return [text for count, text in counted if count]
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people: 4.2 s, 12 min, 3.5 h, 2 days."""
+    for limit, size, unit in ((100, 1, "s"), (100 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds / 86_400:.0f} days"
