@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import click
@@ -11,8 +13,10 @@ import pytest
 from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
 from tests.deployment.conftest import ROOT
+from worker.cli.local.processes import free_port
 from worker.cli.main import COMMANDS, cli
 from worker.sandbox.options import DEFAULT_KEY, DEFAULT_PORT
+from worker.telemetry.listener import Listener, probe
 
 OWN_SERVICES = ("worker", "flower", "exporter", "sandbox")
 MONITORING = ("exporter", "prometheus", "grafana")
@@ -124,12 +128,23 @@ def test_workers_scale(compose: dict[str, Any]) -> None:
     assert not {"container_name", "hostname", "ports", "volumes"} & set(compose["services"]["worker"])
 
 
-def test_the_health_check_of_a_worker(compose: dict[str, Any]) -> None:
-    """A worker's health check asks the node of its own container."""
-    worker = compose["services"]["worker"]
-    name = worker["command"][worker["command"].index("--name") + 1]
-    assert name.endswith("@%h")
-    assert f"--destination {name.removesuffix('%h')}$$(cat /etc/hostname)" in check(worker)
+@pytest.mark.parametrize("name", ["worker", "exporter"])
+@pytest.mark.parametrize(("problems", "code"), [([], 0), (["a loop stands still"], 1)])
+def test_the_health_check_asks_live(compose: dict[str, Any], name: str, problems: list[str], code: int) -> None:
+    """The health check of worker and exporter succeeds while /live does, and asks the port that the process serves."""
+    service = compose["services"][name]
+    _, python, option, script = service["healthcheck"]["test"]
+    assert (python, option) == ("python", "-c")
+    port = service["environment"]["PHOTOGPT_HTTP_ADDRESS"].rpartition(":")[2]
+    listener = Listener("127.0.0.1", free_port(), {"/live": probe(lambda: problems)})
+    listener.start()
+    try:
+        assert f":{port}/live" in script
+        script = script.replace(f":{port}/", f":{listener.server_address[1]}/")
+        assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == code
+    finally:
+        listener.shutdown()
+        listener.server_close()
 
 
 def test_the_grace_period_of_a_worker(compose: dict[str, Any]) -> None:

@@ -60,6 +60,17 @@ def test_a_loop_that_stands_still_is_a_fault(working: Health, clock: Clock, stil
     assert working.faults() == []
 
 
+def test_a_loop_that_waits_for_a_server_is_no_fault(working: Health, clock: Clock) -> None:
+    """While a server is silent a loop may wait for it, and then it has as long to go on as at any time."""
+    clock.now += MAX_LOOP_AGE_S + 40
+    working.server_silent()
+    assert (working.faults(), working.slowest_s()) == ([], MAX_LOOP_AGE_S + 40)
+    clock.now += MAX_LOOP_AGE_S - 1
+    assert working.faults() == []
+    clock.now += 2
+    assert len(working.faults()) == len(LoopPart)
+
+
 def test_a_silent_redis_is_no_fault(working: Health, clock: Clock) -> None:
     """While Redis does not answer the worker is not ready, and it lives."""
     clock.now += MAX_REDIS_SILENCE_S + 1

@@ -23,6 +23,7 @@ from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
+from worker.queue.server_watch import ServerWatch
 from worker.queue.transport import BrokerAMQP
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
@@ -118,6 +119,7 @@ def _listen(instance: Any = None, **_: Any) -> None:
         raise SystemExit(1)
     try:
         serve_worker(settings.http_address, lambda: _runner)
+        ServerWatch(app, settings).start()
     except OSError as error:
         message = f"PHOTOGPT_HTTP_ADDRESS={settings.http_address} cannot be used: {error}"
         event("worker.refused", message, warn=True)

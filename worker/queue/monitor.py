@@ -40,6 +40,7 @@ class LaneMonitor:
         self._stop.set()
 
     def _run(self) -> None:
+        health.beat(LoopPart.LANE_MONITOR)
         store = self._services.store
         # a script that is missing is loaded by its first call
         self._survive(store.load_scripts, self._mark_worker)

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import redis
 from redis import RedisError
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import (
     DataError,
     ExecAbortError,
@@ -64,16 +64,36 @@ def connect(settings: Settings) -> redis.Redis:
         "client_name": "photogpt-worker",
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
     }
-    if settings.store_url.startswith("sentinel://"):
-        return _primary(settings, limits)
-    if settings.store_url.startswith("rediss://") and settings.redis_ca_file:
-        limits["ssl_ca_certs"] = str(settings.redis_ca_file)
-    return redis.Redis.from_url(settings.store_url, **limits)
+    return _client(settings, settings.store_url, limits)
 
 
-def _primary(settings: Settings, limits: dict[str, Any]) -> redis.Redis:
+def answers(settings: Settings, url: str, *, timeout_s: float) -> bool:
+    """Whether a Redis answers one PING on a new connection; repeats nothing.
+
+    Args:
+        settings: with what belongs to the URL: certificates, Sentinel.
+        url: of Redis.
+        timeout_s: maximum time to connect, and again to answer, seconds.
+    """
+    limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+    try:
+        with _client(settings, url, limits) as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
+    if url.startswith("sentinel://"):
+        return _primary(settings, url, limits)
+    if url.startswith("rediss://") and settings.redis_ca_file:
+        limits = limits | {"ssl_ca_certs": str(settings.redis_ca_file)}
+    return redis.Redis.from_url(url, **limits)
+
+
+def _primary(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
     """Return a client of the primary that the Sentinels name at each new connection."""
-    parts = [urlsplit(part) for part in settings.store_url.split(";")]
+    parts = [urlsplit(part) for part in url.split(";")]
     options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
     untyped: Any = Sentinel  # redis-py ships it without types
     sentinels = untyped([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.domain.inbox_entry import FIELD
+from worker.store.streams import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,13 +72,13 @@ class Inbox:
         """Return entries that no worker has read yet; wait up to `block_s` seconds for one."""
         streams, block = {self._key: ">"}, int(block_s * 1000)
         read = self._in_group(lambda: self._client.xreadgroup(GROUP, CONSUMER, streams, count=limit, block=block))
-        return _entries(read[0][1]) if read else []
+        return _known(entries_of(read))
 
     def claim(self, limit: int, *, idle_s: float) -> list[Entry]:
         """Return entries that a worker read at least `idle_s` seconds ago, and has not deleted."""
         idle = int(idle_s * 1000)
         answer = self._in_group(lambda: self._client.xautoclaim(self._key, GROUP, CONSUMER, idle, count=limit))
-        return _entries(answer[1])
+        return _known(answer[1])
 
     def delete(self, entry_ids: Iterable[str]) -> None:
         """Acknowledge and delete entries."""
@@ -110,6 +111,6 @@ def _is_group_missing(error: ResponseError) -> bool:
     return any(code in str(error) for code in ("NOGROUP", "UNBLOCKED"))
 
 
-def _entries(read: list[tuple[str | None, dict[str, str]]]) -> list[Entry]:
+def _known(read: Iterable[tuple[str | None, dict[str, str]]]) -> list[Entry]:
     """Return what was read, without entries that another client has deleted."""
     return [Entry(entry_id, fields) for entry_id, fields in read if entry_id is not None and fields]

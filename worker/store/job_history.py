@@ -12,6 +12,7 @@ from worker.domain.job import JobState, JsonObject
 from worker.domain.reason import Reason
 from worker.store.codec import decode_outcome
 from worker.store.keys import Lane
+from worker.store.streams import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -155,10 +156,7 @@ class JobHistory:
         self._client.hdel(self._keys.job(job_id), "replayed_as")
 
     def _read(self, stream: str, after: str, block_s: float) -> list[tuple[str, dict[str, str]]]:
-        answer = self._client.xread({stream: after}, block=max(1, int(block_s * 1000)))
-        if isinstance(answer, dict):  # RESP3
-            return [entry for batches in answer.values() for batch in batches for entry in batch]
-        return [entry for _, entries in answer or () for entry in entries]
+        return entries_of(self._client.xread({stream: after}, block=max(1, int(block_s * 1000))))
 
 
 def _event(entry: str, fields: dict[str, str], job_id: str) -> JobEvent:

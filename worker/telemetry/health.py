@@ -1,4 +1,4 @@
-"""Whether this worker process lives and is ready, by what its loops do. Never asks Redis or PhotoGPT."""
+"""Whether this worker process lives and is ready, by what its loops report. An answer waits for no server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from worker.telemetry.labels import LoopPart
 
 MAX_LOOP_AGE_S = 60.0
-"""A loop that has not gone round for this long stands still; the slowest wait for a server that does not answer is
-shorter."""
+"""A loop that has not gone round for this long, while Redis and the broker answer, stands still."""
 
 MAX_REDIS_SILENCE_S = 30.0
 """A worker is not ready if Redis has not answered for this long."""
@@ -23,6 +22,7 @@ class Health:
         self._clock = clock
         self._beats: dict[LoopPart, float] = {}
         self._redis_answered_at = float("-inf")
+        self._silent_at = float("-inf")
         #: The worker has once been ready to take messages.
         self.started = False
         #: The consumer is connected to the broker and takes messages.
@@ -38,6 +38,14 @@ class Health:
         """Report that Redis has answered."""
         self._redis_answered_at = self._clock()
 
+    def server_silent(self) -> None:
+        """Report that Redis or the broker does not answer: until now, a loop may have waited for it."""
+        self._silent_at = self._clock()
+
+    def slowest_s(self) -> float:
+        """Return the seconds since the slowest loop last reported."""
+        return max(self.age_s(part) for part in LoopPart)
+
     def age_s(self, part: LoopPart) -> float:
         """Return the seconds since a loop last reported; 0 before it begins."""
         now = self._clock()
@@ -47,7 +55,8 @@ class Health:
         """Return why the process has to be restarted, a sentence each; empty while it lives."""
         if self.stopping:
             return []
-        ages = {part: self.age_s(part) for part in LoopPart}
+        answered_s = self._clock() - self._silent_at  # a loop has this long to go on after an outage
+        ages = {part: min(self.age_s(part), answered_s) for part in LoopPart}
         return [f"the {part} stands still for {age:.0f} s" for part, age in ages.items() if age > MAX_LOOP_AGE_S]
 
     def unready(self) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.contract.store.conftest import Line
 from tests.golden import golden
 from tests.running import keys
@@ -9,6 +13,7 @@ from tests.unit.factories import success
 from worker.domain.job import Batch, JobState, Kind
 from worker.store.inbox import GROUP, Entry, Inbox
 from worker.store.records import JobAccepted
+from worker.store.streams import entries_of
 
 
 def read(inbox: Inbox) -> list[Entry]:
@@ -25,6 +30,12 @@ def test_an_entry_is_read_once_and_deleted(line: Line) -> None:
     inbox.delete([entry_id])
     assert (inbox.holds(entry_id), inbox.length()) == (False, 0)
     assert line.client.xpending(keys.inbox, GROUP)["pending"] == 0
+
+
+@pytest.mark.parametrize("answer", [[["s", [("1-0", {"a": "b"})]]], {"s": [[("1-0", {"a": "b"})]]}], ids=["2", "3"])
+def test_both_versions_of_the_protocol(answer: Any) -> None:
+    """Entries are read from the answer of either version of Redis' protocol."""
+    assert entries_of(answer) == [("1-0", {"a": "b"})]
 
 
 def test_an_entry_that_was_left_is_claimed(line: Line) -> None:

@@ -90,7 +90,7 @@ def block_consumer(state, seconds):
 @control_command(args=[("seconds", float)])
 def block_lane_monitor(state, seconds):
     ends_at = time.monotonic() + seconds
-    monitor.LaneMonitor._cancel_revoked = lambda self: time.sleep(max(0, ends_at - time.monotonic()))
+    monitor.LaneMonitor._mark_worker = lambda self: time.sleep(max(0, ends_at - time.monotonic()))
 
 sys.argv[1:] = ["worker"]
 from worker.cli.main import main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from celery import Celery
 from config.celery import celery_options
 from config.environment import SettingsError
 from config.settings import Settings, load_settings
+from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line
 from tests.integration.redis_faults.servers import Server
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 from worker.store.connection import connect
@@ -77,7 +80,7 @@ def start_monitored(tmp_path: Path) -> Iterator[Callable[[int], Monitored]]:
 def test_failover(
     start_monitored: Callable[[int], Monitored], open_line: Callable[..., Line], sandbox: SandboxProcess, sentinels: int
 ) -> None:
-    """After a failover every job that the replica had stored and every later one succeeds in the same worker."""
+    """After a failover every job that the replica had stored and every later one succeeds, from the inbox, too."""
     # Of three Sentinels the first of the URL dies with the primary.
     monitored = start_monitored(sentinels)
     primary, replica = monitored.primary, monitored.replica
@@ -107,8 +110,9 @@ def test_failover(
     wait_until(lambda: _answers(client), "Sentinel names the replica", within=30)
     assert _role(replica) == "master"
     ids += line.enqueue(5)
+    client.xadd(keys.inbox, {"job": json.dumps({"id": "entry", "kind": "image", "request": image_request()})})
 
-    line.assert_succeeded(ids)
+    line.assert_succeeded([*ids, "entry"])
     assert "Traceback" not in line.log(), line.log()
     line.worker.stop()
 

@@ -60,7 +60,7 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
     argv = worker_argv(names, concurrency or settings.concurrency, name or f"photogpt-{os.getpid()}")
     sys.argv = ["-m", "worker.cli.main", *sys.argv[1:]]  # on SIGHUP Celery executes Python with these again
     started: list[Any] = []
-    signals.celeryd_after_setup.connect(lambda instance, **_: started.append(instance), weak=False)
+    signals.worker_init.connect(lambda sender, **_: started.append(sender), weak=False)
     app.worker_main(argv)  # it returns nothing; the controller has the exit code
     signaled = state.should_stop is not None  # after SIGINT Celery's exit code is 1, although all is well
     sys.exit(started[0].exitcode if started and not signaled else 0)
