@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 
 from config.settings import Settings
 
-QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks")
+QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks", "files")
 """The short names of the queues: that of producers, and those of the tick messages."""
 
 TICK_QUEUES = {
@@ -21,6 +21,7 @@ TICK_QUEUES = {
     "photogpt.poll": "polls",
     "photogpt.publish": "results",
     "photogpt.deliver": "webhooks",
+    "photogpt.store_files": "files",
 }
 """The queue of each tick task. Tasks that producers send stay in the queue they are sent to."""
 

@@ -18,6 +18,7 @@ def check(settings: Settings) -> None:
     check_timeouts(settings)
     check_webhook_port(settings)
     check_redis(settings)
+    check_outputs(settings)
 
 
 def check_timeouts(settings: Settings) -> None:
@@ -43,3 +44,9 @@ def check_redis(settings: Settings) -> None:
         )
     if settings.redis_ca_file and "rediss" not in schemes:
         raise ValueError("PHOTOGPT_REDIS_CA_FILE is set, but no URL begins with rediss://: use rediss:// or remove it")
+
+
+def check_outputs(settings: Settings) -> None:
+    """Check that a record is kept for as long as its files may be missing."""
+    if settings.outputs and settings.outputs_deadline_s > settings.retention_s:
+        raise ValueError("PHOTOGPT_OUTPUTS_DEADLINE_S must not exceed PHOTOGPT_RETENTION_S: files need their record")

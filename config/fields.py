@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from config.outputs import check_output_key, check_outputs_url
 from config.secrets import signing_key
 from config.urls import check_broker_url, check_redis_url
 
@@ -119,6 +120,8 @@ ProxyUrl = Annotated[SecretStr, AfterValidator(check_proxy_url)]
 OutcomeUrl = Annotated[str, AfterValidator(check_outcome_url)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(secret_of(check_broker_url))]
 RedisUrl = Annotated[SecretStr, AfterValidator(secret_of(check_redis_url))]
+OutputsUrl = Annotated[str, AfterValidator(check_outputs_url)]
+OutputKey = Annotated[str, AfterValidator(check_output_key)]
 CertificateFile = Annotated[Path, AfterValidator(check_certificate_file)]
 SigningKeys = Annotated[tuple[SecretStr, ...], NoDecode, COMMAS, AfterValidator(check_signing_keys)]
 Schemes = Annotated[tuple[Literal["https", "http"], ...], NoDecode, COMMAS]

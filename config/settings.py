@@ -26,6 +26,8 @@ from config.fields import (
     Namespace,
     Networks,
     OutcomeUrl,
+    OutputKey,
+    OutputsUrl,
     Ports,
     PrioritySteps,
     ProxyUrl,
@@ -37,7 +39,6 @@ from config.fields import (
 )
 
 DEFAULT_NAMESPACE = "photogpt"
-DEFAULT_SEPARATOR = "\x06\x16"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 VENDOR_URL = "https://developer.photogptai.com/api"
 
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
     """Begins the name of every key and queue; each environment on one Redis or RabbitMQ needs its own."""
     queue: str | None = Field(default=None, min_length=1, max_length=200)
     """Queue that producers send to. Default: celery; with another namespace than photogpt, <namespace>.celery."""
-    queue_separator: str = Field(default=DEFAULT_SEPARATOR, min_length=1)
+    queue_separator: str = Field(default="\x06\x16", min_length=1)
     """Broker on Redis: what producers' `broker_transport_options` call `sep`. Default: kombu's, the bytes 6 and 22."""
     priority_steps: PrioritySteps = (0, 3, 6, 9)
     """Broker on Redis: what producers' `broker_transport_options` call `priority_steps`, comma-separated."""
@@ -147,9 +148,7 @@ class Settings(BaseSettings):
     webhook_url: HttpUrl | None = None
     """Receiver for jobs that name no webhook_url of their own."""
     webhook_secrets: SigningKeys = ()
-    """Signing keys, comma-separated: whsec_... (shared) and whsk_... (ed25519). Every key signs every webhook.
-    `photogpt-worker webhooks keys --new hmac` makes one.
-    """
+    """Keys of which each signs every webhook: whsec_... (shared), whsk_... (ed25519); see `webhooks keys --new`."""
     webhook_body: Literal["full", "thin"] = "full"
     """full: the whole outcome; thin: without images and videos."""
     webhook_max_bytes: int = Field(default=20_000, ge=1000)
@@ -184,6 +183,22 @@ class Settings(BaseSettings):
     """Ended webhooks that are kept for reading and resending; the oldest are deleted first."""
     metadata_max_bytes: int = Field(default=4096, ge=0)
     """Maximum size of a job's metadata, bytes of JSON."""
+
+    # -- outputs ----------------------------------------------------------------------------------------------
+    outputs: OutputsUrl | None = None
+    """Where images and videos are stored: s3://bucket/prefix, gs://..., az://... or file:///folder. Default: none."""
+    outputs_key: OutputKey = "{tenant}/{date}/{id}/{n}{ext}"
+    """Key of each file, made of {tenant}, {date} of the end (UTC), {id} of the job, {kind}, number {n} and {ext}."""
+    outputs_when: Literal["after", "before"] = "after"
+    """after: a job ends at once, and its event job.stored follows; before: it ends when its files are stored."""
+    outputs_deadline_s: Seconds = 3600
+    """Seconds after which a file that could not be stored is given up; the job succeeds in any case."""
+    outputs_stall_s: Seconds = 30
+    """Break a download off that brings less than 64 kB in this time, seconds."""
+    outputs_max_bytes: int = Field(default=2_000_000_000, ge=1000)
+    """Maximum size of one file, bytes."""
+    outputs_allow_networks: Networks = ()
+    """Private networks that files may be downloaded from, as CIDRs, comma-separated. The API's own host is allowed."""
 
     # -- the worker process -----------------------------------------------------------------------------------
     concurrency: int = Field(default=16, ge=8, le=500)

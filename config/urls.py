@@ -109,6 +109,8 @@ def _checked(url: str, schemes: tuple[str, ...]) -> SplitResult:
     if parts.scheme in REDIS_SCHEMES:
         _check_database(parts.path)
         return parts._replace(query=_query(parts.query))
+    if parts.query:
+        raise ValueError("must not contain options after the question mark: this service sets those of its connections")
     return parts
 
 

@@ -19,6 +19,7 @@ SECTIONS = {
     "job_poll_interval_s": "Polling and deadlines",
     "max_active": "Limits over all workers",
     "webhook_url": "Webhooks",
+    "outputs": "Outputs",
     "concurrency": "The worker process",
     "flower_address": "Flower",
 }

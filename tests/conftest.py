@@ -91,6 +91,13 @@ def broker_url(valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> str:
 
 
 @pytest.fixture
+def redis_broker(broker_url: str) -> None:
+    """Skip a test that reads or writes the broker's lists in Redis, if the messages go through RabbitMQ."""
+    if not broker_url.startswith("redis"):
+        pytest.skip("it reads or writes lists of a broker on Redis")
+
+
+@pytest.fixture
 def isolated_env(worker_env: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
     """The environment of a worker that shares neither database nor broker with the session's worker."""
     url = valkey.url.replace("/0", "/3")

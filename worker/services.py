@@ -10,6 +10,8 @@ from typing import Protocol
 from config.settings import Settings
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import Outcome
+from worker.outputs.download import Downloader
+from worker.outputs.storage import Storage, open_storage
 from worker.photogpt.client import PhotoGPT
 from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
@@ -44,6 +46,9 @@ class Services:
     store: Store
     photogpt: PhotoGPT
     sender: WebhookSender
+    downloader: Downloader
+    #: Where outputs are stored; None if they are not.
+    storage: Storage | None
     publisher: TaskPublisher
     random: random.Random = field(default_factory=random.SystemRandom)
     #: Set once the process has to stop: no step begins after that.
@@ -51,17 +56,26 @@ class Services:
 
     def close(self) -> None:
         """Close every connection."""
+        self.downloader.close()
         self.sender.close()
         self.photogpt.close()
         self.store.close()
 
 
 def open_services(settings: Settings, publisher: TaskPublisher) -> Services:
-    """Return the clients. Connections open when they are needed."""
+    """Return the clients. Connections open when they are needed.
+
+    Raises:
+        StorageError: PHOTOGPT_OUTPUTS cannot be used.
+    """
+    stopping = threading.Event()
     return Services(
         settings=settings,
         store=open_store(settings, publish_tick=publisher.publish_tick),
         photogpt=PhotoGPT(settings),
         sender=WebhookSender(settings),
+        downloader=Downloader(settings, stopping),
+        storage=open_storage(settings),
         publisher=publisher,
+        stopping=stopping,
     )

@@ -123,6 +123,12 @@ def deliver(lane: str, token: str) -> None:
     runner().run(Lane(lane), token)
 
 
+@app.task(name="photogpt.store_files", ignore_result=True, send_events=False)
+def store_files(lane: str, token: str) -> None:
+    """Download images and videos, and store them."""
+    runner().run(Lane(lane), token)
+
+
 for celery_task in (app.tasks[f"celery.{name}"] for name in ("map", "starmap", "chunks")):
     celery_task.Request = RedactedRequest  # type: ignore[assignment]  # their arguments are requests
     celery_task.throws = (WorkerError,)

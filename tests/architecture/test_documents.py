@@ -16,6 +16,7 @@ from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
 from tests.architecture.test_layers import ROOT
 from worker.cli.main import cli
+from worker.domain.files import FILE_EVENTS, FILES_SEQUENCE
 from worker.domain.job import SEQUENCE, TERMINAL
 from worker.domain.submission import EVENT_TYPES
 from worker.telemetry.logs import EventName
@@ -100,7 +101,9 @@ def test_every_event_type_is_described() -> None:
     rows = re.findall(r"^\| `(job\.\w+)` \| `(model\.\w+)` \| (\d) \|", EVENTS.read_text("utf-8"), re.MULTILINE)
     expected = [(f"job.{state}", f"model.{state}", str(number)) for state, number in SEQUENCE.items()]
     assert sorted(rows) == sorted(expected)
-    assert {name for job, model, _ in rows for name in (job, model)} == EVENT_TYPES
+    assert {name for job, model, _ in rows for name in (job, model)} | {*FILE_EVENTS} == EVENT_TYPES
+    of_files = re.findall(rf"^\| `(job\.\w+)` \| {FILES_SEQUENCE} \|", EVENTS.read_text("utf-8"), re.MULTILINE)
+    assert sorted(of_files) == sorted(FILE_EVENTS)
 
 
 def test_every_state_is_in_the_diagram() -> None:

@@ -21,6 +21,7 @@ CATCH_REDIS_ERRORS = {
     "worker/queue/publisher.py",
     "worker/lanes/apply.py",
     "worker/lanes/runner.py",
+    "worker/steps/store_files.py",
     "worker/tasks.py",
 }
 """Modules that may catch Redis' exceptions."""

@@ -84,7 +84,7 @@ def keywords_of(call: ast.Call) -> set[str]:
     return found
 
 
-ONLY_TYPES = dict.fromkeys(("BodyOptions", "Outcome", "ResultUpdate"), object)
+ONLY_TYPES = dict.fromkeys(("BodyOptions", "Delivery", "Outcome", "ResultUpdate"), object)
 """What `state_change` imports for its annotations only."""
 
 

@@ -9,10 +9,18 @@ from typing import Any
 
 import redis
 
-from tests.running import ReceivedRequest
+from tests.running import ReceivedRequest, keys
 from worker.domain.job import JobState
 
-MUST_BE_ZERO = ("lost", "paid twice", "ended twice", "results missing", "webhooks missing", "several webhook ids")
+MUST_BE_ZERO = (
+    "lost",
+    "paid twice",
+    "ended twice",
+    "results missing",
+    "webhooks missing",
+    "several webhook ids",
+    "totals wrong",
+)
 
 
 @dataclass
@@ -37,6 +45,19 @@ class Records:
     generations: Counter[str] = field(default_factory=Counter)
     #: The webhook ids under which the receiver accepted each job's last event.
     webhooks: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    #: Totals that Redis has counted, by field, and what the records say they should be.
+    totals: Counter[str] = field(default_factory=Counter)
+    recorded: Counter[str] = field(default_factory=Counter)
+
+    def read_totals(self, client: redis.Redis) -> None:
+        """Read the totals, and count the records of jobs and webhooks in the same way; again if a total has changed."""
+        before: Counter[str] | None = None
+        while before is None or before != self.totals:
+            before = self.totals
+            self.recorded = recorded_totals(client)
+            stored: Any = client.hgetall(keys.totals)
+            self.totals = Counter({name: int(number) for name, number in stored.items()})
 
     def read_events(self, client: redis.Redis, stream: str) -> None:
         """Read the service-wide stream of events."""
@@ -79,8 +100,24 @@ class Records:
             "results missing": len((known & ended) - self.published),
             "webhooks missing": len((known & ended) - self.webhooks.keys()),
             "several webhook ids": sum(1 for ids in self.webhooks.values() if len(ids) > 1),
+            "totals wrong": sum((self.totals - self.recorded).values()) + sum((self.recorded - self.totals).values()),
             "bare send_task": len(self.sent),
             "bare send_task, lost by the broker": len(self.sent - self.states.keys()),
             "succeeded": sum(1 for state in self.states.values() if state == "succeeded"),
             "unresolved, not paid again": sum(1 for reason in self.reasons.values() if reason == "trigger_uncertain"),
         }
+
+
+def recorded_totals(client: Any) -> Counter[str]:
+    """Return the totals that follow from the records of jobs and webhooks, by the names of their fields."""
+    found: Counter[str] = Counter()
+    for key in client.scan_iter(keys.job("*"), count=1000):
+        kind, state, reason = client.hmget(key, ["kind", "state", "reason"])
+        found[f"jobs_accepted_total:{kind}"] += 1
+        if JobState(state).terminal:
+            found[f"jobs_ended_total:{kind}:{state}:{reason or 'none'}"] += 1
+    for key in client.scan_iter(keys.delivery("*"), count=1000):
+        state = client.hget(key, "state")
+        if state != "pending":
+            found[f"webhooks_ended_total:{state}"] += 1
+    return found

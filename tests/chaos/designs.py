@@ -57,6 +57,7 @@ class Ours:
             if "published_at" in record:
                 records.published.add(record["id"])
         records.read_events(client, self.stream)
+        records.read_totals(client)
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 
 from tests.cli.commands import run
 from worker import __version__
+from worker.cli.files.group import FILES
 from worker.cli.main import COMMANDS, cli
 from worker.cli.webhooks.group import WEBHOOKS
 
-EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS)]
+EVERY = [*COMMANDS, *(f"webhooks {name}" for name in WEBHOOKS), *(f"files {name}" for name in FILES)]
 
 
 def test_the_help_names_every_command() -> None:

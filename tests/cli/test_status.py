@@ -57,14 +57,14 @@ def test_no_worker_runs(invoke: Invoke, isolated_settings: Settings, monkeypatch
     monkeypatch.setattr(progress, "HINT_AFTER_S", 0.0)
     waited = invoke("submit", "image", "--prompt", "x", "--id", "alone", "--wait", "--timeout", "0.5")
     assert waited.exit_code == 3
-    assert "still queued: no worker runs" in waited.stderr
+    assert "still waiting: no worker runs" in waited.stderr
     listed = invoke("jobs")
-    assert "alone" in listed.stdout
     assert "no worker runs" in listed.stderr
+    assert "1 new jobs wait in the inbox" in listed.stderr
     status = invoke("status")
     assert status.exit_code == 1
     assert "no worker runs" in status.stdout
-    assert shown(invoke)["lanes"]["triggers"]["due"] == 1
+    assert shown(invoke)["messages"]["inbox"] == 1
 
 
 def test_redis_does_not_answer(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import requests
 
 from tests.contract.conftest import Names, Open, host_of, post
 from tests.contract.peers import Peer, answering, headers_of, listening
-from worker.webhooks.guard import AddressRefused
+from worker.http.guard import AddressRefused
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"]
 METADATA = [

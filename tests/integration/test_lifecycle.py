@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 OUTCOME = {
     "id", "kind", "state", "reason", "error", "retryable", "generation_id", "model_id", "images", "videos",
-    "metadata", "created_at", "submitted_at", "finished_at", "polls",
+    "files", "files_error", "metadata", "created_at", "submitted_at", "finished_at", "polls",
 }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from tests.conftest import image_request
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("redis_broker")
+
 
 class Harm:
     """Creates a directory when it is unpickled."""
@@ -108,7 +110,7 @@ def with_headers(**headers: Any) -> dict[str, Any]:
 
 def waiting(client: Any) -> list[str]:
     """Return the messages of producers that are queued or unacked; ticks with a countdown are unacked until then."""
-    unacked = [entry for entry in client.hvals("unacked") if json.loads(entry)[2] == "celery"]
+    unacked = [entry for entry in client.hvals("photogpt.unacked") if json.loads(entry)[2] == "celery"]
     return [*client.lrange("celery", 0, -1), *unacked]
 
 

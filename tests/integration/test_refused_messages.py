@@ -94,9 +94,10 @@ def test_its_webhook_is_sent(producer: Celery, client: redis.Redis, receiver: Re
 
     (sent,) = wait_until(lambda: receiver.requests, "the webhook arrives")
     assert (sent.json["type"], sent.json["data"]["metadata"]) == ("job.failed", {"order": 7})
-    wait_until(lambda: not client.hlen("unacked"), "the message is acknowledged")
+    wait_until(lambda: not client.hlen("photogpt.unacked"), "the message is acknowledged")
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_its_errback_runs(producer: Celery, client: redis.Redis) -> None:
     """The errback of a message without usable keyword arguments is sent."""
     errback = dict(producer.signature("shop.failed", args=["order-7"], queue="shop", immutable=True))

@@ -153,6 +153,7 @@ def save(producer: Celery, **options: Any) -> Any:
     return producer.signature("shop.save", kwargs=NEXT, queue="shop", immutable=True).set(**options)
 
 
+@pytest.mark.usefixtures("redis_broker")
 @pytest.mark.parametrize("follows", ["chain", "link", "chord"])
 def test_the_next_task_gets_its_types(producer: Celery, client: redis.Redis, follows: str) -> None:
     """The task after ours in a chain, a link or a chord's body gets the very types that it was given."""
@@ -167,6 +168,7 @@ def test_the_next_task_gets_its_types(producer: Celery, client: redis.Redis, fol
     assert repr(kwargs) == repr(NEXT)
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_an_errback_gets_its_types(producer: Celery, client: redis.Redis) -> None:
     """The errback of a failed job gets the very types that it was given."""
     failing = producer.signature(TASK, kwargs={"request": image_request(end="failed")})
@@ -176,6 +178,7 @@ def test_an_errback_gets_its_types(producer: Celery, client: redis.Redis) -> Non
     assert repr(kwargs) == repr(NEXT)
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_options_of_the_next_task_may_be_times(producer: Celery, client: redis.Redis) -> None:
     """`eta` and `expires` of the next task may be datetimes, and its own headers may hold a UUID."""
     eta, expires = AT + timedelta(days=365), AT + timedelta(days=730)
@@ -186,6 +189,7 @@ def test_options_of_the_next_task_may_be_times(producer: Celery, client: redis.R
     assert headers["order"] == ORDER
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_a_header_of_our_task_may_be_a_uuid(producer: Celery, client: redis.Redis) -> None:
     """A job runs whose message has a header that is a UUID."""
     result: Any = chain(image(producer).set(headers={"order": ORDER}), save(producer)).apply_async()
@@ -193,6 +197,7 @@ def test_a_header_of_our_task_may_be_a_uuid(producer: Celery, client: redis.Redi
     next_message(client)
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_an_unknown_type_reaches_the_next_task(producer: Celery, client: redis.Redis) -> None:
     """A value of a type that only the producer and the next task know is sent on unchanged."""
     product = {"__type__": "product", "__value__": {"sku": 7}}
@@ -204,6 +209,7 @@ def test_an_unknown_type_reaches_the_next_task(producer: Celery, client: redis.R
     assert kwargs == {"product": product}
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_a_bad_request_keeps_its_reason(producer: Celery, client: redis.Redis, receiver: Receiver) -> None:
     """A bad request before a task with a UUID is refused for its own reason, and its errback runs."""
     bad = producer.signature(TASK, kwargs={"request": {"modelID": "nanobanana"}, "webhook_url": receiver.url})
@@ -218,6 +224,7 @@ def test_a_bad_request_keeps_its_reason(producer: Celery, client: redis.Redis, r
 # -- ids ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_a_task_id_may_be_a_uuid(producer: Any, client: redis.Redis) -> None:
     """A job whose task id is a UUID has the UUID's text as its id, in a chain and alone."""
     first, second = uuid4(), uuid4()
@@ -228,6 +235,7 @@ def test_a_task_id_may_be_a_uuid(producer: Any, client: redis.Redis) -> None:
     assert client.hget(keys.job(str(second)), "state") == "succeeded"
 
 
+@pytest.mark.usefixtures("redis_broker")
 @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": b""}}], ids=["sound", "refused"])
 def test_a_chord_counts_task_ids_that_are_uuids(producer: Any, kwargs: dict[str, Any]) -> None:
     """A chord whose tasks have UUIDs as ids runs its body, or fails if one of its tasks was refused."""
@@ -247,6 +255,7 @@ def test_canceling_what_is_no_id(producer: Celery, job_id: Any) -> None:
         producer.send_task("photogpt.cancel", kwargs={"job_id": job_id}).get(timeout=30)
 
 
+@pytest.mark.usefixtures("redis_broker")
 def test_a_job_is_canceled_by_its_uuid(producer: Any, client: redis.Redis) -> None:
     """`photogpt.cancel` takes an id that is a UUID, and returns the outcome."""
     job_id = uuid4()

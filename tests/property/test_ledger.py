@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from config.settings import Settings
+from tests.chaos.audit import recorded_totals
 from tests.running import keys
 from tests.unit.factories import ended, make_job
 from worker.cli.local.embedded import EmbeddedValkey
@@ -355,6 +356,12 @@ class StoreMachine(RuleBasedStateMachine):
         """Every key of a job has a TTL."""
         for name in self.client.scan_iter("photogpt:job:*"):
             assert self.client.ttl(name) > 0
+
+    def teardown(self) -> None:
+        """The totals are those of the records, whatever was repeated."""
+        assert {name: int(number) for name, number in self.client.hgetall(keys.totals).items()} == recorded_totals(
+            self.client
+        )
 
 
 @pytest.fixture

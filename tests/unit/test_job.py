@@ -23,6 +23,8 @@ SHAPE = [
     "model_id",
     "images",
     "videos",
+    "files",
+    "files_error",
     "metadata",
     "created_at",
     "submitted_at",
@@ -44,6 +46,7 @@ RETRYABLE = {
     Reason.GENERATION_FAILED: False,
     Reason.CANCELED: False,
     Reason.SCHEDULED: False,
+    Reason.STORING: False,
     Reason.INTERNAL_ERROR: True,
 }
 

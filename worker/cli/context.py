@@ -9,7 +9,7 @@ from typing import Any
 import click
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 from config.celery import celery_options
 from config.environment import SettingsError, ignored_variables, remove_celery_variables
@@ -87,6 +87,11 @@ def connection_errors(settings: Settings) -> Iterator[None]:
     """
     try:
         yield
+    except ResponseError as error:
+        message = (
+            f"Redis at {masked(settings.store_url)} refuses a command ({error}); photogpt-worker status shows more"
+        )
+        raise CommandError(message) from None
     except RedisError as error:
         raise CommandError(_unreachable("Redis", settings.store_url, "PHOTOGPT_REDIS_URL", error)) from None
     except OperationalError as error:

@@ -26,6 +26,7 @@ COMMANDS = {
     "schedule": Entry("worker.cli.jobs.schedule:schedule", "Show when jobs are polled, and why."),
     "cancel": Entry("worker.cli.jobs.cancel:cancel", "Cancel a job: stop polling it."),
     "replay": Entry("worker.cli.jobs.replay:replay", "Enqueue failed, expired or canceled jobs again."),
+    "files": Entry("worker.cli.files.group:files", "List and fetch stored images and videos."),
     "webhooks": Entry("worker.cli.webhooks.group:webhooks", "List and resend webhooks; manage endpoints and keys."),
     "rejected": Entry("worker.cli.jobs.rejected:rejected", "List messages that workers could not use."),
     "schema": Entry("worker.cli.jobs.schema:schema", "Print the JSON Schema of requests, outcomes and webhooks."),

@@ -57,11 +57,18 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
         **{name: record.get(name) for name in copied},
         "attempts": int(record.get("attempts", 0)),
         "intent_open": "intent_at" in record,
+        "files_problem": _files_problem(store, job_id),
         "next_step": _next_step(store, job_id),
         "queue_position": store.job_history.position(job_id),
         "events": [{"type": event.type, "timestamp": event.timestamp} for event in store.job_history.events(job_id)],
         "deliveries": store.deliveries.of_job(job_id),
     }
+
+
+def _files_problem(store: Store, job_id: str) -> str | None:
+    """Return why the last attempt to store a job's files failed, or None."""
+    known = store.files.read(job_id)
+    return known.progress.error if known else None
 
 
 def _next_step(store: Store, job_id: str) -> JsonObject | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worker.domain.files import StoredFile
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 
@@ -65,4 +66,13 @@ class Finish:
     outcome_known: bool = False
 
 
-Decision = Reschedule | Submitted | Running | Finish
+@dataclass(frozen=True, slots=True)
+class FilesEnd:
+    """The job waits for its files no longer: they are stored, or given up."""
+
+    files: tuple[StoredFile, ...]
+    #: Which outputs could not be stored, and why.
+    error: str | None = None
+
+
+Decision = Reschedule | Submitted | Running | Finish | FilesEnd

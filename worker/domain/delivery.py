@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from worker.domain.files import FILES_SEQUENCE
 from worker.domain.job import SEQUENCE, Job, JobState, JsonObject, Kind
 from worker.domain.times import rfc3339
 
@@ -18,7 +19,7 @@ SCHEDULE_S = (5, 60, 300, 1800, 7200, 18_000, 18_000, 21_600, 21_600)
 SCHEMA = 1
 """Version of the body. A new field does not change it; a field that is removed or changes its meaning does."""
 
-OUTPUTS = ("images", "videos")
+OUTPUTS = ("images", "videos", "files")
 """Left out of a thin body, and of one that would be too large."""
 
 
@@ -82,10 +83,22 @@ def plan(job: Job, state: JobState, data: Mapping[str, Any], *, at: float, body:
     """
     name = event_type(job, state)
     wanted = name in job.webhook_events if job.webhook_events else state.terminal
-    if job.webhook_url is None or not wanted:
+    return _planned(job, name, SEQUENCE[state], data, at=at, body=body) if wanted else []
+
+
+def plan_for_files(job: Job, name: str, data: Mapping[str, Any], *, at: float, body: BodyOptions) -> list[Delivery]:
+    """Return the deliveries for one of `FILE_EVENTS`: none, or one. The arguments are those of `plan`."""
+    wanted = name in job.webhook_events if job.webhook_events else True
+    return _planned(job, name, FILES_SEQUENCE, data, at=at, body=body) if wanted else []
+
+
+def _planned(  # noqa: PLR0913 - what a webhook is made of
+    job: Job, name: str, sequence: int, data: Mapping[str, Any], *, at: float, body: BodyOptions
+) -> list[Delivery]:
+    if job.webhook_url is None:
         return []
     digest = hashlib.sha256(f"{job.id}\n{name}\n{job.webhook_url}".encode()).hexdigest()
-    head = {"type": name, "timestamp": rfc3339(at), "schema": SCHEMA, "sequence": SEQUENCE[state]}
+    head = {"type": name, "timestamp": rfc3339(at), "schema": SCHEMA, "sequence": sequence}
     return [
         Delivery(
             id=f"msg_{digest[:32]}",

@@ -10,6 +10,8 @@ WorkerError
 │  └─ Unavailable           no answer, an incomplete answer, or an invalid one
 │     └─ MissingGenerationId   PhotoGPT accepted a trigger and returned no id
 ├─ DeliveryError            an attempt at a webhook failed; carries a kind and whether to retry
+├─ FileError                an output cannot be downloaded or stored; says whether a fresh URL may help
+├─ StorageError             the bucket or folder of PHOTOGPT_OUTPUTS cannot be used; the message says what to do
 ├─ WebhookError             a command about a webhook or an endpoint is impossible; the message says why
 └─ JobError                 the Celery result of a job that did not succeed
    ├─ JobFailed
@@ -143,6 +145,29 @@ class DeliveryError(WorkerError):
         self.endpoint_at_fault = endpoint_at_fault
         self.duration_s: float | None = None
         self.answer: dict[str, str] = {}
+
+
+class FileError(WorkerError):
+    """An output cannot be downloaded or stored at the moment.
+
+    Attributes:
+        status: the HTTP code of the download, or None without an answer.
+        expired: the URL may have expired; a fresh one may help.
+        max_attempts: after as many failed attempts the file is given up; None: at the deadline only.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, expired: bool = False, max_attempts: int | None = None
+    ) -> None:
+        """Store the details of the failure."""
+        super().__init__(message)
+        self.status = status
+        self.expired = expired
+        self.max_attempts = max_attempts
+
+
+class StorageError(WorkerError):
+    """The bucket or folder of PHOTOGPT_OUTPUTS cannot be used. The message says what to do."""
 
 
 class WebhookError(WorkerError):

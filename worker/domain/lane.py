@@ -15,3 +15,4 @@ class Lane(StrEnum):
     RESULTS = "results"  # ended jobs whose Celery result is not stored yet
     DELIVERIES = "deliveries"  # webhooks without an attempt
     REDELIVERIES = "redeliveries"  # webhooks to retry: a dead endpoint delays no first attempt
+    FILES = "files"  # jobs whose images and videos are to be stored

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from worker.domain.errors import JobCanceled, JobError, JobExpired, JobFailed
+from worker.domain.files import StoredFile
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.reason import Reason
 from worker.domain.times import rfc3339
@@ -32,6 +33,8 @@ class Outcome(TypedDict):
     model_id: str | None
     images: list[JsonObject]
     videos: list[JsonObject]
+    files: list[StoredFile]
+    files_error: str | None
     metadata: JsonObject | None
     created_at: str
     submitted_at: str | None
@@ -49,6 +52,9 @@ class JobResult:
     error: str | None = None
     images: tuple[JsonObject, ...] = ()
     videos: tuple[JsonObject, ...] = ()
+    files: tuple[StoredFile, ...] = ()
+    #: Which outputs could not be stored, and why.
+    files_error: str | None = None
     #: The model that PhotoGPT names for the generation.
     model_id: str | None = None
     #: Set where another job triggered the generation.
@@ -75,6 +81,8 @@ def outcome(job: Job, result: JobResult | None = None, *, at: float | None = Non
         "model_id": (result.model_id if result else None) or job.model_id,
         "images": list(result.images) if result else [],
         "videos": list(result.videos) if result else [],
+        "files": list(result.files) if result else [],
+        "files_error": result.files_error if result else None,
         "metadata": job.metadata,
         "created_at": rfc3339(job.created_at),
         "submitted_at": rfc3339(job.submitted_at) if job.submitted_at else None,

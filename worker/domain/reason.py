@@ -16,6 +16,7 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"  # no such model, image or generation
     CONFLICT = "conflict"  # another operation on the same object is in progress
     SCHEDULED = "scheduled"  # the job waits for its start time
+    STORING = "storing"  # the generation succeeded, and its files are being stored
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"  # PhotoGPT does not answer, or its answer is unreadable
     TRIGGER_UNCERTAIN = (

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic import field_validator as check
 
 from worker.domain.errors import SubmissionError
+from worker.domain.files import FILE_EVENTS
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.json_values import json_value
 from worker.domain.piping import fill_request
@@ -37,7 +38,7 @@ MAX_REQUEST = 256_000  # bytes of JSON; reference images are URLs
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-EVENT_TYPES = frozenset(f"{noun}.{state.value}" for noun in ("job", "model") for state in JobState)
+EVENT_TYPES = frozenset({f"{noun}.{state.value}" for noun in ("job", "model") for state in JobState} | {*FILE_EVENTS})
 
 
 class Submission(BaseModel):

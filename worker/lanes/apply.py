@@ -1,8 +1,8 @@
 """Writes the decision of a step to Redis.
 
-In a lane, a step reads and decides and this module writes, with three exceptions: `steps/trigger.py` records its intent
-before it calls PhotoGPT, `steps/reconcile.py` counts lost answers, and deliveries and list polls write their own
-results.
+In a lane, a step reads and decides and this module writes, with four exceptions: `steps/trigger.py` records its intent
+before it calls PhotoGPT, `steps/reconcile.py` counts lost answers, `steps/store_files.py` records each stored file, and
+deliveries and list polls write their own results.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from redis import RedisError
 
-from worker.domain.decision import Decision, Finish, Reschedule, Running, Submitted
+from worker.domain.decision import Decision, FilesEnd, Finish, Reschedule, Running, Submitted
 from worker.domain.job import Job, JobState
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.poll import next_poll_delay
 from worker.steps.publish import finish_job
+from worker.steps.publish_files import begin_storing, end_files, stores_first
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.telemetry import recorder
@@ -44,8 +45,12 @@ def apply(services: Services, job: Job, decision: Decision) -> tuple[Job, Resche
             retry_write(lambda: mark_submitted(services, job, decision))
         case Running():
             mark_running(services, job, decision)
+        case Finish() if stores_first(services, decision):
+            begin_storing(services, job, decision)
         case Finish():
             finish_job(services, job, decision)
+        case FilesEnd():
+            end_files(services, job, decision)
     return None
 
 

@@ -13,6 +13,7 @@ from worker.steps.deliver import deliver
 from worker.steps.list_poll import MAX_SECONDS, list_poll
 from worker.steps.poll import poll
 from worker.steps.publish import resend_result
+from worker.steps.store_files import CONCURRENCY, max_step_s, store_files
 from worker.steps.trigger import trigger
 from worker.store import codec, deliveries
 from worker.store import list_poll as list_poll_store
@@ -39,6 +40,8 @@ class LaneHandler:
     step: Callable[[Services, Any, float], Decision | None]
     #: Seconds that a step may take; the lease is longer by a margin.
     max_step_s: Callable[[Settings], float]
+    #: Steps at once in one process; None: PHOTOGPT_CALL_CONCURRENCY.
+    concurrency: int | None = None
 
 
 JOB = RecordFormat(lambda keys: keys.job_prefix, codec.FIELDS, codec.decode)
@@ -62,4 +65,5 @@ LANE_HANDLERS: dict[Lane, LaneHandler] = {
     Lane.RESULTS: LaneHandler(JOB, resend_result, lambda _: 10.0),
     Lane.DELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
     Lane.REDELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
+    Lane.FILES: LaneHandler(JOB, store_files, max_step_s, CONCURRENCY),
 }

@@ -45,7 +45,10 @@ class LaneRunner:
         """Use the process' clients. Threads start with the first item."""
         self._services = services
         size = services.settings.call_concurrency
-        self._pools = {lane: LanePool(lane.value, size, partial(self._reschedule, lane)) for lane in Lane}
+        self._pools = {
+            lane: LanePool(lane.value, min(size, handler.concurrency or size), partial(self._reschedule, lane))
+            for lane, handler in LANE_HANDLERS.items()
+        }
         self._outages = {
             lane: Outage(
                 "redis.unavailable",
@@ -158,7 +161,7 @@ class LaneRunner:
         if not (isinstance(error, RedisError) and is_unavailable(error)):
             event("step.failed", f"a step of the lane {lane} raised", exc_info=True, lane=lane.value, id=values[0])
             try:
-                return count_fault(self._services, values, error) if LANE_HANDLERS[lane].record is JOB else None
+                return count_fault(self._services, lane, values, error) if LANE_HANDLERS[lane].record is JOB else None
             except RedisError as unavailable:
                 error = unavailable
         self._outages[lane].report(error)

@@ -1,4 +1,4 @@
-"""The client of PhotoGPT's HTTP API: five calls, each with a deadline and without retries."""
+"""The client of PhotoGPT's HTTP API: a few calls, each with a deadline and without retries."""
 
 from __future__ import annotations
 
@@ -73,6 +73,14 @@ class ModelStatus:
         return json.dumps([self.status, self.updated_at])
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadStatus:
+    """The answer of GET /videos/{id}/download. `status` is in lower case; only `ready` is documented."""
+
+    status: str
+    url: str | None
+
+
 class PhotoGPT:
     """The API over kept-alive connections. Every method raises `ApiError` on an error answer or none."""
 
@@ -145,6 +153,22 @@ class PhotoGPT:
             updated_at=_text(result.get("updatedAt")),
             error=_text(result.get("error") or result.get("errorMessage")),
         )
+
+    def image_url(self, image_id: str) -> str | None:
+        """Return the URL in the record of an image."""
+        result = self._call("GET", f"/images/{_segment(image_id)}")
+        return _text(result.get("url")) if isinstance(result, dict) else None
+
+    def create_download(self, video_id: str) -> None:
+        """Ask PhotoGPT to prepare the file of a video. A GET that changes state: it is not repeated here."""
+        self._call("GET", f"/videos/{_segment(video_id)}/create-download")
+
+    def download(self, video_id: str) -> DownloadStatus:
+        """Return whether the file of a video is prepared, and its URL."""
+        result = self._call("GET", f"/videos/{_segment(video_id)}/download")
+        if not isinstance(result, dict):
+            raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
+        return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
         """Yield the generations created between two times (epoch seconds), as GET /jobs lists them."""

@@ -21,6 +21,7 @@ from worker.queue import rejected
 from worker.queue.continuation import CONTINUED
 from worker.queue.inbox import InboxReader
 from worker.queue.monitor import LaneMonitor
+from worker.queue.neighbor_monitor import NeighborMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
 from worker.queue.server_watch import ServerWatch
@@ -57,7 +58,7 @@ rejected.rejected_store = lambda: services().store.rejected
 _lock = threading.RLock()
 _services: Services | None = None
 _runner: LaneRunner | None = None
-_monitor: LaneMonitor | None = None
+_monitors: list[LaneMonitor | NeighborMonitor] = []
 _inbox: InboxReader | None = None
 
 
@@ -128,10 +129,12 @@ def _listen(instance: Any = None, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _monitor, _inbox  # noqa: PLW0603 - one per process
+    global _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
-    _monitor = LaneMonitor(services(), redis_outage, f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}")
-    _monitor.start()
+    name = f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}"
+    _monitors[:] = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
+    for monitor in _monitors:
+        monitor.start()
     _inbox = InboxReader(services(), redis_outage)
     _inbox.start()
     health.started = True
@@ -165,8 +168,8 @@ def _pass_trace_on(headers: Any = None, **_: Any) -> None:
 def _stop(**_: Any) -> None:
     """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
     health.stopping = True
-    if _monitor:
-        _monitor.stop()
+    for monitor in _monitors:
+        monitor.stop()
     if _services:
         _services.stopping.set()
 

@@ -37,7 +37,7 @@ def read_backlog(app: Celery, settings: Settings) -> Backlog:
         kombu.exceptions.OperationalError: the broker is unavailable; for Redis also redis.RedisError.
     """
     with app.connection_for_read(heartbeat=0) as connection:
-        connection.ensure_connection(max_retries=1, timeout=CONNECT_S)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
         waiting = {QueueName(short): _size(connection, name) for short, name in queue_names(settings).items()}
         if connection.transport.driver_type != "redis":
             return Backlog(waiting, None)

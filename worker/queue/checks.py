@@ -65,9 +65,12 @@ def check_broker(app: Celery) -> str:
         raise ServerFault("it has no such database; lower the number at the end of the URL") from None
 
 
-def clock_warning(report: ServerReport) -> str | None:
-    """Return a sentence if Redis' clock and this machine's differ by much."""
-    offset_s = report.clock_offset_s
+def clock_warning(offset_s: float) -> str | None:
+    """Return a sentence if Redis' clock is far ahead of this machine's, or behind it.
+
+    Args:
+        offset_s: seconds by which it is ahead.
+    """
     if abs(offset_s) <= MAX_CLOCK_OFFSET_S:
         return None
     side = "ahead of" if offset_s > 0 else "behind"

@@ -70,8 +70,9 @@ class ResilientConsumer(Consumer):
         )
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once it is established."""
+        """Return the connection once it is established, and the servers are checked."""
         health.beat(LoopPart.CONSUMER)
+        self._check_servers()  # Celery takes a missing database for an outage
         conn.ensure_connection(
             self._on_refused_connection,
             interval_start=RETRY_IN_S,
@@ -80,10 +81,12 @@ class ResilientConsumer(Consumer):
             callback=state.maybe_shutdown,
         )
         self.first_connection_attempt = False
-        if not self._checked:
-            self._checked = True
-            check_servers()
+        self._check_servers()
         return conn
+
+    def _check_servers(self) -> None:
+        """Check the servers, unless that was done already."""
+        self._checked = self._checked or check_servers()
 
     def _on_refused_connection(self, error: Exception, _: float) -> None:
         health.beat(LoopPart.CONSUMER)

@@ -32,6 +32,7 @@ TICK_TASKS = {
     Lane.RESULTS: "photogpt.publish",
     Lane.DELIVERIES: "photogpt.deliver",
     Lane.REDELIVERIES: "photogpt.deliver",
+    Lane.FILES: "photogpt.store_files",
 }
 """The task that runs each lane."""
 

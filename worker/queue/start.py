@@ -1,12 +1,17 @@
-"""The check that a worker makes once, when its broker is connected and before it consumes."""
+"""The check that a worker makes once, before it consumes."""
 
 from __future__ import annotations
+
+import threading
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from config.urls import masked
+from worker.domain.errors import StorageError
+from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
-from worker.queue.checks import check_broker, check_store, clock_warning
+from worker.queue.checks import check_broker, check_store
 from worker.queue.transport import wait_before_retry
 from worker.store.server import ServerFault
 from worker.telemetry import traces
@@ -14,33 +19,67 @@ from worker.telemetry.health import health
 from worker.telemetry.logs import event
 
 
-def check_servers() -> None:
+def check_servers() -> bool:
     """Check the servers before the worker consumes; wait while Redis is unavailable.
+
+    Returns:
+        False if the broker is unavailable, or the worker stops.
 
     Raises:
         SystemExit: the worker cannot work with these servers.
     """
+    _start_traces()
+    if not _check_store():
+        return False
+    threading.Thread(target=_check_outputs, name="outputs-check", daemon=True).start()
+    try:
+        check_broker(app)
+    except ServerFault as error:
+        raise _refused("the broker", settings.queue_url, error) from None
+    except (OperationalError, OSError, RedisError):
+        return False  # the consumer reports it, and connects again
+    return True
+
+
+def _start_traces() -> None:
     try:
         traces.start(settings)
     except traces.TracingUnavailable as error:
         event("worker.refused", f"the worker cannot work: {error}", warn=True)
         raise SystemExit(1) from None
+
+
+def _check_store() -> bool:
+    """Check Redis, again and again while it is unavailable; return False if the worker stops."""
     while True:
         try:
-            report = check_store(services().store, settings, register=True)
-            check_broker(app)
+            check_store(services().store, settings, register=True)
         except ServerFault as error:
+            raise _refused("Redis", settings.store_url, error) from None
+        except StorageError as error:
             event("worker.refused", f"the worker cannot work: {error}", warn=True)
             raise SystemExit(1) from None
         except RedisError as error:
             redis_outage.report(error)
-        except (OperationalError, OSError):
-            return  # the consumer reports it, and connects again
         else:
             redis_outage.resolve()
             health.redis_answered()
-            break
+            return True
         if not wait_before_retry():
-            return
-    if warning := clock_warning(report):
-        event("redis.clock_skewed", warning, warn=True, offset_s=round(report.clock_offset_s))
+            return False
+
+
+def _check_outputs() -> None:
+    """Log if nothing can be stored. Jobs go on, since their files wait; an answer may take a minute to fail."""
+    storage = services().storage
+    if storage is None:
+        return
+    try:
+        check_storage(storage)
+    except StorageError as error:
+        event("outputs.unavailable", f"no file can be stored: {error}", warn=True)
+
+
+def _refused(name: str, url: str, error: ServerFault) -> SystemExit:
+    event("worker.refused", f"the worker cannot work with {name} at {masked(url)}: {error}", warn=True)
+    return SystemExit(1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from worker.domain.decision import Finish
 from worker.domain.job import Job, JobState
-from worker.domain.outcome import Outcome, as_error, outcome
+from worker.domain.outcome import JobResult, Outcome, as_error, outcome
 from worker.queue.continuation import default_continuation, read_continuation
 from worker.services import Services
 from worker.telemetry import recorder, traces
@@ -51,6 +51,7 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
         polled=finish.polled,
         outcome_known=finish.outcome_known,
         duration_s=finish.duration_s,
+        store_files=services.settings.outputs_when == "after" and has_files_to_store(services, result),
     )
     if finished is None:
         return False
@@ -63,6 +64,12 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
     else:
         send_continuation(services, job, finished.continuation or "")
     return True
+
+
+def has_files_to_store(services: Services, result: JobResult) -> bool:
+    """Whether a job ends with outputs that are to be stored and are not."""
+    known = result.files or result.files_error
+    return bool(services.settings.outputs and (result.images or result.videos) and not known)
 
 
 def _describe(span: Span, final: Outcome) -> None:

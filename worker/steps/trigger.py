@@ -125,6 +125,8 @@ def _follow_first_job(services: Services, job: Job, at: float) -> Decision:
             error=first["error"],
             images=tuple(first["images"]),
             videos=tuple(first["videos"]),
+            files=tuple(first["files"]),
+            files_error=first["files_error"],
             model_id=first["model_id"],
             generation_id=first["generation_id"],
         )

@@ -48,7 +48,7 @@ FIELDS = (
 )
 """The fields of a job's record that `decode` needs, in its order."""
 
-OUTCOME_TEXTS = ("reason", "error", "generation_id", "model_id", "submitted_at", "finished_at")
+OUTCOME_TEXTS = ("reason", "error", "generation_id", "model_id", "submitted_at", "finished_at", "files_error")
 
 
 def dumps(value: Any) -> str:
@@ -162,7 +162,7 @@ def encode_outcome(outcome: Mapping[str, Any]) -> dict[str, str]:
     fields["state"] = outcome["state"]
     if outcome["retryable"] is not None:
         fields["retryable"] = "true" if outcome["retryable"] else "false"
-    for name in ("images", "videos"):
+    for name in ("images", "videos", "files"):
         if outcome[name]:
             fields[name] = dumps(outcome[name])
     return fields
@@ -181,6 +181,8 @@ def decode_outcome(record: dict[str, str]) -> Outcome:
         "model_id": record.get("model_id"),
         "images": json.loads(record.get("images", "[]")),
         "videos": json.loads(record.get("videos", "[]")),
+        "files": json.loads(record.get("files", "[]")),
+        "files_error": record.get("files_error"),
         "metadata": json.loads(record["metadata"]) if "metadata" in record else None,
         "created_at": record["created_at"],
         "submitted_at": record.get("submitted_at"),

@@ -28,6 +28,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
+from worker.store.files import FileOptions, Files
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.inbox import Inbox
@@ -51,7 +52,7 @@ TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCO
 """Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
     """Return a client. It repeats a command whose answer was lost a few times; every script of ours allows that."""
     limits: dict[str, Any] = {
         "decode_responses": True,
@@ -62,7 +63,7 @@ def connect(settings: Settings) -> redis.Redis:
         "health_check_interval": 15,
         "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
         "client_name": "photogpt-worker",
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=3),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=retries),
     }
     return _client(settings, settings.store_url, limits)
 
@@ -161,6 +162,7 @@ class Store:
     schedules: Schedules
     list_polls: ListPolls
     rejected: Rejected
+    files: Files
     fleet: Fleet
 
     def close(self) -> None:
@@ -203,18 +205,19 @@ def poll_limits(settings: Settings) -> dict[bool, Limits]:
     }
 
 
-def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Store:
+def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retries: int = 3) -> Store:
     """Return the store. Connections open when they are needed.
 
     Args:
         settings: of the process.
         publish_tick: sends a tick message; it must not raise when the broker is unavailable.
+        retries: of a command whose answer was lost.
     """
-    client, keys = connect(settings), Keys(settings.namespace)
+    client, keys = connect(settings, retries=retries), Keys(settings.namespace)
     clock = ServerClock(client)
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
-    limits, retention = _endpoint_limits(settings), _retention(settings)
+    limits, retention, bodies = _endpoint_limits(settings), _retention(settings), bodies_of(settings)
     delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
@@ -228,7 +231,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
             retention=retention,
             caps=caps,
             clock=clock,
-            bodies=bodies_of(settings),
+            bodies=bodies,
         ),
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
@@ -237,6 +240,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None]) -> Stor
         endpoints=Endpoints(
             client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
         ),
+        files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
         fleet=Fleet(
             client,

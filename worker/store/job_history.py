@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from worker.domain.files import FILE_EVENTS
 from worker.domain.job import JobState, JsonObject
 from worker.domain.reason import Reason
 from worker.store.codec import decode_outcome
@@ -28,7 +29,7 @@ STREAM_START = "0-0"
 BATCH = 500
 """Events that are read at once."""
 
-JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
+JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.FILES, Lane.RESULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class JobEvent:
     data: JsonObject | None
 
     @property
-    def state(self) -> JobState:
-        """The state that the job entered."""
-        return JobState(self.type.rpartition(".")[2])
+    def state(self) -> JobState | None:
+        """The state that the job entered; None for an event about its files."""
+        return None if self.type in FILE_EVENTS else JobState(self.type.rpartition(".")[2])
 
 
 class JobHistory:

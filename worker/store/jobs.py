@@ -20,6 +20,7 @@ from worker.store.state_change import (
     duration_arguments,
     ended_arguments,
     event_arguments,
+    file_arguments,
     poll_fields,
     result_arguments,
     trigger_arguments,
@@ -190,11 +191,9 @@ class Jobs:
         shown = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
         if state is JobState.SUBMITTED:
             shown |= {"generation_id": generation_id, "submitted_at": timestamp}
-        old, new = lanes
+        (old, new), length = lanes, self._retention.events_max_length
         answer = self._scripts.advance(
-            **event_arguments(
-                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
-            ),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
             **webhook_arguments(self._keys, job, state, shown, timestamp=timestamp, bodies=self._bodies),
             deliveries_ttl=MIN_RETENTION_S,
             old_lane=self._keys.lane(old),
@@ -229,6 +228,7 @@ class Jobs:
         polled: bool = False,
         outcome_known: bool = False,
         duration_s: float | None = None,
+        store_files: bool = False,
         create: str | None = None,
         digest: str = "",
     ) -> Finished | None:
@@ -241,23 +241,25 @@ class Jobs:
             polled: PhotoGPT was asked once more; counts as a poll.
             outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
             duration_s: how long the generation took, for the polling schedule of others.
+            store_files: let the job wait in the lane of files.
             create: the continuation of a job that ends before it was accepted.
             digest: of the body of such a job.
         """
+        length = self._retention.events_max_length
         state, timestamp = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
         fields = encode_outcome(outcome)
         if create is not None:
             fields = encode(job, create) | fields | {"digest": digest}
         answer = self._scripts.finish(
-            **event_arguments(
-                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
-            ),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
             **webhook_arguments(self._keys, job, state, outcome, timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **result_arguments(self._keys, job, update or NO_UPDATE),
             **batch_arguments(self._keys, job),
             batch_events=self._keys.batch_events(job.batch.id if job.batch else ""),
             **duration_arguments(self._keys, job, duration_s),
+            **file_arguments(self._keys, job.id),
+            stores_files=store_files,
             **ended_arguments(self._keys, job, outcome, created=create is not None),
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
             jobs=self._keys.lane(Lane.JOBS),
@@ -282,9 +284,9 @@ class Jobs:
         )
         if answer[0] == 0:
             return None
-        for lane, tick in zip((Lane.RESULTS, Lane.DELIVERIES, Lane.TRIGGERS), answer[1:4], strict=True):
+        for lane, tick in zip((Lane.RESULTS, Lane.DELIVERIES, Lane.TRIGGERS, Lane.FILES), answer[1:5], strict=True):
             self._ticks.publish(lane, tick)
-        return Finished(continuation=(answer[4] or "") if update is None else None)
+        return Finished(continuation=(answer[5] or "") if update is None else None)
 
     def mark_published(self, job_id: str) -> None:
         """Record that the Celery result of a job is stored, so that its message is not sent again."""

@@ -7,6 +7,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:job:{<id>}` | hash | deadline + retention; retention once it has ended | the record of a job |
 | `photogpt:job:{<id>}:events` | stream | with the record | the events of a job; the last one carries the outcome |
 | `photogpt:job:{<id>}:duplicates` | set | with the record | later jobs with the same idempotency key |
+| `photogpt:job:{<id>}:files` | hash | with the record | which files of a job are stored, and how far the others are |
 | `photogpt:job:{<id>}:deliveries` | set | with its webhooks | ids of the job's webhooks |
 | `photogpt:idempotency:{<key>}` | hash | idempotency TTL | the job of an idempotency key, and the digest of its body |
 | `photogpt:events` | stream | never; trimmed by length | the events of all jobs |
@@ -24,6 +25,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:workers` | sorted set | an hour after the last one | worker processes, by their last sign of life |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
+| `photogpt:neighbor_check` | string | minutes | a worker has checked the other apps on the broker |
 | `photogpt:rejected` | list | a month after the last one | the last messages that could not be used |
 | `photogpt:rejected_count` | string | a month after the last one | how many messages could not be used |
 | `photogpt:generations` | sorted set | never; trimmed by age | generations and models of our jobs, by time |
@@ -115,6 +117,11 @@ class Keys:
         return f"{self.namespace}:account"
 
     @property
+    def neighbor_check(self) -> str:
+        """Written by the worker that checks the other apps on the broker."""
+        return f"{self.namespace}:neighbor_check"
+
+    @property
     def rejected(self) -> str:
         """The last messages that could not be used."""
         return f"{self.namespace}:rejected"
@@ -185,6 +192,10 @@ class Keys:
     def duplicates(self, job_id: str) -> str:
         """Return the key of the set of a job's duplicates."""
         return f"{self.job_prefix}{job_id}}}:duplicates"
+
+    def files(self, job_id: str) -> str:
+        """Return the key of the progress of a job's files."""
+        return f"{self.job_prefix}{job_id}}}:files"
 
     def deliveries(self, job_id: str) -> str:
         """Return the key of the set of a job's webhooks."""

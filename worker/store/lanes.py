@@ -30,6 +30,7 @@ MIN_TICK_GAP_S = {
     Lane.RESULTS: 0.25,
     Lane.DELIVERIES: 0.05,
     Lane.REDELIVERIES: 0.1,
+    Lane.FILES: 0.1,
 }
 """Seconds between two ticks of a lane; members that come due within them share a tick. A backlog does not wait."""
 
@@ -234,6 +235,10 @@ class Lanes:
             rows=rows,
         )
         self._ticks.publish(Lane.TRIGGERS, tick)
+
+    def extend_lease(self, lane: Lane, member: str, lease_s: float) -> None:
+        """Let a claimed member come due again only after `lease_s` more seconds, while its step makes progress."""
+        self._scripts.extend_lease(lane=self._keys.lane(lane), member=member, lease=lease_s)
 
     def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> None:
         """Publish the tick messages that are missing; with `again`, also those that are on their way."""

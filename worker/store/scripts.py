@@ -198,14 +198,17 @@ class Scripts:
         self.admit = load("admit")
         self.advance = load("advance")
         self.apply_page = load("apply_page")
+        self.begin_storing = load("begin_storing")
         self.choose_replay = load("choose_replay")
         self.claim = load("claim")
         self.count = load("count")
         self.due_in = load("due_in")
         self.ensure_scheduled = load("ensure_scheduled")
         self.ensure_ticks = load("ensure_ticks")
+        self.extend_lease = load("extend_lease")
         self.finish = load("finish")
         self.mark_published = load("mark_published")
+        self.mark_stored = load("mark_stored")
         self.mark_worker = load("mark_worker")
         self.read_fleet = load("read_fleet")
         self.record_acceptance = load("record_acceptance")
@@ -219,7 +222,9 @@ class Scripts:
         self.resume_single_polls = load("resume_single_polls")
         self.sample_ages = load("sample_ages")
         self.start = load("start")
+        self.store_again = load("store_again")
         self.take_rate_token = load("take_rate_token")
+        self.update_files = load("update_files")
 
     def load(self, client: redis.Redis) -> None:
         """Load all scripts into the server in one round trip; else the first call of each takes three."""

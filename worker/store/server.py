@@ -92,13 +92,17 @@ class Server:
                 raise ServerFault("it has no such database; lower the number at the end of the URL") from None
             if "same" not in str(error).lower():
                 raise
-        seconds, microseconds = self._client.time()
         name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
         return ServerReport(
             name=f"{name} {info.get('valkey_version') or info.get('redis_version', '')}",
             durable=bool(info.get("aof_enabled")),
-            clock_offset_s=seconds + microseconds / 1e6 - time.time(),
+            clock_offset_s=self.clock_offset_s(),
         )
+
+    def clock_offset_s(self) -> float:
+        """Return by how many seconds Redis' clock is ahead of this machine's."""
+        seconds, microseconds = self._client.time()
+        return float(seconds + microseconds / 1e6 - time.time())
 
     def check_account(
         self, base_url: str, api_key: SecretStr | None, *, replaces: str | None = None, register: bool = True
@@ -132,6 +136,10 @@ class Server:
             f"{base_url}. For another environment set PHOTOGPT_NAMESPACE to a name of its own. To move this one on "
             f"purpose, set PHOTOGPT_REPLACE_ACCOUNT={other_id}"
         )
+
+    def claim_neighbor_check(self, for_s: float) -> bool:
+        """Return whether this worker is to check the neighbors now; no other one is for `for_s` seconds."""
+        return bool(self._client.set(self._keys.neighbor_check, "", nx=True, px=int(for_s * 1000)))
 
     def reject_key(self, api_key: SecretStr | None) -> None:
         """Record that PhotoGPT refuses the registered key: another key may replace it."""

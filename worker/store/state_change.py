@@ -72,6 +72,15 @@ class BatchArguments(TypedDict):
     batch_total: int
 
 
+class FileArguments(TypedDict):
+    """The lane of files, and how far the files of the job are."""
+
+    files: str
+    files_loop: str
+    files_gap: float
+    progress: str
+
+
 class TotalsArguments(TypedDict):
     """The totals that a script raises by one."""
 
@@ -105,7 +114,11 @@ def webhook_arguments(  # noqa: PLR0913 - all that a webhook is made of
     keys: Keys, job: Job, state: JobState, outcome: Outcome, *, timestamp: str, bodies: BodyOptions
 ) -> WebhookArguments:
     """Return the arguments for the webhooks of that event."""
-    planned = plan(job, state, outcome, at=epoch(timestamp), body=bodies)
+    return webhook_targets(keys, job, plan(job, state, outcome, at=epoch(timestamp), body=bodies))
+
+
+def webhook_targets(keys: Keys, job: Job, planned: list[Delivery]) -> WebhookArguments:
+    """Return the arguments for planned webhooks."""
     return {
         "job_deliveries": keys.deliveries(job.id),
         "deliveries": keys.lane(Lane.DELIVERIES),
@@ -141,6 +154,16 @@ def batch_arguments(keys: Keys, job: Job) -> BatchArguments:
     if job.batch is None:
         return {"batch": keys.batch(""), "batch_id": "", "batch_total": 0}
     return {"batch": keys.batch(job.batch.id), "batch_id": job.batch.id, "batch_total": job.batch.total}
+
+
+def file_arguments(keys: Keys, job_id: str) -> FileArguments:
+    """Return the arguments for the files of a job."""
+    return {
+        "files": keys.lane(Lane.FILES),
+        "files_loop": keys.loop(Lane.FILES),
+        "files_gap": MIN_TICK_GAP_S[Lane.FILES],
+        "progress": keys.files(job_id),
+    }
 
 
 def duration_arguments(keys: Keys, job: Job, duration_s: float | None) -> DurationArguments:

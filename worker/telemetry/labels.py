@@ -70,6 +70,7 @@ class QueueName(StrEnum):
     POLLS = "polls"
     RESULTS = "results"
     WEBHOOKS = "webhooks"
+    FILES = "files"
 
 
 class LoopPart(StrEnum):

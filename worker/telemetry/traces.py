@@ -36,7 +36,7 @@ def start(settings: Settings) -> None:
         TracingUnavailable: the packages of the extra `otel` are not installed.
     """
     global _tracer  # noqa: PLW0603 - one per process
-    if settings.otlp_endpoint is None:
+    if settings.otlp_endpoint is None or _tracer is not None:
         return
     try:
         from worker.telemetry.otel import OpenTelemetry  # noqa: PLC0415 - an extra, imported only where it is wanted

@@ -19,10 +19,10 @@ from worker.domain.errors import DeliveryError
 from worker.http.adapter import bounded_session
 from worker.http.deadline import Call, call_within
 from worker.http.errors import DeadlineExceeded, root_cause, unknown_authority_hint
+from worker.http.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.http.headers import parse_retry_after
 from worker.telemetry import traces
 from worker.telemetry.spans import SpanKind
-from worker.webhooks.guard import AddressRefused, ClosedAdapter, GuardedAdapter, NotResolved, ProxiedAdapter
 from worker.webhooks.signing import sign
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -13,6 +14,7 @@ from tests.cli.commands import run
 from tests.cli.conftest import Invoke
 from tests.running import Receiver, keys
 from tests.waiting import wait_until
+from worker.cli import enqueue
 from worker.cli.jobs import progress
 from worker.sandbox.remote import SandboxProcess
 
@@ -174,3 +176,33 @@ def test_invalid_arguments_are_exit_code_2(argv: list[str], named: str, invoke: 
     assert result.exit_code == 2
     assert named in result.stderr
     assert client.keys(keys.job("*")) == []
+
+
+def test_a_redis_that_refuses_writes(invoke: Invoke, client: redis.Redis) -> None:
+    """`submit` to a Redis that refuses writes ends with exit code 1, and nothing was enqueued."""
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        refused = invoke("submit", "image", "--prompt", "x")
+        shown = invoke("status")
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    assert refused.exit_code == 1
+    assert "NOREPLICAS" in refused.stderr
+    assert "nothing was enqueued" in refused.stderr
+    assert shown.exit_code == 1
+    assert "Redis answers, but cannot be used: NOREPLICAS" in shown.stdout
+
+
+def test_without_a_worker_the_job_waits_in_the_inbox(
+    invoke: Invoke, isolated_env: dict[str, str], isolated_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`submit` without a worker appends the job, prints its id, and says that no worker runs."""
+    monkeypatch.setattr(enqueue, "ACCEPT_WAIT_S", 0.1)
+    monkeypatch.setenv("PHOTOGPT_REDIS_URL", isolated_env["PHOTOGPT_REDIS_URL"])
+    result = invoke("submit", "image", "--prompt", "x", "--id", "later")
+    assert (result.exit_code, result.stdout) == (0, "later\n")
+    assert "no worker runs" in result.stderr
+    assert "the job waits in the inbox" in result.stderr
+    read: Any = isolated_client.xrange(keys.inbox)
+    ((_, entry),) = read
+    assert json.loads(entry["job"])["id"] == "later"

@@ -18,6 +18,7 @@ from worker.cli.streams import json_text
 from worker.domain.job import JobState, Kind
 from worker.domain.outcome import Outcome
 from worker.domain.times import rfc3339
+from worker.store.fleet import FleetState
 
 COLUMNS = {"job": 36, "kind": 8, "state": 9, "seconds": 7, "polls": 5}
 """Columns of every table, each with its minimum width."""
@@ -51,7 +52,7 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
     with connected_store(read_settings()) as store:
         found = recent_outcomes(store, limit=limit, state=wanted_state, kind=wanted_kind)
         now = store.clock()
-        missing = no_worker(store.fleet.read())
+        fleet = store.fleet.read()
     if as_json:
         for outcome in found:
             click.echo(json_text(outcome))
@@ -60,8 +61,15 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
         out.print(jobs_table(found, now=now, width=out.width))
     else:
         click.echo("no such job" if state or kind else "no job yet: photogpt-worker submit image --prompt …", err=True)
-    if missing:
+    _print_missing(fleet)
+
+
+def _print_missing(fleet: FleetState) -> None:
+    """Say on standard error why jobs may be missing from the list, or stand still."""
+    if missing := no_worker(fleet):
         click.echo(missing, err=True)
+    if fleet.inbox_entries:
+        click.echo(f"{fleet.inbox_entries} new jobs wait in the inbox", err=True)
 
 
 def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:

@@ -45,28 +45,37 @@ class Progress:
 
     def show_event(self, event: JobEvent) -> None:
         """Print one event."""
-        self._out.print(f"  {local_time(event.timestamp)}  [{COLOURS[event.state]}]{event.type}[/]", soft_wrap=True)
+        colour = COLOURS[event.state] if event.state else "green"
+        self._out.print(f"  {local_time(event.timestamp)}  [{colour}]{event.type}[/]", soft_wrap=True)
 
     def show_waiting(self, outcome: Outcome | None, no_worker: Callable[[], str | None]) -> None:
         """Update the changing line between two events; `no_worker` returns a sentence if no worker runs."""
         elapsed = time.monotonic() - self._started
-        if outcome is not None and not self._hinted and elapsed >= self._next_check_s:
+        if not self._hinted and elapsed >= self._next_check_s:
             self._next_check_s = elapsed + HINT_AFTER_S
             self._hint(outcome, no_worker())
         if self._status:
             self._status.update(f"{_line(outcome)}  {elapsed:.1f} s")
 
-    def _hint(self, outcome: Outcome, missing: str | None) -> None:
-        queued = outcome["state"] == JobState.QUEUED
-        why = missing or (outcome["error"] or "no worker has triggered it yet" if queued else None)
+    def _hint(self, outcome: Outcome | None, missing: str | None) -> None:
+        state = outcome["state"] if outcome else "waiting"
+        why = missing or _why_waiting(outcome)
         if why:
             self._hinted = True
-            self._out.print(f"  [yellow]still {outcome['state']}: {plain(why)}[/]", soft_wrap=True)
+            self._out.print(f"  [yellow]still {state}: {plain(why)}[/]", soft_wrap=True)
+
+
+def _why_waiting(outcome: Outcome | None) -> str | None:
+    if outcome is None:
+        return "no worker has accepted it yet"
+    if outcome["state"] != JobState.QUEUED:
+        return None
+    return outcome["error"] or "no worker has triggered it yet"
 
 
 def _line(outcome: Outcome | None) -> str:
     if outcome is None:
-        return "its record has expired"
+        return "no record yet"
     generation = outcome["generation_id"] or outcome["model_id"] or "not triggered yet"
     polls = f"{outcome['polls']} poll{'' if outcome['polls'] == 1 else 's'}"
     error = f"  [yellow]{plain(outcome['error'])}[/]" if outcome["error"] else ""
@@ -84,7 +93,7 @@ def wait_for_end(store: Store, job_id: str, progress: Progress, *, timeout_s: fl
         for event in store.job_history.wait_for_job_events(job_id, after=after, block_s=BLOCK_S):
             after = event.entry
             progress.show_event(event)
-            if event.state.terminal:
+            if event.state and event.state.terminal:
                 return cast(Outcome, event.data) if event.data else store.jobs.outcome(job_id)
         if deadline is not None and time.monotonic() >= deadline:
             return None

@@ -25,6 +25,16 @@ from worker.store.connection import Store
 MAX_JOBS = 10_000
 REPLAYABLE = (JobState.FAILED, JobState.EXPIRED, JobState.CANCELED)
 
+FILE_ANSWERS = {
+    "scheduled": "its files are stored again",
+    "waiting": "its files are being stored already",
+    "stored": "not done: every file is stored",
+    "no_outputs": "not done: it has no images and no videos",
+    "not_succeeded": "not done: it has not succeeded",
+    "unknown": "not done: there is no such job, or its record has expired",
+}
+"""What is printed for each answer of the store."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -41,8 +51,11 @@ class Selection:
 @click.option("--state", type=click.Choice([state.value for state in REPLAYABLE]), help="All jobs in this state.")
 @click.option("--since", type=Duration(), default="1h", show_default=True, help="With --state: ended within this time.")
 @click.option("--even-if-paid", is_flag=True, help="Also jobs that PhotoGPT may have charged for.")
+@click.option("--files", "only_files", is_flag=True, help="Store again the files of jobs that succeeded.")
 @click.option("--yes", is_flag=True, help="With --state: do not ask.")
-def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if_paid: bool, yes: bool) -> None:
+def replay(  # noqa: PLR0913 - one parameter for each option
+    job_ids: tuple[str, ...], state: str | None, since: float, *, even_if_paid: bool, only_files: bool, yes: bool
+) -> None:
     """Enqueue failed, expired or canceled jobs again, each as a new job with a new id.
 
     A new job has the request, metadata, tenant and webhook settings of the old one. Its deadline is the default, and
@@ -52,8 +65,12 @@ def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if
     ended as trigger_uncertain, whose error names the generations to check. A job can be replayed once; if the new job
     does not succeed either, replay the new one.
 
+    With --files, PhotoGPT generates nothing: workers download and store the images and videos of named jobs that are
+    not stored, and the event job.stored follows.
+
     Examples:
       photogpt-worker replay 3f6c…
+      photogpt-worker replay --files 3f6c…
       photogpt-worker replay --state failed --since 30m
 
     Exit codes:
@@ -63,6 +80,8 @@ def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if
 
     Settings: PHOTOGPT_REDIS_URL.
     """
+    if only_files:
+        sys.exit(_store_again(job_ids, state))
     if bool(job_ids) == bool(state):
         raise CommandError("give either job ids or --state, not both", USAGE)
     selection = Selection(job_ids, JobState(state) if state else None, since, even_if_paid)
@@ -79,6 +98,21 @@ def replay(job_ids: tuple[str, ...], state: str | None, since: float, *, even_if
     if state and not ready:
         click.echo("there is nothing to replay", err=True)
     sys.exit(FAILED if None in entries or (job_ids and refused) else 0)
+
+
+def _store_again(job_ids: tuple[str, ...], state: str | None) -> int:
+    """Let workers store the files of jobs again; return the exit code."""
+    if not job_ids or state:
+        raise CommandError("give the ids of the jobs whose files to store again, without --state", USAGE)
+    settings, refused = read_settings(), 0
+    if settings.outputs is None:
+        raise CommandError("PHOTOGPT_OUTPUTS is not set; set it to the bucket or folder that the workers use", USAGE)
+    with connected_store(settings) as store:
+        for job_id in dict.fromkeys(job_ids):
+            answer = store.files.store_again(job_id)
+            refused += answer not in {"scheduled", "waiting"}
+            click.echo(f"{job_id}: {FILE_ANSWERS[answer]}", err=answer != "scheduled")
+    return FAILED if refused else 0
 
 
 def _select(store: Store, selection: Selection) -> tuple[list[JsonObject], list[tuple[str, str]]]:

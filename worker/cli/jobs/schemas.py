@@ -24,6 +24,16 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class File(Schema):
+    """An image or video that the service stored."""
+
+    key: Annotated[str, Field(description="Below the prefix of the bucket, or in the folder.")]
+    bytes: Annotated[int, Field(ge=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    content_type: Annotated[str, Field(description="By the first bytes of the file.")]
+    source_url: Annotated[str, Field(description="Where it was downloaded from; that URL may have expired.")]
+
+
 class Summary(Schema):
     """A job without its outputs: the `data` of a thin webhook, or of one that would have been too large."""
 
@@ -40,6 +50,7 @@ class Summary(Schema):
     submitted_at: Annotated[Time | None, Field(description="When PhotoGPT accepted the trigger.")]
     finished_at: Time | None
     polls: Annotated[int, Field(ge=0, description="How often workers polled PhotoGPT.")]
+    files_error: Annotated[str | None, Field(description="Which outputs could not be stored, and why.")]
 
 
 class Outcome(Summary):
@@ -47,6 +58,7 @@ class Outcome(Summary):
 
     images: Records
     videos: Records
+    files: Annotated[list[File], Field(description="The stored files, with PHOTOGPT_OUTPUTS.")]
 
 
 class Webhook(Schema):
@@ -57,8 +69,10 @@ class Webhook(Schema):
     type: Literal[tuple(sorted(EVENT_TYPES))]  # type: ignore[valid-type]
     timestamp: Annotated[Time, Field(description="Time of the event, not of the attempt.")]
     schema_: Annotated[Literal[1], Field(alias="schema", description="Version of this body; a breaking change is 2.")]
-    sequence: Annotated[int, Field(ge=1, le=4, description="The order of a job's events.")]
-    truncated: Annotated[bool, Field(description="True if `data` lacks images and videos because it was too large.")]
+    sequence: Annotated[int, Field(ge=1, le=5, description="The order of a job's events.")]
+    truncated: Annotated[
+        bool, Field(description="True if `data` lacks images, videos and files because it was too large.")
+    ]
     outcome_url: Annotated[str | None, Field(description="Where to get the whole outcome, if `data` has no outputs.")]
     outcome_key: Annotated[str | None, Field(description="The Redis key of the whole outcome.")]
     data: Outcome | Summary
@@ -101,11 +115,12 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     type: Literal[tuple(sorted(EVENT_TYPES))]  # type: ignore[valid-type]
-    sequence: Annotated[str, Field(pattern="^[1-4]$", description="The order of a job's events.")]
+    sequence: Annotated[str, Field(pattern="^[1-5]$", description="The order of a job's events.")]
     timestamp: Time
-    data: Annotated[str | None, Field(description="The outcome as JSON; only the event that ends the job has it.")] = (
-        None
-    )
+    data: Annotated[
+        str | None,
+        Field(description="The outcome as JSON; only the event that ends the job, and those about its files, have it."),
+    ] = None
 
 
 class Batch(Schema):

@@ -17,6 +17,7 @@ NEXT_STEPS = {
     "triggers": "trigger at PhotoGPT",
     "jobs": "poll of the generation",
     "models": "poll of the model",
+    "files": "store its files",
     "results": "publish the Celery result",
 }
 """What a worker does next with a job, by the lane in which the job waits."""
@@ -88,6 +89,8 @@ def _state_rows(found: JsonObject) -> Rows:
         ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
         ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),
+        ("files", "\n".join(stored["key"] for stored in outcome["files"])),
+        ("not stored", outcome["files_error"] or (found["files_problem"] if not outcome["files"] else "")),
         ("model", outcome["model_id"]),
         ("generation", outcome["generation_id"]),
     ]

@@ -10,19 +10,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from redis import RedisError, ResponseError
 
+from config.settings import Settings
 from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
 from worker.cli.enqueue import check_accepted, enqueue, wait_accepted
 from worker.cli.help import HelpCommand
 from worker.cli.jobs.progress import Progress, wait_for_end
 from worker.cli.options import JsonParameter
 from worker.cli.output import console
+from worker.cli.queries import no_worker
 from worker.cli.streams import OutputLost, json_text
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.store.connection import Store
-from worker.store.inbox import Unacknowledged
 
 TIMED_OUT = 3
 INTERRUPTED = 130
@@ -76,9 +78,9 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
     job_id = job_id or str(uuid.uuid4())
     with connected_store(settings) as store:
         with _reported(job_id):
-            entry = enqueue(store, settings, Kind(kind), job_id, arguments)
+            entry = _enqueue(store, settings, Kind(kind), job_id, arguments)
             if wait_accepted(store, [entry]):
-                click.echo("no worker has accepted the job yet; it waits in the inbox until one runs", err=True)
+                click.echo(_why_not_accepted(store), err=True)
             check_accepted(store, job_id)
             if not wait:
                 click.echo(json_text({"id": job_id}) if as_json else job_id)
@@ -86,6 +88,18 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
         outcome = _wait(store, job_id, timeout)
     _print_outcome(outcome, as_json=as_json)
     sys.exit(0 if outcome["state"] == JobState.SUCCEEDED else FAILED)
+
+
+def _enqueue(store: Store, settings: Settings, kind: Kind, job_id: str, arguments: JsonObject) -> str:
+    try:
+        return enqueue(store, settings, kind, job_id, arguments)
+    except ResponseError as error:
+        raise CommandError(f"Redis refuses the job ({error}); nothing was enqueued") from None
+
+
+def _why_not_accepted(store: Store) -> str:
+    missing = no_worker(store.fleet.read()) or "no worker has accepted the job yet"
+    return f"{missing}; the job waits in the inbox"
 
 
 @contextmanager
@@ -97,7 +111,7 @@ def _reported(job_id: str) -> Iterator[None]:
         yield
     except SubmissionError as error:
         raise CommandError(f"{error}; nothing was enqueued", USAGE) from None
-    except Unacknowledged as error:
+    except RedisError as error:
         raise CommandError(f"Redis did not answer ({error}): {unknown}") from None
     except KeyboardInterrupt:
         raise CommandError(f"interrupted: {unknown}", INTERRUPTED) from None

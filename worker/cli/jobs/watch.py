@@ -68,7 +68,7 @@ def _print_events(store: Store) -> None:
         for event in store.job_history.wait_for_events(after=after, block_s=REFRESH_S):
             after = event.entry
             found = store.job_history.outcomes([event.job_id])
-            text = printable(details(found[0])) if found and event.state.terminal else ""
+            text = printable(details(found[0])) if found and event.state and event.state.terminal else ""
             click.echo(f"{local_time(event.timestamp)}  {printable(event.job_id)}  {event.type:<16}  {text}".rstrip())
 
 

@@ -16,9 +16,11 @@ from config.urls import masked
 from worker.cli.context import FAILED, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import console, plain
-from worker.domain.errors import ApiError
+from worker.domain.errors import ApiError, StorageError
+from worker.outputs.storage import check_storage, open_storage
 from worker.photogpt.client import PhotoGPT
 from worker.queue.checks import check_broker, check_store, clock_warning
+from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
 from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
@@ -30,23 +32,40 @@ class CheckFailed(Exception):
 
 @click.command("ping", cls=HelpCommand)
 def ping() -> None:
-    """Check the settings, Redis, the broker and the PhotoGPT API.
+    """Check the settings, Redis, the broker, the PhotoGPT API and the storage of outputs.
 
     Explains what is wrong. Spends no credits. Exit code 0: a worker can work; 1: a check failed; 2: invalid settings.
 
     Example:
       PHOTOGPT_API_KEY=… photogpt-worker ping
 
-    Settings: PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL, PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
+    Settings: PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL, PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL, PHOTOGPT_OUTPUTS.
     """
     settings, out = read_settings(), console()
-    checks = [("Redis", masked(settings.store_url), _check_redis)]
-    checks.append(("broker", masked(settings.queue_url), _check_broker))
-    checks.append(("PhotoGPT", settings.base_url, _check_api))
-    passed = [_run(out, settings, *check) for check in checks]
+    passed = [_run(out, settings, "Redis", masked(settings.store_url), _check_redis)]
+    if settings.broker_url is not None or all(passed):  # otherwise it is the Redis that failed
+        passed.append(_run(out, settings, "broker", masked(settings.queue_url), _check_broker))
+    passed.append(_run(out, settings, "PhotoGPT", settings.base_url, _check_api))
+    if settings.outputs is not None:
+        passed.append(_run(out, settings, "outputs", settings.outputs, _check_outputs))
     if not settings.webhook_secrets:
-        out.print("[yellow]![/] webhooks  PHOTOGPT_WEBHOOK_SECRETS is not set: webhooks are unsigned", soft_wrap=True)
+        _warn(out, "webhooks", "PHOTOGPT_WEBHOOK_SECRETS is not set: webhooks are unsigned")
+    if all(passed):
+        for warning in _neighbors(settings):
+            _warn(out, "broker", warning)
     sys.exit(0 if all(passed) else FAILED)
+
+
+def _warn(out: Console, name: str, text: str) -> None:
+    out.print(f"[yellow]![/] {name:<9} {plain(text)}", soft_wrap=True)
+
+
+def _neighbors(settings: Settings) -> list[str]:
+    """Return a sentence for each fault of another app on the broker."""
+    with producer(settings) as app:
+        consumers = foreign_consumers(app)
+        warnings = [foreign_consumer_warning(consumers)] if consumers else []
+        return [*warnings, *(str(each) for each in unread_lists(app))]
 
 
 def _run(out: Console, settings: Settings, name: str, address: str, check: Callable[[Settings], str]) -> bool:
@@ -62,7 +81,7 @@ def _run(out: Console, settings: Settings, name: str, address: str, check: Calla
 
 
 def _check_redis(settings: Settings) -> str:
-    store = open_store(settings, leave_to_lane_monitor)
+    store = open_store(settings, leave_to_lane_monitor, retries=0)
     try:
         report = check_store(store, settings, register=False)
     except ServerFault as error:
@@ -71,18 +90,20 @@ def _check_redis(settings: Settings) -> str:
         raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_REDIS_URL is right") from None
     finally:
         store.close()
-    notes = ["" if report.durable else " (no append-only file: a crash loses jobs)", clock_warning(report) or ""]
-    return ". ".join([f"{report.name}{notes[0]}", *notes[1:]]).removesuffix(". ")
+    durability = "" if report.durable else " (no append-only file: a crash loses jobs)"
+    warning = clock_warning(report.clock_offset_s)
+    return f"{report.name}{durability}{f'. {warning}' if warning else ''}"
 
 
 def _check_broker(settings: Settings) -> str:
+    variable = "PHOTOGPT_REDIS_URL" if settings.broker_url is None else "PHOTOGPT_BROKER_URL"
     try:
         with producer(settings) as app:
             return check_broker(app)
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
     except (OperationalError, OSError, RedisError) as error:
-        raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_BROKER_URL is right") from None
+        raise CheckFailed(f"no answer ({error}); check that it runs and that {variable} is right") from None
 
 
 def _check_api(settings: Settings) -> str:
@@ -96,3 +117,13 @@ def _check_api(settings: Settings) -> str:
     finally:
         client.close()
     return "the key is accepted"
+
+
+def _check_outputs(settings: Settings) -> str:
+    try:
+        storage = open_storage(settings)
+        if storage is not None:
+            check_storage(storage)
+    except StorageError as error:
+        raise CheckFailed(str(error)) from None
+    return "files can be stored"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from config.settings import Settings
 from worker.domain.errors import DeliveryError
-from worker.webhooks.guard import METADATA
+from worker.http.guard import METADATA
 
 UNSIGNED = (
     "PHOTOGPT_WEBHOOK_SECRETS is not set here, so the event went out unsigned. If the workers have a secret, set the "

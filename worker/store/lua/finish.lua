@@ -3,14 +3,15 @@
 --
 -- KEYS job events all_events triggers triggers_loop jobs models results results_loop deliveries deliveries_loop
 -- KEYS job_deliveries duplicates intents active queue result durations jobs_by_generation recently_ended
--- KEYS totals batch batch_events delivery_records:list
+-- KEYS totals batch batch_events files files_loop progress delivery_records:list
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
 -- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
--- ARGV durations_ttl:number generation batch_id batch_total:number fields:list webhooks:list counted:list
--- USES events deliveries durations batches
--- Returns {1, tick of results, tick of deliveries, tick of triggers, continuation}, or {0, state}: the job has
---   ended, has no record, or is no longer as the caller saw it ('' for a job that ends before it was accepted).
+-- ARGV durations_ttl:number generation batch_id batch_total:number files_gap:number stores_files:flag fields:list
+-- ARGV webhooks:list counted:list
+-- USES events deliveries durations batches files
+-- Returns {1, tick of results, tick of deliveries, tick of triggers, tick of files, continuation}, or {0, state}: the
+--   job has ended, has no record, or is no longer as the caller saw it ('' for one that ends before it was accepted).
 local state = redis.call('HGET', job, 'state')
 if (state or '') ~= seen_state or is_terminal(state) then return {0, state or ''} end
 if state == 'queued' and not outcome_known and (redis.call('HEXISTS', job, 'intent_at') == 1) ~= saw_intent then
@@ -25,8 +26,8 @@ append_event(events, all_events, stream_length, id,
 if seen_state == '' then join_batch(batch, batch_id, batch_total, timestamp, retention) end
 if batch_total > 0 then end_in_batch(batch, batch_events, redis.call('HGET', job, 'state'), timestamp, retention) end
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
-for _, key in ipairs({job, events, job_deliveries, duplicates}) do redis.call('EXPIRE', key, retention) end
-for _, key in ipairs({triggers, jobs, models, active, queue}) do redis.call('ZREM', key, id) end
+for _, key in ipairs({job, events, job_deliveries, duplicates, progress}) do redis.call('EXPIRE', key, retention) end
+for _, key in ipairs({triggers, jobs, models, active, queue, files}) do redis.call('ZREM', key, id) end
 if outcome_known then redis.call('ZREM', intents, id) end
 local is_evidence = duration_bin ~= '' and not redis.call('HGET', job, 'duration_s')
 forget_generation(jobs_by_generation, recently_ended, generation, is_evidence, at)
@@ -39,10 +40,11 @@ for _, duplicate in ipairs(redis.call('SMEMBERS', duplicates)) do
 end
 local deliveries_tick = schedule_deliveries(
   webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, deliveries_ttl)
+local files_tick = stores_files and begin_files(progress, files, files_loop, files_gap, id, at, retention)
 if stores_result then
   publish_result(result, result_ttl, result_text, result_text)
   redis.call('HSET', job, 'published_at', timestamp)
-  return {1, false, deliveries_tick, triggers_tick}
+  return {1, false, deliveries_tick, triggers_tick, files_tick}
 end
 return {1, schedule(results, results_loop, results_gap, id, at, head_start), deliveries_tick, triggers_tick,
-  redis.call('HGET', job, 'continuation')}
+  files_tick, redis.call('HGET', job, 'continuation')}

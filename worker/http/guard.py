@@ -1,7 +1,7 @@
-"""The address guard: decides, when a socket opens, to which addresses webhooks may go.
+"""The address guard: decides, when a socket opens, to which addresses webhooks and downloads of outputs may go.
 
 A name is resolved once. `requests-hardened` checks each of its addresses, and this module adds what that does not cover
-(tested one by one, see `ops/adr/`): some networks, and an allow list for receivers in the operator's own network.
+(tested one by one, see `ops/adr/`): some networks, and an allow list for hosts in the operator's own network.
 Metadata services are refused even then. One forbidden address refuses the name. Connections go to the checked
 addresses, one after the other until one answers; no name reaches a connection pool.
 """
@@ -58,25 +58,25 @@ METADATA: tuple[Network, ...] = tuple(
 )
 
 
-MAX_POOLS = 32  # receivers to which connections are kept
+MAX_POOLS = 32  # hosts to which connections are kept
 DEAD_S = 60.0  # an address that could not be reached is tried last for this time
 MAX_DEAD = 1000
 
 
 class AddressRefused(requests.RequestException):
-    """The name resolves to an address that webhooks may not go to. No connection was opened."""
+    """The name resolves to an address to which no request may go. No connection was opened."""
 
     kind = "address_refused"
 
 
 class PortRefused(AddressRefused):
-    """Webhooks may not go to this port. No connection was opened."""
+    """No request may go to this port. No connection was opened."""
 
     kind = "port_refused"
 
 
 class SchemeRefused(AddressRefused):
-    """Webhooks may not use this scheme. No connection was opened."""
+    """No request may use this scheme. No connection was opened."""
 
     kind = "scheme_refused"
 
@@ -129,7 +129,7 @@ class ProxiedAdapter(BoundedAdapter):
 def _check_port(host: str, port: int, ports: frozenset[int]) -> None:
     if port not in ports:
         allowed = ", ".join(map(str, sorted(ports)))
-        raise PortRefused(f"webhooks may not go to port {port} of {host}, only to {allowed}")
+        raise PortRefused(f"requests may not go to port {port} of {host}, only to {allowed}")
 
 
 class GuardedAdapter(BoundedAdapter):
@@ -150,7 +150,7 @@ class GuardedAdapter(BoundedAdapter):
             scheme: `http` or `https`.
             allow: networks that are allowed although they are not public, on any port.
             ports: allowed ports of all other addresses.
-            pool_size: kept-alive connections per receiver.
+            pool_size: kept-alive connections per host.
             ca_file: PEM file with more certificate authorities to trust.
         """
         super().__init__(ca_file=ca_file, connections=pool_size, pools=MAX_POOLS)

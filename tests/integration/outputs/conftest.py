@@ -1,0 +1,146 @@
+"""Fixtures for tests of stored outputs: workers that store into a folder and into an S3 server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.conftest import make_worker_env
+from tests.integration.outputs.s3 import S3Server
+from tests.running import WorkerProcess, celery_app, keys
+from tests.waiting import wait_until
+from worker.cli.local.embedded import EmbeddedValkey
+from worker.sandbox.remote import SandboxProcess
+
+QUICK = {"PHOTOGPT_OUTPUTS_STALL_S": "1.5"}
+"""A stalled download breaks off, and the lease of a killed worker ends, within seconds."""
+
+
+@pytest.fixture(scope="session")
+def files_sandbox() -> Iterator[SandboxProcess]:
+    """A sandbox whose generations and downloads are ready in a moment."""
+    durations = [f"{kind}=0.2" for kind in ("image", "upscale", "video", "download")]
+    with SandboxProcess(*(word for each in durations for word in ("--duration", each))) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(files_sandbox: SandboxProcess) -> SandboxProcess:
+    """That sandbox without any generation or fault."""
+    files_sandbox.control.reset()
+    files_sandbox.control.clear()
+    return files_sandbox
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server."""
+    running = S3Server()
+    yield running
+    running.stop()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A worker that stores files, a producer that sends to it, and what the worker stored."""
+
+    worker: WorkerProcess
+    producer: Celery
+    client: redis.Redis
+    #: Returns every stored file by its key.
+    stored: Callable[[], dict[str, bytes]]
+
+    def send(self, kind: str, **options: Any) -> str:
+        """Enqueue a job; `sandbox` is its directive, the other options are arguments of the task."""
+        tasks = {"image": ("photogpt.generate_image", "nanobanana"), "video": ("photogpt.generate_video", "veo-3.1")}
+        name, model = tasks[kind]
+        request = {"modelID": model, "prompt": "a quiet harbour", "sandbox": options.pop("sandbox", {})}
+        request |= options.pop("request", {})
+        return str(self.producer.send_task(name, kwargs={"request": request, **options}).id)
+
+    def outcome(self, job_id: str) -> Any:
+        """Return the Celery result of a job once it is there."""
+        return self.producer.AsyncResult(job_id).get(timeout=40)
+
+    def record(self, job_id: str) -> dict[str, Any]:
+        """Return the record of a job."""
+        found: Any = self.client.hgetall(keys.job(job_id))
+        return dict(found)
+
+    def wait_for_files(self, job_id: str, *, within: float = 40) -> list[dict[str, Any]]:
+        """Return `files` once the job waits for none."""
+        wait_until(
+            lambda: {"files", "files_error"} & self.record(job_id).keys(),
+            f"the files of {job_id} are stored or given up; log: {self.worker.log}",
+            within=within,
+        )
+        return list(json.loads(self.record(job_id).get("files", "[]")))
+
+    def check(self, files: list[dict[str, Any]]) -> None:
+        """Compare every entry of `files` with what is stored."""
+        stored = self.stored()
+        for each in files:
+            assert hashlib.sha256(stored[each["key"]]).hexdigest() == each["sha256"]
+            assert len(stored[each["key"]]) == each["bytes"]
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder by their paths below it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def line_env(valkey: EmbeddedValkey, sandbox: SandboxProcess, database: int, **settings: str) -> dict[str, str]:
+    """Return the environment of a worker with a database of its own."""
+    url = valkey.url.replace("/0", f"/{database}")
+    return make_worker_env(valkey, sandbox) | QUICK | {"PHOTOGPT_REDIS_URL": url} | settings
+
+
+@contextmanager
+def running_line(env: dict[str, str], log: Path, stored: Callable[[], dict[str, bytes]]) -> Iterator[Line]:
+    """Start a worker on an empty database, and a producer."""
+    url = env["PHOTOGPT_REDIS_URL"]
+    with redis.Redis.from_url(url, decode_responses=True) as client, celery_app(url, url) as producer:
+        client.flushdb()
+        worker = WorkerProcess(env, log).ready()
+        try:
+            yield Line(worker, producer, client, stored)
+        finally:
+            worker.stop()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the line that stores files after the end of a job."""
+    return tmp_path_factory.mktemp("outputs") / "kept"
+
+
+@pytest.fixture(scope="session")
+def folder_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, folder: Path) -> dict[str, str]:
+    """The environment of that line."""
+    return line_env(valkey, files_sandbox, 5, PHOTOGPT_OUTPUTS=folder.as_uri())
+
+
+@pytest.fixture(scope="session")
+def folder_line(folder_env: dict[str, str], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A worker that stores files in a folder after the end of a job. Tests leave it running."""
+    with running_line(folder_env, tmp_path_factory.mktemp("line") / "folder.log", lambda: files_in(folder)) as line:
+        yield line
+
+
+@pytest.fixture(scope="session")
+def s3_line(
+    valkey: EmbeddedValkey, files_sandbox: SandboxProcess, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Line]:
+    """A worker that stores files in an S3 bucket before the end of a job. Tests leave it running."""
+    env = line_env(valkey, files_sandbox, 6, PHOTOGPT_OUTPUTS_WHEN="before", **s3.env)
+    with running_line(env, tmp_path_factory.mktemp("line") / "s3.log", s3.objects) as line:
+        yield line

@@ -1,0 +1,67 @@
+"""An S3 server in a process of its own: `moto`, over real HTTP, with its objects in memory."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+
+import requests
+
+from tests.waiting import wait_until
+
+BUCKET = "outputs"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}
+"""An owner's request; the server checks no signature."""
+
+
+class S3Server:
+    """A server on a loopback port with one bucket. It can be stopped and started again, and is then empty."""
+
+    def __init__(self) -> None:
+        """Start the server."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = int(free.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, and make the bucket."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._makes_bucket, "the S3 server answers")
+
+    def stop(self) -> None:
+        """End the server."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a worker needs to use it."""
+        return {"PHOTOGPT_OUTPUTS": f"s3://{BUCKET}/kept", "AWS_ENDPOINT_URL": self.url, **CREDENTIALS}
+
+    def objects(self) -> dict[str, bytes]:
+        """Return every object by its key below the worker's prefix."""
+        listed = self._get("?list-type=2").text
+        keys = re.findall(r"<Key>kept/([^<]+)</Key>", listed)
+        return {key: self._get(f"/kept/{key}").content for key in keys}
+
+    def unfinished(self) -> int:
+        """Return the number of multipart uploads that are neither complete nor aborted."""
+        return self._get("?uploads").text.count("<Upload>")
+
+    def _get(self, path: str) -> requests.Response:
+        answer = requests.get(f"{self.url}/{BUCKET}{path}", headers=SIGNED, timeout=10)
+        answer.raise_for_status()
+        return answer
+
+    def _makes_bucket(self) -> bool:
+        try:
+            return requests.put(f"{self.url}/{BUCKET}", timeout=2).ok
+        except requests.RequestException:
+            return False

@@ -1,0 +1,1 @@
+"""The commands below `photogpt-worker files`."""

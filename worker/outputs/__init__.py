@@ -1,0 +1,1 @@
+"""Downloads of outputs, and the bucket or folder that keeps them."""

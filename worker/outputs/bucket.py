@@ -1,0 +1,95 @@
+"""A bucket that keeps outputs, through obstore. Importing this module needs the extra `outputs`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from config.outputs import endpoint_is_plain_http
+from worker.domain.errors import StorageError
+
+PART_BYTES = 8 << 20
+"""Of a part of a multipart upload; S3 wants 5 MiB or more, and at most 10,000 parts. A smaller file is sent whole."""
+
+MAX_PARTS_IN_FLIGHT = 2
+MAX_RETRIES = 2  # of one request; a longer outage is waited for in the lane, not in a thread
+MAX_ERROR_LENGTH = 300  # characters
+
+
+class Bucket:
+    """Stores files in a bucket. An upload becomes visible when it is complete."""
+
+    def __init__(self, url: str, *, stall_s: float) -> None:
+        """Use a bucket, with the credentials that the provider's variables or the machine's role give.
+
+        Args:
+            url: s3://, gs:// or az://, with a prefix.
+            stall_s: seconds after which a connection without progress is closed.
+
+        Raises:
+            StorageError: the URL or one of the provider's variables cannot be used.
+        """
+        self.name = url
+        options: dict[str, Any] = {
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=max(60.0, 2 * stall_s)),  # for one part of a file
+            "allow_http": endpoint_is_plain_http(),
+        }
+        retries: dict[str, Any] = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)}
+        try:
+            self._store: Any = from_url(url, client_options=options, retry_config=retries)  # type: ignore[call-overload]
+        except (BaseError, ValueError, OSError) as error:
+            raise StorageError(f"PHOTOGPT_OUTPUTS={url} cannot be used: {_first_line(error)}") from error
+
+    def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
+        """Upload a file; one that is larger than a part goes up in parts, of which two are in flight."""
+        first = bytearray()
+        for part in parts:
+            first += part
+            if len(first) >= PART_BYTES:
+                break
+        start = bytes(first)
+        attributes: Any = {"Content-Type": content_type}
+        with self._explained("store", key):
+            if len(start) < PART_BYTES:
+                obstore.put(self._store, key, start, attributes=attributes, use_multipart=False)
+                return
+            obstore.put(
+                self._store,
+                key,
+                itertools.chain([start], parts),
+                attributes=attributes,
+                chunk_size=PART_BYTES,
+                max_concurrency=MAX_PARTS_IN_FLIGHT,
+            )
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """Return the bytes of a file in parts."""
+        with self._explained("read", key):
+            for piece in obstore.get(self._store, key).stream(min_chunk_size=1 << 20):
+                yield bytes(piece)
+
+    def delete(self, key: str) -> None:
+        """Delete a file."""
+        with self._explained("delete", key):
+            obstore.delete(self._store, key)
+
+    @contextlib.contextmanager
+    def _explained(self, verb: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, FileNotFoundError, PermissionError) as error:
+            raise StorageError(f"cannot {verb} {key} in {self.name}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error of obstore says, without its debugging lines."""
+    text = " ".join(str(error).partition("\n\nDebug source:")[0].split())
+    return text[:MAX_ERROR_LENGTH]

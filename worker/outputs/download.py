@@ -1,0 +1,231 @@
+"""Downloads one file of PhotoGPT: guarded addresses, redirects one by one, whole or not at all.
+
+A large file may take long, so no deadline holds for the whole download: it has to make progress. The API key goes to
+the API's own host only, and only if that host asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from worker import __version__
+from worker.domain.errors import FileError
+from worker.domain.media_type import MIN_BYTES, MediaType, media_type, what_is_wrong
+from worker.http.adapter import BoundedAdapter, bounded_session
+from worker.http.deadline import Call, call_within
+from worker.http.errors import root_cause, unknown_authority_hint
+from worker.http.guard import AddressRefused, GuardedAdapter, ProxiedAdapter
+from worker.outputs.pace import Pace
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+MAX_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+EXPIRED = frozenset({401, 403, 404, 410})
+"""Codes after which a fresh URL may help."""
+
+MAX_ATTEMPTS_IF_TOO_LARGE = 3  # each may transfer PHOTOGPT_OUTPUTS_MAX_BYTES
+PIECE_BYTES = 1 << 18
+PORTS = (80, 443)
+CONNECTIONS = 8  # kept alive for each host
+
+
+class Stopped(Exception):
+    """The worker stops; another one downloads the file."""
+
+
+@dataclass
+class Download:
+    """A file that is being downloaded. `parts` yields its bytes; afterwards, size and hash are known."""
+
+    source_url: str
+    is_video: bool
+    media: MediaType
+    _answer: requests.Response
+    _pace: Pace
+    _first: bytes
+    _limit: int
+    _stopping: threading.Event
+    size: int = 0
+    _hash: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was read so far, in hexadecimal."""
+        return str(self._hash.hexdigest())
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the bytes of the file.
+
+        Raises:
+            FileError: the file is incomplete or too large, or no more of it comes.
+            Stopped: the worker stops.
+        """
+        with _explained(self._pace.call):
+            piece = self._first
+            while piece:
+                self._check(piece)
+                yield piece
+                piece = self._pace.read(self._answer, PIECE_BYTES)
+        expected = self._answer.headers.get("Content-Length", "")
+        received = self._answer.raw.tell()  # before a content encoding is undone
+        if expected.isdigit() and received != int(expected):
+            raise FileError(f"the download ended after {received} of {expected} bytes")
+
+    def _check(self, piece: bytes) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+        self.size += len(piece)
+        self._hash.update(piece)
+        if self.size > self._limit:
+            message = f"the file is larger than PHOTOGPT_OUTPUTS_MAX_BYTES ({self._limit} bytes)"
+            raise FileError(message, max_attempts=MAX_ATTEMPTS_IF_TOO_LARGE)
+
+
+class Downloader:
+    """Downloads files over kept-alive, guarded connections."""
+
+    def __init__(self, settings: Settings, stopping: threading.Event) -> None:
+        """Take limits and allowed networks from the settings; no download goes on once `stopping` is set."""
+        self._limit = settings.outputs_max_bytes
+        self._stall_s = settings.outputs_stall_s
+        self._timeout = (settings.api_connect_timeout_s, settings.outputs_stall_s)
+        self._stopping = stopping
+        parts = urlsplit(settings.base_url)
+        self._api = f"{parts.scheme}://{parts.netloc}/"
+        self._key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._proxied = settings.api_proxy_url is not None
+        adapters = {f"{scheme}://": _adapter(scheme, settings) for scheme in ("https", "http")}
+        own = BoundedAdapter(ca_file=settings.api_ca_file, connections=CONNECTIONS)
+        self._session = bounded_session({**adapters, self._api: own})
+        if settings.api_proxy_url is not None:
+            proxy = settings.api_proxy_url.get_secret_value()
+            self._session.proxies = {"http": proxy, "https": proxy}
+
+    @contextlib.contextmanager
+    def open(self, url: str, *, is_video: bool) -> Iterator[Download]:
+        """Open a file and read its first bytes, which decide what it is.
+
+        Args:
+            url: from PhotoGPT's record.
+            is_video: a video is expected.
+
+        Raises:
+            FileError: it cannot be downloaded, or it is no picture or video.
+        """
+        with _paced(self._stall_s) as call:
+            with _explained(call, proxied=self._proxied):
+                answer = self._final_answer(url)
+            try:
+                yield self._opened(answer, call, is_video=is_video)
+            finally:
+                answer.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
+    def _opened(self, answer: requests.Response, call: Call, *, is_video: bool) -> Download:
+        pace, first = Pace(call, self._stall_s), b""
+        length = answer.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > self._limit:
+            message = f"the file has {length} bytes, more than PHOTOGPT_OUTPUTS_MAX_BYTES ({self._limit})"
+            raise FileError(message, max_attempts=MAX_ATTEMPTS_IF_TOO_LARGE)
+        with _explained(call):
+            while len(first) < MIN_BYTES and (piece := pace.read(answer, PIECE_BYTES)):
+                first += piece
+        if problem := what_is_wrong(first[:MIN_BYTES], is_video=is_video):
+            raise FileError(f"what {_host(answer.url)} sent {problem}", expired=True)
+        found = media_type(first)
+        return Download(str(answer.url), is_video, found, answer, pace, first, self._limit, self._stopping)
+
+    def _final_answer(self, url: str) -> requests.Response:
+        """Follow redirects, each under the guard, and return the first other answer.
+
+        Raises:
+            FileError: it is an error, or there are too many redirects.
+        """
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._get(url)
+            if answer.status_code not in REDIRECTS:
+                return _successful(answer)
+            answer.close()
+            followed = urljoin(url, answer.headers.get("Location", ""))
+            if urlsplit(followed).scheme not in {"http", "https"} or (_is_secure(url) and not _is_secure(followed)):
+                raise FileError(f"{_host(url)} redirects to an address that is not https://")
+            url = followed
+        raise FileError(f"{_host(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def _get(self, url: str) -> requests.Response:
+        """Request a URL; with the API key only if it is the API's own host that asks for it."""
+        headers = {"User-Agent": f"photogpt-worker/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+        answer = self._send(url, headers)
+        if answer.status_code == 401 and self._key and url.startswith(self._api):
+            answer.close()
+            answer = self._send(url, headers | {"Authorization": f"Bearer {self._key}", "API-Version": "1"})
+        return answer
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        return self._session.get(url, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True)
+
+
+def _adapter(scheme: str, settings: Settings) -> BoundedAdapter:
+    allow, ca_file = settings.outputs_allow_networks, settings.api_ca_file
+    if settings.api_proxy_url is not None:
+        return ProxiedAdapter(PORTS, allow, pool_size=CONNECTIONS, ca_file=ca_file)
+    return GuardedAdapter(scheme, allow, ports=PORTS, pool_size=CONNECTIONS, ca_file=ca_file)
+
+
+@contextlib.contextmanager
+def _paced(stall_s: float) -> Iterator[Call]:
+    """Bound the calls of this thread by their progress, which `Pace` reports."""
+    with call_within(stall_s) as call:
+        yield call
+        call.answered = True  # the body has been read, or its error is raised already
+
+
+def _successful(answer: requests.Response) -> requests.Response:
+    if 200 <= answer.status_code < 300:
+        return answer
+    answer.close()
+    raise FileError(
+        f"{_host(answer.url)} answered {answer.status_code}",
+        status=answer.status_code,
+        expired=answer.status_code in EXPIRED,
+    )
+
+
+@contextlib.contextmanager
+def _explained(call: Call, *, proxied: bool = False) -> Iterator[None]:
+    """Turn errors of the connection into `FileError`."""
+    try:
+        yield
+    except AddressRefused as error:
+        hint = "" if proxied else "; if that host is yours, add its network to PHOTOGPT_OUTPUTS_ALLOW_NETWORKS"
+        raise FileError(f"{root_cause(error)}{hint}", expired=True) from error
+    except requests.exceptions.SSLError as error:
+        hint = unknown_authority_hint(error, "PHOTOGPT_API_CA_FILE")
+        raise FileError(f"TLS failed: {root_cause(error)}{hint}") from error
+    except (OSError, ValueError, HTTPError, HTTPException) as error:
+        if call.expired:
+            raise FileError("the download made no progress") from error
+        raise FileError(f"the download broke: {root_cause(error)}") from error
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or "the host"
+
+
+def _is_secure(url: str) -> bool:
+    return urlsplit(url).scheme == "https"
