@@ -22,6 +22,7 @@ MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, lag, memory, webhook
 IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
 PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
+README = machine.ROOT / "README.md"
 PEERS = ("vendor", "obvious", "ours")
 FULL: dict[str, Any] = {
     "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 10_000, 100_000)},
@@ -124,7 +125,13 @@ def write(numbers_text: str, folder: Path, *, page: bool) -> str:
     table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in svgs])
     if page and not report.insert(PAGE, table):
         print(f"{PAGE} has no {report.BEGIN} … {report.END}; the table was not written to it")
-    return table
+    measured = [run for run in runs if run.measure == delay.NAME and "failed" not in run.numbers]
+    if not measured:
+        return table
+    ratios = delay.ratios(measured)
+    for each in (README, PAGE) if page else ():
+        report.insert(each, ratios, report.RATIOS)
+    return f"{ratios}\n{table}"
 
 
 def _bars(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:
