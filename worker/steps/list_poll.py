@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
@@ -34,6 +33,7 @@ from worker.store.list_poll import Entry
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
+from worker.telemetry.shortage import GrowingExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
@@ -176,8 +176,11 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
     """Read the slices, some at the same time; return the first error."""
     if len(slices) == 1:
         return _read(scan, *slices[0])
-    with ThreadPoolExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
-        errors = list(pool.map(lambda window: _read(scan, *window), slices))
+    try:
+        with GrowingExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
+            errors = list(pool.map(lambda window: _read(scan, *window), slices))
+    except RuntimeError:  # no thread can start
+        errors = [_read(scan, *window) for window in slices]
     return next((error for error in errors if error is not None), None)
 
 
