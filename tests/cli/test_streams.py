@@ -80,8 +80,10 @@ def test_a_job_is_reported_although_the_output_is_lost(worker_env: dict[str, str
     assert client.exists(keys.job(job_id))
 
 
-def test_an_argument_that_is_no_text(worker_env: dict[str, str]) -> None:
-    """An argument that is not UTF-8 ends the command with exit code 2 and its number."""
-    ended = shell(worker_env, r"cli show $'\xff'")
+def test_arguments_in_an_ascii_locale(worker_env: dict[str, str], client: redis.Redis) -> None:
+    """Where the locale cannot decode arguments, UTF-8 is read, and anything else is refused by its number."""
+    env = worker_env | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = shell(env, r"cli show $'caf\xc3\xa9'; cli show $'\xff'")
     assert ended.returncode == 2
+    assert b"there is no job caf\\xe9" in ended.stderr
     assert b"argument 2 (\\udcff) is not text in UTF-8" in ended.stderr
