@@ -25,7 +25,7 @@ from kombu import Connection
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from worker.queue.rejected import record_rejected
+from worker.queue.rejected import MalformedMessage, record_rejected, reject_envelope
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
@@ -45,16 +45,16 @@ def checked_envelope(message: Any) -> Any:
     """Return the envelope of a message, with what kombu cannot do without.
 
     Raises:
-        ValueError, TypeError: the envelope is malformed.
+        MalformedMessage: the envelope is malformed.
     """
     match message:
         case {"properties": {"delivery_tag": str()} as properties, "body": str()}:
             info = properties.get("delivery_info")
             properties["delivery_info"] = {"exchange": "", "routing_key": ""} | (info if isinstance(info, dict) else {})
         case _:
-            raise ValueError("the envelope needs `body` and `properties` with a `delivery_tag`")
+            raise MalformedMessage("the envelope needs `body` and `properties` with a `delivery_tag`")
     if not isinstance(message.get("headers") or {}, dict):
-        raise TypeError("`headers` must be an object")
+        raise MalformedMessage("`headers` must be an object")
     return message
 
 
@@ -144,7 +144,7 @@ class _Tolerant(_OneClient):
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
         except (ValueError, TypeError, RecursionError) as error:  # the message has left its queue already
-            record_rejected(ValueError(f"the envelope is not JSON: {type(error).__name__}"))
+            record_rejected(MalformedMessage(f"the envelope is not JSON: {type(error).__name__}"))
             return True
 
 
@@ -171,9 +171,8 @@ class _Guarded(kombu_redis.Transport):
         except Exception as error:
             if is_shortage(error):
                 raise  # no fault of the message
-            envelope = message if isinstance(message, dict) else {}
-            record_rejected(error, envelope.get("headers"))
-            self._acknowledge(envelope.get("properties"))
+            reject_envelope(error, message)
+            self._acknowledge(message.get("properties") if isinstance(message, dict) else None)
 
     def _acknowledge(self, properties: Any) -> None:
         """Acknowledge a message that was recorded as unacked before it failed."""
