@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from worker import __version__
 from worker.domain.errors import FileError
+from worker.domain.media_end import EndCheck
 from worker.domain.media_type import MIN_BYTES, MediaType, media_type, what_is_wrong
 from worker.http.adapter import BoundedAdapter, bounded_session
 from worker.http.deadline import Call, call_within
@@ -35,6 +36,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 EXPIRED = frozenset({401, 403, 404, 410})
 """Codes after which a fresh URL may help."""
 
+STALLED = (requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError)
 MAX_ATTEMPTS_IF_TOO_LARGE = 3  # each may transfer PHOTOGPT_OUTPUTS_MAX_BYTES
 PIECE_BYTES = 1 << 18
 PORTS = (80, 443)
@@ -59,6 +61,11 @@ class Download:
     _stopping: threading.Event
     size: int = 0
     _hash: Any = field(default_factory=hashlib.sha256)
+    _end: EndCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Follow the file to its end by its type."""
+        self._end = EndCheck(self.media)
 
     @property
     def sha256(self) -> str:
@@ -78,16 +85,20 @@ class Download:
                 self._check(piece)
                 yield piece
                 piece = self._pace.read(self._answer, PIECE_BYTES)
-        expected = self._answer.headers.get("Content-Length", "")
+        headers = self._answer.headers
+        expected = headers.get("Content-Length", "")
         received = self._answer.raw.tell()  # before a content encoding is undone
         if expected.isdigit() and received != int(expected):
             raise FileError(f"the download ended after {received} of {expected} bytes")
+        if not expected and "chunked" not in headers.get("Transfer-Encoding", "") and self._end.is_cut:
+            raise FileError(f"the download ended after {received} bytes, before the end of the file")
 
     def _check(self, piece: bytes) -> None:
         if self._stopping.is_set():
             raise Stopped
         self.size += len(piece)
         self._hash.update(piece)
+        self._end.feed(piece)
         if self.size > self._limit:
             message = f"the file is larger than PHOTOGPT_OUTPUTS_MAX_BYTES ({self._limit} bytes)"
             raise FileError(message, max_attempts=MAX_ATTEMPTS_IF_TOO_LARGE)
@@ -218,7 +229,7 @@ def _explained(call: Call, *, proxied: bool = False) -> Iterator[None]:
         hint = unknown_authority_hint(error, "PHOTOGPT_API_CA_FILE")
         raise FileError(f"TLS failed: {root_cause(error)}{hint}") from error
     except (OSError, ValueError, HTTPError, HTTPException) as error:
-        if call.expired:
+        if call.expired or isinstance(error, STALLED):
             raise FileError("the download made no progress") from error
         raise FileError(f"the download broke: {root_cause(error)}") from error
 

@@ -21,6 +21,7 @@ from worker.domain.job import Job, JobState
 from worker.domain.reason import Reason
 from worker.outputs.download import Stopped
 from worker.services import Services
+from worker.steps.publish_files import STORING
 from worker.steps.store_output import MAX_POLL_S, NotReady, Transfer, store_output
 from worker.store.files import JobFiles
 from worker.store.keys import Lane
@@ -41,7 +42,7 @@ class Attempt:
     #: Messages of what failed.
     errors: list[str] = field(default_factory=list)
     #: Seconds to wait that PhotoGPT asked for.
-    retry_after: float | None = None
+    retry_after: float = 0
     #: Everything that failed would fail again.
     final: bool = True
 
@@ -89,7 +90,8 @@ def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
         limit = error.max_attempts if isinstance(error, FileError) else None
         attempt.final &= limit is not None and transfer.known.progress.attempts + 1 >= limit
         if isinstance(error, ApiError):
-            attempt.retry_after = KEY_CHECK_S if isinstance(error, Unauthorized) else error.retry_after
+            asked = KEY_CHECK_S if isinstance(error, Unauthorized) else error.retry_after or 0
+            attempt.retry_after = max(attempt.retry_after, asked)
 
 
 def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at: float) -> Reschedule | FilesEnd:
@@ -108,7 +110,7 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
         return FilesEnd(tuple(files.progress.files) if files else ())
     if left_s <= 0 or (error and attempt.final):
         return _given_up(services, job, error or "PhotoGPT has not prepared the file of a video in time")
-    return Reschedule(after=min(after, max(0.0, left_s)), reason=Reason.STORING, error=error or None)
+    return Reschedule(after=min(after, max(0.0, left_s)), reason=Reason.STORING, error=error or STORING)
 
 
 def _given_up(services: Services, job: Job, error: str) -> FilesEnd:
@@ -125,7 +127,7 @@ def _as_first_job(services: Services, job: Job) -> Reschedule | FilesEnd | None:
     if first["files"]:
         return FilesEnd(tuple(first["files"]))
     waits = services.store.lanes.due(Lane.FILES, first["id"]) is not None
-    return Reschedule(after=FIRST_JOB_POLL_S, reason=Reason.STORING) if waits else None
+    return Reschedule(after=FIRST_JOB_POLL_S, reason=Reason.STORING, error=STORING) if waits else None
 
 
 @contextlib.contextmanager
