@@ -95,7 +95,7 @@ def _record_failure(
     services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, entry: JsonObject
 ) -> None:
     entry |= {"status": error.status, "fault": error.kind, "error": str(error)}
-    recorder.count(WEBHOOK_ATTEMPTS, _outcome(error))
+    recorder.count(WEBHOOK_ATTEMPTS, webhook_outcome(error))
     if error.duration_s is not None:
         recorder.observe(WEBHOOK_DURATION, error.duration_s)
         entry |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
@@ -117,7 +117,7 @@ def _record_failure(
     _log_endpoint(delivery, recorded)
 
 
-def _outcome(error: DeliveryError) -> WebhookOutcome:
+def webhook_outcome(error: DeliveryError) -> WebhookOutcome:
     """Return the metrics' word for a failure."""
     if error.duration_s is None:
         return WebhookOutcome.NOT_SENT
