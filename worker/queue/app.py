@@ -12,7 +12,6 @@ from celery import Celery, signals
 from celery.concurrency.thread import TaskPool
 from redis import RedisError
 
-from config.celery import celery_options
 from config.environment import ignored_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.http.deadline import start_watchdog
@@ -27,7 +26,7 @@ from worker.queue.neighbor_monitor import NeighborMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
 from worker.queue.server_watch import ServerWatch
-from worker.queue.transport import BrokerAMQP
+from worker.queue.transport import BrokerAMQP, configure
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
 from worker.telemetry import traces
@@ -42,7 +41,7 @@ def create_app(settings: Settings) -> Celery:
     """Return the app. No connection is opened."""
     use_for_messages()
     created = Celery("photogpt", amqp=BrokerAMQP, set_as_current=False)
-    created.conf.update(celery_options(settings))
+    configure(created, settings)
     created.conf.update(include=["worker.tasks"])
     return created
 

@@ -31,6 +31,7 @@ OUR_TASKS = ("photogpt.", "celery.")
 """Names that begin so are never those of another app."""
 
 RETURN_FOREIGN_S = 5.0
+MAX_FOREIGN = 2000  # messages of another app that one worker holds beside its own; they cost a quarter of a core
 WARN_EVERY_S = 60.0
 
 MAX_ERROR = 200  # characters in the log
@@ -62,6 +63,7 @@ class ResilientConsumer(Consumer):
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
         self._warn_foreign_at = 0.0
+        self._foreign = 0
         self._outage = Outage(
             "broker.unavailable",
             "broker.recovered",
@@ -163,11 +165,16 @@ class ResilientConsumer(Consumer):
                 "another one for our producers with PHOTOGPT_QUEUE"
             )
             event("message.foreign", message_text, warn=True, task=name, queue=queue)
-        self.qos.increment_eventually()  # it takes no place of our own messages while it waits
-        self.timer.call_after(RETURN_FOREIGN_S, self._requeue_foreign, (message,))
+        extra = self._foreign < MAX_FOREIGN
+        if extra:
+            self._foreign += 1
+            self.qos.increment_eventually()  # it takes no place of our own messages while it waits
+        self.timer.call_after(RETURN_FOREIGN_S, self._requeue_foreign, (message, extra))
 
-    def _requeue_foreign(self, message: Any) -> None:
-        self.qos.decrement_eventually()
+    def _requeue_foreign(self, message: Any, extra: bool) -> None:  # noqa: FBT001 - called by a timer
+        if extra:
+            self._foreign -= 1
+            self.qos.decrement_eventually()
         message.reject_log_error(log, self.connection_errors, requeue=True)
 
     def _end_job(self, message: Any, exc: Exception, problem: str) -> bool:

@@ -19,12 +19,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from celery import Celery
 from celery.app.amqp import AMQP
 from celery.worker import state
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
+from config.celery import celery_options
+from config.settings import Settings
 from worker.queue.rejected import MalformedMessage, record_rejected, reject_envelope
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
@@ -39,6 +44,15 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
     *kombu_redis.Transport.connection_errors,
     *kombu_redis.Transport.channel_errors,
 )
+
+
+def configure(app: Celery, settings: Settings) -> None:
+    """Set Celery's options. A Sentinel that does not answer is asked once; redis-py would ask it for 7 s."""
+    options = celery_options(settings)
+    for each in (options["broker_transport_options"], options["result_backend_transport_options"]):
+        if "sentinel_kwargs" in each:
+            each["sentinel_kwargs"]["retry"] = Retry(NoBackoff(), retries=0)
+    app.conf.update(options)
 
 
 def checked_envelope(message: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from worker.domain.backoff import jittered
@@ -69,7 +70,8 @@ def _acquire_slot(services: Services, delivery: Delivery) -> Admitted | SlotWait
 def _attempt(services: Services, delivery: Delivery, trigger: Trigger, at: float) -> None:
     entry, random_fraction = _entry(delivery, at, trigger), services.random.random()
     try:
-        accepted = services.sender.send(delivery, at=at)
+        # Receivers compare the signature's time with their own clock, not with Redis'.
+        accepted = services.sender.send(delivery, at=time.time())
     except DeliveryError as error:
         report = _failure_report(services, error, trigger, random_fraction)
         _record_failure(services, delivery, error, report, entry)

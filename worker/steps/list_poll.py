@@ -22,6 +22,7 @@ from worker.domain.list_poll import (
     ListPollState,
     choose_window,
     defer_s,
+    earned_credit,
     expected_pages,
     is_control_sample,
     list_interval,
@@ -86,9 +87,11 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     settings, store = services.settings, services.store.list_polls
     interval_s, budget = settings.job_poll_interval_s, settings.poll_budget
     sample = store.sample_ages()
+    credit = earned_credit(state, sample.in_flight, at, interval_s=interval_s, budget=budget)
+    state = replace(state, credit=credit)
     window_s = choose_window(sample.ages, sample.in_flight, state, budget) if settings.list_polling else None
     if window_s is None or at < state.suspended_until:
-        idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
+        idle = replace(state, window_s=0.0, pages=0, seconds=0.0, credit=0.0)
         waits = sample.in_flight and settings.list_polling
         if state.window_s:
             _resume_single_polls(services)
@@ -98,10 +101,12 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     pages = expected_pages(share * sample.in_flight, window_s, state)
     floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
     measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
+    measured = replace(measured, credit=credit - measured.pages)
     every_s = list_interval(
         measured.pages or pages,
         sample.in_flight,
         measured.ends_per_s,
+        credit=measured.credit,
         interval_s=interval_s,
         floor_s=min(floor_s, interval_s),
         budget=budget,

@@ -118,7 +118,7 @@ class Stack:
         self.base_url = f"http://127.0.0.1:{port}/api"
         self.environment |= {"PHOTOGPT_BASE_URL": self.base_url, "PHOTOGPT_API_KEY": DEFAULT_KEY}
         if self.options.embedded:  # a sandbox on another port may go on with the jobs of the last one
-            self.environment["PHOTOGPT_REPLACE_ACCOUNT"] = "any"
+            self.environment["PHOTOGPT_REPLACE_ACCOUNT"] = "loopback"
         log = self.log("sandbox")
         child = self.supervisor.add("sandbox", Stage.SANDBOX, lambda: Child("sandbox", argv, log=log))
         _wait(child, lambda: listens(port))
