@@ -1,4 +1,4 @@
-"""A worker that is killed in mid-transfer leaves no half file, and another one stores the whole."""
+"""A worker that is killed or stopped in mid-transfer leaves no half file, and another one stores the whole."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import paid_generations
 from tests.integration.outputs.conftest import Line, files_in, line_env, line_of, running_worker
 from tests.integration.outputs.s3 import S3Server
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
+from worker.store.keys import Lane
 
 FILE_BYTES = 30_000_000
 SLOW = {"bytes_per_s": 15_000_000}
@@ -76,3 +79,36 @@ def test_killed_in_mid_transfer(
         assert paid_generations(sandbox) == kill
         assert sandbox.control.state()["requests"]["createVideoDownload"] == kill
         assert drafts(tmp_path) == 0
+
+
+def test_stopped_in_mid_transfer(open_line: OpenLine, s3: S3Server, sandbox: SandboxProcess, tmp_path: Path) -> None:
+    """On SIGTERM a worker drops the file in transfer and gives the job back at once; the next one stores it."""
+    line = open_line("folder")
+    sandbox.control.faults([{"match": "mediaImage", "action": {"bytes_per_s": 500_000}, "count": 1}])
+    job = line.send("image", sandbox={"file_bytes": FILE_BYTES})
+    wait_until(partial(has_more, s3.unfinished(), s3, tmp_path), "a part of the file is there")
+    line.worker.stop()
+    assert drafts(tmp_path) == 0
+    due: Any = line.client.zscore(keys.lane(Lane.FILES), job)
+    seconds: Any = line.client.time()
+    assert due <= seconds[0] + 1
+    line.worker.start()
+    line.check(line.wait_for_files(job))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("storage", ["bucket", "folder"])
+def test_a_large_file_takes_little_memory(storage: str, open_line: OpenLine, sandbox: SandboxProcess) -> None:
+    """A file of 500 MB raises the memory of a worker by less than 64 MB."""
+    line = open_line(storage)
+    line.wait_for_files(line.send("image"))
+    memory = Path(f"/proc/{line.worker.child.pid}/statm")
+    pages = [int(memory.read_text().split()[1])]
+    job = line.send("image", sandbox={"file_bytes": 500_000_000})
+
+    def is_stored() -> bool:
+        pages.append(int(memory.read_text().split()[1]))
+        return "files" in line.record(job)
+
+    wait_until(is_stored, "the file is stored", within=100)
+    assert (max(pages) - pages[0]) * 4096 < 64_000_000
