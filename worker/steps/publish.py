@@ -35,7 +35,9 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         try:
             ended = _finish(services, traced, finish, span, result_by_message=result_by_message)
         finally:
-            if not ended:
+            if ended:
+                span.end_at(services.store.clock())  # its start is by Redis' clock, too
+            else:
                 span.discard()
     return ended
 

@@ -22,6 +22,7 @@ from worker.telemetry.spans import Attributes, SpanKind
 from worker.telemetry.trace_context import Parent
 
 EXPORT_TIMEOUT_S = 5
+PATH = "/v1/traces"
 NS = 1_000_000_000
 KINDS = {
     SpanKind.INTERNAL: trace.SpanKind.INTERNAL,
@@ -106,7 +107,7 @@ class OpenTelemetry:
         """Export to a collector.
 
         Args:
-            endpoint: its URL, without `/v1/traces`.
+            endpoint: its URL, with or without `/v1/traces`.
         """
         own = Resource(
             {
@@ -116,7 +117,7 @@ class OpenTelemetry:
             }
         )
         self._provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()))
-        self._provider.add_span_processor(BatchSpanProcessor(Exporter(f"{endpoint}/v1/traces")))
+        self._provider.add_span_processor(BatchSpanProcessor(Exporter(f"{endpoint.removesuffix(PATH)}{PATH}")))
         self._tracer = self._provider.get_tracer("photogpt-worker", __version__)
 
     @contextmanager

@@ -58,7 +58,7 @@ def limited(request: pytest.FixtureRequest, worker_env: dict[str, str], tmp_path
 
 @pytest.mark.parametrize(
     ("limited", "event"),
-    [(threads(26), "threads.exhausted"), ({"RLIMIT_NOFILE": 40}, "resources.limited")],
+    [(threads(30), "threads.exhausted"), ({"RLIMIT_NOFILE": 40}, "resources.limited")],
     ids=["threads", "open files"],
     indirect=["limited"],
 )
