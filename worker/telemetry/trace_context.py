@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -23,6 +23,9 @@ class Parent:
     is_old: bool = False
 
 
+UNCHANGED = nullcontext()
+"""What steps enter while there is no trace; a context of their own would cost more than the rest of a span."""
+
 _parent: ContextVar[Parent | None] = ContextVar("parent", default=None)
 
 
@@ -31,15 +34,21 @@ def read_traceparent(value: object) -> str | None:
     return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else None
 
 
-@contextmanager
-def in_trace(traceparent: str | None, *, age_s: float = 0) -> Iterator[None]:
+def in_trace(traceparent: str | None, *, age_s: float = 0) -> AbstractContextManager[None]:
     """Begin spans under a stored context.
 
     Args:
         traceparent: the context; None for none.
         age_s: how long ago it was stored, seconds.
     """
-    token = _parent.set(Parent(traceparent, is_old=age_s > MAX_TRACE_S) if traceparent else None)
+    if traceparent is None and _parent.get() is None:
+        return UNCHANGED
+    return _within(Parent(traceparent, is_old=age_s > MAX_TRACE_S) if traceparent else None)
+
+
+@contextmanager
+def _within(parent: Parent | None) -> Iterator[None]:
+    token = _parent.set(parent)
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from config.settings import Settings
 from worker.telemetry.spans import Attributes, NoSpan, Span, SpanKind, Tracer
 from worker.telemetry.trace_context import current_parent, in_trace
 
-NO_SPAN = NoSpan()
+OFF: AbstractContextManager[Span] = nullcontext(NoSpan())
 _tracer: Tracer | None = None
 
 
@@ -65,7 +65,7 @@ def span(
         start: when it began, epoch seconds; now if None.
     """
     if _tracer is None:
-        return nullcontext(NO_SPAN)
+        return OFF
     return _inside(_tracer.span(name, kind, attributes or {}, current_parent(), start))
 
 
