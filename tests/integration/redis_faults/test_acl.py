@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery, chord
+from pydantic import SecretStr
 
+from config.settings import Settings
 from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line, connect_once
 from tests.integration.redis_faults.servers import Server
 from tests.waiting import wait_until
+from worker.cli.context import producer
+from worker.cli.local.exporter import FleetCollector
 from worker.sandbox.remote import SandboxProcess
+from worker.store.connection import open_store
+from worker.store.lanes import leave_to_lane_monitor
+from worker.telemetry.labels import QueueName
 
 USERS = Path(__file__).parents[3] / "ops" / "redis-acl" / "users.acl"
 RECORD = "photogpt:job:{x}"
@@ -114,6 +122,10 @@ def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As
         ("watcher", ("LRANGE", "celery", "0", "-1")),
         ("watcher", ("GET", "celery-task-meta-x")),
         ("watcher", ("KEYS", "*")),
+        ("exporter", ("EVAL", "return redis.call('HSET', KEYS[1], 'state', 'succeeded')", "1", RECORD)),
+        ("exporter", ("HSET", RECORD, "state", "succeeded")),
+        ("exporter", ("LPUSH", "celery", "x")),
+        ("exporter", ("GET", "celery-task-meta-x")),
     ],
 )
 def test_other_commands_are_refused(as_user: As, name: str, command: tuple[str, ...]) -> None:
@@ -139,3 +151,15 @@ def test_the_default_user_is_off(guarded: Server) -> None:
     """The server refuses a client without a user name."""
     with connect_once(guarded.url) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+
+
+def test_the_exporter_reads(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
+    """The user `exporter` may read all that the exporter serves, and nothing of it is absent."""
+    working.assert_succeeded(working.enqueue(1))
+    settings = Settings(_env_file=None, redis_url=SecretStr(as_user("exporter")))
+    with closing(open_store(settings, leave_to_lane_monitor)) as store:
+        families = list(FleetCollector(settings, store, producer(settings)).collect())
+    values = {family.name: [sample.value for sample in family.samples] for family in families}
+    assert values["photogpt_redis_up"] == values["photogpt_broker_up"] == [1]
+    assert sum(values["photogpt_jobs_accepted"]) >= 1
+    assert len(values["photogpt_broker_messages"]) == len(QueueName)

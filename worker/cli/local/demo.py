@@ -255,7 +255,7 @@ def _save_files(runs: list[Run], stack: Stack, show: Show, out: Console) -> bool
             error = raised
     print_files(out, files, show.folder_as_given, write_contact_sheet(show.folder, files))
     if error is not None:
-        out.print(f"[red]Not every file was saved: {escape(str(error))}[/]", soft_wrap=True)
+        out.print(f"[red]Not every file was saved: {plain(error)}[/]", soft_wrap=True)
     return error is None
 
 
