@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from worker.store.scripts import Scripts
 
-NO_DATABASE = "DB index is out of range"
+NO_DATABASE = (
+    "DB index is out of range",
+    "invalid DB index",
+    "value is out of range",
+    "not an integer or out of range",
+)
 
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
@@ -56,7 +61,7 @@ def check_mode(info: dict[str, Any]) -> None:
 def fault_of(error: Exception) -> ServerFault | None:
     """Return what to do about an error that does not pass; None for any other."""
     text = str(error)
-    if NO_DATABASE in text:
+    if any(known in text for known in NO_DATABASE):
         return ServerFault("it has no such database; lower the number at the end of the URL")
     if "unknown command" not in text.lower():
         return None
