@@ -15,9 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from photogpt_client.aio import AsyncBatch as AsyncBatch
+    from photogpt_client.aio import AsyncClient as AsyncClient
+    from photogpt_client.aio import AsyncJob as AsyncJob
     from photogpt_client.batches import Batch as Batch
     from photogpt_client.batches import Refusal as Refusal
     from photogpt_client.client import Client as Client
+    from photogpt_client.completion import as_completed as as_completed
     from photogpt_client.errors import InvalidJob as InvalidJob
     from photogpt_client.errors import JobCanceled as JobCanceled
     from photogpt_client.errors import JobExpired as JobExpired
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from photogpt_client.errors import RedisUnavailable as RedisUnavailable
     from photogpt_client.errors import WaitTimeout as WaitTimeout
     from photogpt_client.jobs import Job as Job
-    from photogpt_client.jobs import as_completed as as_completed
     from photogpt_client.new_jobs import NewJob as NewJob
     from photogpt_client.new_jobs import image as image
     from photogpt_client.new_jobs import train as train
@@ -40,13 +43,15 @@ if TYPE_CHECKING:
     from photogpt_client.outcomes import Outcome as Outcome
 
 HOMES = {
+    "aio": ("AsyncBatch", "AsyncClient", "AsyncJob"),
     "batches": ("Batch", "Refusal"),
     "client": ("Client",),
     "errors": (
         "InvalidJob", "JobCanceled", "JobExpired", "JobFailed", "JobGone", "JobNotSucceeded", "PhotoGPTError",
         "RedisRefused", "RedisUnavailable", "WaitTimeout",
     ),
-    "jobs": ("Job", "as_completed"),
+    "completion": ("as_completed",),
+    "jobs": ("Job",),
     "new_jobs": ("NewJob", "image", "train", "upscale", "video"),
     "outcomes": ("BatchOutcome", "Event", "Outcome"),
 }  # fmt: skip

@@ -86,7 +86,7 @@ class Batch:
         self.jobs = list(jobs)
         self.refused = list(refused)
         self._client = client
-        self._is_empty = is_empty
+        self.is_empty = is_empty
 
     def wait(self, timeout: float | None = None) -> BatchOutcome:
         """Wait until every job of the batch has ended, and return how many ended in each way.
@@ -95,7 +95,7 @@ class Batch:
             WaitTimeout: `timeout` seconds have passed.
             JobGone: no batch has this id, or its record has expired.
         """
-        if self._is_empty:
+        if self.is_empty:
             return read_batch({"id": self.id, "created_at": ""})
         answers: queue.SimpleQueue[StreamEntry | PhotoGPTError | None] = queue.SimpleQueue()
         subscription = self._client.follower.subscribe(Subscription(self.topic(), answers.put))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -30,7 +30,8 @@ class Job:
         self._client = client
         self._kind = kind
         self._entry_id = entry_id
-        self._final: Outcome | None = None
+        #: The outcome, once a wait has seen it.
+        self.final: Outcome | None = None
 
     def wait(self, timeout: float | None = None) -> Outcome:
         """Wait until the job has ended, and return its outcome, whatever its state.
@@ -40,10 +41,10 @@ class Job:
             JobGone: no job has this id, or its record has expired.
             RedisRefused: Redis refuses the login or the command. An outage of Redis is waited for.
         """
-        if self._final is None:
+        if self.final is None:
             for _ in self.events(timeout=timeout):
                 pass
-        return cast("Outcome", self._final)
+        return cast("Outcome", self.final)
 
     def result(self, timeout: float | None = None) -> Outcome:
         """Wait as `wait` does, and return the outcome of a job that succeeded.
@@ -67,7 +68,7 @@ class Job:
         if record is None:
             raise JobGone(f"job {self.id} is unknown, or its record has expired")
         if record["state"] in FINAL_STATES:
-            self._final = record
+            self.final = record
         return record
 
     def events(self, *, after: str = START, timeout: float | None = None) -> Iterator[Event]:
@@ -81,11 +82,11 @@ class Job:
             WaitTimeout, JobGone, RedisRefused: as in `wait`.
         """
         items: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        stop = self._follow(items.put, after)
+        stop = self.follow(items.put, after)
         ends = None if timeout is None else time.monotonic() + timeout
         try:
             while True:
-                item = _next(items, ends, f"job {self.id}", timeout)
+                item = next_of(items, ends, f"job {self.id}", timeout)
                 if isinstance(item, PhotoGPTError):
                     raise item
                 yield item
@@ -98,7 +99,7 @@ class Job:
         """Ask that the job is canceled. PhotoGPT has no cancel: what was triggered goes on there and is charged."""
         self._client.cancel(self.id)
 
-    def _follow(self, put: Callable[[Item], None], after: str = START) -> Callable[[], None]:
+    def follow(self, put: Callable[[Item], None], after: str = START) -> Callable[[], None]:
         """Hand the events of the job to `put`, and return how to stop that."""
         subscription = Subscription(self._topic(), lambda answer: put(self._item(answer)), last=after)
         self._client.follower.subscribe(subscription)
@@ -111,7 +112,7 @@ class Job:
         if answer is None:
             return self._event_of_record()
         event = read_event(*answer)
-        self._final = event.outcome or self._final
+        self.final = event.outcome or self.final
         return event
 
     def _event_of_record(self) -> Item:
@@ -142,28 +143,12 @@ class Job:
         return f"{type(self).__name__}({self.id!r})"
 
 
-def as_completed(jobs: Iterable[Job], timeout: float | None = None) -> Iterator[Job]:
-    """Yield jobs in the order in which they end; `wait` then returns at once, or raises what the job's wait raised.
+def next_of(items: queue.SimpleQueue[T], ends: float | None, name: str, timeout: float | None) -> T:
+    """Return the next item of a queue.
 
     Raises:
-        WaitTimeout: `timeout` seconds have passed, and some jobs have not ended.
+        WaitTimeout: there is none before `ends`, by the monotonic clock.
     """
-    left = {job: job for job in jobs}
-    done: queue.SimpleQueue[tuple[Job, Item]] = queue.SimpleQueue()
-    ends = None if timeout is None else time.monotonic() + timeout
-    stops = [job._follow(lambda item, job=job: done.put((job, item))) for job in left]  # type: ignore[misc]  # noqa: SLF001
-    try:
-        while left:
-            job, item = _next(done, ends, f"{len(left)} jobs", timeout)
-            if isinstance(item, PhotoGPTError) or item.outcome is not None:
-                del left[job]
-                yield job
-    finally:
-        for stop in stops:
-            stop()
-
-
-def _next(items: queue.SimpleQueue[T], ends: float | None, name: str, timeout: float | None) -> T:
     try:
         return items.get(timeout=None if ends is None else max(0.0, ends - time.monotonic()))
     except queue.Empty:
