@@ -144,7 +144,7 @@ def test_enqueue_through_flower(scripts: Path, worker_env: dict[str, str], clien
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("name", ["receive.py", "receive_package.py"])
 def test_receive_and_follow(
-    name: str, scripts: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
+    name: str, scripts: Path, worker_env: dict[str, str], producer: Celery, tmp_path: Path
 ) -> None:
     """The receiver verifies a webhook, and the reader of the stream sees the job's end."""
     port = free_port()
