@@ -70,6 +70,18 @@ def test_a_job_in_the_inbox_is_queued(lonely_client: Client, client: redis.Redis
         stranger.wait()
 
 
+def test_entries_of_other_producers_are_found(lonely_client: Client, client: redis.Redis) -> None:
+    """A job or batch that a shell has appended, with its own spelling of JSON or without an id, is not gone yet."""
+    job = '{ "kind": "image", "batch": {"total": 2, "id": "b1"}, "id": "order-17", "request": {} }'
+    client.xadd(f"{LONELY}:inbox", {"job": "no JSON"})
+    client.xadd(f"{LONELY}:inbox", {"job": job})
+    unnamed = str(client.xadd(f"{LONELY}:inbox", {"job": '{"kind": "image", "request": {}}'}))
+    assert lonely_client.job("order-17").outcome()["state"] == "queued"
+    assert lonely_client.job(f"inbox-{unnamed}").outcome()["state"] == "queued"
+    with pytest.raises(WaitTimeout):
+        lonely_client.batch("b1").wait(timeout=0.6)
+
+
 def test_jobs_as_they_end(producer_client: Client, worker: WorkerProcess) -> None:
     """Jobs are yielded in the order of their ends, those that are gone included."""
     slow, quick = (
