@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from uuid import UUID
 
 from photogpt_client import new_jobs
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 NAMED_AFTER_ENTRY = re.compile(r"inbox-(\d+-\d+)")
 """The id of a job whose producer gave it none."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """The arguments of `Client` behind the URL."""
+
+    namespace: str
+    sentinel_master: str | None
+    sentinel_password: str | None
+    send_timeout_s: float
+    transport: Transport | None
 
 
 class Client:
