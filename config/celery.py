@@ -47,7 +47,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         **_names(settings),
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-        "worker_pool": "threads",  # a worker mostly waits for Redis and HTTP
+        "worker_pool": "worker.queue.pool:ThreadPool",  # a worker mostly waits for Redis and HTTP
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 2,
         "worker_consumer": "worker.queue.consumer:ResilientConsumer",

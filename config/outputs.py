@@ -66,6 +66,8 @@ def check_output_key(template: str) -> str:
 def _check_path(template: str) -> None:
     if len(template) > MAX_TEMPLATE:
         raise ValueError(f"must have at most {MAX_TEMPLATE} characters")
+    if "{{" in template or "}}" in template:
+        raise ValueError("must not contain {{ or }}")
     literal = template.translate({ord(char): None for char in "{}"})
     if not all(char.isascii() and (char.isalnum() or char in "._-=/") for char in literal):
         raise ValueError("may contain letters, digits, and . _ - = / besides its fields")

@@ -150,9 +150,9 @@ class Settings(BaseSettings):
     webhook_secrets: SigningKeys = ()
     """Keys of which each signs every webhook: whsec_... (shared), whsk_... (ed25519); see `webhooks keys --new`."""
     webhook_body: Literal["full", "thin"] = "full"
-    """full: the whole outcome; thin: without images and videos."""
+    """full: the whole outcome; thin: without images, videos and files."""
     webhook_max_bytes: int = Field(default=20_000, ge=1000)
-    """Maximum size of a body, bytes; a larger one is sent without images and videos and is marked truncated."""
+    """Maximum size of a body, bytes; a larger one is sent without images, videos and files, marked truncated."""
     webhook_outcome_url: OutcomeUrl | None = None
     """Where a receiver can read the whole outcome if the body lacks it, such as https://api.example.com/jobs/{id}."""
     webhook_schemes: Schemes = ("https", "http")

@@ -14,10 +14,10 @@ HEAD = """# Metrics
 
 Generated from `worker/telemetry/metrics.py` by `python -m ops.metrics_page`. A test fails if page and table differ.
 
-`PHOTOGPT_HTTP_ADDRESS=0.0.0.0:9464` turns them on: each worker then serves its own at `/metrics`, and the exporter
-serves what concerns all workers. One exporter is enough; two give the same numbers twice.
-Label values come from enumerations of the service, so the number of series does not grow with jobs, tenants, models or
-URLs. Prometheus adds `instance`.
+`PHOTOGPT_HTTP_ADDRESS=0.0.0.0:9464` turns them on: each worker then serves its own at `/metrics`, and the exporter,
+`photogpt-worker metrics`, serves what concerns all workers ([operations](operations.md#what-each-process-serves)). One
+exporter is enough; two give the same numbers twice. Label values come from enumerations of the service, so the number
+of series does not grow with jobs, tenants, models or URLs. Prometheus adds `instance`.
 """
 
 HEADINGS = {

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ops.bench import machine, plots, report
-from ops.bench.measures import cpu, ladder, lag, memory, outputs, polls, share, webhook
+from ops.bench.measures import cpu, delay, ladder, lag, memory, outputs, polls, share, webhook
 from ops.bench.plan import Measure, Plan, Run
 
-MEASURES: tuple[Measure, ...] = (cpu, ladder, polls, lag, memory, webhook, share, outputs)
+MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, lag, memory, webhook, share, outputs)
 IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
 PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
+README = machine.ROOT / "README.md"
 PEERS = ("vendor", "obvious", "ours")
 FULL: dict[str, Any] = {
     "ladder": {"obvious": (500, 1000, 2000), "ours": (1000, 10_000, 100_000)},
@@ -29,6 +30,7 @@ FULL: dict[str, Any] = {
 }
 QUICK: dict[str, Any] = {
     "jobs": 150,
+    "at_once": (5, 40),
     "repeats": 1,
     "interval": 2.0,
     "duration": "lognormal:6:0.4",
@@ -50,6 +52,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, help="this measure; repeatable")
     parser.add_argument("--peers", action="append", choices=PEERS, help="this design; repeatable")
     parser.add_argument("--jobs", type=int, help="enqueued at once (cpu)")
+    parser.add_argument("--at-once", help="enqueued at once, one run after the other: 1,5,40,1000 (delay)")
     parser.add_argument("--repeats", type=int, help="runs of each design, alternating with the others (cpu, polls)")
     parser.add_argument("--interval", type=float, help="seconds between two polls")
     parser.add_argument(
@@ -80,6 +83,8 @@ def planned(arguments: argparse.Namespace, folder: Path) -> Plan:
     plan = replace(plan, **{name: given[name] for name in names if name in given})
     if arguments.peers:
         plan = replace(plan, peers=tuple(arguments.peers))
+    if arguments.at_once:
+        plan = replace(plan, at_once=tuple(int(jobs) for jobs in arguments.at_once.split(",")))
     if arguments.ladder:
         plan = replace(plan, ladder={**plan.ladder, "ours": tuple(int(rung) for rung in arguments.ladder.split(","))})
     return plan
@@ -120,7 +125,13 @@ def write(numbers_text: str, folder: Path, *, page: bool) -> str:
     table = report.markdown(MEASURES, runs, numbers, [f"![{name}]({where}/{name}.svg)" for name in svgs])
     if page and not report.insert(PAGE, table):
         print(f"{PAGE} has no {report.BEGIN} … {report.END}; the table was not written to it")
-    return table
+    measured = [run for run in runs if run.measure == delay.NAME and "failed" not in run.numbers]
+    if not measured:
+        return table
+    ratios = delay.ratios(measured)
+    for each in (README, PAGE) if page else ():
+        report.insert(each, ratios, report.RATIOS)
+    return f"{ratios}\n{table}"
 
 
 def _bars(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:

@@ -14,10 +14,11 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Return mean, median, p99 and the number of values."""
+    """Return mean, median, p95, p99 and the number of values."""
     return {
         "mean": round(statistics.fmean(values), 4) if values else 0.0,
         "p50": round(percentile(values, 0.5), 4),
+        "p95": round(percentile(values, 0.95), 4),
         "p99": round(percentile(values, 0.99), 4),
         "count": len(values),
     }

@@ -17,6 +17,8 @@ class Plan:
     folder: Path
     #: Jobs that are enqueued at once.
     jobs: int = 1000
+    #: Jobs that are enqueued at once, one run after the other (delay).
+    at_once: tuple[int, ...] = (1, 5, 40, 1000)
     #: Runs of each design, alternating with the others; the table shows medians.
     repeats: int = 3
     #: Seconds between two polls.

@@ -11,6 +11,7 @@ from typing import Any
 from ops.bench.plan import Measure, Plan, Row, Run
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+RATIOS = "<!-- ratios -->", "<!-- /ratios -->"
 REFERENCES = {"bare": "bare loop", "fixed": "fixed interval", "without": "without outputs"}
 
 
@@ -81,12 +82,13 @@ def _conditions(numbers: dict[str, Any]) -> str:
     )
 
 
-def insert(page: Path, text: str) -> bool:
-    """Write the table between its markers; return False if a marker is missing."""
+def insert(page: Path, text: str, markers: tuple[str, str] = (BEGIN, END)) -> bool:
+    """Write a table between its markers; return False if a marker is missing."""
+    begin, end = markers
     old = page.read_text(encoding="utf-8")
-    if BEGIN not in old or END not in old:
+    if begin not in old or end not in old:
         return False
-    before, _, following = old.partition(BEGIN)
-    after = following.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    before, _, following = old.partition(begin)
+    after = following.partition(end)[2]
+    page.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
     return True

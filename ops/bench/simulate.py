@@ -118,7 +118,7 @@ def demand(in_flight: int, distribution: Distribution, *, page_size: int, proces
     pages = math.ceil(started_per_s * window_s / page_size) if window_s else 0
     list_poll_s = pages * max(PAGE_S / PAGES_AT_ONCE, COSTS["page"] / 1000) / processes
     interval_s = list_interval(
-        pages, in_flight, started_per_s, interval_s=IMAGES.interval_s, floor_s=IMAGES.floor_s, budget=BUDGET
+        pages, in_flight, started_per_s, credit=0, interval_s=IMAGES.interval_s, floor_s=IMAGES.floor_s, budget=BUDGET
     )
     period = max(interval_s, list_poll_s)
     polls, lags = 0, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,6 +109,19 @@ class Stage:
                     noticed = min((at for at in (noticed, end["listedAfterS"]) if at is not None), default=None)
                 lags.append(now - end["endedAt"] if noticed is None else noticed)
         return lags
+
+    def ended(self) -> set[str]:
+        """Return the ids of the generations that have ended."""
+        return {str(end["jobId"]) for end in self.control.ends()}
+
+    def durations(self) -> list[float]:
+        """Return the durations of the generations that have ended, seconds."""
+        ended = {end["jobId"]: end["endedAt"] for end in self.control.ends()}
+        return [
+            ended[each["jobId"]] - datetime.fromisoformat(each["createdAt"]).timestamp()
+            for each in self.control.generations()
+            if each["jobId"] in ended
+        ]
 
     def redis_bytes(self) -> int:
         """Return Redis's memory without client and append-only-file buffers."""

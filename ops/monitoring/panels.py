@@ -252,6 +252,7 @@ PROCESSES = Row(
                 Query("max(photogpt_broker_up)", "broker"),
                 Query("max(photogpt_api_key_rejected)", "key rejected"),
                 Query(fleet("photogpt_broker_messages", "queue"), "messages {{queue}}"),
+                Query("max(photogpt_inbox_entries)", "inbox entries"),
             ),
         ),
     ),

@@ -50,12 +50,14 @@ def run(script: Path, **env: str) -> str:
 
 def test_every_block_is_run() -> None:
     """Every named block of code in the README and in ops/docs is run by a test of this module."""
-    assert set(BLOCKS) == {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "receive.py", "follow.py"}
+    sent = {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "produce.py", "produce_async.py"}
+    sent |= {"produce_events.py", "signatures.py", "batch.py"}
+    assert set(BLOCKS) == sent | {"receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
 def test_enqueue(scripts: Path, worker_env: dict[str, str]) -> None:
-    """The producer of the README gets an image's URL as its Celery result."""
+    """The Celery producer of the page gets an image's URL as its Celery result."""
     printed = run(scripts / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
 
     assert printed.startswith("succeeded http://")
@@ -77,6 +79,23 @@ def test_inbox(scripts: Path, client: redis.Redis, worker_env: dict[str, str]) -
     need_program("redis-cli")
     run(scripts / "inbox.sh", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
     wait_until(lambda: client.hget(keys.job("order-17"), "state") == "succeeded", "the job ends")
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("produce.py", r"^http://\S+"),
+        ("produce_events.py", r"job\.succeeded\nhttp://\S+"),
+        ("produce_async.py", r"^(succeeded\n){2}succeeded"),
+        ("signatures.py", r"^http://\S+"),
+        ("batch.py", r"^20"),
+    ],
+)
+def test_the_package(scripts: Path, worker_env: dict[str, str], name: str, end: str) -> None:
+    """The programs of the producers' page print what they promise."""
+    printed = run(scripts / name, PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
+    assert re.search(f"{end}\\n$", printed), printed
 
 
 @contextmanager
@@ -124,9 +143,7 @@ def test_enqueue_through_flower(scripts: Path, worker_env: dict[str, str], clien
 
 
 @pytest.mark.usefixtures("worker")
-def test_receive_and_follow(
-    scripts: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
-) -> None:
+def test_receive_and_follow(scripts: Path, worker_env: dict[str, str], producer: Celery, tmp_path: Path) -> None:
     """The receiver verifies a webhook, and the reader of the stream sees the job's end."""
     port = free_port()
     log = tmp_path / "receiver.log"

@@ -17,7 +17,7 @@ from ops.bench.__main__ import MEASURES, parse, planned, run, write
 from ops.bench.figures import percentile
 from ops.bench.fixed import equal_polls, fixed
 from ops.bench.loader import load
-from ops.bench.measures import cpu
+from ops.bench.measures import cpu, delay
 from ops.bench.plan import Plan, Run
 from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
@@ -49,6 +49,23 @@ def test_every_design_finishes_every_job(measured: tuple[Plan, list[Run]]) -> No
         assert numbers["requests_per_job"] >= 2
         assert numbers["cpu_ms_per_job"] > 0
         assert 0 <= numbers["lag_s"]["mean"] <= numbers["lag_s"]["p99"]
+
+
+def test_delays_are_compared(tmp_path: Path) -> None:
+    """Two designs finish the same jobs from a cold start, and the table divides the medians of ours by the others'."""
+    plan = Plan(folder=tmp_path, repeats=1, interval=0.5, duration="0.7", at_once=(20,), peers=("obvious", "ours"))
+    found = [step for line, step in delay.steps(plan) if "warm" not in line]
+    runs = [run for step in found for run in step()]
+    assert [run.numbers["lag_s"]["count"] for run in runs] == [20, 20]
+    mean, requests = (
+        [run.numbers[name] if name != "mean" else run.numbers["lag_s"]["mean"] for run in runs]
+        for name in ("mean", "requests_per_job")
+    )
+    (row,) = re.findall(r"^\| 20 \| (.*) \|$", delay.ratios(runs), flags=re.MULTILINE)
+    cells = [float(cell) for cell in row.split(" | ")]
+    assert cells[0] == pytest.approx(mean[1] / mean[0], abs=0.01)
+    assert cells[2] == pytest.approx(requests[1] / requests[0], abs=0.01)
+    assert {row.what for row in delay.rows(runs)} == {f"20 at once: {what}" for what, _ in delay.FIGURES}
 
 
 def test_raw_numbers_can_be_rendered_again(measured: tuple[Plan, list[Run]], tmp_path: Path) -> None:

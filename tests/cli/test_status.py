@@ -61,8 +61,11 @@ def test_no_worker_runs(invoke: Invoke, isolated_settings: Settings, monkeypatch
     listed = invoke("jobs")
     assert "no worker runs" in listed.stderr
     assert "1 new jobs wait in the inbox" in listed.stderr
+    message = '{"body": "", "headers": {"task": "photogpt.generate_image"}}'
+    redis.Redis.from_url(isolated_settings.queue_url).lpush("another-queue", message)
     status = invoke("status")
     assert status.exit_code == 1
+    assert "no worker reads the list 'another-queue'" in " ".join(status.stdout.split())
     assert "no worker runs" in status.stdout
     assert shown(invoke)["messages"]["inbox"] == 1
 

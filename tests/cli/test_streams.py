@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -12,6 +13,9 @@ import redis
 from tests.cli.commands import COMMAND
 from tests.cli.conftest import Invoke
 from tests.running import keys
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 PROMPT = "café ✓ 港"
 
@@ -21,6 +25,7 @@ def stored(invoke: Invoke, client: redis.Redis) -> str:
     """The id of a job in Redis; the id has an escape sequence, markup, an emoji's name and right-to-left text."""
     job_id = "\x1b[31m[red]:smile:\u202eשלום"
     assert invoke("submit", "image", "--prompt", PROMPT, "--id", job_id).exit_code == 0
+    wait_until(lambda: client.exists(keys.job(job_id), keys.workers) == 2, "a worker has accepted it")
     return job_id
 
 
@@ -76,12 +81,14 @@ def test_a_job_is_reported_although_the_output_is_lost(worker_env: dict[str, str
     """`submit` prints the id of the stored job on standard error if standard output cannot be written."""
     ended = shell(worker_env, "cli submit image --prompt x > /dev/full")
     assert ended.returncode == 1
-    job_id = ended.stderr.decode().split()[1]
-    assert client.exists(keys.job(job_id))
+    (job_id,) = re.findall(r"job (\S+) is enqueued", ended.stderr.decode())
+    wait_until(lambda: client.exists(keys.job(job_id)), "a worker has accepted it")
 
 
-def test_an_argument_that_is_no_text(worker_env: dict[str, str]) -> None:
-    """An argument that is not UTF-8 ends the command with exit code 2 and its number."""
-    ended = shell(worker_env, r"cli show $'\xff'")
+def test_arguments_in_an_ascii_locale(worker_env: dict[str, str], client: redis.Redis) -> None:
+    """Where the locale cannot decode arguments, UTF-8 is read, and anything else is refused by its number."""
+    env = worker_env | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = shell(env, r"cli show $'caf\xc3\xa9'; cli show $'\xff'")
     assert ended.returncode == 2
+    assert b"there is no job caf\\xe9" in ended.stderr
     assert b"argument 2 (\\udcff) is not text in UTF-8" in ended.stderr

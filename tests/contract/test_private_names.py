@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils import json as kombu_json
 
 from worker.queue.consumer import ResilientConsumer
+from worker.queue.pool import ThreadPool
 from worker.queue.request import RedactedRequest
 from worker.queue.strategy import JobRequest
 from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport, RetryingQoS
+from worker.telemetry.shortage import GrowingExecutor
 
 ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
@@ -36,6 +39,8 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
+    ThreadPool: (TaskPool, {"on_start"}),
+    GrowingExecutor: (ThreadPoolExecutor, {"_adjust_thread_count"}),
     JobRequest: (Request, {"execute_using_pool", "on_success", "revoked"}),
     RedactedRequest: (Request, {"reject", "argsrepr", "kwargsrepr"}),
     ResilientConsumer: (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from tests.contract.peers import Conversation, Peer, answering, headers_of, server_tls
+from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.running import WEBHOOK_SECRET
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
@@ -251,6 +251,21 @@ def test_the_deadline_holds_through_a_proxy(send: Sent) -> None:
 def test_a_refused_tunnel_is_a_proxy_error(send: Sent, status: int) -> None:
     """A refused tunnel is a proxy error, is not final, and does not count against the endpoint."""
     with Peer(answering(status)) as proxy:
+        error = failed(send("https://inside.invalid/", webhook_proxy_url=proxy.url))
+    assert (error.kind, error.endpoint_at_fault, error.final) == ("proxy_error", False, False)
+
+
+BROKEN_TUNNELS: dict[str, Script] = {
+    "reset": Conversation.reset,
+    "closed": lambda conversation: conversation.sock.shutdown(socket.SHUT_RDWR),
+    "no HTTP": lambda conversation: conversation.say(b"220 mail.example ESMTP\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("script", BROKEN_TUNNELS.values(), ids=BROKEN_TUNNELS)
+def test_a_broken_tunnel_is_a_proxy_error(send: Sent, script: Script) -> None:
+    """A proxy that breaks CONNECT off does not count against the endpoint, and the webhook is sent again."""
+    with Peer(script) as proxy:
         error = failed(send("https://inside.invalid/", webhook_proxy_url=proxy.url))
     assert (error.kind, error.endpoint_at_fault, error.final) == ("proxy_error", False, False)
 

@@ -66,6 +66,7 @@ def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     sandbox.control.faults([{"match": "triggerImageGenerationJob", "action": {"missing_job_id": True}}])
     services = open_worker(settings)
     runner = LaneRunner(services)
+    runner.start()
     (record,) = claim_records(services, client, 1)
     rescheduled = runner._run_step(Lane.TRIGGERS, record, NO_LIMIT)
     assert rescheduled is not None
@@ -82,6 +83,7 @@ def test_a_run_triggers_every_due_job(client: redis.Redis, sandbox: SandboxProce
     """One run of the trigger lane triggers every accepted job once, also if its message comes twice."""
     services = open_worker(settings)
     runner = LaneRunner(services)
+    runner.start()
     accept_jobs(services, 5)
     token = token_of(client, Lane.TRIGGERS)
     runner.run(Lane.TRIGGERS, token)
@@ -100,6 +102,7 @@ def test_a_step_whose_lease_is_too_short_does_not_begin(
     """A step does not begin once the lease could end before it does, since another worker may claim the job then."""
     services = open_worker(settings)
     runner = LaneRunner(services)
+    runner.start()
     (record,) = claim_records(services, client, 1)
     assert runner._run_step(Lane.TRIGGERS, record, 0.0) is None
     runner.close()
@@ -111,6 +114,7 @@ def test_jobs_go_back_when_the_process_stops(client: redis.Redis, sandbox: Sandb
     """A claimed job whose step has not begun is rescheduled at once when the process stops."""
     services = open_worker(settings)
     runner = LaneRunner(services)
+    runner.start()
     (record,) = claim_records(services, client, 1)
     services.stopping.set()
     rescheduled = runner._run_step(Lane.TRIGGERS, record, NO_LIMIT)
@@ -145,6 +149,7 @@ def test_an_outage_of_redis_is_one_line_per_lane(
     caplog.set_level(logging.INFO, logger="photogpt")
     server, services = own_server
     runner = LaneRunner(services)
+    runner.start()
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         records = claim_records(services, client, 5)
     server.stop()

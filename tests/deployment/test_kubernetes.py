@@ -130,14 +130,20 @@ def test_a_misspelt_field_is_found(builds: dict[str, Objects]) -> None:
     assert list(unknown_fields(monitor, PodMonitor)) == [".spec.podMetricsEndpoints.prot"]
 
 
-def test_the_components_combine(tmp_path: Path) -> None:
-    """KEDA and Prometheus Operator can be used together, in a kustomization of the user's own."""
-    here = os.path.relpath(FILES, tmp_path.resolve())
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [{here}/base]\ncomponents: [{here}/components/keda, {here}/components/prometheus-operator]\n"
-    )
-    kinds = {each["kind"] for each in kustomize(str(tmp_path))}
-    assert {"ScaledObject", "PodMonitor", "Deployment"} <= kinds
+def test_the_documented_kustomization(tmp_path: Path) -> None:
+    """The kustomization of the documents builds: several components, an image and a setting of the user's own."""
+    page = (ROOT / "ops/docs/kubernetes.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    here = os.path.relpath(ROOT, tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(text.replace("photogpt-worker/ops", f"{here}/ops"))
+    objects = kustomize(str(tmp_path))
+    assert {"ScaledObject", "PodMonitor", "PrometheusRule"} <= {each["kind"] for each in objects}
+    (settings,) = of_kind(objects, "ConfigMap").values()
+    assert settings["data"]["PHOTOGPT_MAX_ACTIVE"] == "50"
+    assert settings["data"]["PHOTOGPT_HTTP_ADDRESS"] == f"0.0.0.0:{PORT}"
+    worker = of_kind(objects, "Deployment")["photogpt-worker"]
+    assert container(worker)["image"] == "registry.example.com/photogpt-worker:0.1.0"
+    assert container(worker)["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]
 
 
 def test_settings_exist(builds: dict[str, Objects]) -> None:
@@ -299,7 +305,7 @@ def test_autoscalers_keep_one_worker(builds: dict[str, Objects]) -> None:
 
 
 def test_keda_reads_the_exporter(builds: dict[str, Objects]) -> None:
-    """KEDA reads the workable items of every lane from the exporter's Service."""
+    """KEDA reads the workable items of every lane, and what is not accepted yet, from the exporter's Service."""
     objects = builds["overlays/keda"]
     triggers = of_kind(objects, "ScaledObject")["photogpt-worker"]["spec"]["triggers"]
     service = of_kind(objects, "Service")["photogpt-exporter"]
@@ -308,7 +314,8 @@ def test_keda_reads_the_exporter(builds: dict[str, Objects]) -> None:
     assert {trigger["metadata"]["format"] for trigger in triggers} == {"prometheus"}
     locations = {trigger["metadata"]["valueLocation"] for trigger in triggers}
     lanes = set(Lane) - {Lane.LIST_POLLS}
-    assert locations == {f'photogpt_lane_workable{{lane="{lane}"}}' for lane in lanes}
+    workable = {f'photogpt_lane_workable{{lane="{lane}"}}' for lane in lanes}
+    assert locations == workable | {'photogpt_broker_messages{queue="enqueued"}', "photogpt_inbox_entries"}
 
 
 def test_the_adapter_names_the_metric(builds: dict[str, Objects]) -> None:

@@ -14,7 +14,7 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request
-from tests.running import WorkerProcess, keys
+from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
@@ -47,7 +47,7 @@ def test_messages_that_cannot_be_used(producer: Celery, worker: WorkerProcess, t
         misspelt.get(timeout=30)
     log = worker.text()[began:]
     assert log.count("message.rejected") == 2, log
-    assert "Refusing to deserialize untrusted content of type pickle" in log
+    assert "its content type is not accepted" in log
     assert "not to be quoted" not in log
     assert "Traceback" not in log
     assert not (tmp_path / "harm").exists()
@@ -158,6 +158,9 @@ def test_no_message_ends_a_worker(worker: WorkerProcess, client: redis.Redis, me
     name = headers.get("id") if isinstance(headers, dict) else None
     listed = json.loads(client.lrange(keys.rejected, 0, 0)[0])
     assert listed["id"] == (None if name is None else str(name))
+    if isinstance(name, str) and headers and headers.get("task"):
+        record = keys.job(name)
+        wait_until(lambda: client.hget(record, "reason") == "invalid_request", "the job that it names has ended")
 
 
 def test_messages_without_headers_of_kombu(worker: WorkerProcess, client: redis.Redis) -> None:
@@ -168,3 +171,28 @@ def test_messages_without_headers_of_kombu(worker: WorkerProcess, client: redis.
     client.lpush("celery", json.dumps(made))
     record = keys.job(made["headers"]["id"])
     wait_until(lambda: client.hget(record, "reason") == "invalid_request", "the job is refused for its request")
+
+
+def test_an_envelope_that_kombu_cannot_read(
+    producer: Celery, worker: WorkerProcess, client: redis.Redis, receiver: Receiver
+) -> None:
+    """A job named by an envelope without a delivery tag ends as `invalid_request`: result, event and webhook say so."""
+    del worker
+    kwargs = {"request": image_request(), "webhook_url": receiver.url, "metadata": {"order": 7}}
+    made = envelope(body=encoded([[], kwargs, {}]))
+    del made["properties"]["delivery_tag"]
+    client.lpush("celery", json.dumps(made))
+    with pytest.raises(Exception, match="invalid_request: the envelope needs `body`"):
+        producer.AsyncResult(made["headers"]["id"]).get(timeout=30)
+    wait_until(lambda: receiver.requests, "the webhook is delivered")
+    webhook = receiver.requests[0].json
+    assert (webhook["type"], webhook["data"]["metadata"]) == ("job.failed", {"order": 7})
+
+
+def test_what_is_listed_quotes_nothing(worker: WorkerProcess, client: redis.Redis) -> None:
+    """The list names the kind of fault, and no text of the message."""
+    del worker
+    client.lpush("celery", json.dumps(with_headers(id=None, eta="a quiet harbour")))
+    client.lpush("celery", json.dumps(with_headers(expires="a quiet harbour")))
+    wait_until(lambda: client.llen(keys.rejected) == 2, "both are listed")
+    assert "harbour" not in str(client.lrange(keys.rejected, 0, -1))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, chain, signature
+from celery import Celery, chain, chord, signature
 from click.testing import CliRunner
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -175,16 +175,22 @@ def test_an_instrumented_producer(sender: Celery, spans: Collector) -> None:
     assert [span.name for span in exporter.get_finished_spans()]
 
 
-def test_a_chain_is_one_trace(sender: Celery, spans: Collector) -> None:
-    """The second job of a chain goes on with the trace of the first."""
-    trace, _, headers = new_trace()
-    image = signature("photogpt.generate_image", kwargs={"request": image_request()}, app=sender)
+def test_a_canvas_is_one_trace(sender: Celery, spans: Collector) -> None:
+    """What follows a job in a chain, and what follows the jobs of a chord, goes on with their trace."""
     upscale = signature("photogpt.upscale_image", kwargs={"request": {"sandbox": {"duration_s": 0.3}}}, app=sender)
-    chain(image, upscale, app=sender).apply_async(headers=headers).get(timeout=40)
-    found = wait_for(
-        spans, trace, PROCESS, JOB, "process photogpt.upscale_image", "POST /images/upscaling", "job upscale"
-    )
-    assert sum(span.name == JOB for span in found) == 1
+    request = {"imageID": "image_1207", "sandbox": {"duration_s": 0.3}}
+    whole = signature("photogpt.upscale_image", kwargs={"request": request}, immutable=True, app=sender)
+    image = signature("photogpt.generate_image", kwargs={"request": image_request()}, app=sender)
+    (chained, _, in_chain), (in_both, _, in_chord) = new_trace(), new_trace()
+    results = [
+        chain(image, upscale, app=sender).apply_async(headers=in_chain),
+        chord([image.clone(), image.clone()], whole, app=sender).apply_async(headers=in_chord),
+    ]
+    for result in results:
+        result.get(timeout=40)
+    for trace, images in ((chained, 1), (in_both, 2)):
+        wait_for(spans, trace, PROCESS, "process photogpt.upscale_image", "POST /images/upscaling", "job upscale")
+        assert len(spans.named(trace, JOB)) == images
 
 
 def test_a_canceled_job(sender: Celery, spans: Collector) -> None:

@@ -60,7 +60,7 @@ UNUSABLE: dict[str, tuple[Use, str, str]] = {
     "decode error": (
         lambda consumer, message: consumer.on_decode_error(message, ValueError("no JSON")),
         "ack",
-        "no JSON",
+        "its body cannot be decoded",
     ),
     "unknown message": (
         lambda consumer, message: consumer.on_unknown_message(SECRET, message),
@@ -68,14 +68,14 @@ UNUSABLE: dict[str, tuple[Use, str, str]] = {
         "not a message of Celery's task protocol",
     ),
     "invalid task": (
-        lambda consumer, message: consumer.on_invalid_task(SECRET, message, InvalidTaskError("no id")),
+        lambda consumer, message: consumer.on_invalid_task(SECRET, message, InvalidTaskError(SECRET)),
         "reject",
-        "no id",
+        "its headers or its body are malformed",
     ),
     "unknown task": (
         lambda consumer, message: consumer.on_unknown_task(SECRET, message, KeyError("photogpt.unknown")),
         "reject",
-        "photogpt.unknown",
+        "there is no such task",
     ),
 }
 

@@ -42,6 +42,13 @@ def test_a_worker_that_starts_is_alive_and_not_ready(clock: Clock) -> None:
     assert (health.faults(), bool(health.unready()), bool(health.unstarted())) == ([], True, True)
 
 
+def test_a_worker_has_started_once_it_connects(clock: Clock) -> None:
+    """A worker that waits for its servers has started: a restart would not help it."""
+    health = Health(clock)
+    health.beat(LoopPart.CONSUMER)
+    assert (health.unstarted(), bool(health.unready())) == ([], True)
+
+
 def test_a_working_worker_is_ready(working: Health) -> None:
     """A worker whose loops go round and whose Redis answers has no problem."""
     assert (working.faults(), working.unready(), working.unstarted()) == ([], [], [])

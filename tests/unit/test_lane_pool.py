@@ -37,6 +37,7 @@ def written() -> Written:
 def pool(written: Written) -> Iterator[LanePool[int]]:
     """A pool that is closed after the test."""
     made = LanePool("test", SIZE, written)
+    made.start()
     yield made
     made.close()
 
@@ -110,6 +111,7 @@ def test_values_that_return_together_share_a_batch(pool: LanePool[int], written:
 def test_closing_finishes_steps_and_writes_their_values(written: Written) -> None:
     """A pool that closes waits for the steps in progress and writes what they return."""
     pool, go_on = LanePool("test", 2, written), threading.Event()
+    pool.start()
     assert pool.acquire_slots(2) == 2
     pool.submit(returns(1))
     pool.submit(lambda: 2 if go_on.wait(20) else 3)

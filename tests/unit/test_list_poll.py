@@ -13,12 +13,14 @@ from tests.unit.factories import CREATED, make_job
 from worker.domain.durations import duration_group, measured_duration, seconds_between
 from worker.domain.job import Job, Kind
 from worker.domain.list_poll import (
+    MAX_CREDIT,
     MIN_IN_FLIGHT,
     PAGE_VALUE_S,
     QUIET_PART,
     SAMPLE_EVERY,
     ListPollState,
     choose_window,
+    earned_credit,
     expected_pages,
     is_active,
     is_control_sample,
@@ -91,7 +93,7 @@ def test_the_share_of_control_samples() -> None:
 @given(st.integers(1, 3000), st.integers(MIN_IN_FLIGHT, 100_000), st.floats(0, 1000), st.floats(0.1, 20))
 def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: float, budget: float) -> None:
     """List polls never come faster than the floor, and never cost more than the budget."""
-    found = list_interval(pages, in_flight, ends_per_s, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=budget)
+    found = list_interval(pages, in_flight, ends_per_s, credit=0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=budget)
     assert found >= FLOOR_S
     assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
 
@@ -108,8 +110,29 @@ def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: floa
 )
 def test_more_ends_shorten_the_interval(pages: int, in_flight: int, ends_per_s: float, seconds: float) -> None:
     """The list is polled the more often the more generations end, between the floor and the budget."""
-    found = list_interval(pages, in_flight, ends_per_s, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
+    found = list_interval(pages, in_flight, ends_per_s, credit=0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
     assert found == pytest.approx(seconds)
+
+
+def test_credit_lets_the_last_job_be_listed() -> None:
+    """What the budget has not spent while nothing ended pays for listing the last job; without it none is listed."""
+    began = replace(KNOWN, window_s=10.0, at=100.0)
+    quiet_s = QUIET_PART * INTERVAL_S
+    left = earned_credit(began, 5, 100.0 + quiet_s, interval_s=INTERVAL_S, budget=BUDGET) - 1
+    assert left == pytest.approx(BUDGET * 5 / INTERVAL_S * quiet_s - 1)
+    saved = replace(began, credit=4.0)
+    assert choose_window([20.0], 1, saved, BUDGET) == 20.0
+    assert choose_window([20.0], 1, replace(began, credit=0.9), BUDGET) is None
+    spent = list_interval(1, 1, 0.0, credit=3.0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
+    assert spent == quiet_s
+    assert list_interval(1, 1, 0.0, credit=0.0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET) > quiet_s
+
+
+def test_credit_is_limited() -> None:
+    """Hours in which nothing ends do not pay for a flood of pages, and a list that was not polled earns nothing."""
+    began = replace(KNOWN, window_s=10.0, at=100.0)
+    assert earned_credit(began, 50, 1e6, interval_s=INTERVAL_S, budget=BUDGET) == MAX_CREDIT
+    assert earned_credit(KNOWN, 50, 1e6, interval_s=INTERVAL_S, budget=BUDGET) == 0
 
 
 def test_duration_groups() -> None:

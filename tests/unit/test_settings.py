@@ -12,6 +12,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from config.celery import celery_options, queue_names
 from config.environment import PREFIX, SettingsError
+from config.fields import split_address
 from config.settings import LOCAL_REDIS, SECRET_FIELDS, Settings, load_settings
 from ops import settings_page
 from ops.settings_page import EXAMPLE, PAGE
@@ -74,6 +75,24 @@ def test_every_wrong_value_is_listed_at_once(load: Load) -> None:
         load(**wrong)
     lines = str(raised.value).splitlines()[1:]
     assert {line.split(":")[0].strip() for line in lines} == {PREFIX + name for name in wrong}
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9464", "127.0.0.1:1", "[::]:9464", "[::1]:65535", "localhost:80"])
+def test_an_http_address_is_host_and_port(load: Load, address: str) -> None:
+    """Host and port may be IPv4, IPv6 in brackets, or a name."""
+    assert load(HTTP_ADDRESS=address).http_address == address
+    host, port = split_address(address)
+    assert address in {f"[{host}]:{port}", f"{host}:{port}"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["9464", ":9464", "0.0.0.0", "0.0.0.0:", "::1:9464", "[::1]", "host:0", "host:65536", "host:x", "u@host:1"],
+)
+def test_a_wrong_http_address_is_named(load: Load, address: str) -> None:
+    """An address without host or port, or with a port that does not exist, is refused with an example."""
+    with pytest.raises(SettingsError, match="PHOTOGPT_HTTP_ADDRESS: must be host:port, such as"):
+        load(HTTP_ADDRESS=address)
 
 
 @pytest.mark.parametrize(

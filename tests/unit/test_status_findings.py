@@ -31,7 +31,7 @@ HEALTHY = Facts(
     fleet=FLEET,
     clock_offset_s=0.1,
     redis_fault=None,
-    broker_fault=None,
+    broker=(),
     endpoints={"healthy": 3},
     delays={},
     waiting=0,
@@ -61,7 +61,7 @@ def test_nothing_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (fleet(workers={}), "no worker runs (none was seen within the last hour)"),
+        (fleet(workers={}), "no worker runs; start one"),
         (fleet(workers={"old": 700.0, "new": 70.0}), "no worker runs (new was seen last, 70 s ago)"),
         (lane(LATE), "lane jobs: 7 are due, the oldest for 90 s"),
         (fleet(inbox_entries=3, inbox_oldest_s=61), "inbox: 3 jobs wait, the oldest for 61 s"),
@@ -70,7 +70,7 @@ def test_nothing_is_wrong() -> None:
         (replace(HEALTHY, delays=OUTAGE), "3 jobs or more are polled again: HTTP 503"),
         (replace(HEALTHY, clock_offset_s=-600.0), "Redis' clock is 10 min behind this machine's"),
         (replace(HEALTHY, redis_fault="OOM"), "Redis answers, but cannot be used: OOM"),
-        (replace(HEALTHY, broker_fault="the broker does not answer"), "the broker does not answer"),
+        (replace(HEALTHY, broker=["the broker does not answer"]), "the broker does not answer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

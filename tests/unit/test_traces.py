@@ -16,7 +16,8 @@ from tests.integration.otlp import collector
 from worker.cli.local.processes import free_port
 from worker.telemetry import traces
 from worker.telemetry.spans import SpanKind
-from worker.telemetry.traces import TracingUnavailable, current_trace_id, in_trace, read_traceparent, span
+from worker.telemetry.trace_context import current_trace_id, in_trace, read_traceparent
+from worker.telemetry.traces import TracingUnavailable, span
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAMPLED = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -136,8 +137,8 @@ def test_a_discarded_span_is_not_exported(exported: InMemorySpanExporter) -> Non
     assert exported.get_finished_spans() == ()
 
 
-def test_a_collector_that_is_down_changes_nothing() -> None:
-    """Without a collector spans are made as usual, and the end of the process gives them up."""
+def test_a_collector_that_is_down_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a collector spans are made as usual, the end of the process gives them up, and one line says so."""
     traces.start(load_settings(otlp_endpoint=f"http://127.0.0.1:{free_port()}"))
     try:
         with span("unheard") as unheard:
@@ -146,3 +147,4 @@ def test_a_collector_that_is_down_changes_nothing() -> None:
         traces.stop()
     with span("off") as off:
         assert off.traceparent is None
+    assert [record.__dict__.get("event") for record in caplog.records] == ["traces.lost"]

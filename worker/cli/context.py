@@ -11,10 +11,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError, ResponseError
 
-from config.celery import celery_options
 from config.environment import SettingsError, ignored_variables, remove_celery_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
+from worker.queue.transport import configure
 from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick, leave_to_lane_monitor
 
@@ -101,7 +101,7 @@ def connection_errors(settings: Settings) -> Iterator[None]:
 def producer(settings: Settings) -> Celery:
     """Return a Celery app that sends tasks by name and reads results. It has no tasks of its own."""
     app = Celery("photogpt-worker-cli", set_as_current=False)
-    app.conf.update(celery_options(settings))
+    configure(app, settings)
     return app
 
 

@@ -8,7 +8,7 @@ import click
 
 from worker import __version__
 from worker.cli.help import Entry, LazyGroup
-from worker.cli.streams import prepare_streams, refuse_arguments_that_are_no_text
+from worker.cli.streams import prepare_streams, text_arguments
 
 COMMANDS = {
     "demo": Entry("worker.cli.local.demo:demo", "Run all four kinds of job against a local sandbox."),
@@ -62,8 +62,7 @@ def main() -> None:
     """Run the command."""
     output = prepare_streams()
     try:
-        refuse_arguments_that_are_no_text(sys.argv[1:])
-        cli(prog_name="photogpt-worker")
+        cli(text_arguments(sys.argv[1:]), prog_name="photogpt-worker")
     finally:
         output.ended = True
 

@@ -39,15 +39,15 @@ COLOURS = {
 def console(*, stderr: bool = False) -> Console:
     """Return a console as wide as the terminal; without one, as wide as COLUMNS says, or `PLAIN_WIDTH`."""
     stream = sys.stderr if stderr else sys.stdout
-    known = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    known = stream.isatty() or os.environ.get("COLUMNS", "").strip("0").isdigit()
     out = Console(stderr=stderr, width=None if known else PLAIN_WIDTH, highlight=False, emoji=False)
     out.width = max(out.width, MIN_WIDTH)
     return out
 
 
 def can_redraw(out: Console) -> bool:
-    """Whether lines can be drawn again in place: not in a file, nor where TERM is `dumb`."""
-    return out.is_terminal and not out.is_dumb_terminal
+    """Whether lines can be drawn again in place: not in a file, whatever FORCE_COLOR says, nor where TERM is `dumb`."""
+    return out.file.isatty() and out.is_terminal and not out.is_dumb_terminal
 
 
 def status(out: Console, text: str) -> Status:

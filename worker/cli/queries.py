@@ -26,14 +26,14 @@ def recent_outcomes(
 
 
 def no_worker(fleet: FleetState) -> str | None:
-    """Return a sentence if no worker runs, with when one was seen last; None if one runs."""
+    """Return a sentence if no worker runs, and which was killed or hangs; None if one runs."""
     if fleet.running_workers:
         return None
-    last = "none was seen within the last hour"
+    last = ""
     if fleet.workers:
         name, age_s = min(fleet.workers.items(), key=lambda item: item[1])
-        last = f"{name} was seen last, {age_s:.0f} s ago"
-    return f"no worker runs ({last}); start one with photogpt-worker worker"
+        last = f" ({name} was seen last, {age_s:.0f} s ago)"
+    return f"no worker runs{last}; start one with photogpt-worker worker"
 
 
 def job_details(store: Store, job_id: str) -> JsonObject | None:

@@ -105,16 +105,22 @@ def prepare_streams() -> StandardOutput:
     return output
 
 
-def refuse_arguments_that_are_no_text(arguments: list[str]) -> None:
-    """End the command if an argument is not valid in the locale's encoding; the name of a file (`@…`) may be.
+def text_arguments(arguments: list[str]) -> list[str]:
+    """Return the arguments of the command; those that the locale could not decode are decoded as UTF-8.
 
     Raises:
-        SystemExit: with exit code 2, after a message.
+        SystemExit: with exit code 2, after a message: one is not UTF-8. The name of a file (`@…`) need not be.
     """
+    decoded = []
     for number, argument in enumerate(arguments, start=1):
-        if not argument.startswith("@") and any("\ud800" <= character <= "\udfff" for character in argument):
+        undecoded = any("\ud800" <= character <= "\udfff" for character in argument)
+        try:
+            is_text = argument.startswith("@") or not undecoded
+            decoded.append(argument if is_text else os.fsencode(argument).decode("utf-8"))
+        except UnicodeError:
             click.echo(f"Error: argument {number} ({argument}) is not text in UTF-8", err=True)
-            raise SystemExit(2)
+            raise SystemExit(2) from None
+    return decoded
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:

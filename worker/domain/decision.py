@@ -70,7 +70,8 @@ class Finish:
 class FilesEnd:
     """The job waits for its files no longer: they are stored, or given up."""
 
-    files: tuple[StoredFile, ...]
+    #: Those of the first job with the same idempotency key; empty: those that were stored for this job.
+    files: tuple[StoredFile, ...] = ()
     #: Which outputs could not be stored, and why.
     error: str | None = None
 

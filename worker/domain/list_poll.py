@@ -14,7 +14,8 @@ from zlib import crc32
 MIN_IN_FLIGHT = 2  # generations; one alone is polled singly
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
-QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends
+QUIET_PART = 0.4  # of the interval of single polls: maximum between two list polls while no generation ends
+MAX_CREDIT = 10.0  # pages; enough for the last generations of a group, whose own budget allows few
 SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled singly although it is listed
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used
@@ -42,8 +43,21 @@ class ListPollState:
     ends_per_s: float = 0.0
     #: Seconds from the start of a list poll to the start of the next.
     interval_s: float = 0.0
+    #: Pages that the budget allowed and that were not read.
+    credit: float = 0.0
     #: End of the last list poll.
     at: float = 0.0
+
+
+def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s: float, budget: float) -> float:
+    """Return the pages that may be read now: the budget since the last list poll, and what was left of it before.
+
+    What is left while nothing ends pays for the last generations of a group, whose own budget allows few pages.
+    """
+    if not state.window_s:
+        return 0.0
+    since_s = at - state.at + state.seconds
+    return min(MAX_CREDIT, state.credit + budget * in_flight / interval_s * since_s)
 
 
 def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, budget: float) -> float | None:
@@ -54,10 +68,10 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
     Args:
         ages: of a random sample of the generations in flight, seconds.
         in_flight: generations.
-        state: of the list.
+        state: of the list, with its credit up to now.
         budget: pages that may be read, as a share of the single polls that they save.
     """
-    if in_flight < MIN_IN_FLIGHT or not ages:
+    if not ages:
         return None
     ordered = sorted(ages)
     weight = in_flight / len(ordered)
@@ -65,7 +79,8 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
     for number, age in enumerate(ordered, start=1):
         pages = expected_pages(number * weight, age, state)
         requests = pages + (len(ordered) - number) * weight
-        if pages < budget * number * weight and requests < min_requests:
+        affordable = pages < budget * number * weight or pages <= state.credit
+        if affordable and requests < min_requests:
             best, min_requests = age, requests
     return best
 
@@ -77,7 +92,7 @@ def expected_pages(in_flight: float, age: float, state: ListPollState) -> int:
 
 
 def list_interval(  # noqa: PLR0913 - one formula
-    pages: int, in_flight: int, ends_per_s: float, *, interval_s: float, floor_s: float, budget: float
+    pages: int, in_flight: int, ends_per_s: float, *, credit: float, interval_s: float, floor_s: float, budget: float
 ) -> float:
     """Return the seconds from the start of one list poll to the start of the next.
 
@@ -88,13 +103,14 @@ def list_interval(  # noqa: PLR0913 - one formula
         pages: of one list poll.
         in_flight: generations.
         ends_per_s: ends that the last list polls have found.
+        credit: pages that may be read now.
         interval_s: of single polls.
         floor_s: minimum.
         budget: pages that may be read, as a share of the single polls that they save.
     """
     quiet_s = QUIET_PART * interval_s
     best_s = math.sqrt(2 * PAGE_VALUE_S * pages / ends_per_s) if ends_per_s else quiet_s
-    return max(floor_s, min(quiet_s, best_s), pages * interval_s / (budget * in_flight))
+    return max(floor_s, min(quiet_s, best_s), (pages - credit) * interval_s / (budget * in_flight))
 
 
 def is_control_sample(generation_id: str) -> bool:

@@ -20,6 +20,7 @@ import requests.certs
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ProxyError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.http.deadline import MAX_IDLE_S, current_call
@@ -90,6 +91,15 @@ class _HTTPConnection(_Registering, HTTPConnection):
 
 class _HTTPSConnection(_Registering, HTTPSConnection):
     response_class = _FinalResponse
+
+    def _tunnel(self) -> None:
+        """Name a proxy that breaks CONNECT; urllib3 would report a broken connection to the receiver."""
+        try:
+            super()._tunnel()
+        except TimeoutError:  # the proxy may be waiting for the receiver
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise ProxyError("the proxy opened no tunnel", error) from error
 
 
 class _HTTPPool(HTTPConnectionPool):

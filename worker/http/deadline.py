@@ -71,14 +71,20 @@ class _Watchdog:
         self._has_calls = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def start(self) -> None:
+        """Start the thread if it does not run."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="http-deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
+
     def add(self, call: Call) -> None:
-        """Watch a call; start the thread if it does not run."""
+        """Watch a call."""
+        self.start()
         with self._lock:
             self._calls.add(call)
             self._has_calls.set()
-            if self._thread is None or not self._thread.is_alive():  # the first call of this process
-                self._thread = threading.Thread(target=self._run, name="http-deadlines", daemon=True)
-                self._thread.start()
 
     def remove(self, call: Call) -> None:
         """Stop watching a call."""
@@ -99,6 +105,15 @@ class _Watchdog:
 
 
 _watchdog = _Watchdog()
+
+
+def start_watchdog() -> None:
+    """Start the thread that aborts calls past their deadline; else the first call starts it.
+
+    Raises:
+        RuntimeError: no thread can start.
+    """
+    _watchdog.start()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from worker.store.keys import Lane
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import JOB_WAIT
+from worker.telemetry.shortage import is_shortage
 
 T = TypeVar("T")
 
@@ -94,13 +95,14 @@ def mark_running(services: Services, job: Job, running: Running) -> None:
 
 
 def retry_write(write: Callable[[], T]) -> T:
-    """Retry for up to 60 s while Redis is unavailable: this write holds the only record of a paid generation."""
+    """Retry for up to 60 s while Redis cannot be reached: this write holds the only record of a paid generation."""
     ends = time.monotonic() + RETRY_WRITE_S
     while True:
         try:
             return write()
-        except RedisError as error:
-            if not is_unavailable(error) or time.monotonic() > ends:
+        except (RedisError, OSError) as error:
+            may_pass = is_shortage(error) or (isinstance(error, RedisError) and is_unavailable(error))
+            if not may_pass or time.monotonic() > ends:
                 raise
             time.sleep(1)
 

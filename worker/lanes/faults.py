@@ -36,7 +36,7 @@ def count_fault(
     if faults < MAX_FAULTS:
         return job, Reschedule(after=FAULT_RETRY_S * faults, reason=Reason.INTERNAL_ERROR, error=message)
     if lane is Lane.FILES:
-        end_files(services, job, FilesEnd((), f"{message} ({faults} times)"))
+        end_files(services, job, FilesEnd(error=f"{message} ({faults} times)"))
         return None
     message = f"{message} ({faults} times). To enqueue it again: photogpt-worker replay {job.id}"
     finish_job(services, job, Finish(JobResult(state=JobState.FAILED, reason=Reason.INTERNAL_ERROR, error=message)))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+from worker.telemetry.logs import event
+from worker.telemetry.shortage import GrowingExecutor
 
 T = TypeVar("T")
 
@@ -20,15 +22,15 @@ class LanePool(Generic[T]):
     """Runs one step per claimed item, and writes what the steps return in batches."""
 
     def __init__(self, name: str, size: int, write: Callable[[list[T]], None]) -> None:
-        """Start no thread yet.
+        """Start no thread yet; `start` does.
 
         Args:
             name: of the threads.
             size: threads, and so slots.
-            write: writes the values that steps returned; must not raise.
+            write: writes the values that steps returned.
         """
         self._name = name
-        self._executor = ThreadPoolExecutor(size, thread_name_prefix=f"{name}-step")
+        self._executor = GrowingExecutor(size, thread_name_prefix=f"{name}-step")
         self._write = write
         self._lock = threading.Lock()
         self._slot_freed = threading.Condition(self._lock)
@@ -37,7 +39,16 @@ class LanePool(Generic[T]):
         self._returned: list[T] = []
         self._has_returned = threading.Event()
         self._closing = False
-        self._writer: threading.Thread | None = None
+        self._writer = threading.Thread(target=self._write_batches, name=f"{name}-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread that writes and a first one for steps.
+
+        Raises:
+            RuntimeError: no thread can start.
+        """
+        self._writer.start()
+        self._executor.start()
 
     @property
     def free_slots(self) -> int:
@@ -64,11 +75,6 @@ class LanePool(Generic[T]):
 
     def submit(self, step: Callable[[], T | None]) -> None:
         """Run a step in an acquired slot. A value that it returns is written; it must not raise."""
-        with self._lock:
-            if self._writer is None:
-                writer = threading.Thread(target=self._write_batches, name=f"{self._name}-writer", daemon=True)
-                writer.start()  # raises where no thread can start; the next step then tries again
-                self._writer = writer
         self._executor.submit(self._run, step)
 
     def close(self) -> None:
@@ -77,7 +83,7 @@ class LanePool(Generic[T]):
         with self._lock:
             self._closing = True
             self._has_returned.set()
-        if self._writer is not None:
+        if self._writer.is_alive():
             self._writer.join()
 
     def _run(self, step: Callable[[], T | None]) -> None:
@@ -102,4 +108,11 @@ class LanePool(Generic[T]):
                 if not closing:
                     self._has_returned.clear()
             if batch:
-                self._write(batch)
+                self._write_one(batch)
+
+    def _write_one(self, batch: list[T]) -> None:
+        try:
+            self._write(batch)
+        except Exception:  # noqa: BLE001 - the thread must survive every error
+            message = "writing raised; the items come due again when their lease ends"
+            event("lane.write_failed", message, exc_info=True, lane=self._name, items=len(batch))

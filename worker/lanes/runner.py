@@ -20,20 +20,24 @@ from worker.lanes.faults import count_fault
 from worker.lanes.handlers import JOB, LANE_HANDLERS
 from worker.lanes.pool import LanePool
 from worker.services import Services
+from worker.store import codec
 from worker.store.connection import is_unavailable
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
-from worker.telemetry import recorder, traces
+from worker.telemetry import recorder
 from worker.telemetry.labels import PoolState
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LANE_LATENESS
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import in_trace
 
 MAX_CLAIM = 128  # items of one claim
 ADMIT_LIMIT = 256  # queued jobs that one run admits to the trigger lane
 LEASE_MARGIN_S = 5.0  # of a lease beyond the time that a step may take
 STAY_S = 3.0  # a run claims again and again for this long, while the lane comes due again soon
 SOON_S = 0.5  # for a tick that is due within this time the run waits itself: a message costs more
+SHORTAGE_RETRY_S = 2.0  # after a step for which this worker had no open file, thread or memory
 BUSY_WAIT_S = 0.05  # for a free slot
 BUSY_RETRY_S = 0.25  # a lane without a free slot here is tried again after this long, by this worker or another
 
@@ -42,7 +46,7 @@ class LaneRunner:
     """Runs the lanes of one process. Each lane has threads of its own, so that none delays another."""
 
     def __init__(self, services: Services) -> None:
-        """Use the process' clients. Threads start with the first item."""
+        """Use the process' clients; `start` starts the threads."""
         self._services = services
         size = services.settings.call_concurrency
         self._pools = {
@@ -59,6 +63,15 @@ class LaneRunner:
             )
             for lane in Lane
         }
+
+    def start(self) -> None:
+        """Start the threads that each lane needs at least.
+
+        Raises:
+            RuntimeError: no thread can start.
+        """
+        for pool in self._pools.values():
+            pool.start()
 
     def run(self, lane: Lane, token: str) -> None:
         """Claim and start what is due in a lane, as long as more comes due soon. A token that was used does nothing.
@@ -152,12 +165,16 @@ class LaneRunner:
             at = services.store.clock()
             with _trace_of(item, at):
                 decision = handler.step(services, item, at)
+                resources.resolve()
                 return apply(services, item, decision) if decision is not None else None
         except Exception as error:  # noqa: BLE001 - one bad record must not stop its lane
             return self._on_step_error(lane, values, error)
 
     def _on_step_error(self, lane: Lane, values: list[str | None], error: Exception) -> tuple[Job, Reschedule] | None:
         """Report an outage of Redis, which is no fault of the item; count every other error against its job."""
+        if is_shortage(error):
+            resources.report(error)
+            return self._retry_later(lane, values)
         if not (isinstance(error, RedisError) and is_unavailable(error)):
             event("step.failed", f"a step of the lane {lane} raised", exc_info=True, lane=lane.value, id=values[0])
             try:
@@ -167,19 +184,24 @@ class LaneRunner:
         self._outages[lane].report(error)
         return None
 
+    def _retry_later(self, lane: Lane, values: list[str | None]) -> tuple[Job, Reschedule] | None:
+        """Reschedule a job whose step this worker lacks the means for; anything else comes due when its lease ends."""
+        if LANE_HANDLERS[lane].record is not JOB:
+            return None
+        job = codec.decode(values)
+        return job, Reschedule(after=SHORTAGE_RETRY_S, reason=job.reason, error=job.error)
+
     def _reschedule(self, lane: Lane, batch: list[tuple[Job, Reschedule]]) -> None:
         try:
             reschedule(self._services, lane, batch)
         except RedisError as error:
-            if is_unavailable(error):
-                self._outages[lane].report(error)
-            else:
-                message = "rescheduling raised; the jobs come due again when their lease ends"
-                event("lane.write_failed", message, exc_info=True, lane=lane.value, jobs=len(batch))
+            if not is_unavailable(error):
+                raise
+            self._outages[lane].report(error)
 
 
 def _trace_of(item: object, at: float) -> AbstractContextManager[None]:
     """Return the trace in which an item's step runs: that of its job. A list poll has none."""
     if isinstance(item, Job | Delivery):
-        return traces.in_trace(item.traceparent, age_s=at - item.created_at)
+        return in_trace(item.traceparent, age_s=at - item.created_at)
     return nullcontext()

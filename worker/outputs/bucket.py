@@ -15,7 +15,7 @@ from obstore.store import from_url
 from config.outputs import endpoint_is_plain_http
 from worker.domain.errors import StorageError
 
-PART_BYTES = 8 << 20
+PART_BYTES = 5 << 20
 """Of a part of a multipart upload; S3 wants 5 MiB or more, and at most 10,000 parts. A smaller file is sent whole."""
 
 MAX_PARTS_IN_FLIGHT = 2

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from worker.domain.job import TASKS, JobState
+from worker.domain.job import TASKS, JobState, JsonObject
+from worker.domain.json_values import text_id
 from worker.domain.outcome import Outcome
+from worker.queue import rejected
 from worker.queue.app import services, settings
 from worker.queue.continuation import capture_continuation, result_fields
 from worker.queue.redaction import describe_arguments
+from worker.queue.serialization import loads
 from worker.steps.accept import Envelope, accept, end_unaccepted
+from worker.steps.publish import send_continuation
 from worker.telemetry import traces
 from worker.telemetry.spans import Span, SpanKind
+from worker.telemetry.trace_context import in_trace, read_traceparent
 
 KINDS = {name: kind for kind, name in TASKS.items()}
 
@@ -54,8 +60,8 @@ def _processing(task: str, context: Any) -> Iterator[Span]:
         "messaging.message.id": str(context.id),
         "photogpt.job.id": str(context.id),
     }
-    sent_in = traces.read_traceparent((context.headers or {}).get("traceparent"))
-    with traces.in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
+    sent_in = read_traceparent((context.headers or {}).get("traceparent"))
+    with in_trace(sent_in), traces.span(f"process {task}", SpanKind.CONSUMER, attributes) as span:
         yield span
 
 
@@ -95,3 +101,40 @@ def _epoch(text: Any) -> float | None:
     """Return a time of a message as epoch seconds. As in Celery, a time without a zone is UTC."""
     at = maybe_iso8601(text)
     return None if at is None else maybe_make_aware(at).timestamp()
+
+
+def end_unreadable(message: JsonObject, problem: str) -> None:
+    """End the job of a message whose envelope kombu cannot read, if its headers name one.
+
+    Raises:
+        redis.RedisError: Redis is unavailable.
+    """
+    headers = message.get("headers")
+    job_id = text_id(headers.get("id")) if isinstance(headers, dict) else None
+    if not isinstance(headers, dict) or job_id is None or headers.get("task") not in KINDS:
+        return
+    envelope = Envelope(
+        id=job_id,
+        kind=KINDS[headers["task"]],
+        args=[],
+        kwargs=_readable_kwargs(message.get("body")),
+        continuation="",
+        result_meta={"ignored": True} if headers.get("ignore_result") else {},
+        problem=problem,
+    )
+    accept(services(), envelope)
+    job = services().store.jobs.get(job_id)
+    if job is not None and job.state.terminal:
+        send_continuation(services(), job, "")
+
+
+def _readable_kwargs(body: object) -> JsonObject:
+    """Return the keyword arguments of a body as kombu writes it; empty if it cannot be read."""
+    try:
+        _, kwargs, _ = loads(base64.b64decode(str(body), validate=True))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return kwargs if isinstance(kwargs, dict) else {}
+
+
+rejected.end_job = end_unreadable

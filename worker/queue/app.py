@@ -12,33 +12,36 @@ from celery import Celery, signals
 from celery.concurrency.thread import TaskPool
 from redis import RedisError
 
-from config.celery import celery_options
 from config.environment import ignored_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
+from worker.http.deadline import start_watchdog
 from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
 from worker.queue import rejected
 from worker.queue.continuation import CONTINUED
 from worker.queue.inbox import InboxReader
+from worker.queue.limits import fit_open_files
 from worker.queue.monitor import LaneMonitor
 from worker.queue.neighbor_monitor import NeighborMonitor
 from worker.queue.publisher import CeleryPublisher
 from worker.queue.serialization import use_for_messages
 from worker.queue.server_watch import ServerWatch
-from worker.queue.transport import BrokerAMQP
+from worker.queue.transport import BrokerAMQP, configure
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
 from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import read_traceparent
 
 
 def create_app(settings: Settings) -> Celery:
     """Return the app. No connection is opened."""
     use_for_messages()
     created = Celery("photogpt", amqp=BrokerAMQP, set_as_current=False)
-    created.conf.update(celery_options(settings))
+    configure(created, settings)
     created.conf.update(include=["worker.tasks"])
     return created
 
@@ -68,7 +71,7 @@ def services() -> Services:
     if _services is None:
         with _lock:
             if _services is None:
-                _services = open_services(settings, publisher)
+                _services = open_services(fit_open_files(settings), publisher)
     return _services
 
 
@@ -92,12 +95,15 @@ def _configure_logs(**_: Any) -> None:
 
 
 def is_no_outage(record: logging.LogRecord) -> bool:
-    """Return False for a log record of an unavailable Redis, and report the outage instead.
+    """Return False for a log record of an unavailable Redis or of a shortage, and report that instead.
 
     Celery and kombu log a traceback for each failed command. Celery's tracer warns while it handles the error.
     """
     exc_info = sys.exc_info() if record.name == "py.warnings" else record.exc_info
     error = exc_info[1] if exc_info else None
+    if is_shortage(error):
+        resources.report(error)
+        return False
     while error and not isinstance(error, RedisError):
         error = error.__cause__ or error.__context__
     if not isinstance(error, RedisError) or not is_unavailable(error):
@@ -133,10 +139,14 @@ def _start(sender: Any = None, **_: Any) -> None:
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     name = f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}"
     _monitors[:] = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
-    for monitor in _monitors:
-        monitor.start()
     _inbox = InboxReader(services(), redis_outage)
-    _inbox.start()
+    try:
+        for start in (start_watchdog, runner().start, *(monitor.start for monitor in _monitors), _inbox.start):
+            start()
+    except RuntimeError as error:
+        text = f"the worker cannot work: {error}; raise its limit of threads (ulimit -u, pids.max)"
+        event("worker.refused", text, warn=True)
+        raise SystemExit(1) from None
     health.started = True
     for text in ignored_variables(Settings.model_fields, SECRET_FIELDS):
         event("setting.ignored", text, warn=True)
@@ -160,7 +170,7 @@ def _pass_trace_on(headers: Any = None, **_: Any) -> None:
     request = task.request if task is not None else None
     if request is None or not isinstance(headers, dict) or not request.get(CONTINUED):
         return
-    if traceparent := traces.read_traceparent((request.headers or {}).get("traceparent")):
+    if traceparent := read_traceparent((request.headers or {}).get("traceparent")):
         headers.setdefault("traceparent", traceparent)
 
 

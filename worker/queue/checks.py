@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from config.settings import Settings
 from worker.store.connection import Store
-from worker.store.server import MAX_CLOCK_OFFSET_S, NO_DATABASE, ServerFault, ServerReport, check_mode
+from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode, fault_of
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -60,9 +60,24 @@ def check_broker(app: Celery) -> str:
     except AccessRefused as error:
         raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
     except (OperationalError, ResponseError) as error:
-        if NO_DATABASE not in str(error):
-            raise
-        raise ServerFault("it has no such database; lower the number at the end of the URL") from None
+        if fault := fault_of(error):
+            raise fault from None
+        raise
+
+
+def unavailable(error: Exception, variable: str) -> str:
+    """Return the sentence for a server that does not answer, or not as it should.
+
+    Args:
+        error: with which a command failed.
+        variable: that holds the server's URL.
+    """
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"its certificate is not trusted ({text}); set PHOTOGPT_REDIS_CA_FILE to the authority that signed it"
+    if "No master found" in text:
+        return f"no primary ({text}); check the Sentinels in {variable}, and PHOTOGPT_SENTINEL_MASTER"
+    return f"no answer ({text}); check that it runs and that {variable} is right"
 
 
 def clock_warning(offset_s: float) -> str | None:

@@ -12,10 +12,10 @@ from celery.app.task import Context
 from celery.exceptions import InvalidTaskError, NotRegistered
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from kombu.exceptions import DecodeError
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from worker.queue.refusal import refused_request
-from worker.queue.rejected import record_rejected
+from worker.queue.rejected import MalformedMessage, record_rejected
 from worker.queue.start import check_servers
 from worker.queue.strategy import receive
 from worker.queue.transport import RETRY_IN_S, wait_before_retry
@@ -31,6 +31,7 @@ OUR_TASKS = ("photogpt.", "celery.")
 """Names that begin so are never those of another app."""
 
 RETURN_FOREIGN_S = 5.0
+MAX_FOREIGN = 2000  # messages of another app that one worker holds beside its own; they cost a quarter of a core
 WARN_EVERY_S = 60.0
 
 MAX_ERROR = 200  # characters in the log
@@ -62,6 +63,7 @@ class ResilientConsumer(Consumer):
         """Prepare; nothing is connected yet."""
         super().__init__(*args, **kwargs)
         self._warn_foreign_at = 0.0
+        self._foreign = 0
         self._outage = Outage(
             "broker.unavailable",
             "broker.recovered",
@@ -122,23 +124,24 @@ class ResilientConsumer(Consumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Discard a message whose body cannot be read; a job that it names ends as `invalid_request`."""
-        exc = DecodeError(f"the message cannot be decoded: {exc}")
-        if not self._end_job(message, exc):
-            record_rejected(exc, message.headers)
+        problem = f"the message cannot be decoded: {exc}"
+        fault = exc if isinstance(exc, ContentDisallowed) else DecodeError()
+        if not self._end_job(message, fault, problem):
+            record_rejected(fault, message.headers)
             message.ack()
-            self._fail_task(message, exc)
+            self._fail_task(message, problem)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Discard a message that is not Celery's."""
         del body
-        self._reject(message, ValueError("not a message of Celery's task protocol"))
+        self._reject(message, MalformedMessage("not a message of Celery's task protocol"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Discard a task message whose headers or body are malformed; a job that it names ends as `invalid_request`."""
         del body
-        if not self._end_job(message, exc):
+        if not self._end_job(message, exc, str(exc)):
             self._reject(message, exc)
-            self._fail_task(message, exc)
+            self._fail_task(message, str(exc))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Discard a message of a task that does not exist, and store that as its result."""
@@ -148,7 +151,7 @@ class ResilientConsumer(Consumer):
         if sent["task"] == name and name and not name.startswith(OUR_TASKS):
             self._return_foreign(message, name)
             return
-        self._reject(message, exc)
+        self._reject(message, NotRegistered(name))
         if self._store_failure(message, sent, NotRegistered(name)):
             signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=sent["id"])
 
@@ -162,28 +165,33 @@ class ResilientConsumer(Consumer):
                 "another one for our producers with PHOTOGPT_QUEUE"
             )
             event("message.foreign", message_text, warn=True, task=name, queue=queue)
-        self.qos.increment_eventually()  # it takes no place of our own messages while it waits
-        self.timer.call_after(RETURN_FOREIGN_S, self._requeue_foreign, (message,))
+        extra = self._foreign < MAX_FOREIGN
+        if extra:
+            self._foreign += 1
+            self.qos.increment_eventually()  # it takes no place of our own messages while it waits
+        self.timer.call_after(RETURN_FOREIGN_S, self._requeue_foreign, (message, extra))
 
-    def _requeue_foreign(self, message: Any) -> None:
-        self.qos.decrement_eventually()
+    def _requeue_foreign(self, message: Any, extra: bool) -> None:  # noqa: FBT001 - called by a timer
+        if extra:
+            self._foreign -= 1
+            self.qos.decrement_eventually()
         message.reject_log_error(log, self.connection_errors, requeue=True)
 
-    def _end_job(self, message: Any, exc: Exception) -> bool:
+    def _end_job(self, message: Any, exc: Exception, problem: str) -> bool:
         """Let the pool end the job of a message that cannot be used; False if the message names no job."""
-        request = refused_request(self, message, str(exc))
+        request = refused_request(self, message, problem)
         if request is None:
             return False
         record_rejected(exc, message.headers)
         receive(self, request, ())
         return True
 
-    def _fail_task(self, message: Any, exc: Exception) -> None:
+    def _fail_task(self, message: Any, problem: str) -> None:
         """Store the failure of a task other than a job, such as a cancel, whose message cannot be used."""
         sent = message.headers if isinstance(message.headers, dict) else {}
         task = self.app.tasks.get(str(sent.get("task")))
         if task is not None and not task.ignore_result:
-            self._store_failure(message, sent, InvalidTaskError(str(exc)[:MAX_ERROR]))
+            self._store_failure(message, sent, InvalidTaskError(problem[:MAX_ERROR]))
 
     def _store_failure(self, message: Any, sent: dict[str, Any], error: Exception) -> bool:
         """Store an error as the result of a task; False if its message has no id."""

@@ -16,6 +16,7 @@ from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage, resources
 
 MAX_READ = 64  # entries of one read
 BLOCK_S = 1.0  # of a read; a worker that stops waits for it
@@ -42,7 +43,8 @@ class InboxReader:
 
     def join(self) -> None:
         """Wait until the thread has ended, for as long as one read takes."""
-        self._thread.join(2 * BLOCK_S)
+        if self._thread.is_alive():
+            self._thread.join(2 * BLOCK_S)
 
     def _run(self) -> None:
         while not self._services.stopping.is_set():
@@ -93,7 +95,9 @@ class InboxReader:
     def _on_error(self, error: Exception) -> None:
         if self._services.stopping.is_set():
             return  # the connections may be closed already
-        if isinstance(error, RedisError) and is_unavailable(error):
+        if is_shortage(error):
+            resources.report(error)
+        elif isinstance(error, RedisError) and is_unavailable(error):
             self._redis_outage.report(error)
         else:
             event("inbox.failed", "the inbox could not be read; it is tried again in a second", exc_info=True)

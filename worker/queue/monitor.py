@@ -15,6 +15,7 @@ from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage, resources
 
 INTERVAL_S = 1.0
 
@@ -60,7 +61,10 @@ class LaneMonitor:
                 step()
         except RedisError as error:
             self._redis_outage.report(error)
-        except Exception:  # noqa: BLE001 - the thread must survive every error
+        except Exception as error:  # noqa: BLE001 - the thread must survive every error
+            if is_shortage(error):
+                resources.report(error)
+                return
             event("lane_monitor.failed", "the check failed; the next one runs in a second", exc_info=True)
 
     def _publish_missing_ticks(self) -> None:

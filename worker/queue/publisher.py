@@ -16,8 +16,9 @@ from worker.queue.results import outcome_update, progress_update
 from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
-from worker.telemetry import traces
 from worker.telemetry.logs import event
+from worker.telemetry.shortage import is_shortage, resources
+from worker.telemetry.trace_context import current_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,13 @@ TICK_TASKS = {
 
 SEND_ERRORS = (OperationalError, RedisError, OSError, AttributeError)
 """What kombu raises while the broker is unavailable; AttributeError where it has closed the channel."""
+
+
+def _report_unsent(error: Exception, message: str, **fields: Any) -> None:
+    if is_shortage(error):
+        resources.report(error)
+    else:
+        event("message.unsent", message, warn=True, **fields, error=error)
 
 
 class CeleryPublisher:
@@ -61,26 +69,19 @@ class CeleryPublisher:
             self._app.send_task(name, args, queue=queue, countdown=tick.delay or None, ignore_result=True)
         except SEND_ERRORS as error:
             message = "cannot send a tick message; the lane monitor sends it again"
-            event("message.unsent", message, warn=True, task=name, lane=tick.lane, error=error)
+            _report_unsent(error, message, task=name, lane=tick.lane)
 
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the producer's task again; it finds its job ended and returns the outcome."""
         options = dict(continuation["options"])
-        traceparent = traces.current_traceparent()
+        traceparent = current_traceparent()
         trace = {"traceparent": traceparent} if traceparent else {}
         options["headers"] = {**(options.get("headers") or {}), **trace, CONTINUED: True}
         try:
             self._app.send_task(continuation["task"], queue=self._queue_of("photogpt.publish"), **options)
         except SEND_ERRORS as error:
             message = "cannot send a continuation; the results lane sends it again"
-            event(
-                "message.unsent",
-                message,
-                warn=True,
-                task=continuation["task"],
-                job=options.get("task_id"),
-                error=error,
-            )
+            _report_unsent(error, message, task=continuation["task"], job=options.get("task_id"))
 
     def progress(self, job: Job, state: JobState, generation_id: str | None) -> ResultUpdate:
         """Return the Celery result of a job that goes on."""

@@ -77,7 +77,7 @@ def _check_outputs() -> None:
     try:
         check_storage(storage)
     except StorageError as error:
-        event("outputs.unavailable", f"no file can be stored: {error}", warn=True)
+        event("outputs.unavailable", f"no file can be stored; check PHOTOGPT_OUTPUTS: {error}", warn=True)
 
 
 def _refused(name: str, url: str, error: ServerFault) -> SystemExit:

@@ -15,7 +15,6 @@ from typing import Any
 
 from celery import signals
 from celery.app.task import Context
-from celery.exceptions import InvalidTaskError
 from celery.worker import state
 from celery.worker.strategy import default as celery_strategy
 from celery.worker.strategy import hybrid_to_proto2  # type: ignore[attr-defined]  # the stubs lack it
@@ -26,6 +25,7 @@ from worker.domain.json_values import text_id
 from worker.queue.acceptance import accept_message, end_dropped_message
 from worker.queue.app import redis_outage, services
 from worker.queue.continuation import CONTINUED
+from worker.queue.rejected import MalformedMessage
 from worker.queue.request import RedactedRequest
 from worker.queue.revocation import revoked_by_stamps
 from worker.store.connection import is_unavailable
@@ -69,7 +69,7 @@ def read_message(message: Any, body: Any) -> tuple[dict[str, Any], Any]:
         body: the decoded body of a message in task protocol 1, else None.
 
     Raises:
-        InvalidTaskError: the message is malformed.
+        MalformedMessage: the message is malformed.
     """
     payload = body or message.payload
     headers = message.headers
@@ -81,20 +81,20 @@ def read_message(message: Any, body: Any) -> tuple[dict[str, Any], Any]:
             _check_arguments(args, kwargs)
             canvas = embed or {}
             if readable_canvas(canvas) != {name: canvas[name] for name in CANVAS if canvas.get(name)}:
-                raise InvalidTaskError("callbacks, errbacks, chain and chord must be signatures")
+                raise MalformedMessage("callbacks, errbacks, chain and chord must be signatures")
         case _:
-            raise InvalidTaskError("the body must be [args, kwargs, embed]")
+            raise MalformedMessage("the body must be [args, kwargs, embed]")
     _check_headers(headers)
     return headers, payload
 
 
 def _check_headers(headers: dict[str, Any]) -> None:
     if not headers.get("id"):
-        raise InvalidTaskError("the header `id` is missing")
+        raise MalformedMessage("the header `id` is missing")
     if text_id(headers["id"]) is None:
-        raise InvalidTaskError("the header `id` must be a text")
+        raise MalformedMessage("the header `id` must be a text")
     if not isinstance(headers.get("stamped_headers") or [], list) or not isinstance(headers.get("stamps") or {}, dict):
-        raise InvalidTaskError("stamped_headers must be a list, and stamps an object")
+        raise MalformedMessage("stamped_headers must be a list, and stamps an object")
 
 
 def readable_canvas(embed: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +110,9 @@ def readable_canvas(embed: dict[str, Any]) -> dict[str, Any]:
 
 def _check_arguments(args: object, kwargs: object) -> None:
     if not isinstance(args, list | tuple):
-        raise InvalidTaskError("args: must be a list; the body is [args, kwargs, embed]")
+        raise MalformedMessage("args: must be a list; the body is [args, kwargs, embed]")
     if not isinstance(kwargs, dict):
-        raise InvalidTaskError("kwargs: must be an object; the body is [args, kwargs, embed]")
+        raise MalformedMessage("kwargs: must be an object; the body is [args, kwargs, embed]")
 
 
 def receive(consumer: Any, request: JobRequest, callbacks: Any) -> None:

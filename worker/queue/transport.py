@@ -19,17 +19,23 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from celery import Celery
 from celery.app.amqp import AMQP
 from celery.worker import state
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
-from worker.queue.rejected import record_rejected
+from config.celery import celery_options
+from config.settings import Settings
+from worker.queue.rejected import MalformedMessage, record_rejected, reject_envelope
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
 from worker.telemetry.outage import Outage
+from worker.telemetry.shortage import is_shortage
 
 RETRY_IN_S = 1.0
 STOP_CHECK_S = 0.1  # how soon a waiting thread notices that the worker stops
@@ -40,20 +46,29 @@ BROKER_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
+def configure(app: Celery, settings: Settings) -> None:
+    """Set Celery's options. A Sentinel that does not answer is asked once; redis-py would ask it for 7 s."""
+    options = celery_options(settings)
+    for each in (options["broker_transport_options"], options["result_backend_transport_options"]):
+        if "sentinel_kwargs" in each:
+            each["sentinel_kwargs"]["retry"] = Retry(NoBackoff(), retries=0)
+    app.conf.update(options)
+
+
 def checked_envelope(message: Any) -> Any:
     """Return the envelope of a message, with what kombu cannot do without.
 
     Raises:
-        ValueError, TypeError: the envelope is malformed.
+        MalformedMessage: the envelope is malformed.
     """
     match message:
         case {"properties": {"delivery_tag": str()} as properties, "body": str()}:
             info = properties.get("delivery_info")
             properties["delivery_info"] = {"exchange": "", "routing_key": ""} | (info if isinstance(info, dict) else {})
         case _:
-            raise ValueError("the envelope needs `body` and `properties` with a `delivery_tag`")
+            raise MalformedMessage("the envelope needs `body` and `properties` with a `delivery_tag`")
     if not isinstance(message.get("headers") or {}, dict):
-        raise TypeError("`headers` must be an object")
+        raise MalformedMessage("`headers` must be an object")
     return message
 
 
@@ -143,7 +158,7 @@ class _Tolerant(_OneClient):
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
         except (ValueError, TypeError, RecursionError) as error:  # the message has left its queue already
-            record_rejected(ValueError(f"the envelope is not JSON: {type(error).__name__}"))
+            record_rejected(MalformedMessage(f"the envelope is not JSON: {type(error).__name__}"))
             return True
 
 
@@ -167,10 +182,11 @@ class _Guarded(kombu_redis.Transport):
             super()._deliver(checked_envelope(message), queue)
         except BROKER_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - no message may end a worker
-            envelope = message if isinstance(message, dict) else {}
-            record_rejected(error, envelope.get("headers"))
-            self._acknowledge(envelope.get("properties"))
+        except Exception as error:
+            if is_shortage(error):
+                raise  # no fault of the message
+            reject_envelope(error, message)
+            self._acknowledge(message.get("properties") if isinstance(message, dict) else None)
 
     def _acknowledge(self, properties: Any) -> None:
         """Acknowledge a message that was recorded as unacked before it failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from worker.domain.backoff import jittered
@@ -69,7 +70,8 @@ def _acquire_slot(services: Services, delivery: Delivery) -> Admitted | SlotWait
 def _attempt(services: Services, delivery: Delivery, trigger: Trigger, at: float) -> None:
     entry, random_fraction = _entry(delivery, at, trigger), services.random.random()
     try:
-        accepted = services.sender.send(delivery, at=at)
+        # Receivers compare the signature's time with their own clock, not with Redis'.
+        accepted = services.sender.send(delivery, at=time.time())
     except DeliveryError as error:
         report = _failure_report(services, error, trigger, random_fraction)
         _record_failure(services, delivery, error, report, entry)
@@ -95,7 +97,7 @@ def _record_failure(
     services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, entry: JsonObject
 ) -> None:
     entry |= {"status": error.status, "fault": error.kind, "error": str(error)}
-    recorder.count(WEBHOOK_ATTEMPTS, _outcome(error))
+    recorder.count(WEBHOOK_ATTEMPTS, webhook_outcome(error))
     if error.duration_s is not None:
         recorder.observe(WEBHOOK_DURATION, error.duration_s)
         entry |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
@@ -117,7 +119,7 @@ def _record_failure(
     _log_endpoint(delivery, recorded)
 
 
-def _outcome(error: DeliveryError) -> WebhookOutcome:
+def webhook_outcome(error: DeliveryError) -> WebhookOutcome:
     """Return the metrics' word for a failure."""
     if error.duration_s is None:
         return WebhookOutcome.NOT_SENT

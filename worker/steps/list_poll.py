@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
@@ -23,6 +22,7 @@ from worker.domain.list_poll import (
     ListPollState,
     choose_window,
     defer_s,
+    earned_credit,
     expected_pages,
     is_control_sample,
     list_interval,
@@ -33,6 +33,7 @@ from worker.store.list_poll import Entry
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
+from worker.telemetry.shortage import GrowingExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
@@ -86,9 +87,11 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     settings, store = services.settings, services.store.list_polls
     interval_s, budget = settings.job_poll_interval_s, settings.poll_budget
     sample = store.sample_ages()
+    credit = earned_credit(state, sample.in_flight, at, interval_s=interval_s, budget=budget)
+    state = replace(state, credit=credit)
     window_s = choose_window(sample.ages, sample.in_flight, state, budget) if settings.list_polling else None
     if window_s is None or at < state.suspended_until:
-        idle = replace(state, window_s=0.0, pages=0, seconds=0.0)
+        idle = replace(state, window_s=0.0, pages=0, seconds=0.0, credit=0.0)
         waits = sample.in_flight and settings.list_polling
         if state.window_s:
             _resume_single_polls(services)
@@ -98,10 +101,12 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     pages = expected_pages(share * sample.in_flight, window_s, state)
     floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
     measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
+    measured = replace(measured, credit=credit - measured.pages)
     every_s = list_interval(
         measured.pages or pages,
         sample.in_flight,
         measured.ends_per_s,
+        credit=measured.credit,
         interval_s=interval_s,
         floor_s=min(floor_s, interval_s),
         budget=budget,
@@ -171,8 +176,11 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
     """Read the slices, some at the same time; return the first error."""
     if len(slices) == 1:
         return _read(scan, *slices[0])
-    with ThreadPoolExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
-        errors = list(pool.map(lambda window: _read(scan, *window), slices))
+    try:
+        with GrowingExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
+            errors = list(pool.map(lambda window: _read(scan, *window), slices))
+    except RuntimeError:  # no thread can start
+        errors = [_read(scan, *window) for window in slices]
     return next((error for error in errors if error is not None), None)
 
 

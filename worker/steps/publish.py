@@ -13,6 +13,7 @@ from worker.telemetry import recorder, traces
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import JOB_DURATION
 from worker.telemetry.spans import Span
+from worker.telemetry.trace_context import in_trace
 
 
 def finish_job(services: Services, job: Job, finish: Finish, *, result_by_message: bool = False) -> bool:
@@ -28,13 +29,15 @@ def finish_job(services: Services, job: Job, finish: Finish, *, result_by_messag
         result_by_message: send the message in any case; Celery then decides what the result is.
     """
     age_s = services.store.clock() - job.created_at
-    with traces.in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
+    with in_trace(job.traceparent, age_s=age_s), traces.span(f"job {job.kind}", start=job.created_at) as span:
         traced = replace(job, traceparent=span.traceparent or job.traceparent)
         ended = False
         try:
             ended = _finish(services, traced, finish, span, result_by_message=result_by_message)
         finally:
-            if not ended:
+            if ended:
+                span.end_at(services.store.clock())  # its start is by Redis' clock, too
+            else:
                 span.discard()
     return ended
 

@@ -11,6 +11,8 @@ from worker.services import Services
 from worker.steps.publish import finish_job, has_files_to_store
 from worker.telemetry.logs import event
 
+STORING = "the generation succeeded; its files are being stored"
+
 
 def stores_first(services: Services, finish: Finish) -> bool:
     """Whether the files of a job have to be stored before it ends."""
@@ -19,12 +21,12 @@ def stores_first(services: Services, finish: Finish) -> bool:
 
 def begin_storing(services: Services, job: Job, finish: Finish) -> None:
     """Let a job whose generation succeeded wait for its files before its end is announced."""
-    fields = {"reason": Reason.STORING.value, "error": "the generation succeeded; its files are being stored"}
+    fields = {"reason": Reason.STORING.value, "error": STORING}
     begun = services.store.files.begin_storing(
         job, finish.result, polled=finish.polled, duration_s=finish.duration_s, fields=fields
     )
     if begun:
-        event("job.storing", "the generation succeeded, and its files are being stored", job=job.id, kind=job.kind)
+        event("job.storing", STORING, job=job.id, kind=job.kind)
 
 
 def end_files(services: Services, job: Job, end: FilesEnd) -> None:

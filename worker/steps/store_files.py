@@ -21,6 +21,7 @@ from worker.domain.job import Job, JobState
 from worker.domain.reason import Reason
 from worker.outputs.download import Stopped
 from worker.services import Services
+from worker.steps.publish_files import STORING
 from worker.steps.store_output import MAX_POLL_S, NotReady, Transfer, store_output
 from worker.store.files import JobFiles
 from worker.store.keys import Lane
@@ -28,6 +29,7 @@ from worker.telemetry.logs import event
 
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 FIRST_JOB_POLL_S = 2.0  # while a duplicate waits for the files of the first job with its idempotency key
+ROLLOUT_S, ROLLOUT_RETRY_S = 120.0, 2.0  # for which a worker without a storage leaves a job to the others
 CONCURRENCY = 8
 """Files that one process downloads at once: more would take CPU and memory from the other lanes."""
 
@@ -41,7 +43,7 @@ class Attempt:
     #: Messages of what failed.
     errors: list[str] = field(default_factory=list)
     #: Seconds to wait that PhotoGPT asked for.
-    retry_after: float | None = None
+    retry_after: float = 0
     #: Everything that failed would fail again.
     final: bool = True
 
@@ -63,7 +65,7 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
     if known is None or JobState(known.outcome["state"]) not in {job.state, JobState.SUCCEEDED}:
         return None
     if services.storage is None:
-        return FilesEnd(tuple(known.progress.files), "PHOTOGPT_OUTPUTS is not set on the worker")
+        return _without_storage(known, at)
     if (decision := _as_first_job(services, job)) is not None:
         return decision
     attempt, shared = Attempt(), Transfer(services, services.storage, job, known, at)
@@ -75,6 +77,13 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
     except Stopped:
         return Reschedule(after=0, reason=job.reason, error=job.error)
     return _decide(services, job, known, attempt, at)
+
+
+def _without_storage(known: JobFiles, at: float) -> Reschedule | FilesEnd:
+    """Leave a job to a worker that has a storage: while a setting is rolled out, some have none."""
+    if at < known.progress.since + ROLLOUT_S:
+        return Reschedule(after=ROLLOUT_RETRY_S, reason=Reason.STORING, error=STORING)
+    return FilesEnd(error="PHOTOGPT_OUTPUTS is not set on the workers")
 
 
 def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
@@ -89,7 +98,8 @@ def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
         limit = error.max_attempts if isinstance(error, FileError) else None
         attempt.final &= limit is not None and transfer.known.progress.attempts + 1 >= limit
         if isinstance(error, ApiError):
-            attempt.retry_after = KEY_CHECK_S if isinstance(error, Unauthorized) else error.retry_after
+            asked = KEY_CHECK_S if isinstance(error, Unauthorized) else error.retry_after or 0
+            attempt.retry_after = max(attempt.retry_after, asked)
 
 
 def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at: float) -> Reschedule | FilesEnd:
@@ -104,17 +114,11 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
         message = f"{error}; {'given up' if left_s <= 0 or attempt.final else f'retry in {after:.0f} s'}"
         event("file.attempt_failed", message, warn=True, job=job.id, attempt=failures, retry_in_s=round(after))
     if after is None:
-        files = services.store.files.read(job.id)
-        return FilesEnd(tuple(files.progress.files) if files else ())
+        return FilesEnd()
     if left_s <= 0 or (error and attempt.final):
-        return _given_up(services, job, error or "PhotoGPT has not prepared the file of a video in time")
-    return Reschedule(after=min(after, max(0.0, left_s)), reason=Reason.STORING, error=error or None)
-
-
-def _given_up(services: Services, job: Job, error: str) -> FilesEnd:
-    files = services.store.files.read(job.id)
-    advice = f"{error}. To try again: photogpt-worker replay --files {job.id}"
-    return FilesEnd(tuple(files.progress.files) if files else (), advice)
+        why = error or "PhotoGPT has not prepared the file of a video in time"
+        return FilesEnd(error=f"{why}. To try again: photogpt-worker replay --files {job.id}")
+    return Reschedule(after=min(after, max(0.0, left_s)), reason=Reason.STORING, error=error or STORING)
 
 
 def _as_first_job(services: Services, job: Job) -> Reschedule | FilesEnd | None:
@@ -125,7 +129,7 @@ def _as_first_job(services: Services, job: Job) -> Reschedule | FilesEnd | None:
     if first["files"]:
         return FilesEnd(tuple(first["files"]))
     waits = services.store.lanes.due(Lane.FILES, first["id"]) is not None
-    return Reschedule(after=FIRST_JOB_POLL_S, reason=Reason.STORING) if waits else None
+    return Reschedule(after=FIRST_JOB_POLL_S, reason=Reason.STORING, error=STORING) if waits else None
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from worker.services import Services
 from worker.store.files import JobFiles
 from worker.telemetry.logs import event
 
-UNKNOWN_FOR_S = 15.0  # after create-download, a 404 for the download may come from a server that lags behind
+UNKNOWN_FOR_S = 5.0  # after create-download, a 404 for the download may come from a server that lags behind
 MAX_PREPARATION_S = 900.0  # after which a download is requested once more
 MAX_POLL_S = 5.0  # between two polls of a download
 PREPARATION_FAILED = frozenset({"failed", "error"})  # not documented, but unmistakable
@@ -106,17 +106,18 @@ def _store_video(transfer: Transfer, output: Output, video_id: str) -> None:
 
 
 def _request_download(transfer: Transfer, output: Output, video_id: str) -> bool:
-    """Ask PhotoGPT to prepare the file; False if it refuses. After a lost answer, the poll shows what happened."""
+    """Ask PhotoGPT to prepare the file; False if it refuses. Without an answer, the poll shows what happened."""
     files, number = transfer.services.store.files, output.number
     files.record_requested(transfer.job.id, number)
     try:
         transfer.services.photogpt.create_download(video_id)
     except ApiError as error:
-        if error.definite:
+        lost = error.status is None and not error.definite
+        if not lost:
             files.clear_requested(transfer.job.id, number)
         if isinstance(error, Refused):
             return False
-        if error.definite:
+        if not lost:
             raise
     return True
 

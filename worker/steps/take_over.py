@@ -13,6 +13,7 @@ from worker.store.inbox import Entry
 from worker.telemetry import traces
 from worker.telemetry.logs import event
 from worker.telemetry.spans import SpanKind
+from worker.telemetry.trace_context import in_trace, read_traceparent
 
 CANCEL_WAIT_S = 60.0
 """How long an entry that cancels waits for its job: another worker may have read the entry of the job."""
@@ -53,7 +54,7 @@ def _accept(services: Services, entry: Entry, asked: JobEntry) -> None:
     """Accept the job of an entry, under the span in which its producer appended it."""
     attributes = {"messaging.system": "redis", "messaging.operation.type": "process", "photogpt.job.id": asked.id}
     with (
-        traces.in_trace(traces.read_traceparent(asked.traceparent)),
+        in_trace(read_traceparent(asked.traceparent)),
         traces.span("process inbox", SpanKind.CONSUMER, attributes) as span,
     ):
         accept(services, replace(_envelope(services, entry, asked), traceparent=span.traceparent))

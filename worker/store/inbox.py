@@ -90,13 +90,13 @@ class Inbox:
 
     def _in_group(self, command: Callable[[], Any]) -> Any:
         """Run a command of the group, and create the group where it is missing: at the start, or after a flush."""
-        try:
-            return command()
-        except ResponseError as error:
-            if not _is_group_missing(error):
-                raise
-        self._create_group()
-        return command()
+        while True:
+            try:
+                return command()
+            except ResponseError as error:
+                if not _is_group_missing(error):
+                    raise
+            self._create_group()  # again after a second flush, since the command may block for a while
 
     def _create_group(self) -> None:
         try:

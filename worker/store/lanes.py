@@ -242,18 +242,15 @@ class Lanes:
 
     def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> None:
         """Publish the tick messages that are missing; with `again`, also those that are on their way."""
-        pipeline = self._client.pipeline(transaction=False)
         asked = list(lanes)
-        for lane in asked:
-            self._scripts.ensure_tick(
-                client=pipeline,
-                lane=self._keys.lane(lane),
-                loop=self._keys.loop(lane),
-                queues=[self._keys.queue] if lane is Lane.TRIGGERS else [],
-                gap=MIN_TICK_GAP_S[lane],
-                again=again,
-            )
-        for lane, answer in zip(asked, pipeline.execute(), strict=True):
+        answers = self._scripts.ensure_ticks(
+            queue=self._keys.queue,
+            triggers=self._keys.lane(Lane.TRIGGERS),
+            lanes=[key for lane in asked for key in (self._keys.lane(lane), self._keys.loop(lane))],
+            again=again,
+            gaps=[MIN_TICK_GAP_S[lane] for lane in asked],
+        )
+        for lane, answer in zip(asked, answers, strict=True):
             self._ticks.publish(lane, answer)
 
     def due(self, lane: Lane, member: str) -> float | None:

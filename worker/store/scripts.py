@@ -204,7 +204,7 @@ class Scripts:
         self.count = load("count")
         self.due_in = load("due_in")
         self.ensure_scheduled = load("ensure_scheduled")
-        self.ensure_tick = load("ensure_tick")
+        self.ensure_ticks = load("ensure_ticks")
         self.extend_lease = load("extend_lease")
         self.finish = load("finish")
         self.mark_published = load("mark_published")

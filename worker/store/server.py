@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from worker.store.scripts import Scripts
 
-NO_DATABASE = "DB index is out of range"
+NO_DATABASE = (
+    "DB index is out of range",
+    "invalid DB index",
+    "value is out of range",
+    "not an integer or out of range",
+)
 
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
@@ -42,13 +47,29 @@ def check_mode(info: dict[str, Any]) -> None:
     """Check what a server reports about itself (INFO).
 
     Raises:
-        ServerFault: it is a cluster, or may delete what it holds.
+        ServerFault: it is a Sentinel or a cluster, or may delete what it holds.
     """
-    if info.get("redis_mode") == "cluster":
+    if "sentinel" in {info.get("redis_mode"), info.get("server_mode")}:
+        raise ServerFault("it is a Sentinel; write sentinel:// and set PHOTOGPT_SENTINEL_MASTER")
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
         raise ServerFault("it is a Redis Cluster, which Celery cannot use; use a single server or Sentinel")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise ServerFault(f"its maxmemory-policy is {policy}, which can delete jobs; set it to noeviction")
+
+
+def fault_of(error: Exception) -> ServerFault | None:
+    """Return what to do about an error that does not pass; None for any other."""
+    text = str(error)
+    if any(known in text for known in NO_DATABASE):
+        return ServerFault("it has no such database; lower the number at the end of the URL")
+    if "unknown command" not in text.lower():
+        return None
+    if "sentinel" in text.lower():
+        return ServerFault("it is no Sentinel; write redis:// or rediss://")
+    return ServerFault(
+        f"it lacks a command ({text.partition(',')[0]}); Redis 6.2 or newer is needed, with no command renamed"
+    )
 
 
 def account_id(base_url: str, fingerprint: str) -> str:
@@ -85,12 +106,9 @@ class Server:
             self._client.set(self._keys.probe, "", ex=60)
             self._client.copy(self._keys.probe, self._keys.probe)
         except ResponseError as error:
-            if "unknown command" in str(error).lower():
-                version = info.get("redis_version")
-                raise ServerFault(f"version {version} is too old; Redis 6.2 or newer is needed") from None
-            if NO_DATABASE in str(error):
-                raise ServerFault("it has no such database; lower the number at the end of the URL") from None
-            if "same" not in str(error).lower():
+            if fault := fault_of(error):
+                raise fault from None
+            if "same" not in str(error).lower():  # COPY refuses to copy a key to itself, and so exists
                 raise
         name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
         return ServerReport(
@@ -112,7 +130,7 @@ class Server:
         Args:
             base_url: of PhotoGPT.
             api_key: only a keyed hash of it is stored.
-            replaces: id of the account that may be replaced, or `any`.
+            replaces: id of the account that may be replaced, or `loopback` for any account at 127.0.0.1: a sandbox.
             register: False only checks.
 
         Raises:
@@ -130,11 +148,16 @@ class Server:
         if answer[0] == "ours":
             return
         _, other_id, other_url = answer
-        kind = "another API key" if other_url == base_url else f"PhotoGPT at {other_url}"
+        own = "if this is another environment, set PHOTOGPT_NAMESPACE to a name of its own"
+        if other_url != base_url:
+            raise ServerFault(
+                f"its namespace {self._keys.namespace} holds jobs of PhotoGPT at {other_url}, and this worker would "
+                f"trigger them at {base_url}; {own}. To move the jobs on purpose, set "
+                f"PHOTOGPT_REPLACE_ACCOUNT={other_id}"
+            )
         raise ServerFault(
-            f"its namespace {self._keys.namespace} holds jobs of {kind}, so this worker would trigger them at "
-            f"{base_url}. For another environment set PHOTOGPT_NAMESPACE to a name of its own. To move this one on "
-            f"purpose, set PHOTOGPT_REPLACE_ACCOUNT={other_id}"
+            f"another API key is registered for its namespace {self._keys.namespace}. If the new key belongs to the "
+            f"same PhotoGPT account, set PHOTOGPT_REPLACE_ACCOUNT={other_id} and start again; {own}"
         )
 
     def claim_neighbor_check(self, for_s: float) -> bool:
@@ -142,6 +165,6 @@ class Server:
         return bool(self._client.set(self._keys.neighbor_check, "", nx=True, px=int(for_s * 1000)))
 
     def reject_key(self, api_key: SecretStr | None) -> None:
-        """Record that PhotoGPT refuses the registered key: another key may replace it."""
+        """Record that PhotoGPT refuses the registered key: another key may replace it within an hour."""
         if self._client.hget(self._keys.account, "fingerprint") == fingerprint_of(api_key):
-            self._client.hset(self._keys.account, "rejected", 1)
+            self._client.hset(self._keys.account, "rejected_at", self._client.time()[0])

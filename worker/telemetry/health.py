@@ -72,8 +72,8 @@ class Health:
         return found
 
     def unstarted(self) -> list[str]:
-        """Return a sentence while the worker starts."""
-        return [] if self.started else ["the worker starts"]
+        """Return a sentence until the consumer has begun to connect; from then on, a server may delay the rest."""
+        return [] if LoopPart.CONSUMER in self._beats else ["the worker starts"]
 
 
 health = Health()

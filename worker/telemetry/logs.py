@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-from worker.telemetry.traces import current_trace_id
+from worker.telemetry.trace_context import current_trace_id
 
 log = logging.getLogger("photogpt")
 
@@ -52,11 +52,18 @@ EventName = Literal[
     "redis.clock_skewed",
     "redis.recovered",
     "redis.unavailable",
+    "resources.exhausted",
+    "resources.limited",
+    "resources.recovered",
     "result.not_marked",
     "result.resent",
     "setting.ignored",
     "status.unknown",
     "step.failed",
+    "traces.lost",
+    "traces.recovered",
+    "threads.exhausted",
+    "threads.recovered",
     "trigger.adopted",
     "trigger.retried",
     "trigger.unresolved",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker import __version__
-from worker.telemetry.spans import Attributes, Parent, SpanKind
+from worker.telemetry.outage import Outage
+from worker.telemetry.spans import Attributes, SpanKind
+from worker.telemetry.trace_context import Parent
 
 EXPORT_TIMEOUT_S = 5
+PATH = "/v1/traces"
 NS = 1_000_000_000
 KINDS = {
     SpanKind.INTERNAL: trace.SpanKind.INTERNAL,
@@ -64,6 +68,38 @@ class ActiveSpan:
             self._span.end(self._end_ns)
 
 
+class Exporter(SpanExporter):
+    """Sends spans to the collector, and logs an outage of it as one."""
+
+    def __init__(self, url: str) -> None:
+        """Send to a URL. The library's own log would add lines for every batch that is lost."""
+        self._exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
+        self._outage = Outage(
+            "traces.lost",
+            "traces.recovered",
+            message="the collector does not take spans, which are lost; jobs go on",
+            recovered="the collector takes spans again",
+        )
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch."""
+        result = self._exporter.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            self._outage.resolve()
+        else:
+            self._outage.report(f"{len(spans)} spans")
+        return result
+
+    def shutdown(self) -> None:
+        """Give up a batch that is being sent again."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Return True: nothing is kept here."""
+        return self._exporter.force_flush(timeout_millis)
+
+
 class OpenTelemetry:
     """Makes and exports spans. `OTEL_…` variables set sampling, resource, headers and queue sizes."""
 
@@ -71,7 +107,7 @@ class OpenTelemetry:
         """Export to a collector.
 
         Args:
-            endpoint: its URL, without `/v1/traces`.
+            endpoint: its URL, with or without `/v1/traces`.
         """
         own = Resource(
             {
@@ -81,8 +117,7 @@ class OpenTelemetry:
             }
         )
         self._provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()))
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=EXPORT_TIMEOUT_S)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(Exporter(f"{endpoint.removesuffix(PATH)}{PATH}")))
         self._tracer = self._provider.get_tracer("photogpt-worker", __version__)
 
     @contextmanager

@@ -14,7 +14,7 @@ REMIND_S = 60.0
 class Outage:
     """The state of one dependency as one caller sees it. Any thread may report, as often as it likes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a line says, and when
         self,
         began: EventName,
         ended: EventName,
@@ -22,6 +22,7 @@ class Outage:
         message: str,
         recovered: str,
         remind_s: float = REMIND_S,
+        quiet_s: float = 0.0,
         **fields: Any,
     ) -> None:
         """Name the events and their messages.
@@ -32,6 +33,7 @@ class Outage:
             message: what does not work, and what the worker does until it works again.
             recovered: what works again; the duration follows.
             remind_s: seconds between two reminders.
+            quiet_s: seconds without a report after which `resolve` ends the outage.
             fields: of every line.
         """
         self._began_event = began
@@ -39,8 +41,9 @@ class Outage:
         self._message = message
         self._recovered = recovered
         self._remind_s = remind_s
+        self._quiet_s = quiet_s
         self._fields = fields
-        self._began_at = self._logged_at = 0.0
+        self._began_at = self._logged_at = self._reported_at = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -50,7 +53,7 @@ class Outage:
 
     def report(self, error: object) -> None:
         """Record a failure: logged if it is the first, or if the last line is `remind_s` old."""
-        now = time.monotonic()
+        self._reported_at = now = time.monotonic()
         with self._lock:
             if self._began_at and now - self._logged_at < self._remind_s:
                 return
@@ -60,7 +63,7 @@ class Outage:
 
     def resolve(self) -> None:
         """Record a success; logged if it ends an outage."""
-        if not self._began_at:
+        if not self._began_at or time.monotonic() - self._reported_at < self._quiet_s:
             return
         with self._lock:
             outage_s, self._began_at = round(time.monotonic() - self._began_at), 0.0

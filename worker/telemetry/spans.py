@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from worker.telemetry.trace_context import Parent
 
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -17,16 +18,6 @@ class SpanKind(StrEnum):
     INTERNAL = "internal"
     CLIENT = "client"  # a request to another service
     CONSUMER = "consumer"  # a message that another process has sent
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The span under which further spans begin."""
-
-    #: Its context.
-    traceparent: str
-    #: It is so old that a span begins a trace of its own, with a link.
-    is_old: bool = False
 
 
 class Span(Protocol):

@@ -8,20 +8,14 @@ to the first, because few tracing systems show a trace that lasts for hours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 
 from config.settings import Settings
-from worker.telemetry.spans import Attributes, NoSpan, Parent, Span, SpanKind, Tracer
+from worker.telemetry.spans import Attributes, NoSpan, Span, SpanKind, Tracer
+from worker.telemetry.trace_context import current_parent, in_trace
 
-MAX_TRACE_S = 600.0
-
-TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-NO_SPAN = NoSpan()
-_parent: ContextVar[Parent | None] = ContextVar("parent", default=None)
+OFF: AbstractContextManager[Span] = nullcontext(NoSpan())
 _tracer: Tracer | None = None
 
 
@@ -55,26 +49,6 @@ def stop() -> None:
         _tracer = None
 
 
-def read_traceparent(value: object) -> str | None:
-    """Return the `traceparent` of a message, or None if it is none."""
-    return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else None
-
-
-@contextmanager
-def in_trace(traceparent: str | None, *, age_s: float = 0) -> Iterator[None]:
-    """Begin spans under a stored context.
-
-    Args:
-        traceparent: the context; None for none.
-        age_s: how long ago it was stored, seconds.
-    """
-    token = _parent.set(Parent(traceparent, is_old=age_s > MAX_TRACE_S) if traceparent else None)
-    try:
-        yield
-    finally:
-        _parent.reset(token)
-
-
 def span(
     name: str,
     kind: SpanKind = SpanKind.INTERNAL,
@@ -91,28 +65,12 @@ def span(
         start: when it began, epoch seconds; now if None.
     """
     if _tracer is None:
-        return nullcontext(NO_SPAN)
-    return _inside(_tracer.span(name, kind, attributes or {}, _parent.get(), start))
+        return OFF
+    return _inside(_tracer.span(name, kind, attributes or {}, current_parent(), start))
 
 
 @contextmanager
 def _inside(made: AbstractContextManager[Span]) -> Iterator[Span]:
     """Make a span the parent of those that begin inside of it."""
-    with made as active:
-        token = _parent.set(Parent(active.traceparent) if active.traceparent else None)
-        try:
-            yield active
-        finally:
-            _parent.reset(token)
-
-
-def current_traceparent() -> str | None:
-    """Return the context of the current span, to send it with a request or a message."""
-    parent = _parent.get()
-    return parent.traceparent if parent else None
-
-
-def current_trace_id() -> str | None:
-    """Return the id of the current trace, for the log."""
-    parent = _parent.get()
-    return parent.traceparent.split("-")[1] if parent else None
+    with made as active, in_trace(active.traceparent):
+        yield active

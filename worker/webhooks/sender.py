@@ -23,6 +23,7 @@ from worker.http.guard import AddressRefused, ClosedAdapter, GuardedAdapter, Not
 from worker.http.headers import parse_retry_after
 from worker.telemetry import traces
 from worker.telemetry.spans import SpanKind
+from worker.telemetry.trace_context import current_traceparent
 from worker.webhooks.signing import sign
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class WebhookSender:
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
         }
-        if traceparent := traces.current_traceparent():
+        if traceparent := current_traceparent():
             headers["traceparent"] = traceparent  # never tracestate or baggage: they may hold data of ours
         if self._keys:
             headers["webhook-signature"] = sign(self._keys, webhook_id=delivery.id, timestamp=timestamp, body=body)

@@ -79,6 +79,8 @@ def test_an_interrupted_replay(invoke: Invoke, client: redis.Redis, sandbox: San
     client.hset(keys.job("old"), "replayed_as", "chosen-before")
 
     assert invoke("replay", "old").stdout.split() == ["chosen-before"]
+    # a trigger in progress would count as paid in the next test
+    wait_until(lambda: state_of(client, "chosen-before") == "succeeded", "the new job succeeds")
 
 
 def test_jobs_that_may_be_charged(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:

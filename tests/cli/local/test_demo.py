@@ -100,11 +100,13 @@ def api(sandbox: SandboxProcess) -> dict[str, str]:
 
 
 def test_the_real_api_and_keep(api: dict[str, str], tmp_path: Path) -> None:
-    """`demo --yes --model --keep` runs all four kinds with the real API and keeps running until Ctrl-C."""
+    """`demo --yes --model --keep` fits 80 columns, runs all kinds with the real API, and runs on until Ctrl-C."""
     options = ("--yes", "--model", "mine", "--to", str(tmp_path / "made"), "--keep")
-    running = Running(tmp_path / "log", api, "demo", *options)
+    running = Running(tmp_path / "log", api | {"COLUMNS": "80"}, "demo", *options)
     try:
         text = running.wait_for_output("Ctrl-C ends everything.")
+        assert [line for line in text.splitlines() if len(line) > 80 and "/" not in line] == []
+        assert re.search(r"during the demo: http://127\.0\.0\.1:\d+$", text, re.MULTILINE)
         children = running.children()
         assert "spends credits" in text
         assert "All 4 jobs succeeded" in text

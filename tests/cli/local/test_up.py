@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tests.cli.commands import Running, has_ended, run
 from tests.waiting import wait_until
 from worker.cli.local.processes import free_port
+from worker.cli.local.stack import own_address
 from worker.cli.main import cli
 
 SOON = '{"prompt": "x", "sandbox": {"duration_s": 1}}'
@@ -127,3 +128,9 @@ def state(up: Running, job_id: str) -> object:
     """Return the state of a job as `show` prints it."""
     shown = run(producer_env(up), "show", job_id, "--json")
     return json.loads(shown.stdout)["outcome"]["state"] if shown.returncode == 0 else None
+
+
+@pytest.mark.parametrize(("address", "second"), [("127.0.0.1:9464", "127.0.0.1:9465"), ("[::1]:9464", "[::1]:9465")])
+def test_each_worker_serves_metrics_on_its_own_port(address: str, second: str) -> None:
+    """The first worker has the address of the setting, and the second one the next port."""
+    assert (own_address(address, 0), own_address(address, 1)) == (address, second)

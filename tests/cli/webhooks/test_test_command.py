@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pydantic import TypeAdapter
 
 from config.secrets import decode_webhook_secret
@@ -18,6 +25,7 @@ from worker.cli.jobs.schemas import Webhook
 from worker.cli.local.processes import free_port
 from worker.cli.local.receiver import VerifyingReceiver
 from worker.cli.webhooks.sample_event import sample_delivery
+from worker.domain.files import FILE_EVENTS
 from worker.domain.submission import EVENT_TYPES
 from worker.webhooks.signing import sign
 
@@ -40,7 +48,7 @@ def test_sample_events_fit_the_schema(event: str) -> None:
     assert delivery.id.startswith("msg_test_")
     assert body.type == delivery.type == event
     assert body.data.metadata == {"test": True}
-    assert body.data.state == event.partition(".")[2]
+    assert body.data.state == ("succeeded" if event in FILE_EVENTS else event.partition(".")[2])
     assert (body.data.finished_at is None) is (body.sequence < 4)
 
 
@@ -201,6 +209,35 @@ def test_an_invalid_certificate(invoke: Invoke, certificate: tuple[Path, Path]) 
         result = invoke("webhooks", "test", peer.url)
     assert result.exit_code == 1
     assert "The certificate was not accepted" in result.output
+
+
+@pytest.mark.parametrize(
+    ("first_day", "advice"), [(-2, "has expired: renew it"), (2, "is not valid yet: check the clock of this machine")]
+)
+def test_a_certificate_out_of_its_time(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first_day: int, advice: str
+) -> None:
+    """`webhooks test` says that a certificate has expired, or is not valid yet, though its authority is trusted."""
+    paths = dated_certificate(tmp_path, datetime.now(UTC) + timedelta(days=first_day))
+    monkeypatch.setenv("PHOTOGPT_WEBHOOK_CA_FILE", str(paths[0]))
+    with Peer(answering(204), tls=server_tls(paths)) as peer:
+        result = invoke("webhooks", "test", peer.url)
+    assert result.exit_code == 1
+    assert f"The certificate of 127.0.0.1 {advice}" in " ".join(result.output.split())
+
+
+def dated_certificate(directory: Path, first_day: datetime) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that is valid for one day, and its key; openssl req makes no expired one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number()).add_extension(address, critical=False)
+    made = made.not_valid_before(first_day).not_valid_after(first_day + timedelta(days=1))
+    paths = directory / "cert.pem", directory / "key.pem"
+    paths[0].write_bytes(made.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
 
 
 def silent(conversation: Conversation) -> None:

@@ -12,10 +12,13 @@ from tests.contract.store.conftest import Line
 from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Reschedule, Submitted
+from worker.domain.job import JobState
+from worker.domain.outcome import JobResult, outcome
 from worker.store.connection import Store
 from worker.store.keys import Lane
 
 JOB = make_job()
+SUCCESS = JobResult(state=JobState.SUCCEEDED)
 
 WRITES: dict[str, Callable[[Store], Any]] = {
     "count_fault": lambda store: store.jobs.count_fault(JOB.id),
@@ -27,6 +30,10 @@ WRITES: dict[str, Callable[[Store], Any]] = {
     "record_acceptance": lambda store: store.jobs.record_acceptance(JOB, "1800000000.000000"),
     "reschedule": lambda store: store.lanes.reschedule(Lane.TRIGGERS, [(JOB, Reschedule(after=1, polled=True))]),
     "requeue": lambda store: store.lanes.requeue([(JOB, Reschedule(after=1, requeue=True))]),
+    "begin_storing": lambda store: store.files.begin_storing(JOB, SUCCESS, polled=True, duration_s=None, fields={}),
+    "record_stored": lambda store: store.files.record_failure(JOB.id, "broken"),
+    "mark_stored": lambda store: store.files.mark_stored(JOB, outcome(JOB, SUCCESS)),
+    "store_again": lambda store: store.files.store_again(JOB.id),
     "choose_replay": lambda store: store.job_history.choose_replay(JOB.id),
     "withdraw_replay": lambda store: store.job_history.withdraw_replay(JOB.id),
 }

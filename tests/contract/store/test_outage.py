@@ -33,7 +33,7 @@ def test_a_restart_after_loading_a_script_is_an_outage(client: redis.Redis, valk
         restarting.script_flush()
         scripts = Scripts(restarting, keys, max_countdown_s=1)
         with pytest.raises(NoScriptError) as raised:
-            scripts.ensure_tick(lane=keys.lane(Lane.JOBS), loop=keys.loop(Lane.JOBS), queues=[], gap=1, again=False)
+            scripts.take_rate_token(rate_bucket=keys.rate, rate=1)
     assert is_unavailable(raised.value)
 
 

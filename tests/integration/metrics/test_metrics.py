@@ -76,9 +76,10 @@ def test_a_job_is_seen_from_both_sides(served: Worker, exporter: Served, app: Ce
     for reason, count in {"none": 4, "generation_failed": 1, "invalid_request": 1}.items():
         state = "succeeded" if reason == "none" else "failed"
         assert grown(fleet_before, fleet, "jobs_ended_total", kind="image", state=state, reason=reason) == count
+    # the worker counts an end right after the script that lets the producer see it
+    wait_until(lambda: missing(before, worker.samples()) == [], "the worker has counted everything")
     after = worker.samples()
-    for name, labels, count in EXPECTED:
-        assert grown(before, after, name, **labels) == count, name
+    assert grown(before, after, "webhook_attempt_duration_seconds_count") >= 4  # other tests' webhooks are retried
     assert 1 <= grown(before, after, "notice_lag_seconds_count", kind="image") <= 5
     for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.DELIVERIES):
         assert grown(before, after, "lane_lateness_seconds_count", lane=lane) >= 1
@@ -96,11 +97,16 @@ EXPECTED: list[tuple[str, dict[str, str], int]] = [
     ("job_duration_seconds_count", {"kind": "image"}, 5),
     ("polls_total", {"kind": "image", "ended": "yes"}, 5),
     ("webhook_attempts_total", {"outcome": "delivered"}, 4),
-    ("webhook_attempt_duration_seconds_count", {}, 4),
     ("log_events_total", {"event": "job.ended"}, 5),
     ("log_events_total", {"event": "job.refused"}, 1),
 ]
 """By how much six jobs of which one is refused and one fails raise the metrics of a worker."""
+
+
+def missing(before: Samples, after: Samples) -> list[str]:
+    """Return the metrics that have not grown as expected, with their growth."""
+    growth = [(name, grown(before, after, name, **labels), count) for name, labels, count in EXPECTED]
+    return [f"{name}: {found:g} instead of {count}" for name, found, count in growth if found != count]
 
 
 def grown(before: Samples, after: Samples, name: str, **labels: str) -> float:

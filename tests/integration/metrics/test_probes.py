@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,11 @@ def test_an_outage_of_redis_is_no_fault(worker_env: dict[str, str], tmp_path: Pa
     server.child.kill()
     process = BlockingWorker(env, tmp_path / "worker.log")
     try:
-        wait_until(lambda: worker.status("/live") == 200, "the worker listens before Redis answers")
-        assert (worker.status("/startup"), worker.status("/ready")) == (503, 503)
+        wait_until(lambda: worker.status("/startup") == 200, "the worker has started before Redis answers")
+        assert (worker.status("/live"), worker.status("/ready")) == (200, 503)
         server.start()
         process.ready()
         wait_until(lambda: worker.status("/ready") == 200, "the worker is ready")
-        assert worker.status("/startup") == 200
         server.freeze()
         wait_until(lambda: waits(worker), "every loop has waited for Redis for longer than a loop may stand still")
         wait_until(lambda: worker.status("/ready") == 503, "the worker is not ready")
@@ -114,3 +114,25 @@ def test_a_port_in_use_is_named(worker_env: dict[str, str]) -> None:
             assert done.returncode == 1
             assert f"PHOTOGPT_HTTP_ADDRESS={address} cannot be used" in done.stderr
             assert "Traceback" not in done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("outage", ["frozen", "killed"])
+def test_a_worker_lives_through_a_minute_without_redis(worker_env: dict[str, str], tmp_path: Path, outage: str) -> None:
+    """With the limits of production, /live stays true while Redis hangs or is gone for over a minute."""
+    server, worker = Server(tmp_path / "redis"), Served(free_port())
+    env = worker_env | {"PHOTOGPT_REDIS_URL": server.url, "PHOTOGPT_HTTP_ADDRESS": worker.address}
+    process = WorkerProcess(env, tmp_path / "worker.log").ready()
+    try:
+        wait_until(lambda: worker.status("/ready") == 200, "the worker is ready")
+        server.freeze() if outage == "frozen" else server.child.kill()
+        ends_at = time.monotonic() + 70
+        while time.monotonic() < ends_at:
+            assert worker.status("/live") == 200, worker.get("/live")[1]
+            time.sleep(0.5)
+        assert worker.status("/ready") == 503
+        server.thaw() if outage == "frozen" else server.start()
+        wait_until(lambda: worker.status("/ready") == 200, "the worker is ready again")
+    finally:
+        process.stop()
+        server.child.kill()

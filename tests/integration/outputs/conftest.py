@@ -105,16 +105,21 @@ def line_env(valkey: EmbeddedValkey, sandbox: SandboxProcess, database: int, **s
 
 
 @contextmanager
-def running_line(env: dict[str, str], log: Path, stored: Callable[[], dict[str, bytes]]) -> Iterator[Line]:
-    """Start a worker on an empty database, and a producer."""
+def running_worker(env: dict[str, str], log: Path) -> Iterator[WorkerProcess]:
+    """Start a worker on an empty database."""
+    with redis.Redis.from_url(env["PHOTOGPT_REDIS_URL"]) as client:
+        client.flushdb()
+    worker = WorkerProcess(env, log).ready()
+    yield worker
+    worker.stop()
+
+
+@contextmanager
+def line_of(worker: WorkerProcess, env: dict[str, str], stored: Callable[[], dict[str, bytes]]) -> Iterator[Line]:
+    """Yield a worker with a producer of its own: kombu's pools live no longer than a module of tests."""
     url = env["PHOTOGPT_REDIS_URL"]
     with redis.Redis.from_url(url, decode_responses=True) as client, celery_app(url, url) as producer:
-        client.flushdb()
-        worker = WorkerProcess(env, log).ready()
-        try:
-            yield Line(worker, producer, client, stored)
-        finally:
-            worker.stop()
+        yield Line(worker, producer, client, stored)
 
 
 @pytest.fixture(scope="session")
@@ -126,21 +131,45 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def folder_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, folder: Path) -> dict[str, str]:
     """The environment of that line."""
-    return line_env(valkey, files_sandbox, 5, PHOTOGPT_OUTPUTS=folder.as_uri())
+    return line_env(
+        valkey,
+        files_sandbox,
+        5,
+        PHOTOGPT_OUTPUTS=folder.as_uri(),
+        PHOTOGPT_OUTPUTS_MAX_BYTES="5000000",
+        PHOTOGPT_OUTPUTS_ALLOW_NETWORKS="127.0.0.0/8,::1/128",
+    )
 
 
 @pytest.fixture(scope="session")
-def folder_line(folder_env: dict[str, str], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """A worker that stores files in a folder after the end of a job. Tests leave it running."""
-    with running_line(folder_env, tmp_path_factory.mktemp("line") / "folder.log", lambda: files_in(folder)) as line:
+def folder_worker(folder_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """The worker of that line. Tests leave it running."""
+    with running_worker(folder_env, tmp_path_factory.mktemp("line") / "folder.log") as worker:
+        yield worker
+
+
+@pytest.fixture
+def folder_line(folder_worker: WorkerProcess, folder_env: dict[str, str], folder: Path) -> Iterator[Line]:
+    """A worker that stores files in a folder after the end of a job."""
+    with line_of(folder_worker, folder_env, lambda: files_in(folder)) as line:
         yield line
 
 
 @pytest.fixture(scope="session")
-def s3_line(
-    valkey: EmbeddedValkey, files_sandbox: SandboxProcess, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Line]:
-    """A worker that stores files in an S3 bucket before the end of a job. Tests leave it running."""
-    env = line_env(valkey, files_sandbox, 6, PHOTOGPT_OUTPUTS_WHEN="before", **s3.env)
-    with running_line(env, tmp_path_factory.mktemp("line") / "s3.log", s3.objects) as line:
+def s3_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, s3: S3Server) -> dict[str, str]:
+    """The environment of the line that stores files in a bucket."""
+    return line_env(valkey, files_sandbox, 6, PHOTOGPT_OUTPUTS_WHEN="before", **s3.env)
+
+
+@pytest.fixture(scope="session")
+def s3_worker(s3_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """The worker of that line. Tests leave it running."""
+    with running_worker(s3_env, tmp_path_factory.mktemp("line") / "s3.log") as worker:
+        yield worker
+
+
+@pytest.fixture
+def s3_line(s3_worker: WorkerProcess, s3_env: dict[str, str], s3: S3Server) -> Iterator[Line]:
+    """A worker that stores files in an S3 bucket before the end of a job."""
+    with line_of(s3_worker, s3_env, s3.objects) as line:
         yield line

@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery, chord
+from pydantic import SecretStr
 
+from config.settings import Settings
+from photogpt_client import Client, JobGone, RedisRefused, image
 from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line, connect_once
 from tests.integration.redis_faults.servers import Server
 from tests.waiting import wait_until
+from worker.cli.context import producer
+from worker.cli.local.exporter import FleetCollector
 from worker.sandbox.remote import SandboxProcess
+from worker.store.connection import open_store
+from worker.store.lanes import leave_to_lane_monitor
+from worker.telemetry.labels import QueueName
 
 USERS = Path(__file__).parents[3] / "ops" / "redis-acl" / "users.acl"
 RECORD = "photogpt:job:{x}"
@@ -75,6 +84,21 @@ def test_a_client_uses_the_inbox(working: Line, as_user: As, sandbox: SandboxPro
         assert client.xread({"photogpt:batch:{b}:events": "0-0"})
 
 
+def test_the_producers_package_needs_no_other_right(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
+    """As the user `client` the package sends, follows, cancels and searches, and a wrong password is an error."""
+    with Client(as_user("client")) as client:
+        batch = client.submit_many([image(modelID="nanobanana", prompt="Dawn", extra={"sandbox": {"duration_s": 0.1}})])
+        assert client.job(batch.jobs[0].id).wait(timeout=30)["state"] == "succeeded"
+        assert client.batch(batch.id).wait(timeout=30)["succeeded"] == 1
+        later = client.upscale(imageID="img_1", delay_s=900)
+        later.cancel()
+        assert later.wait(timeout=30)["state"] == "canceled"
+        with pytest.raises(JobGone):
+            client.job("unknown").wait()
+    with Client(as_user("client").replace("change-me", "wrong")) as client, pytest.raises(RedisRefused):
+        client.job("unknown").wait()
+
+
 def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:
     """No command of the user `worker` is refused, nor its answers to remote control."""
     app = Celery(broker=as_user("worker"), set_as_current=False)
@@ -114,6 +138,10 @@ def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As
         ("watcher", ("LRANGE", "celery", "0", "-1")),
         ("watcher", ("GET", "celery-task-meta-x")),
         ("watcher", ("KEYS", "*")),
+        ("exporter", ("EVAL", "return redis.call('HSET', KEYS[1], 'state', 'succeeded')", "1", RECORD)),
+        ("exporter", ("HSET", RECORD, "state", "succeeded")),
+        ("exporter", ("LPUSH", "celery", "x")),
+        ("exporter", ("GET", "celery-task-meta-x")),
     ],
 )
 def test_other_commands_are_refused(as_user: As, name: str, command: tuple[str, ...]) -> None:
@@ -139,3 +167,15 @@ def test_the_default_user_is_off(guarded: Server) -> None:
     """The server refuses a client without a user name."""
     with connect_once(guarded.url) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+
+
+def test_the_exporter_reads(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
+    """The user `exporter` may read all that the exporter serves, and nothing of it is absent."""
+    working.assert_succeeded(working.enqueue(1))
+    settings = Settings(_env_file=None, redis_url=SecretStr(as_user("exporter")))
+    with closing(open_store(settings, leave_to_lane_monitor)) as store:
+        families = list(FleetCollector(settings, store, producer(settings)).collect())
+    values = {family.name: [sample.value for sample in family.samples] for family in families}
+    assert values["photogpt_redis_up"] == values["photogpt_broker_up"] == [1]
+    assert sum(values["photogpt_jobs_accepted"]) >= 1
+    assert len(values["photogpt_broker_messages"]) == len(QueueName)

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery, chain, chord
+from kombu import Connection, Queue
 
+from config.settings import load_settings
 from tests.conftest import image_request, paid_generations
 from tests.integration.redis_faults.conftest import connect_once, lasts, read_only
 from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess, celery_app
 from tests.waiting import wait_until
+from worker.queue.app import create_app
+from worker.queue.checks import check_broker
 from worker.sandbox.remote import SandboxProcess
+from worker.store.server import ServerFault
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +166,13 @@ def refusals(client: redis.Redis) -> int:
     """Return how many writes Redis has refused because it is a replica."""
     stats: Any = client.info("errorstats")
     return int(stats.get("errorstat_READONLY", {"count": 0})["count"])
+
+
+@pytest.mark.parametrize("arguments", [{"x-max-priority": 10}, {"x-queue-type": "quorum"}], ids="".join)
+def test_a_queue_with_other_arguments(node: RabbitMQ, arguments: dict[str, Any]) -> None:
+    """A queue that exists with a maximum priority, or as a quorum queue, is refused with the advice what to do."""
+    name = "-".join(arguments)
+    with Connection(node.url) as connection:
+        Queue(name, queue_arguments=arguments)(connection.default_channel).declare()
+    with create_app(load_settings(broker_url=node.url, queue=name)) as app, pytest.raises(ServerFault, match=r"_QUEUE"):
+        check_broker(app)

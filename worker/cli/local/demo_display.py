@@ -19,6 +19,8 @@ from worker.cli.local.receiver import VerifyingReceiver
 from worker.cli.output import COLOURS, can_redraw, plain, state
 
 BAR_WIDTH = 20
+MIN_WIDTH = 79
+"""Width of the terminal from which on there are bars and a table; below it, lines."""
 WIDE = 100
 """Width of the terminal from which on PhotoGPT's ids are shown."""
 
@@ -31,7 +33,8 @@ class DemoDisplay:
     def __init__(self, out: Console, runs: list[Run], receiver: VerifyingReceiver, *, timed: bool) -> None:
         """Show on `out`; with `timed`, bars compare the elapsed time with the expected duration."""
         self._out, self._runs, self._receiver, self._timed = out, runs, receiver, timed
-        self._live = Live(console=out, auto_refresh=False, transient=True) if can_redraw(out) else None
+        bars = can_redraw(out) and out.width >= MIN_WIDTH
+        self._live = Live(console=out, auto_refresh=False, transient=True) if bars else None
         self._printed: dict[int, tuple[int, str]] = {}
 
     def __enter__(self) -> Self:
@@ -53,7 +56,7 @@ class DemoDisplay:
         for number, run in enumerate(self._runs):
             if run.outcomes and self._printed.get(number) != (run.step, run.state):
                 self._printed[number] = (run.step, run.state)
-                self._out.print(plain(_line(run)), soft_wrap=True)
+                self._out.print(plain(_line(run, wide=self._out.width >= WIDE)), soft_wrap=True)
 
     def _bars(self) -> Table:
         caption = f"{sum(self._receiver.verified.values())} webhooks verified"
@@ -91,7 +94,13 @@ class DemoDisplay:
 
 def print_results(out: Console, runs: list[Run], receiver: VerifyingReceiver) -> None:
     """Print the table that the demo ends with, and below it the trained models and errors."""
-    out.print(_result_table(runs, receiver))
+    if out.width < MIN_WIDTH:
+        for run in runs:
+            verified = sum(receiver.verified[job_id] for job_id in run.ids)
+            webhooks = f"{verified} of {len(run.ids)} webhooks verified"
+            out.print(f"{run.plan.title}: {run.state}, {run.polls} polls, {webhooks}")
+    else:
+        out.print(_result_table(runs, receiver))
     for run in runs:
         if run.note:
             out.print(f"  {run.plan.title:<24} {plain(run.note)}", soft_wrap=True)
@@ -124,13 +133,14 @@ def _result_table(runs: list[Run], receiver: VerifyingReceiver) -> Table:
     return table
 
 
-def _line(run: Run) -> str:
+def _line(run: Run, *, wide: bool) -> str:
     current: Any = run.current or {}
     kind = f"{current['kind']} " if len(run.ids) > 1 else ""
-    step = f" (step {run.step} of {len(run.ids)})" if len(run.ids) > 1 else ""
+    step = f" ({run.step} of {len(run.ids)})" if len(run.ids) > 1 else ""
     polls = current.get("polls")
     polled = f"after {polls} poll{'s' if polls > 1 else ''}" if polls else ""
-    text = f"{kind}{current['state']}{step}  {_remote_id(run)}  {polled}"
+    remote_id = f"  {_remote_id(run)}" if wide else ""
+    text = f"{kind}{current['state']}{step}{remote_id}  {polled}"
     return f"{run.elapsed_s:6.1f} s  {run.plan.title:<24} {text}".rstrip()
 
 

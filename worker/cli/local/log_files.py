@@ -28,5 +28,5 @@ class LogTail:
 
 def last_lines(log: Path | None, count: int = 12) -> str:
     """Return the last lines of a log file, indented."""
-    text = log.read_text(errors="replace") if log and log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log and log.exists() else ""
     return "\n".join(f"  {line}" for line in text.splitlines()[-count:])

@@ -19,7 +19,7 @@ from worker.cli.output import console, plain
 from worker.domain.errors import ApiError, StorageError
 from worker.outputs.storage import check_storage, open_storage
 from worker.photogpt.client import PhotoGPT
-from worker.queue.checks import check_broker, check_store, clock_warning
+from worker.queue.checks import check_broker, check_store, clock_warning, unavailable
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
 from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
@@ -87,7 +87,7 @@ def _check_redis(settings: Settings) -> str:
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
     except RedisError as error:
-        raise CheckFailed(f"no answer ({error}); check that it runs and that PHOTOGPT_REDIS_URL is right") from None
+        raise CheckFailed(unavailable(error, "PHOTOGPT_REDIS_URL")) from None
     finally:
         store.close()
     durability = "" if report.durable else " (no append-only file: a crash loses jobs)"
@@ -103,7 +103,7 @@ def _check_broker(settings: Settings) -> str:
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
     except (OperationalError, OSError, RedisError) as error:
-        raise CheckFailed(f"no answer ({error}); check that it runs and that {variable} is right") from None
+        raise CheckFailed(unavailable(error, variable)) from None
 
 
 def _check_api(settings: Settings) -> str:

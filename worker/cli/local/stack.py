@@ -118,7 +118,7 @@ class Stack:
         self.base_url = f"http://127.0.0.1:{port}/api"
         self.environment |= {"PHOTOGPT_BASE_URL": self.base_url, "PHOTOGPT_API_KEY": DEFAULT_KEY}
         if self.options.embedded:  # a sandbox on another port may go on with the jobs of the last one
-            self.environment["PHOTOGPT_REPLACE_ACCOUNT"] = "any"
+            self.environment["PHOTOGPT_REPLACE_ACCOUNT"] = "loopback"
         log = self.log("sandbox")
         child = self.supervisor.add("sandbox", Stage.SANDBOX, lambda: Child("sandbox", argv, log=log))
         _wait(child, lambda: listens(port))
@@ -128,15 +128,19 @@ class Stack:
             self.new_webhook_secret = new_webhook_secret("hmac")
             self.environment["PHOTOGPT_WEBHOOK_SECRETS"] = self.new_webhook_secret
         tails = [LogTail(self.log(name)) for name in self.worker_names()]
-        workers = [self._start_worker(name) for name in self.worker_names()]
+        workers = [self._start_worker(name, number) for number, name in enumerate(self.worker_names())]
         if self.settings.log_level not in {"DEBUG", "INFO"}:
             return  # the event that is waited for below has level INFO
         for child, tail in zip(workers, tails, strict=True):
             _wait(child, lambda tail=tail: any(READY in line for line in tail.new_lines()))  # type: ignore[misc]
 
-    def _start_worker(self, name: str) -> Child:
+    def _start_worker(self, name: str, number: int) -> Child:
         argv, log = [*COMMAND, "worker", "--name", name], self.log(name)
-        return self.supervisor.add(name, Stage.WORKERS, lambda: Child(name, argv, env=self.environment, log=log))
+        if self.settings.http_address is None:
+            env = self.environment
+        else:
+            env = self.environment | {"PHOTOGPT_HTTP_ADDRESS": own_address(self.settings.http_address, number)}
+        return self.supervisor.add(name, Stage.WORKERS, lambda: Child(name, argv, env=env, log=log))
 
     def _start_flower(self) -> None:
         settings = self.settings
@@ -152,6 +156,12 @@ class Stack:
         path = f"/{settings.flower_url_prefix}/" if settings.flower_url_prefix else ""
         self.flower_url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
         _wait(child, lambda: listens(port, host=host))
+
+
+def own_address(address: str, number: int) -> str:
+    """Return the address on which a worker serves metrics: each has the next port, so that none takes another's."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + number}"
 
 
 def _wait(child: Child, ready: Callable[[], bool]) -> None:

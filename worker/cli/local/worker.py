@@ -76,7 +76,6 @@ def worker_argv(queues: list[str], concurrency: int, name: str) -> list[str]:
     return [
         "--quiet",
         "worker",
-        "--pool=threads",
         f"--concurrency={concurrency}",
         f"--queues={','.join(queues)}",
         f"--hostname={node}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.cli.queries import no_worker
@@ -26,8 +26,8 @@ class Facts:
     clock_offset_s: float
     #: Why Redis cannot be used, although it answers.
     redis_fault: str | None
-    #: Why the broker cannot be used.
-    broker_fault: str | None
+    #: What is wrong with the broker, a sentence each.
+    broker: Sequence[str]
     #: Endpoints by state.
     endpoints: dict[str, int]
     #: Delayed jobs by reason and error.
@@ -53,8 +53,7 @@ def problems(facts: Facts) -> list[str]:
 def _servers(facts: Facts) -> Iterator[str]:
     if facts.redis_fault:
         yield f"Redis answers, but cannot be used: {facts.redis_fault}"
-    if facts.broker_fault:
-        yield facts.broker_fault
+    yield from facts.broker
     if abs(facts.clock_offset_s) > MAX_CLOCK_OFFSET_S:
         side = "ahead of" if facts.clock_offset_s > 0 else "behind"
         yield f"Redis' clock is {duration(abs(facts.clock_offset_s))} {side} this machine's; set both by NTP"

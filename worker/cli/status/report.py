@@ -15,6 +15,7 @@ from worker.cli.context import producer
 from worker.cli.status.findings import Facts, problems, warnings
 from worker.domain.times import rfc3339
 from worker.queue.backlog import read_backlog
+from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
 from worker.store.connection import Store
 from worker.store.fleet import SEEN_S, FleetState
 from worker.store.server import ServerFault
@@ -115,13 +116,13 @@ def read_report(store: Store, settings: Settings) -> Report:
     """
     fleet = store.fleet.read()
     asked = time.time()
-    messages, broker_fault = _messages(settings, fleet)
+    messages, broker = _messages(settings, fleet)
     endpoints, delays = store.endpoints.count_states(MAX_ENDPOINTS), _delays(store)
     facts = Facts(
         fleet=fleet,
         clock_offset_s=fleet.at - asked,
         redis_fault=_redis_fault(store),
-        broker_fault=broker_fault,
+        broker=broker,
         endpoints=endpoints,
         delays={(delay["reason"], delay["error"]): delay["jobs"] for delay in delays},
         waiting=sum((messages["waiting"] or {}).values()),
@@ -152,8 +153,8 @@ def _redis_fault(store: Store) -> str | None:
     return None
 
 
-def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, str | None]:
-    """Return the messages, and why the broker cannot be read, or None."""
+def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, list[str]]:
+    """Return the messages, and a sentence for each problem of the broker."""
     counted: MessagesStatus = {
         "waiting": None,
         "unacked": None,
@@ -163,10 +164,13 @@ def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, st
     try:
         with producer(settings) as app:
             backlog = read_backlog(app, settings)
+            found = [str(each) for each in unread_lists(app)]
+            if names := foreign_consumers(app):
+                found.append(foreign_consumer_warning(names))
     except (OperationalError, OSError, RedisError) as error:
-        return counted, f"the broker does not answer at {masked(settings.queue_url)} ({error})"
+        return counted, [f"the broker does not answer at {masked(settings.queue_url)} ({error})"]
     waiting = {name.value: count for name, count in backlog.waiting.items()}
-    return {**counted, "waiting": waiting, "unacked": backlog.unacked}, None
+    return {**counted, "waiting": waiting, "unacked": backlog.unacked}, found
 
 
 def _workers(fleet: FleetState) -> list[WorkerStatus]:

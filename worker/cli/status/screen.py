@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 
 from worker.cli.output import local_time, plain
@@ -12,6 +11,10 @@ from worker.cli.status.findings import duration
 from worker.cli.status.report import LaneStatus, Report
 
 NAME_WIDTH = 10
+MIN_WIDTH = 79
+"""Columns of the screen below which the table of lanes is shortened."""
+LANE_COLUMNS = ("lane", "members", "due", "workable", "overdue", "paused", "last claim")
+NARROW_LANE_COLUMNS = ("lane", "due", "overdue")
 MAX_NAMES = 5
 """Workers that are shown by name."""
 
@@ -26,7 +29,7 @@ def print_report(report: Report, out: Console, *, namespace: str) -> None:
     out.print()
     for name, value in _lines(report).items():
         _print_named(out, name, value)
-    out.print(_lanes(report["lanes"]))
+    out.print(_lanes(report["lanes"], narrow=out.width < MIN_WIDTH))
     _print_errors(report, out)
 
 
@@ -70,22 +73,23 @@ def _worker_line(report: Report) -> str:
     return f"{len(running)} running: {', '.join(running[:MAX_NAMES])}{more}{lost}" if running else f"none runs{lost}"
 
 
-def _lanes(lanes: dict[str, LaneStatus]) -> Padding:
+def _lanes(lanes: dict[str, LaneStatus], *, narrow: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("lane", "members", "due", "workable", "overdue", "paused", "last claim"):
+    for title in NARROW_LANE_COLUMNS if narrow else LANE_COLUMNS:
         table.add_column(title, no_wrap=True, justify="left" if title == "lane" else "right")
     for name, lane in lanes.items():
         claim = lane["last_claim_s_ago"]
-        table.add_row(
-            name,
-            str(lane["members"]),
-            str(lane["due"]),
-            str(lane["workable"]),
-            _optional(lane["oldest_overdue_s"]),
-            _optional(lane["paused_s"]),
-            "never" if claim is None else f"{duration(max(0.0, claim))} ago",
-        )
-    return Padding(table, 0)
+        cells = {
+            "lane": name,
+            "members": str(lane["members"]),
+            "due": str(lane["due"]),
+            "workable": str(lane["workable"]),
+            "overdue": _optional(lane["oldest_overdue_s"]),
+            "paused": _optional(lane["paused_s"]),
+            "last claim": "never" if claim is None else f"{duration(max(0.0, claim))} ago",
+        }
+        table.add_row(*(cells[str(column.header)] for column in table.columns))
+    return table
 
 
 def _optional(seconds: float) -> str:

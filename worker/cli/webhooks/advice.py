@@ -37,6 +37,13 @@ TLS = (
     "and be signed by an authority that the workers' system trusts, or one in the file that PHOTOGPT_WEBHOOK_CA_FILE "
     "names, for the workers as well. An https:// URL with a plain HTTP port fails like this as well."
 )
+EXPIRED = (
+    "The certificate of {host} has expired: renew it there, and let the server load the new one. No setting of the "
+    "workers accepts it."
+)
+TOO_EARLY = (
+    "The certificate of {host} is not valid yet: check the clock of this machine, and the certificate's first day."
+)
 TIMEOUT = (
     "An attempt may take {connect:g} s to connect and {total:g} s in all. If the receiver's log shows no request, a "
     "firewall may drop it. If the log shows one, answer 204 first and do the work afterwards."
@@ -82,7 +89,7 @@ def advice(error: DeliveryError, url: str, settings: Settings) -> str:  # noqa: 
         case "refused_connection":
             return REFUSED_CONNECTION.format(port=parts.port or (443 if parts.scheme == "https" else 80))
         case "tls_error":
-            return TLS.format(host=parts.hostname)
+            return _tls_advice(str(error), parts.hostname or "")
         case "timeout":
             return TIMEOUT.format(connect=settings.webhook_connect_timeout_s, total=settings.webhook_deadline_s)
         case "port_refused":
@@ -99,6 +106,14 @@ def advice(error: DeliveryError, url: str, settings: Settings) -> str:  # noqa: 
 
 FIXED = {"connection_error": CONNECTION, "redirect": REDIRECT, "proxy_error": PROXY, "gone": GONE, "invalid_url": URL}
 """Advice that needs no detail, by kind of failure."""
+
+
+def _tls_advice(text: str, host: str) -> str:
+    if "certificate has expired" in text:
+        return EXPIRED.format(host=host)
+    if "not yet valid" in text:
+        return TOO_EARLY.format(host=host)
+    return TLS.format(host=host)
 
 
 def _kind(error: DeliveryError) -> str:

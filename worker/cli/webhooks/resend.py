@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from config.settings import Settings
 from worker.cli.context import FAILED, connected_store, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
+from worker.cli.streams import json_text
 from worker.domain.errors import WebhookError
 from worker.queue.publisher import CeleryPublisher
 from worker.steps.redeliver import MAX_DELIVERIES, PER_S, recover, resend
@@ -72,7 +72,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
         since_s = store.clock() - since
         done = recover(store, since=since_s, endpoint=endpoint_id, limit=limit, per_s=per_second)
     if as_json:
-        click.echo(json.dumps(done))
+        click.echo(json_text(done))
         return
     click.echo(f"{done['resent']} webhooks will be sent, over {done['takes_s']:g} s")
     if done["disabled"]:

@@ -7,7 +7,8 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.delivery import FULL, BodyOptions, Delivery, plan
+from worker.domain.delivery import FULL, BodyOptions, Delivery, plan, plan_for_files
+from worker.domain.files import FILE_EVENTS, NOT_STORED, STORED, StoredFile
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
@@ -16,6 +17,13 @@ from worker.webhooks.sender import WebhookSender
 TEST_METADATA = {"test": True}
 
 IMAGE = {"id": "image_test", "url": "https://example.com/test.png"}
+FILE = StoredFile(
+    key="tenant/2026-01-31/test/1.png",
+    bytes=70,
+    sha256="0" * 64,
+    content_type="image/png",
+    source_url="https://example.com/test.png",
+)
 REASONS = {
     JobState.FAILED: (Reason.GENERATION_FAILED, "the generation failed at PhotoGPT (this is a test)"),
     JobState.EXPIRED: (Reason.DEADLINE_EXCEEDED, "the deadline passed before the end (this is a test)"),
@@ -33,7 +41,7 @@ def sample_delivery(url: str, event: str, *, at: float, bodies: BodyOptions = FU
         bodies: how workers write bodies.
     """
     noun, _, name = event.partition(".")
-    state, number = JobState(name), secrets.token_hex(16)
+    state, number = JobState.SUCCEEDED if event in FILE_EVENTS else JobState(name), secrets.token_hex(16)
     training = noun == "model"
     job = Job(
         id=f"test-{number}",
@@ -49,16 +57,22 @@ def sample_delivery(url: str, event: str, *, at: float, bodies: BodyOptions = FU
         generation_id=None if training or state is JobState.QUEUED else "generation_test",
         polls=4 if state.terminal else 0,
     )
-    (delivery,) = plan(job, state, outcome(job, _result(state, training=training), at=at), at=at, body=bodies)
+    data = outcome(job, _result(state, event, training=training), at=at)
+    if event in FILE_EVENTS:
+        (delivery,) = plan_for_files(job, event, data, at=at, body=bodies)
+    else:
+        (delivery,) = plan(job, state, data, at=at, body=bodies)
     return replace(delivery, id=f"msg_test_{number}")
 
 
-def _result(state: JobState, *, training: bool) -> JobResult | None:
+def _result(state: JobState, event: str, *, training: bool) -> JobResult | None:
     if not state.terminal:
         return None
     reason, error = REASONS.get(state, (None, None))
     images = (IMAGE,) if state is JobState.SUCCEEDED and not training else ()
-    return JobResult(state=state, reason=reason, error=error, images=images)
+    files = (FILE,) if event == STORED else ()
+    files_error = "image 1: HTTP 404 (this is a test)" if event == NOT_STORED else None
+    return JobResult(state=state, reason=reason, error=error, images=images, files=files, files_error=files_error)
 
 
 class ForgingSender(WebhookSender):

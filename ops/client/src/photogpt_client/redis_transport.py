@@ -1,0 +1,181 @@
+"""Redis, behind a login or Sentinels, with a limit on every wait."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.retry import Retry
+
+from photogpt_client.errors import RedisRefused, RedisUnavailable
+from photogpt_client.keys import Keys
+from photogpt_client.transport import START, StreamEntry
+
+T = TypeVar("T")
+
+TEMPORARY = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED")
+"""Error codes of a Redis that refuses commands for a while."""
+
+CHUNK = 250  # entries of one pipeline
+PAGE = 1000  # entries of one read of the inbox
+READ_COUNT = 100  # entries of one stream in one read
+RETRY_S = 0.1
+SENTINEL_PORT = 26379
+LIMITS: dict[str, Any] = {
+    "decode_responses": True,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+    "client_name": "photogpt-client",
+}
+
+
+class RedisTransport:
+    """Appends and reads with a pool of connections."""
+
+    def __init__(self, client: Any, keys: Keys, *, send_timeout_s: float) -> None:
+        """Use a Redis client that decodes responses.
+
+        Args:
+            client: of redis-py.
+            keys: of the namespace.
+            send_timeout_s: how long an append is repeated while Redis does not answer.
+        """
+        self._client = client
+        self._keys = keys
+        self._send_timeout_s = send_timeout_s
+
+    def append(self, jobs: Sequence[str]) -> list[str]:
+        """Append entries, some hundred with each round trip."""
+        ends = time.monotonic() + self._send_timeout_s
+        appended: list[str] = []
+        for start in range(0, len(jobs), CHUNK):
+            chunk = jobs[start : start + CHUNK]
+            appended += _repeated(lambda chunk=chunk: self._append(chunk), until=ends)  # type: ignore[misc]
+        return appended
+
+    def _append(self, jobs: Sequence[str]) -> list[str]:
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for job in jobs:
+                pipeline.xadd(self._keys.inbox, {"job": job})
+            return [str(entry_id) for entry_id in pipeline.execute()]
+
+    def read(self, after: Mapping[str, str], block_s: float) -> dict[str, list[StreamEntry]]:
+        """Read streams; the wait is far below the timeout of the socket."""
+        with translated():
+            answer = self._client.xread(dict(after), count=READ_COUNT, block=int(block_s * 1000) or None)
+        if isinstance(answer, dict):  # version 3 of the protocol
+            return {stream: [entry for batch in batches for entry in batch] for stream, batches in answer.items()}
+        return {stream: list(entries) for stream, entries in answer or ()}
+
+    def records(self, keys: Sequence[str], fields: Sequence[str]) -> list[dict[str, str]]:
+        """Read hashes with one round trip."""
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hmget(key, list(fields))
+            answers = pipeline.execute()
+        return [
+            {name: value for name, value in zip(fields, values, strict=True) if value is not None} for values in answers
+        ]
+
+    def held(self, entry_ids: Sequence[str]) -> list[bool]:
+        """Read entries with one round trip."""
+        with translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for entry_id in entry_ids:
+                pipeline.xrange(self._keys.inbox, entry_id, entry_id)
+            return [bool(found) for found in pipeline.execute()]
+
+    def find(self, texts: Sequence[str]) -> dict[str, str]:
+        """Read the inbox page by page. It holds only what no worker has accepted yet."""
+        found: dict[str, str] = {}
+        start = START
+        while len(found) < len(texts):
+            with translated():
+                page = self._client.xrange(self._keys.inbox, f"({start}", "+", count=PAGE)
+            for entry_id, fields in page:
+                job = _canonical(fields.get("job", ""))
+                found |= {text: entry_id for text in texts if text in job}
+            if len(page) < PAGE:
+                break
+            start = page[-1][0]
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise this package's errors in the place of redis-py's."""
+    try:
+        yield
+    except (AuthenticationError, AuthorizationError) as error:
+        raise RedisRefused(f"Redis refuses the login: {error}") from error
+    except ResponseError as error:
+        if any(code in str(error) for code in TEMPORARY):
+            raise RedisUnavailable(f"Redis refuses for a while: {error}") from error
+        raise RedisRefused(f"Redis refuses the command: {error}") from error
+    except (RedisError, OSError) as error:
+        raise RedisUnavailable(f"Redis does not answer: {error}") from error
+
+
+def _canonical(text: str) -> str:
+    """Return JSON as this package writes it, with sorted names: other producers put spaces into theirs."""
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _repeated(call: Callable[[], T], *, until: float) -> T:
+    """Repeat a call while Redis does not answer; to append a job twice changes nothing."""
+    while True:
+        try:
+            return call()
+        except RedisUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(RETRY_S)
+
+
+def connect(url: str, *, sentinel_master: str | None, sentinel_password: str | None) -> Any:
+    """Return a client of redis-py; it connects at the first command.
+
+    Raises:
+        ValueError: the URL cannot be used.
+    """
+    limits = LIMITS | {"retry": Retry(NoBackoff(), 0)}  # what may be repeated is repeated above
+    if not url.startswith("sentinel://"):
+        return redis.Redis.from_url(url, **limits)
+    if sentinel_master is None:
+        raise ValueError("sentinel_master: a sentinel:// URL needs the name of the primary, often mymaster")
+    return _primary(url, sentinel_master, sentinel_password, limits)
+
+
+def _primary(url: str, master: str, password: str | None, limits: dict[str, Any]) -> Any:
+    from redis.sentinel import Sentinel  # noqa: PLC0415 - few need it
+
+    parts = [urlsplit(part.strip()) for part in url.rstrip(";").split(";")]
+    options = {"socket_timeout": 2, "socket_connect_timeout": 1, **({"password": password} if password else {})}
+    untyped: Any = Sentinel  # redis-py ships it without types
+    sentinels = untyped([(part.hostname, part.port or SENTINEL_PORT) for part in parts], sentinel_kwargs=options)
+    first = parts[0]
+    return sentinels.master_for(
+        master,
+        db=int(first.path.strip("/") or 0),
+        username=unquote(first.username) if first.username else None,
+        password=unquote(first.password) if first.password else None,
+        **limits,
+    )

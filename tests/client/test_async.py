@@ -1,0 +1,112 @@
+"""The client for asyncio, with a real worker; and waits that survive an outage of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from photogpt_client import AsyncClient, Client, Event, JobGone, WaitTimeout, as_completed, image
+from tests.client.conftest import LONELY
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.cli.local.embedded import EmbeddedValkey
+
+QUICK = {"sandbox": {"duration_s": 0.3}}
+JOBS = 1000
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A server that a test may stop."""
+    server = EmbeddedValkey(tmp_path / "valkey")
+    yield server
+    server.stop()
+
+
+def test_jobs_are_awaited(valkey: EmbeddedValkey, worker: WorkerProcess) -> None:
+    """Jobs and batches are awaited, events are iterated, and several jobs are taken as they end."""
+
+    async def produce() -> None:
+        async with AsyncClient(valkey.url) as client:
+            job = await client.image(modelID="nanobanana", prompt="Dawn", extra=QUICK)
+            types = [event.type async for event in job.events(timeout=30)]
+            assert (types[0], types[-1]) == ("job.queued", "job.succeeded")
+            assert (await job)["state"] == (await job.outcome())["state"] == "succeeded"
+            later = await client.upscale(imageID="img_1", delay_s=900)
+            with pytest.raises(WaitTimeout):
+                await later.wait(timeout=0.3)
+            await later.cancel()
+            ended = [each.id async for each in as_completed([later, client.job("unknown")], timeout=30)]
+            assert sorted(ended) == sorted(["unknown", later.id])
+            assert (await later)["state"] == "canceled"
+            batch = await client.submit_many(image(modelID="nanobanana", prompt=text, extra=QUICK) for text in "abc")
+            assert (await batch)["succeeded"] == 3
+            with pytest.raises(JobGone):
+                await client.job("unknown")
+
+    asyncio.run(produce())
+
+
+def test_a_thousand_awaited_jobs_hold_few_connections(valkey: EmbeddedValkey, client: redis.Redis) -> None:
+    """While 1,000 jobs are awaited, their client holds at most four connections, and each gets its own outcome."""
+
+    async def produce() -> None:
+        async with AsyncClient(valkey.url, namespace=LONELY) as producer:
+            batch = await producer.submit_many(image(modelID="nanobanana", prompt="Dawn") for _ in range(JOBS))
+            waits = [asyncio.create_task(job.wait(timeout=60)) for job in batch.jobs]
+            pipeline = client.pipeline(transaction=False)
+            for number, job in enumerate(batch.jobs):
+                end(pipeline, job.id, number)
+            await asyncio.sleep(0)  # the waits begin
+            held = [each for each in client.client_list() if each["name"] == "photogpt-client"]
+            assert 1 <= len(held) <= 4
+            await asyncio.to_thread(pipeline.execute)
+            outcomes = await asyncio.gather(*waits)
+            assert [outcome["polls"] for outcome in outcomes] == list(range(JOBS))
+            assert len([each for each in client.client_list() if each["name"] == "photogpt-client"]) <= 4
+
+    asyncio.run(produce())
+
+
+def end(pipeline: redis.client.Pipeline, job_id: str, polls: int) -> None:
+    """Write the end of a job as a worker does."""
+    data = f'{{"id":"{job_id}","state":"succeeded","polls":{polls}}}'
+    fields: Any = {"type": "job.succeeded", "sequence": "4", "timestamp": "2026-11-28T18:20:09.000Z", "data": data}
+    pipeline.xadd(f"{LONELY}:job:{{{job_id}}}:events", fields)
+
+
+def test_a_wait_survives_an_outage(own_valkey: EmbeddedValkey) -> None:
+    """Redis is killed and started again between two events: the reader gets both, none twice, and then the outcome."""
+    seen: list[Event] = []
+    with Client(own_valkey.url, namespace=LONELY) as producer, redis.Redis.from_url(own_valkey.url) as server:
+        job = producer.image(modelID="nanobanana", prompt="Dawn")
+        stream = f"{LONELY}:job:{{{job.id}}}:events"
+        reader = threading.Thread(target=lambda: seen.extend(job.events(timeout=60)), daemon=True)
+        following = job.events(timeout=60)
+        reader.start()
+        server.xadd(stream, {"type": "job.queued", "sequence": "1", "timestamp": "2026-11-28T18:20:00.000Z"})
+        assert next(following).type == "job.queued"
+        own_valkey.stop()
+        own_valkey.start()
+        wait_until(lambda: answers(server), "Redis answers again")
+        pipeline = server.pipeline()
+        end(pipeline, job.id, 2)
+        pipeline.execute()
+        assert [event.type for event in following] == ["job.succeeded"]
+        reader.join(30)
+        assert [event.type for event in seen] == ["job.queued", "job.succeeded"]
+        assert job.wait()["polls"] == 2
+
+
+def answers(server: redis.Redis) -> bool:
+    """Return whether a server answers."""
+    try:
+        return bool(server.ping())
+    except redis.RedisError:
+        return False

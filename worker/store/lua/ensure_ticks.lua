@@ -1,0 +1,21 @@
+-- Make sure that each lane with members has a tick message on its way. Every worker asks about once a second, so that a
+-- lost message, a dead worker or a broker that lost its data costs seconds.
+--
+-- KEYS queue triggers lanes:list
+--   Each lane is followed by its loop. `queue` holds the jobs that wait for admission to `triggers`.
+-- ARGV again:flag gaps:list
+--   `again`: send it although one may be on its way, since a killed worker may hold that.
+-- Returns for each lane what schedule_tick() returns.
+local at, answer = now(), {}
+for i, gap in ipairs(gaps) do
+  local lane, loop = lanes[2 * i - 1], lanes[2 * i]
+  local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
+  answer[i] = false
+  if first[1] then
+    local waiting = lane == triggers and redis.call('ZCARD', queue) > 0
+    local due = waiting and at or tonumber(first[2])
+    if again then redis.call('HSET', loop, 'tick_due_at', 0) end
+    if due <= at + MAX_COUNTDOWN_S then answer[i] = schedule_tick(loop, at, due, tonumber(gap)) end
+  end
+end
+return answer

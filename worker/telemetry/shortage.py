@@ -1,0 +1,69 @@
+"""What a worker does when the system gives it no more threads or open files: it goes on with what it has."""
+
+from __future__ import annotations
+
+import errno
+from concurrent.futures import ThreadPoolExecutor
+
+from worker.telemetry.outage import Outage
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Errors that say that this process or machine has run out of something."""
+
+QUIET_S = 10.0  # some calls succeed during a shortage
+
+threads = Outage(
+    "threads.exhausted",
+    "threads.recovered",
+    message="no further thread can start; the worker goes on with those it has. Raise its limit (ulimit -u, pids.max)",
+    recovered="threads start again",
+    quiet_s=QUIET_S,
+)
+
+resources = Outage(
+    "resources.exhausted",
+    "resources.recovered",
+    message="the worker lacks open files or memory and repeats what fails. Raise its limit (ulimit -n)",
+    recovered="open files and memory suffice again",
+    quiet_s=QUIET_S,
+)
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Return whether an error, or one that caused it, says that the worker has run out of something."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in SHORTAGES):
+            return True
+        if type(error) is RuntimeError and "new thread" in str(error):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class GrowingExecutor(ThreadPoolExecutor):
+    """A thread pool that goes on with the threads it has where no further one can start.
+
+    Python's own pool raises then, although it keeps the call and a thread runs it later.
+    """
+
+    def start(self) -> None:
+        """Start the first thread.
+
+        Raises:
+            RuntimeError: no thread can start.
+        """
+        self.submit(int).result()
+
+    def _adjust_thread_count(self) -> None:
+        before = len(self._threads)
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as error:
+            if not before:
+                raise
+            threads.report(error)
+        else:
+            if len(self._threads) > before:
+                threads.resolve()
