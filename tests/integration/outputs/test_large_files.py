@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.outputs.conftest import line_env, running_line
+from tests.integration.outputs.conftest import line_env, line_of, running_worker
 from tests.integration.outputs.s3 import S3Server
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
@@ -25,7 +25,7 @@ def test_a_large_file_needs_little_memory(
     """A file of 500 MB raises the peak memory of a worker by less than 64 MB, in a folder and in a bucket."""
     target = s3.env if storage == "s3" else {"PHOTOGPT_OUTPUTS": (tmp_path / "kept").as_uri()}
     env = line_env(valkey, sandbox, 7, **target, PHOTOGPT_OUTPUTS_STALL_S="30")
-    with running_line(env, tmp_path / "worker.log", dict) as line:
+    with running_worker(env, tmp_path / "worker.log") as worker, line_of(worker, env, dict) as line:
         line.wait_for_files(line.send("image", sandbox={"file_bytes": 20_000_000}))  # everything is loaded
         before = peak_bytes(line.worker.child.pid)
         [file] = line.wait_for_files(line.send("image", sandbox={"file_bytes": LARGE}), within=100)
