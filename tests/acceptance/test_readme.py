@@ -51,13 +51,13 @@ def run(script: Path, **env: str) -> str:
 def test_every_block_is_run() -> None:
     """Every named block of code in the README and in ops/docs is run by a test of this module."""
     sent = {"enqueue.py", "canvas.py", "inbox.sh", "enqueue.sh", "produce.py", "produce_async.py"}
-    sent |= {"signatures.py", "batch.py"}
-    assert set(BLOCKS) == sent | {"receive.py", "receive_package.py", "follow.py"}
+    sent |= {"produce_events.py", "signatures.py", "batch.py"}
+    assert set(BLOCKS) == sent | {"receive.py", "follow.py"}
 
 
 @pytest.mark.usefixtures("worker")
 def test_enqueue(scripts: Path, worker_env: dict[str, str]) -> None:
-    """The producer of the README gets an image's URL as its Celery result."""
+    """The Celery producer of the page gets an image's URL as its Celery result."""
     printed = run(scripts / "enqueue.py", PHOTOGPT_REDIS_URL=worker_env["PHOTOGPT_REDIS_URL"])
 
     assert printed.startswith("succeeded http://")
@@ -85,7 +85,8 @@ def test_inbox(scripts: Path, client: redis.Redis, worker_env: dict[str, str]) -
 @pytest.mark.parametrize(
     ("name", "end"),
     [
-        ("produce.py", r"job\.succeeded\nhttp://\S+"),
+        ("produce.py", r"^http://\S+"),
+        ("produce_events.py", r"job\.succeeded\nhttp://\S+"),
         ("produce_async.py", r"^(succeeded\n){2}succeeded"),
         ("signatures.py", r"^http://\S+"),
         ("batch.py", r"^20"),
@@ -142,14 +143,13 @@ def test_enqueue_through_flower(scripts: Path, worker_env: dict[str, str], clien
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("name", ["receive.py", "receive_package.py"])
-def test_receive_and_follow(
-    name: str, scripts: Path, worker_env: dict[str, str], producer: Celery, client: redis.Redis, tmp_path: Path
-) -> None:
+def test_receive_and_follow(scripts: Path, worker_env: dict[str, str], producer: Celery, tmp_path: Path) -> None:
     """The receiver verifies a webhook, and the reader of the stream sees the job's end."""
     port = free_port()
     log = tmp_path / "receiver.log"
-    with running([sys.executable, str(scripts / name)], {"WEBHOOK_SECRET": WEBHOOK_SECRET, "PORT": str(port)}, log):
+    with running(
+        [sys.executable, str(scripts / "receive.py")], {"WEBHOOK_SECRET": WEBHOOK_SECRET, "PORT": str(port)}, log
+    ):
         wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "the receiver listens")
         kwargs = {"request": image_request(), "webhook_url": f"http://127.0.0.1:{port}/"}
         producer.send_task("photogpt.generate_image", kwargs=kwargs, task_id="followed")

@@ -12,6 +12,7 @@ from celery import Celery
 
 from config.secrets import decode_webhook_secret
 from config.settings import Settings
+from photogpt_client.testing.events import forged_event, signed_event
 from tests.acceptance.receivers.conftest import COMMANDS, EXAMPLES, NEXT_SECRET, Example
 from tests.conftest import image_request
 from tests.running import WEBHOOK_SECRET
@@ -141,3 +142,11 @@ def test_a_job_reaches_the_example(example: Example, producer: Celery) -> None:
     job_id = producer.send_task("photogpt.generate_image", kwargs=kwargs).id
 
     wait_until(lambda: f"job.succeeded {job_id} succeeded" in example.handled(), "the webhook is handled")
+
+
+def test_the_events_of_the_test_kit(example: Example) -> None:
+    """An example accepts the signed event of the producers' test kit, and refuses the forged one."""
+    good, bad = signed_event(secret=WEBHOOK_SECRET, id="of-the-kit"), forged_event(secret=WEBHOOK_SECRET)
+    assert post(example, bad.body, bad.headers) == 401
+    assert post(example, good.body, good.headers) == 204
+    wait_until(lambda: any("of-the-kit" in line for line in example.handled()), "the event is handled")

@@ -15,6 +15,7 @@ from celery import Celery, chord
 from pydantic import SecretStr
 
 from config.settings import Settings
+from photogpt_client import Client, JobGone, RedisRefused, image
 from tests.conftest import image_request
 from tests.integration.redis_faults.conftest import Line, connect_once
 from tests.integration.redis_faults.servers import Server
@@ -81,6 +82,21 @@ def test_a_client_uses_the_inbox(working: Line, as_user: As, sandbox: SandboxPro
         assert client.xread({f"{RECORD}:events": "0-0"})
         assert client.hgetall("photogpt:batch:{b}")["succeeded"] == "1"
         assert client.xread({"photogpt:batch:{b}:events": "0-0"})
+
+
+def test_the_producers_package_needs_no_other_right(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
+    """As the user `client` the package sends, follows, cancels and searches, and a wrong password is an error."""
+    with Client(as_user("client")) as client:
+        batch = client.submit_many([image(modelID="nanobanana", prompt="Dawn", extra={"sandbox": {"duration_s": 0.1}})])
+        assert client.job(batch.jobs[0].id).wait(timeout=30)["state"] == "succeeded"
+        assert client.batch(batch.id).wait(timeout=30)["succeeded"] == 1
+        later = client.upscale(imageID="img_1", delay_s=900)
+        later.cancel()
+        assert later.wait(timeout=30)["state"] == "canceled"
+        with pytest.raises(JobGone):
+            client.job("unknown").wait()
+    with Client(as_user("client").replace("change-me", "wrong")) as client, pytest.raises(RedisRefused):
+        client.job("unknown").wait()
 
 
 def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 from uuid import UUID
 
@@ -219,7 +220,7 @@ def _in_loop(put: Callable[[Any], None]) -> Callable[[Any], None]:
     loop = asyncio.get_running_loop()
 
     def hand_over(item: Any) -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed, so there is no waiter
             loop.call_soon_threadsafe(put, item)
 
     return hand_over

@@ -6,6 +6,7 @@ survived: the thread goes on behind the last event that it has handed on.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +60,11 @@ class Follower:
     def __init__(self, transport: Transport) -> None:
         """Prepare; no thread and no connection yet."""
         self._transport = transport
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin without subscriptions. A process that was forked begins anew: its parent's thread is not there."""
+        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._subscriptions: list[Subscription] = []
         self._thread: threading.Thread | None = None
@@ -66,11 +72,13 @@ class Follower:
 
     def subscribe(self, subscription: Subscription) -> Subscription:
         """Hand on the events of a topic, from `subscription.last` on."""
+        if self._pid != os.getpid():
+            self._begin()
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
             self._subscriptions.append(subscription)
-            if self._thread is None or not self._thread.is_alive():  # not started, or lost with a fork
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="photogpt-client", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -129,8 +137,7 @@ class Follower:
             subscription.last = entry[0]
             subscription.check_at = time.monotonic() + CHECK_S
             subscription.ended = False
-            subscription.put(entry)
-            if "data" in entry[1]:
+            if not self._put(subscription, entry) or "data" in entry[1]:
                 self.unsubscribe(subscription)
                 return
 
@@ -180,7 +187,16 @@ class Follower:
 
     def _end(self, subscription: Subscription, answer: PhotoGPTError | None) -> None:
         self.unsubscribe(subscription)
-        subscription.put(answer)
+        self._put(subscription, answer)
+
+    def _put(self, subscription: Subscription, answer: StreamEntry | PhotoGPTError | None) -> bool:
+        """Hand something on. An entry that cannot be read ends its own wait and no other."""
+        try:
+            subscription.put(answer)
+        except Exception as error:  # noqa: BLE001 - of the waiter
+            subscription.put(PhotoGPTError(f"an event of {subscription.topic.name} cannot be read: {error!r}"))
+            return False
+        return True
 
     def _fail(self, current: Iterable[Subscription], error: Exception) -> None:
         known = error if isinstance(error, PhotoGPTError) else PhotoGPTError(f"following jobs failed: {error!r}")
