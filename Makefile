@@ -48,4 +48,4 @@ format: $(VENV)/.dev ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 clean: ## remove everything that these commands installed or created
-	rm -rf $(VENV) .photogpt demo-outputs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .photogpt demo-outputs build dist *.egg-info ops/client/build ops/client/src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

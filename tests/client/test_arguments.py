@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -80,9 +81,11 @@ def test_wrong_arguments_are_refused(kind: Any, given: dict[str, Any], field: st
         parse_submission(kind, [], {"request": request, **kwargs}, LIMITS)
 
 
-def test_only_the_client_refuses_what_has_two_meanings() -> None:
-    """A datetime without a zone and an id that is no text are refused by the client."""
-    for name, value in (("not_before", datetime(2026, 12, 24, 18)), ("id", 7), ("id", "")):  # noqa: DTZ001 - the case
+def test_the_client_refuses_times_and_ids_before_the_service() -> None:
+    """A datetime without a zone, milliseconds, a date too far ahead and an id that is no text are refused."""
+    local = datetime(2026, 12, 24, 18)  # noqa: DTZ001 - the case
+    times = [("not_before", value) for value in (local, time.time() * 1000, "2999-01-01T00:00:00Z", 10**400)]
+    for name, value in (*times, ("id", 7), ("id", "")):
         with pytest.raises(InvalidJob) as refused:
             entry_of(NewJob("image", {**GOOD, name: value}))
         assert refused.value.field == name

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.test_layers import SOURCES
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
@@ -65,3 +67,8 @@ def test_it_stands_beside_a_project_with_the_same_names(wheel: Path, tmp_path: P
     assert early == [], "importing the client must not import what takes time"
     assert [Path(place).relative_to(tmp_path).parts[0] for place in places] == ["project"] * 3 + ["venv"]
     assert (task, task_id, kwargs["tenant"]) == ("photogpt.generate_image", "t1", "shop")
+
+
+def test_the_service_stands_without_the_package() -> None:
+    """No module of the service imports the package: both share the format and the golden files, not code."""
+    assert [path for path in SOURCES if "photogpt_client" in path.read_text(encoding="utf-8")] == []

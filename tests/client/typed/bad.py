@@ -28,4 +28,5 @@ def send(client: Client) -> None:
 async def send_async(client: AsyncClient) -> None:
     """Forget to await, and send a wrong type."""
     client.image(modelID="nanobanana", prompt="Dawn").wait()  # type: ignore[attr-defined]
+    AsyncClient(namespce="shop")  # type: ignore[call-arg]
     await client.upscale(imageID=7)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,9 @@ from celery import Celery
 from config.celery import celery_options
 from config.environment import SettingsError
 from config.settings import Settings, load_settings
-from tests.conftest import image_request
+from photogpt_client import Client
 from tests.integration.redis_faults.conftest import Line
 from tests.integration.redis_faults.servers import Server
-from tests.running import keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 from worker.store.connection import connect
@@ -80,7 +78,7 @@ def start_monitored(tmp_path: Path) -> Iterator[Callable[[int], Monitored]]:
 def test_failover(
     start_monitored: Callable[[int], Monitored], open_line: Callable[..., Line], sandbox: SandboxProcess, sentinels: int
 ) -> None:
-    """After a failover every job that the replica had stored and every later one succeeds, from the inbox, too."""
+    """After a failover every job that the replica had stored and later one succeeds, also of the package."""
     # Of three Sentinels the first of the URL dies with the primary.
     monitored = start_monitored(sentinels)
     primary, replica = monitored.primary, monitored.replica
@@ -100,6 +98,8 @@ def test_failover(
     )  # fmt: skip
     ids = line.enqueue(10, duration_s=3)
     line.wait_until_scheduled(10)
+    package = Client(monitored.url, sentinel_master="mymaster", sentinel_password="sentinel-secret")
+    assert package.job(ids[0]).outcome()["id"] == ids[0]
     # WAIT counts the writes of its own connection only: this one comes after all of the worker's.
     barrier: Any = client.pipeline(transaction=False)
     assert barrier.set("barrier", "1").wait(1, 5000).execute() == [True, 1]
@@ -110,9 +110,11 @@ def test_failover(
     wait_until(lambda: _answers(client), "Sentinel names the replica", within=30)
     assert _role(replica) == "master"
     ids += line.enqueue(5)
-    client.xadd(keys.inbox, {"job": json.dumps({"id": "entry", "kind": "image", "request": image_request()})})
+    sent = package.image(modelID="nanobanana", prompt="Dawn", id="entry", extra={"sandbox": {"duration_s": 0.5}})
 
     line.assert_succeeded([*ids, "entry"])
+    assert sent.wait(timeout=30)["state"] == package.job(ids[0]).wait(timeout=30)["state"] == "succeeded"
+    package.close()
     assert "Traceback" not in line.log(), line.log()
     line.worker.stop()
 

@@ -6,22 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
+from typing import Any, Self, TypeVar, Unpack, cast
 from uuid import UUID
 
 from photogpt_client import new_jobs
 from photogpt_client.arguments import ImageArguments, TrainArguments, UpscaleArguments, VideoArguments
 from photogpt_client.batches import Batch, Refusal
-from photogpt_client.client import Client
+from photogpt_client.client import Client, ClientOptions
 from photogpt_client.errors import PhotoGPTError, WaitTimeout
 from photogpt_client.follower import Subscription
 from photogpt_client.jobs import Item, Job
 from photogpt_client.new_jobs import NewJob
 from photogpt_client.outcomes import BatchOutcome, Event, Outcome, checked
 from photogpt_client.transport import START
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 SENDERS = 2  # threads; with the follower's, a client holds three connections at most
@@ -137,7 +134,7 @@ class AsyncBatch:
 class AsyncClient:
     """Sends jobs through the inbox, and follows them, in one event loop."""
 
-    def __init__(self, redis_url: str = "redis://127.0.0.1:6379/0", **options: Any) -> None:
+    def __init__(self, redis_url: str = "redis://127.0.0.1:6379/0", **options: Unpack[ClientOptions]) -> None:
         """Connect at the first call. The arguments are those of `Client`."""
         self.threads = Client(redis_url, **options)
         self._senders = ThreadPoolExecutor(SENDERS, "photogpt-send")

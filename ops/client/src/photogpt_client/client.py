@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from uuid import UUID
 
 from photogpt_client import new_jobs
@@ -17,6 +18,19 @@ from photogpt_client.new_jobs import Entry, NewJob, cancellation, entry_of
 
 if TYPE_CHECKING:
     from photogpt_client.transport import Transport
+
+NAMED_AFTER_ENTRY = re.compile(r"inbox-(\d+-\d+)")
+"""The id of a job whose producer gave it none."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """The arguments of `Client` behind the URL."""
+
+    namespace: str
+    sentinel_master: str | None
+    sentinel_password: str | None
+    send_timeout_s: float
+    transport: Transport | None
 
 
 class Client:
@@ -94,7 +108,9 @@ class Client:
 
     def job(self, job_id: str | UUID) -> Job:
         """Return a job that was sent before, by any producer."""
-        return Job(self, _checked_id(job_id))
+        name = _checked_id(job_id)
+        entry = NAMED_AFTER_ENTRY.fullmatch(name)
+        return Job(self, name, entry_id=entry and entry[1])
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch that was sent before. It knows its counts, not its jobs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -103,7 +104,8 @@ class RedisTransport:
             with translated():
                 page = self._client.xrange(self._keys.inbox, f"({start}", "+", count=PAGE)
             for entry_id, fields in page:
-                found |= {text: entry_id for text in texts if text in fields.get("job", "")}
+                job = _canonical(fields.get("job", ""))
+                found |= {text: entry_id for text in texts if text in job}
             if len(page) < PAGE:
                 break
             start = page[-1][0]
@@ -127,6 +129,14 @@ def translated() -> Iterator[None]:
         raise RedisRefused(f"Redis refuses the command: {error}") from error
     except (RedisError, OSError) as error:
         raise RedisUnavailable(f"Redis does not answer: {error}") from error
+
+
+def _canonical(text: str) -> str:
+    """Return JSON as this package writes it, with sorted names: other producers put spaces into theirs."""
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _repeated(call: Callable[[], T], *, until: float) -> T:

@@ -36,7 +36,7 @@ class Transport(Protocol):
         ...
 
     def find(self, texts: Sequence[str]) -> dict[str, str]:
-        """Return the entries of the inbox, text to id, whose JSON contains one of the texts."""
+        """Return the entries of the inbox, text to id, whose JSON, compact and sorted, contains one of the texts."""
         ...
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -117,12 +118,19 @@ def _aware(name: str, value: object) -> object:
 def _check_options(options: Mapping[str, Any]) -> None:
     if options.get("webhook_url") is not None:
         check_url(options["webhook_url"])
-    not_before = options.get("not_before")
-    if isinstance(not_before, str):
-        try:
-            datetime.fromisoformat(not_before)
-        except ValueError:
-            raise InvalidJob("not_before", "must be RFC 3339 text, 2026-12-24T18:00:00Z, or epoch seconds") from None
+    if options.get("not_before") is not None:
+        _check_start(options["not_before"])
+
+
+def _check_start(not_before: str | float) -> None:
+    """Refuse text that is no time, and a time too far ahead. Text without a zone is UTC, as in the service."""
+    try:
+        at = datetime.fromisoformat(not_before) if isinstance(not_before, str) else None
+        seconds = float(not_before) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidJob("not_before", "must be RFC 3339 text, 2026-12-24T18:00:00Z, or epoch seconds") from None
+    if seconds > time.time() + arguments.MAX_DELAY_S:
+        raise InvalidJob("not_before", "is more than 366 days ahead; times are seconds, not milliseconds")
 
 
 def check_url(url: str) -> None:
