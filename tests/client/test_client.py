@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
 import redis
 
-from photogpt_client import Client, JobCanceled, JobFailed, JobGone, RedisUnavailable, WaitTimeout, as_completed, image
+from photogpt_client import (
+    Client,
+    JobCanceled,
+    JobFailed,
+    JobGone,
+    PhotoGPTError,
+    RedisUnavailable,
+    WaitTimeout,
+    as_completed,
+    image,
+)
 from tests.client.conftest import LONELY
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
@@ -109,6 +120,18 @@ def test_a_batch_is_repeated_without_a_job_too_many(
     assert producer_client.batch(name).wait() == finished
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the repeated entries are taken over")
     assert producer_client.batch(name).wait() == finished
+
+
+def test_an_event_that_cannot_be_read_ends_one_wait_only(lonely_client: Client, client: redis.Redis) -> None:
+    """Where the outcome in a stream is damaged, its own wait ends with an error, and that of another job goes on."""
+    damaged, sound = (lonely_client.image(modelID="nanobanana", prompt="Dawn") for _ in range(2))
+    data = json.dumps({"id": sound.id, "state": "succeeded"})
+    following = sound.events(timeout=20)
+    for job, text in ((damaged, "no JSON"), (sound, data)):
+        client.xadd(f"{LONELY}:job:{{{job.id}}}:events", {"type": "job.succeeded", "sequence": "4", "data": text})
+    with pytest.raises(PhotoGPTError, match=damaged.id):
+        damaged.wait(timeout=20)
+    assert [event.type for event in following] == ["job.succeeded"]
 
 
 def test_an_append_without_an_answer_names_its_job() -> None:
