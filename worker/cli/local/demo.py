@@ -40,8 +40,8 @@ from worker.store.connection import Store
 REFRESH_S = 0.1
 SANDBOX_TIMEOUT_S = 60.0
 REAL_TIMEOUT_S = 2400.0
-FILES_DEADLINE_S = 15
-"""Seconds after which a job ends without a file that cannot be stored."""
+FILES_DEADLINE_S, REAL_FILES_DEADLINE_S = 15, 600
+"""Seconds after which a job ends without a file that cannot be stored: at the sandbox, and at the real PhotoGPT."""
 WEBHOOK_TIMEOUT_S = 10.0
 """How long the demo waits for webhooks after the last job ended."""
 
@@ -173,7 +173,7 @@ def _stack_options(directory: Path, folder: Path, secret: str, *, sandboxed: boo
         "PHOTOGPT_OUTPUTS": folder.as_uri(),
         "PHOTOGPT_OUTPUTS_KEY": "{id}-{n}{ext}",
         "PHOTOGPT_OUTPUTS_WHEN": "before",  # a job that has ended has its files
-        "PHOTOGPT_OUTPUTS_DEADLINE_S": str(FILES_DEADLINE_S),
+        "PHOTOGPT_OUTPUTS_DEADLINE_S": str(FILES_DEADLINE_S if sandboxed else REAL_FILES_DEADLINE_S),
     }
     if sandboxed:
         environment |= {"PHOTOGPT_JOB_POLL_INTERVAL_S": "1", "PHOTOGPT_MODEL_POLL_INTERVAL_S": "2"}
