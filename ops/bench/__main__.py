@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ops.bench import machine, plots, report
-from ops.bench.measures import cpu, delay, ladder, lag, memory, polls, share, webhook
+from ops.bench.measures import cpu, delay, ladder, lag, memory, outputs, polls, share, webhook
 from ops.bench.plan import Measure, Plan, Run
 
-MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, lag, memory, webhook, share)
+MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, lag, memory, webhook, share, outputs)
 IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
 PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
@@ -110,7 +110,7 @@ def run(plan: Plan, measures: Sequence[Measure]) -> list[Run]:
 
 
 def _peer_in(line: str) -> str:
-    return next((peer for peer in PEERS if peer in line), "bare")
+    return next((peer for peer in (*PEERS, outputs.WITHOUT) if peer in line), "bare")
 
 
 def write(numbers_text: str, folder: Path, *, page: bool) -> str:

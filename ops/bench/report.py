@@ -12,7 +12,7 @@ from ops.bench.plan import Measure, Plan, Row, Run
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 RATIOS = "<!-- ratios -->", "<!-- /ratios -->"
-REFERENCES = {"bare": "bare loop", "fixed": "fixed interval"}
+REFERENCES = {"bare": "bare loop", "fixed": "fixed interval", "without": "without outputs"}
 
 
 def raw(plan: Plan, machine: dict[str, Any], runs: Sequence[Run], *, argv: list[str], began: str) -> str:

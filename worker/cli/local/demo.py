@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from worker.cli.context import FAILED, USAGE, CommandError, connected_store, rea
 from worker.cli.help import HelpCommand
 from worker.cli.local.contact_sheet import write_contact_sheet
 from worker.cli.local.demo_display import DemoDisplay, print_files, print_results
-from worker.cli.local.demo_files import Downloads, SavedFile
+from worker.cli.local.demo_files import errors_of, files_of
 from worker.cli.local.demo_jobs import DURATIONS_S, MODELS, SANDBOX_PLANS, Plan, Run, enqueue, real_plans
 from worker.cli.local.log_files import last_lines
 from worker.cli.local.own_settings import names_of_settings, own_settings, settings_of_photogpt
@@ -33,13 +33,15 @@ from worker.cli.local.stack import Stack, StackOptions
 from worker.cli.local.supervisor import Supervisor
 from worker.cli.output import console, plain, status
 from worker.domain.errors import ApiError
+from worker.outputs.folder import UNFINISHED
 from worker.photogpt.client import PhotoGPT
-from worker.sandbox.options import DEFAULT_KEY
 from worker.store.connection import Store
 
 REFRESH_S = 0.1
 SANDBOX_TIMEOUT_S = 60.0
 REAL_TIMEOUT_S = 2400.0
+FILES_DEADLINE_S, REAL_FILES_DEADLINE_S = 15, 600
+"""Seconds after which a job ends without a file that cannot be stored: at the sandbox, and at the real PhotoGPT."""
 WEBHOOK_TIMEOUT_S = 10.0
 """How long the demo waits for webhooks after the last job ended."""
 
@@ -82,7 +84,7 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
     and a receiver of webhooks. Enqueues an image, an upscale, a video, a training and a chain of three through a bare
     Celery app, waits until every job has ended, and verifies the signature of every webhook. Saves the pictures and
     videos, with one page that shows them all, and leaves no other files behind. Takes about 20 seconds.
-    Exit code 0: everything succeeded; 1: a job, a webhook or a download failed.
+    Exit code 0: everything succeeded; 1: a job or a webhook failed, or a file was not stored.
 
     The demo brings its own settings: it uses neither those of the environment nor those in .env.
 
@@ -109,7 +111,7 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
         stop_at_end(supervisor, out),
     ):
         secret = new_webhook_secret("hmac")
-        stack = Stack(load_settings(), _stack_options(directory, secret, sandboxed=sandboxed), supervisor)
+        stack = Stack(load_settings(), _stack_options(directory, absolute, secret, sandboxed=sandboxed), supervisor)
         _print_unused([name for name in unused if name not in variables], out)
         with status(out, "starting Valkey, the sandbox, a worker and Flower …"):
             stack.start()
@@ -163,11 +165,15 @@ def _check_api(settings: Settings) -> None:
         client.close()
 
 
-def _stack_options(directory: Path, secret: str, *, sandboxed: bool) -> StackOptions:
+def _stack_options(directory: Path, folder: Path, secret: str, *, sandboxed: bool) -> StackOptions:
     environment = {
         "PHOTOGPT_WEBHOOK_SECRETS": secret,
         "PHOTOGPT_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",  # the receiver runs on this machine
         "PHOTOGPT_LOG_LEVEL": "INFO",
+        "PHOTOGPT_OUTPUTS": folder.as_uri(),
+        "PHOTOGPT_OUTPUTS_KEY": "{id}-{n}{ext}",
+        "PHOTOGPT_OUTPUTS_WHEN": "before",  # a job that has ended has its files
+        "PHOTOGPT_OUTPUTS_DEADLINE_S": str(FILES_DEADLINE_S if sandboxed else REAL_FILES_DEADLINE_S),
     }
     if sandboxed:
         environment |= {"PHOTOGPT_JOB_POLL_INTERVAL_S": "1", "PHOTOGPT_MODEL_POLL_INTERVAL_S": "2"}
@@ -213,8 +219,8 @@ def _run(stack: Stack, secret: str, out: Console, show: Show) -> bool:
                 _follow(runs, store, stack, display, SANDBOX_TIMEOUT_S if sandboxed else REAL_TIMEOUT_S)
                 _wait_for_webhooks(runs, receiver, display)
         print_results(out, runs, receiver)
-        saved = _save_files(runs, stack, show, out)
-        passed = _print_verdict(runs, receiver, stack, out) and saved
+        stored = _show_files(runs, show, out)
+        passed = _print_verdict(runs, receiver, stack, out) and stored
         if show.keep:
             _keep(runs, stack, out)
     finally:
@@ -242,21 +248,16 @@ def _wait_for_webhooks(runs: list[Run], receiver: VerifyingReceiver, display: De
     display.refresh()
 
 
-def _save_files(runs: list[Run], stack: Stack, show: Show, out: Console) -> bool:
-    """Save the outputs of every run, print where they are, and return whether that succeeded."""
-    key = stack.settings.api_key.get_secret_value() if stack.settings.api_key else DEFAULT_KEY
-    files: list[SavedFile] = []
-    error: OSError | None = None
-    with status(out, "saving pictures and videos …"), Downloads(stack.base_url, key, show.folder) as downloads:
-        try:
-            for run in runs:
-                files.extend(downloads.save(run))
-        except OSError as raised:
-            error = raised
+def _show_files(runs: list[Run], show: Show, out: Console) -> bool:
+    """Print where the files of every run are, and return whether all were stored."""
+    files = [file for run in runs for file in files_of(run)]
+    errors = [error for run in runs for error in errors_of(run)]
+    with suppress(OSError):
+        (show.folder / UNFINISHED).rmdir()  # empty now, unless a worker was killed
     print_files(out, files, show.folder_as_given, write_contact_sheet(show.folder, files))
-    if error is not None:
-        out.print(f"[red]Not every file was saved: {plain(error)}[/]", soft_wrap=True)
-    return error is None
+    for error in errors:
+        out.print(f"[red]Not stored: {plain(error)}[/]", soft_wrap=True)
+    return not errors
 
 
 def _print_verdict(runs: list[Run], receiver: VerifyingReceiver, stack: Stack, out: Console) -> bool:
