@@ -176,7 +176,9 @@ def _pass_trace_on(headers: Any = None, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
-    """Start no more steps. Runs inside a signal handler: it sets flags and takes no lock."""
+    """Start no more steps. A second signal may interrupt this handler, which must not wait for its own locks then."""
+    if health.stopping:
+        return
     health.stopping = True
     for monitor in _monitors:
         monitor.stop()

@@ -6,6 +6,7 @@ import redis
 from celery import Celery
 
 from tests.conftest import paid_generations
+from tests.integration.test_malformed_messages import waiting
 from tests.integration.test_start_time import TRIGGERS, enqueue
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
@@ -19,9 +20,8 @@ def test_start_times_survive_every_worker(
     later = [enqueue(producer, countdown=30 * 86_400) for _ in range(200)]
     near = [enqueue(producer, countdown=3) for _ in range(3)]
     wait_until(lambda: client.zcard(TRIGGERS) == len(later) + len(near), "every job is in the lane")
+    wait_until(lambda: not waiting(client), "no worker holds the message of a job")
     own_worker.kill()
-    assert client.llen("celery") == 0
-    assert client.hlen("photogpt.unacked") <= 1  # a tick
 
     own_worker.start()
 
