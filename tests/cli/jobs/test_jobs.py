@@ -112,7 +112,7 @@ def test_cancel_of_an_ended_job(invoke: Invoke) -> None:
 def test_cancel_without_a_worker(invoke: Invoke, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cancel` ends with exit code 1 if no worker answers or the job is unknown."""
     invoke("submit", "image", "--request", NEVER, "--id", "alone")
-    monkeypatch.setenv("PHOTOGPT_BROKER_URL", valkey.url.replace("/0", "/5"))  # where no worker listens
+    monkeypatch.setenv("PHOTOGPT_BROKER_URL", valkey.url.replace("/0", "/15"))  # where no worker listens
     result = invoke("cancel", "alone", "--timeout", "0.3")
     assert result.exit_code == 1
     assert "no worker answered" in result.stderr

@@ -7,6 +7,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 
 from worker.cli.context import CommandError, connected_store, connection_errors, producer, read_settings
 from worker.cli.help import HelpCommand
+from worker.domain.errors import WorkerError
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 
@@ -41,6 +42,8 @@ def cancel(job_id: str, timeout: float) -> None:
                 raise CommandError(
                     f"no worker answered within {timeout:g} s; the request stays in the queue. Check that a worker runs"
                 ) from None
+            except WorkerError as error:
+                raise CommandError(str(error)) from None
         outcome = store.jobs.outcome(job_id)
     click.echo(_canceled(job_id, outcome))
 
