@@ -24,7 +24,7 @@ from tests.reporting import (  # noqa: F401 - hooks of pytest
     pytest_runtest_makereport,
     pytest_terminal_summary,
 )
-from tests.running import WEBHOOK_SECRET, Receiver, WorkerProcess, celery_app
+from tests.running import WEBHOOK_SECRET, Database, Receiver, WorkerProcess, celery_app
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
@@ -100,7 +100,7 @@ def redis_broker(broker_url: str) -> None:
 @pytest.fixture
 def isolated_env(worker_env: dict[str, str], valkey: EmbeddedValkey, rabbitmq: RabbitMQ | None) -> dict[str, str]:
     """The environment of a worker that shares neither database nor broker with the session's worker."""
-    url = valkey.url.replace("/0", "/3")
+    url = Database.ISOLATED.url(valkey.url)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return worker_env | {

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import IntEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,27 @@ from worker.store.keys import Keys
 
 keys = Keys()
 """The keys of the default namespace."""
+
+
+class Database(IntEnum):
+    """The databases of the tests' Valkey: a worker takes every job of its own, so no two groups of tests share one."""
+
+    SESSION = 0
+    ISOLATED = 3
+    LIST_POLLS = 4
+    LIST_POLLS_ALONE = 5
+    WORKER_COMMAND = 6
+    TRACES = 7
+    NEIGHBORS = 8
+    FILES_AFTER = 9
+    FILES_BEFORE = 10
+    FILES_ALONE = 11
+    NO_WORKER = 15
+
+    def url(self, url: str) -> str:
+        """Return the URL of this database, for the URL of the session's."""
+        return url.replace("/0", f"/{self.value}")
+
 
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
 from tests.conftest import image_request, make_worker_env
-from tests.running import WorkerProcess
+from tests.running import Database, WorkerProcess
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
@@ -30,7 +30,7 @@ PRODUCERS: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.fixture(scope="module")
 def shared(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """A database with the messages of such producers, and a worker of another app: a worker's environment on it."""
-    url = valkey.url.replace("/0", "/4")
+    url = Database.NEIGHBORS.url(valkey.url)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     env = make_worker_env(valkey, sandbox_process) | {"PHOTOGPT_REDIS_URL": url}

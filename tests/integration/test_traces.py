@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.conftest import image_request
 from tests.integration.otlp import Collector, Span, collector
-from tests.running import Receiver, WorkerProcess, celery_app, keys
+from tests.running import Database, Receiver, WorkerProcess, celery_app, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.main import cli
@@ -39,7 +39,7 @@ def spans() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def traced_env(valkey: EmbeddedValkey, worker_env: dict[str, str], spans: Collector) -> dict[str, str]:
     """The environment of a worker that traces, on a database of its own."""
-    url = valkey.url.replace("/0", "/7")
+    url = Database.TRACES.url(valkey.url)
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return worker_env | {

@@ -8,7 +8,7 @@ from celery import Celery
 from click.testing import CliRunner
 
 from tests.conftest import image_request
-from tests.running import WorkerProcess
+from tests.running import Database, WorkerProcess
 from worker.cli.main import cli
 
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -29,7 +29,7 @@ def test_sigterm(own_worker: WorkerProcess) -> None:
 
 def test_a_worker_for_some_queues(worker_env: dict[str, str], tmp_path: Path) -> None:
     """`worker --queues` consumes only these queues, and ignores the variables of another Celery app."""
-    url = worker_env["PHOTOGPT_REDIS_URL"].replace("/0", "/6")
+    url = Database.WORKER_COMMAND.url(worker_env["PHOTOGPT_REDIS_URL"])
     env = worker_env | {"PHOTOGPT_REDIS_URL": url, "APP": "shop", "LOADER": "shop", "BROKER_URL": NOWHERE}
     env |= {"CELERY_BROKER_URL": NOWHERE, "CELERY_RESULT_BACKEND": NOWHERE, "CELERY_CONFIG_MODULE": "shop"}
     running = WorkerProcess(env, tmp_path / "log", "--queues", "polls,webhooks", "--name", "few@here").ready()

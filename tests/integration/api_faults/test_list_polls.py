@@ -13,7 +13,7 @@ import redis
 from config.settings import Settings
 from tests.conftest import image_request, make_worker_env, paid_generations
 from tests.integration.api_faults.conftest import Faults, ended
-from tests.running import WorkerProcess, celery_app, keys
+from tests.running import Database, WorkerProcess, celery_app, keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
@@ -39,7 +39,7 @@ Middle = tuple[WorkerProcess, list[Any]]
 def list_polling_env(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> dict[str, str]:
     """The environment of a worker with its own database that polls often."""
     return make_worker_env(valkey, sandbox_process) | {
-        "PHOTOGPT_REDIS_URL": valkey.url.replace("/0", "/4"),
+        "PHOTOGPT_REDIS_URL": Database.LIST_POLLS.url(valkey.url),
         "PHOTOGPT_JOB_POLL_INTERVAL_S": str(INTERVAL_S),
         "PHOTOGPT_SCHEDULE": "fixed",
     }
@@ -56,10 +56,10 @@ def module_worker(
 
 
 @pytest.fixture
-def url(list_polling_env: dict[str, str], request: pytest.FixtureRequest) -> str:
+def url(valkey: EmbeddedValkey, request: pytest.FixtureRequest) -> str:
     """The Redis URL; a test that starts its own workers gets a database without the shared worker."""
-    shared = list_polling_env["PHOTOGPT_REDIS_URL"]
-    return shared.replace("/4", "/5") if "start" in request.fixturenames else shared
+    alone = "start" in request.fixturenames
+    return (Database.LIST_POLLS_ALONE if alone else Database.LIST_POLLS).url(valkey.url)
 
 
 @pytest.fixture
@@ -254,12 +254,8 @@ def test_stopped_in_the_middle(
     """A list poll that SIGTERM interrupts is due again at once, not after its lease."""
     leaving, jobs = in_a_list_poll(1.5)
     leaving.stop()
-
-    def is_due() -> bool:
-        seconds, microseconds = ledger.time()
-        return float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) <= seconds + microseconds / 1e6
-
-    wait_until(is_due, "the list poll is due, long before its lease ends", within=3)
+    seconds, microseconds = ledger.time()
+    assert float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) <= seconds + microseconds / 1e6
     start()
     assert_all_end_well(sandbox, jobs, [])
 

@@ -16,7 +16,7 @@ from celery import Celery
 
 from tests.conftest import make_worker_env
 from tests.integration.outputs.s3 import S3Server
-from tests.running import WorkerProcess, celery_app, keys
+from tests.running import Database, WorkerProcess, celery_app, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
@@ -98,10 +98,9 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def line_env(valkey: EmbeddedValkey, sandbox: SandboxProcess, database: int, **settings: str) -> dict[str, str]:
+def line_env(valkey: EmbeddedValkey, sandbox: SandboxProcess, database: Database, **settings: str) -> dict[str, str]:
     """Return the environment of a worker with a database of its own."""
-    url = valkey.url.replace("/0", f"/{database}")
-    return make_worker_env(valkey, sandbox) | QUICK | {"PHOTOGPT_REDIS_URL": url} | settings
+    return make_worker_env(valkey, sandbox) | QUICK | {"PHOTOGPT_REDIS_URL": database.url(valkey.url)} | settings
 
 
 @contextmanager
@@ -134,7 +133,7 @@ def folder_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, folder: Pa
     return line_env(
         valkey,
         files_sandbox,
-        5,
+        Database.FILES_AFTER,
         PHOTOGPT_OUTPUTS=folder.as_uri(),
         PHOTOGPT_OUTPUTS_MAX_BYTES="5000000",
         PHOTOGPT_OUTPUTS_ALLOW_NETWORKS="127.0.0.0/8,::1/128",
@@ -158,7 +157,7 @@ def folder_line(folder_worker: WorkerProcess, folder_env: dict[str, str], folder
 @pytest.fixture(scope="session")
 def s3_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, s3: S3Server) -> dict[str, str]:
     """The environment of the line that stores files in a bucket."""
-    return line_env(valkey, files_sandbox, 6, PHOTOGPT_OUTPUTS_WHEN="before", **s3.env)
+    return line_env(valkey, files_sandbox, Database.FILES_BEFORE, PHOTOGPT_OUTPUTS_WHEN="before", **s3.env)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import paid_generations
 from tests.integration.outputs.conftest import Line, files_in, line_env, line_of, running_worker
 from tests.integration.outputs.s3 import S3Server
-from tests.running import keys
+from tests.running import Database, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
@@ -37,7 +37,7 @@ def open_line(valkey: EmbeddedValkey, sandbox: SandboxProcess, s3: S3Server, tmp
             folder = tmp_path / "kept"
             where = {"PHOTOGPT_OUTPUTS": folder.as_uri()} if storage == "folder" else s3.env
             stored = (lambda: files_in(folder)) if storage == "folder" else s3.objects
-            env = line_env(valkey, sandbox, 7, **where)
+            env = line_env(valkey, sandbox, Database.FILES_ALONE, **where)
             worker = stack.enter_context(running_worker(env, tmp_path / "worker.log"))
             return stack.enter_context(line_of(worker, env, stored))
 

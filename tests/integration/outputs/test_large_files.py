@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.outputs.conftest import line_env, line_of, running_worker
 from tests.integration.outputs.s3 import S3Server
+from tests.running import Database
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.sandbox.remote import SandboxProcess
 
@@ -24,7 +25,7 @@ def test_a_large_file_needs_little_memory(
 ) -> None:
     """A file of 500 MB raises the peak memory of a worker by less than 64 MB, in a folder and in a bucket."""
     target = s3.env if storage == "s3" else {"PHOTOGPT_OUTPUTS": (tmp_path / "kept").as_uri()}
-    env = line_env(valkey, sandbox, 7, **target, PHOTOGPT_OUTPUTS_STALL_S="30")
+    env = line_env(valkey, sandbox, Database.FILES_ALONE, **target, PHOTOGPT_OUTPUTS_STALL_S="30")
     with running_worker(env, tmp_path / "worker.log") as worker, line_of(worker, env, dict) as line:
         line.wait_for_files(line.send("image", sandbox={"file_bytes": 20_000_000}))  # everything is loaded
         before = peak_bytes(line.worker.child.pid)
