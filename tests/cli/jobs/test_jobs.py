@@ -12,7 +12,7 @@ import redis
 
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
-from tests.running import keys
+from tests.running import Database, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import free_port
@@ -112,11 +112,25 @@ def test_cancel_of_an_ended_job(invoke: Invoke) -> None:
 def test_cancel_without_a_worker(invoke: Invoke, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cancel` ends with exit code 1 if no worker answers or the job is unknown."""
     invoke("submit", "image", "--request", NEVER, "--id", "alone")
-    monkeypatch.setenv("PHOTOGPT_BROKER_URL", valkey.url.replace("/0", "/15"))  # where no worker listens
+    monkeypatch.setenv("PHOTOGPT_BROKER_URL", Database.NO_WORKER.url(valkey.url))
     result = invoke("cancel", "alone", "--timeout", "0.3")
     assert result.exit_code == 1
     assert "no worker answered" in result.stderr
     assert "no job unknown-job" in invoke("cancel", "unknown-job").stderr
+
+
+@pytest.mark.usefixtures("worker")
+def test_cancel_of_a_job_that_the_workers_do_not_know(
+    invoke: Invoke, client: redis.Redis, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cancel` prints the refusal of a worker whose store has no such job, and ends with exit code 1."""
+    invoke("submit", "image", "--request", NEVER, "--id", "alone")
+    client.copy(keys.job("alone"), keys.job("elsewhere"), destination_db=str(Database.NO_WORKER.value), replace=True)
+    monkeypatch.setenv("PHOTOGPT_BROKER_URL", valkey.url)  # Redis publishes a result to every database
+    monkeypatch.setenv("PHOTOGPT_REDIS_URL", Database.NO_WORKER.url(valkey.url))
+    result = invoke("cancel", "elsewhere")
+    assert result.exit_code == 1
+    assert "there is no job 'elsewhere'" in result.stderr
 
 
 @pytest.mark.usefixtures("worker")

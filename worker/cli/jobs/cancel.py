@@ -7,7 +7,6 @@ from celery.exceptions import TimeoutError as ResultTimeout
 
 from worker.cli.context import CommandError, connected_store, connection_errors, producer, read_settings
 from worker.cli.help import HelpCommand
-from worker.domain.errors import WorkerError
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
 
@@ -37,13 +36,13 @@ def cancel(job_id: str, timeout: float) -> None:
             raise CommandError(f"there is no job {job_id}; if it is still in the queue, no worker has accepted it yet")
         with connection_errors(settings), producer(settings) as app:
             try:
-                app.send_task(TASK, kwargs={"job_id": job_id}).get(timeout=timeout)
+                refusal = app.send_task(TASK, kwargs={"job_id": job_id}).get(timeout=timeout, propagate=False)
             except ResultTimeout:
                 raise CommandError(
                     f"no worker answered within {timeout:g} s; the request stays in the queue. Check that a worker runs"
                 ) from None
-            except WorkerError as error:
-                raise CommandError(str(error)) from None
+        if isinstance(refusal, Exception):
+            raise CommandError(str(refusal))
         outcome = store.jobs.outcome(job_id)
     click.echo(_canceled(job_id, outcome))
 
