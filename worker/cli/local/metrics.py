@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 import click
 
@@ -52,9 +51,7 @@ def metrics() -> None:
     if settings.http_address is None:
         raise CommandError("PHOTOGPT_HTTP_ADDRESS is not set; set it to host:port, such as 127.0.0.1:9464", USAGE)
     configure_logs(settings.log_level, settings.log_format)
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with closing(open_store(settings, leave_to_lane_monitor)) as store:
         from worker.cli.local.exporter import FleetCollector  # noqa: PLC0415 - `--help` needs no client library
         from worker.telemetry.exposition import metrics_route  # noqa: PLC0415
@@ -66,5 +63,6 @@ def metrics() -> None:
         routes = {"/metrics": metrics_route(registry), "/live": alive, "/ready": alive, "/startup": alive}
         listener = listen(settings.http_address, routes)
         click.echo(f"metrics: http://{settings.http_address}/metrics", err=True)
-        stop.wait()
+        with suppress(KeyboardInterrupt):
+            signal.pause()
         listener.shutdown()
