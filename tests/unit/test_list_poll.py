@@ -135,6 +135,20 @@ def test_credit_is_limited() -> None:
     assert earned_credit(KNOWN, 50, 1e6, interval_s=INTERVAL_S, budget=BUDGET) == 0
 
 
+@pytest.mark.parametrize("pages", [1, 20, 100, 1000])
+def test_a_list_of_many_pages_is_polled_as_often_as_the_budget_allows(pages: int) -> None:
+    """However many pages a list poll takes, list polls follow one another at the interval that the budget pays for."""
+    in_flight, at = 2 * pages, 100.0
+    state = replace(KNOWN, window_s=10.0, pages=pages, at=at)
+    every_s = 0.0
+    for _ in range(10):
+        credit = earned_credit(state, in_flight, at, interval_s=INTERVAL_S, budget=BUDGET) - pages
+        limits: dict[str, float] = {"interval_s": INTERVAL_S, "floor_s": FLOOR_S, "budget": BUDGET}
+        every_s = list_interval(pages, in_flight, 1e9, credit=credit, **limits)
+        state, at = replace(state, credit=credit, at=at), at + every_s
+    assert every_s == pytest.approx(pages * INTERVAL_S / (BUDGET * in_flight))
+
+
 def test_duration_groups() -> None:
     """Trained models share one duration group, PhotoGPT's own models have one each, and names are bounded."""
     assert duration_group(asking("nanobanana")) == "image:nanobanana"

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-MIN_IN_FLIGHT = 2  # generations; one alone is polled singly
+MIN_IN_FLIGHT = 2  # generations; fewer do not start list polling
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
 QUIET_PART = 0.4  # of the interval of single polls: maximum between two list polls while no generation ends
-MAX_CREDIT = 10.0  # pages; enough for the last generations of a group, whose own budget allows few
+MAX_CREDIT = 10.0  # pages beyond the next list poll; enough for the last generations of a group
 SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled singly although it is listed
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used
@@ -57,11 +57,11 @@ def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s
     if not state.window_s:
         return 0.0
     since_s = at - state.at + state.seconds
-    return min(MAX_CREDIT, state.credit + budget * in_flight / interval_s * since_s)
+    return min(state.pages + MAX_CREDIT, state.credit + budget * in_flight / interval_s * since_s)
 
 
 def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, budget: float) -> float | None:
-    """Return the age up to which the list is read, in seconds; None if single polls cost less.
+    """Return the age up to which the list is read, in seconds; None if single polls cost less and no credit is left.
 
     Old generations lie far apart in the list, so it takes fewer requests to poll them singly.
 
@@ -103,7 +103,7 @@ def list_interval(  # noqa: PLR0913 - one formula
         pages: of one list poll.
         in_flight: generations.
         ends_per_s: ends that the last list polls have found.
-        credit: pages that may be read now.
+        credit: pages that may be read after this list poll; below 0 if it took more than there were.
         interval_s: of single polls.
         floor_s: minimum.
         budget: pages that may be read, as a share of the single polls that they save.
