@@ -54,7 +54,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     def __init__(
         self, settings_cls: type[BaseSettings], variables: Mapping[str, str | None], secrets: Collection[str]
     ) -> None:
-        """Look for the names of files in `variables`, whose names are in lower case."""
+        """Take the names of files from `variables`, whose own names are in lower case."""
         super().__init__(settings_cls)
         self._variables = variables
         self._secrets = secrets

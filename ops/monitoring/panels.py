@@ -119,7 +119,7 @@ LANES = Row(
         ),
         Panel(
             "Due and workable items",
-            "Due: nobody has claimed them. Workable: 0 while the lane is paused or the request rate is spent.",
+            "Due: no worker has claimed them. Workable: 0 while the lane is paused or the request rate is spent.",
             "short",
             (
                 Query(fleet("photogpt_lane_due", "lane"), "due {{lane}}"),

@@ -43,7 +43,7 @@ def store(client: redis.Redis, store_settings: Settings, ticks: list[Tick]) -> I
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate that nobody signed, for `right.example` and 127.0.0.1 only, and its key."""
+    """A certificate that no authority signed, for `right.example` and 127.0.0.1 only, and its key."""
     directory = tmp_path_factory.mktemp("tls")
     paths = directory / "cert.pem", directory / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

@@ -166,8 +166,8 @@ def test_an_ignored_result_is_not_stored(store: Store, app: Celery, client: Any)
 def progressed(store: Store, publisher: CeleryPublisher, job: Job) -> bool:
     """Store that PhotoGPT accepted the job, with the result that shows it."""
     assert store.jobs.record_intent(job)
-    told = publisher.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=told)
+    update = publisher.progress(job, JobState.SUBMITTED, "g-1")
+    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=update)
 
 
 def test_progress_is_a_custom_state(store: Store, app: Celery, producer: Celery, client: Any) -> None:
@@ -214,8 +214,8 @@ def test_progress_never_replaces_the_end(store: Store, app: Celery, client: Any)
     assert seen is not None
     end(store, publisher, seen, ENDINGS["canceled"])
     before = client.get(f"celery-task-meta-{job.id}")
-    told = publisher.progress(job, JobState.SUBMITTED, "g-1")
-    assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=told)
+    update = publisher.progress(job, JobState.SUBMITTED, "g-1")
+    assert not store.jobs.mark_submitted(seen, Submitted("g-1"), poll_after=5, update=update)
     assert not store.jobs.mark_running(seen, poll_after=5, update=publisher.progress(job, JobState.RUNNING, "g-1"))
     late = ended(seen, success(), at=store.clock())
     assert store.jobs.finish(seen, late, publisher.result(job, late)) is None

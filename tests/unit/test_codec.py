@@ -160,7 +160,7 @@ def test_a_jobs_own_keys_share_a_slot(kind: Kind, name: str) -> None:
 
 
 @pytest.mark.parametrize(("stored", "result"), [(None, None), ("{}", {}), ('{"group_id":"g"}', {}), ("{", {})])
-def test_what_is_saved_of_a_record_tells_how_celery_hears_of_its_end(stored: str | None, result: object) -> None:
+def test_a_saved_record_says_how_celery_hears_of_its_end(stored: str | None, result: object) -> None:
     """By a message where a canvas hangs on it, which the record then holds; else by the script."""
     values = [stored if name == "result_meta" else None for name in FIELDS]
     assert salvage(values, at=CREATED).result_meta == result

@@ -58,7 +58,7 @@ def test_a_route_sees_the_accept_header(listener: Listener) -> None:
     assert ask(listener, "/echo") == (200, "x/y", "a/b")
 
 
-def test_a_silent_client_delays_nobody(listener: Listener) -> None:
+def test_a_silent_client_delays_no_other(listener: Listener) -> None:
     """A client that connects and sends nothing, or half a request, does not delay the next one."""
     host, port = listener.server_address[:2]
     with socket.create_connection((str(host), int(port))), socket.create_connection((str(host), int(port))) as half:

@@ -324,7 +324,7 @@ def test_every_setting_has_a_meaning() -> None:
 
 
 def test_a_countdown_ends_before_the_visibility_timeout(load: Load) -> None:
-    """The longest countdown is below half of the visibility timeout, so no waiting message is delivered twice."""
+    """The maximum countdown is below half of the visibility timeout, so no waiting message is delivered twice."""
     settings = load(VISIBILITY_TIMEOUT_S=10)
     assert settings.max_countdown_s < celery_options(settings)["broker_transport_options"]["visibility_timeout"] / 2
 

@@ -34,7 +34,7 @@ class ListPollState:
     suspended_until: float = 0.0
     #: List polls in a row that failed.
     failures: int = 0
-    #: Age of the oldest generation that the last list poll looked for, seconds; 0: list polling is not active.
+    #: Age of the oldest generation that the last list poll searched for, seconds; 0: list polling is not active.
     window_s: float = 0.0
     #: Pages and duration of the last list poll.
     pages: int = 0

@@ -1,4 +1,4 @@
-"""A folder that keeps outputs. A file is written beside its place and renamed, so that nobody reads half of one."""
+"""A folder that keeps outputs. A file is written beside its place and renamed, so that no reader gets half of one."""
 
 from __future__ import annotations
 

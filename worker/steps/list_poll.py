@@ -57,7 +57,7 @@ class Scan:
     ends_at: float
     #: Ends that single polls have shown lately, by generation: epoch seconds.
     recently_ended: dict[str, float]
-    #: Entries of the longest page that another one followed.
+    #: Entries of the largest page that another one followed.
     page_size: int = 0
     pages: int = 0
     entries: int = 0

@@ -133,7 +133,7 @@ def _duration(services: Services, job: Job, at: float, by_record: float | None) 
 def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> PollDecision:
     if isinstance(error, Refused) and error.reason is Reason.NOT_FOUND:
         age = at - (job.submitted_at or at)
-        repeated = job.reason is Reason.NOT_FOUND  # one 404 may come from a server of theirs that lags behind
+        repeated = job.reason is Reason.NOT_FOUND  # one 404 may come from a server that lags behind
         if repeated and age > services.settings.not_found_grace_s:
             message = f"PhotoGPT no longer knows the generation of job {job.id}: {error}"
             return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=message), polled=True)

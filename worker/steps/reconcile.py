@@ -8,7 +8,7 @@ is one that no job of ours is known to have triggered; a candidate is one that t
 | none, before twice the settling time | any | ask again then, since a list may lag |
 | none, later | any | nothing was created: trigger again |
 | one | none | adopt it |
-| one or more | some, before four times the settling time | wait: those jobs may adopt theirs |
+| one or more | some, before four times the settling time | wait: the candidates may belong to those jobs |
 | none, but PhotoGPT accepted the trigger without an id | any | ask up to four times the settling time, then fail |
 | none, and the list lacks all that PhotoGPT has named since | any | the same: the list is incomplete |
 | anything else | any | `failed`, `trigger_uncertain`, naming the candidates: no second payment on a guess |

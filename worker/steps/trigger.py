@@ -94,7 +94,7 @@ def _backoff(services: Services, job: Job, *, throttled: bool) -> float:
 
 
 def _fingerprint_before(services: Services, job: Job) -> str | None:
-    """Return the state of a model before its training, so that a lost trigger can be told from none."""
+    """Return the state of a model before its training, which shows after a lost answer whether one began."""
     if job.kind is not Kind.TRAINING:
         return None
     return services.photogpt.model(job.model_id or "").fingerprint
