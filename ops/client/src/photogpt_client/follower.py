@@ -91,7 +91,7 @@ class Follower:
                 self._subscriptions.remove(subscription)
 
     def close(self) -> None:
-        """End the thread; whoever still waits gets an error."""
+        """End the thread; every call that still waits gets an error."""
         with self._changed:
             self._is_closed = True
             left, self._subscriptions = self._subscriptions, []

@@ -132,7 +132,7 @@ def translated() -> Iterator[None]:
 
 
 def _canonical(text: str) -> str:
-    """Return JSON as this package writes it, with sorted names: other producers put spaces into theirs."""
+    """Return JSON as this package writes it, with sorted names: other producers may add spaces."""
     try:
         return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False, sort_keys=True)
     except (ValueError, RecursionError):
