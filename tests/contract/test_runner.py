@@ -24,6 +24,7 @@ from worker.services import Services, TaskPublisher, open_services
 from worker.store.codec import FIELDS
 from worker.store.keys import Lane
 from worker.store.records import NO_UPDATE
+from worker.telemetry.labels import PoolState
 
 NO_LIMIT = float("inf")
 
@@ -77,6 +78,17 @@ def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     services.close()
     assert job is not None
     assert job.accepted_without_id
+
+
+def test_no_slot_of_an_idle_worker_is_busy(client: redis.Redis, settings: Settings) -> None:
+    """A lane with fewer threads than PHOTOGPT_CALL_CONCURRENCY shows no busy ones while it has nothing to do."""
+    del client
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    slots = {lane: runner.threads(lane) for lane in Lane}
+    services.close()
+    assert {each[PoolState.BUSY] for each in slots.values()} == {0}
+    assert slots[Lane.FILES][PoolState.FREE] < slots[Lane.JOBS][PoolState.FREE] == settings.call_concurrency
 
 
 def test_a_run_triggers_every_due_job(client: redis.Redis, sandbox: SandboxProcess, settings: Settings) -> None:

@@ -34,7 +34,7 @@ class LanePool(Generic[T]):
         self._write = write
         self._lock = threading.Lock()
         self._slot_freed = threading.Condition(self._lock)
-        self._free = size
+        self._size = self._free = size
         self._refill = max(1, size // 4)
         self._returned: list[T] = []
         self._has_returned = threading.Event()
@@ -54,6 +54,11 @@ class LanePool(Generic[T]):
     def free_slots(self) -> int:
         """Slots that are not in use."""
         return self._free
+
+    @property
+    def busy_slots(self) -> int:
+        """Slots that are in use."""
+        return self._size - self._free
 
     def acquire_slots(self, limit: int, *, wait_s: float = 0) -> int:
         """Return how many items may be claimed, up to `limit`; submit or release each of them.

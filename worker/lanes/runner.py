@@ -93,8 +93,8 @@ class LaneRunner:
 
     def threads(self, lane: Lane) -> dict[PoolState, int]:
         """Return how many slots of a lane are busy and free."""
-        free = self._pools[lane].free_slots
-        return {PoolState.FREE: free, PoolState.BUSY: self._services.settings.call_concurrency - free}
+        pool = self._pools[lane]
+        return {PoolState.FREE: pool.free_slots, PoolState.BUSY: pool.busy_slots}
 
     def close(self) -> None:
         """Finish the steps in progress and write their decisions."""
