@@ -12,6 +12,7 @@ from ops.bench.medians import medians, middle_of
 from ops.bench.peers import PEERS, Ours, Peer
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
+from worker.domain.poll_schedule import MIN_HISTORY, MIN_OBSERVED
 
 NAME = "delay"
 TEXT = (
@@ -19,13 +20,12 @@ TEXT = (
     "Redis was empty and the worker had just started. Warm: the same worker has learned the durations from earlier "
     "jobs. Delay: from a generation's end to the first GET /jobs/{id} that showed it, by the sandbox's clock. "
     "Requests: all that the sandbox got, per job. CPU: user and kernel seconds of the worker process, idle "
-    "time included, per job. Few jobs are repeated with other durations, so that a run has at least 20."
+    "time included, per job. A run of few jobs has up to five rounds, with other durations in each."
 )
 COMPARED = ("vendor", "obvious", "ours")
-MIN_SAMPLES = 20  # jobs of one run, in as many rounds as that takes
+MIN_SAMPLES = 20  # jobs of one run, unless that takes more than MAX_ROUNDS
 MAX_ROUNDS = 5
-HISTORY = 30  # jobs that a warm worker has seen
-HISTORY_P95S = 3  # a history is used once it is so many times as old as its p95; see domain/poll_schedule.py
+HISTORY = MIN_HISTORY + 10  # jobs that a warm worker has seen
 FIGURES = (
     ("mean delay, s", "lag_s.mean"),
     ("p99 delay, s", "lag_s.p99"),
@@ -90,7 +90,7 @@ def _warm(plan: Plan) -> list[Run]:
             began = time.monotonic()
             _finish(plan, peer, HISTORY)
             p95_s = max(spread(stage.durations())["p95"], 1.0)
-            time.sleep(max(0.0, began + (HISTORY_P95S + 1) * p95_s - time.monotonic()))
+            time.sleep(max(0.0, began + (MIN_OBSERVED + 1) * p95_s - time.monotonic()))
             rounds = [_round(plan, peer, stage) for _ in range(_rounds(plan.jobs))]
         finally:
             peer.stop()
