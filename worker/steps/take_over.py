@@ -21,6 +21,9 @@ CANCEL_WAIT_S = 60.0
 MAX_AGE_S = 30 * 86_400
 """An entry that seems older was appended with an id of the producer's own, which says nothing about the time."""
 
+MAX_AHEAD_S = 1.0
+"""A worker knows Redis' clock to within milliseconds, so an entry may seem to come from the future."""
+
 
 def take_over(services: Services, entry: Entry) -> bool:
     """Do what an entry asks for. Safe to repeat.
@@ -72,7 +75,7 @@ def _envelope(services: Services, entry: Entry, asked: JobEntry) -> Envelope:
         result_meta={},
         problem=asked.problem,
         batch=asked.batch,
-        appended_at=min(appended, at) if at - appended < MAX_AGE_S else at,
+        appended_at=appended if -MAX_AHEAD_S < at - appended < MAX_AGE_S else at,
     )
 
 
