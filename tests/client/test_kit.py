@@ -48,6 +48,8 @@ def test_the_fake_answers_at_once(photogpt_fake: FakePhotoGPT) -> None:
     assert photogpt_fake.sent[0]["request"] == {"modelID": "nanobanana", "prompt": "Dawn"}
     batch = photogpt_fake.client.submit_many([image(modelID="nanobanana", prompt="a"), image(modelID="nanobanana")])
     assert (batch.wait(5)["succeeded"], len(batch.refused)) == (1, 1)
+    known = photogpt_fake.client.submit_many([image(modelID="nanobanana", prompt="a", id=batch.jobs[0].id)])
+    assert known.wait(5)["succeeded"] == 1
 
     async def produce() -> Any:
         return await (await photogpt_fake.async_client.video(modelID="veo-3.1", prompt="Waves"))

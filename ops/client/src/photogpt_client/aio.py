@@ -159,7 +159,7 @@ class AsyncClient:
         """Send a job. Raises as `Client.submit` does."""
         return AsyncJob(self, await self.call(lambda: self.threads.submit(job)))
 
-    async def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | None = None) -> AsyncBatch:
+    async def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | UUID | None = None) -> AsyncBatch:
         """Send jobs as one batch. Raises as `Client.submit_many` does."""
         given = list(jobs)
         return AsyncBatch(self, await self.call(lambda: self.threads.submit_many(given, batch_id=batch_id)))
@@ -168,7 +168,7 @@ class AsyncClient:
         """Return a job that was sent before, by any producer."""
         return AsyncJob(self, self.threads.job(job_id))
 
-    def batch(self, batch_id: str) -> AsyncBatch:
+    def batch(self, batch_id: str | UUID) -> AsyncBatch:
         """Return a batch that was sent before. It knows its counts, not its jobs."""
         return AsyncBatch(self, self.threads.batch(batch_id))
 

@@ -44,7 +44,7 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
 
 
 def _scalar(value: str | float, field: str) -> str | float:
-    if isinstance(value, str) and not _is_unicode(value):
+    if isinstance(value, str) and not is_unicode(value):
         raise InvalidJob(field, "contains half a surrogate pair, which UTF-8 cannot represent")
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise InvalidJob(field, "is an integer of more than 4,200 digits; send it as text")
@@ -54,12 +54,13 @@ def _scalar(value: str | float, field: str) -> str | float:
 
 
 def _key(key: object, field: str) -> str:
-    if not isinstance(key, str) or not _is_unicode(key):
+    if not isinstance(key, str) or not is_unicode(key):
         raise InvalidJob(field, "has a key that is no text")
     return key
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can represent a text: it has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from photogpt_client import arguments
 from photogpt_client.errors import InvalidJob
-from photogpt_client.json_values import json_value
+from photogpt_client.json_values import is_unicode, json_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
+MAX_ID = 255  # characters
 MAX_URL = 2048  # characters
 MAX_REQUEST = 256_000  # bytes of JSON
 REFERENCE_IMAGES = {
@@ -53,6 +55,18 @@ def split(shape: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     _check_options(options)
     _check_size(request)
     return request, options
+
+
+def checked_id(field: str, value: object) -> str:
+    """Return the id of a job or batch as text.
+
+    Raises:
+        InvalidJob: it can be no id; names `field`.
+    """
+    text = str(value) if isinstance(value, str | UUID) else ""
+    if not 1 <= len(text) <= MAX_ID or not is_unicode(text):
+        raise InvalidJob(field, f"must be a UUID, or a text of 1 to {MAX_ID} characters")
+    return text
 
 
 def check_image(request: Mapping[str, Any]) -> None:
