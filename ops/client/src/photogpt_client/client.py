@@ -54,12 +54,15 @@ class Client:
         """Connect at the first call.
 
         Args:
-            redis_url: PHOTOGPT_REDIS_URL of the workers: redis://, rediss:// or sentinel://.
+            redis_url: PHOTOGPT_REDIS_URL of the workers: redis://, rediss://, unix:// or sentinel://.
             namespace: PHOTOGPT_NAMESPACE of the workers.
             sentinel_master: for sentinel://, the name of the primary.
             sentinel_password: of the Sentinels themselves.
             send_timeout_s: how long an append is repeated while Redis does not answer.
             transport: in place of Redis, in tests.
+
+        Raises:
+            ValueError: an argument cannot be used; says what to write instead.
         """
         self.keys = Keys(namespace)
         self.transport = transport or _redis(self.keys, redis_url, sentinel_master, sentinel_password, send_timeout_s)
@@ -147,7 +150,8 @@ class Client:
 
 
 def _redis(keys: Keys, url: str, master: str | None, password: str | None, send_timeout_s: float) -> Transport:
-    from photogpt_client.redis_transport import RedisTransport, connect  # noqa: PLC0415 - the fake needs no Redis
+    from photogpt_client.connection import connect  # noqa: PLC0415 - the fake needs no Redis
+    from photogpt_client.redis_transport import RedisTransport  # noqa: PLC0415 - the fake needs no Redis
 
     client = connect(url, sentinel_master=master, sentinel_password=password)
     return RedisTransport(client, keys, send_timeout_s=send_timeout_s)
