@@ -89,6 +89,8 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
         return CancelEntry(_cancel_id(body))
     job_id = body.get("id", f"inbox-{entry_id}")
     check_id("id", job_id)
+    if unusable and NOT_UTF8 in job_id:
+        raise SubmissionError(field="id", problem="is not in UTF-8")
     known = {name: body[name] for name in EntryFields.model_fields if name in body}
     arguments = {name: value for name, value in body.items() if name not in known}
     try:
@@ -126,7 +128,7 @@ def check_id(field: str, value: object) -> None:
         SubmissionError: it is no text, empty or too long; names `field`.
     """
     text = text_id(value) if isinstance(value, str) else None
-    if text is None or len(text) > MAX_ID or NOT_UTF8 in text:
+    if text is None or len(text) > MAX_ID:
         raise SubmissionError(field=field, problem=f"must be a text of 1 to {MAX_ID} characters")
 
 

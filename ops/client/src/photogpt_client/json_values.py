@@ -13,6 +13,7 @@ from photogpt_client.errors import InvalidJob
 
 MAX_DEPTH = 100  # levels of objects and lists
 MAX_BITS = 14_000  # of an integer
+TYPE_MARK = {"__type__", "__value__"}
 
 
 def json_value(value: object, field: str, depth: int = 0) -> Any:
@@ -32,6 +33,8 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
         return value
     if isinstance(value, str | int | float):
         return _scalar(value, field)
+    if isinstance(value, Mapping) and value.keys() == TYPE_MARK:
+        raise InvalidJob(field, "has the keys __type__ and __value__, by which Celery marks a type; use other names")
     if isinstance(value, Mapping):
         return {_key(key, field): json_value(item, f"{field}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):

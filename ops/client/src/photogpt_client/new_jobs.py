@@ -110,5 +110,5 @@ def cancellation(job_id: str) -> Entry:
 
 
 def dumps(value: object) -> str:
-    """Return JSON without spaces, in UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Return JSON without spaces, in UTF-8. U+FFFD is escaped: a worker takes it for bytes that were no UTF-8."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("\N{REPLACEMENT CHARACTER}", "\\ufffd")

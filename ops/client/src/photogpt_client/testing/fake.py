@@ -198,21 +198,24 @@ class FakeTransport:
         if urlsplit(entry.get("webhook_url") or "").port not in PORTS:
             return "invalid_request", "webhook_url: names a port other than 80 and 443"
         key = entry.get("idempotency_key")
-        _, request = self._owners.get(str(key), ("", dumps(entry["request"])))
-        if request != dumps(entry["request"]):
+        if key is not None and self._holds(key) and self._owners[key][1] != _digest(entry["request"]):
             return "idempotency_conflict", "idempotency_key: belongs to a job with another request"
         return "", ""
 
     def _owner(self, entry: dict[str, Any]) -> str | None:
-        """Return the job that has the idempotency key; a job that ended retryable lets it go."""
+        """Return the job that has the idempotency key; without one, this job gets it."""
         key = entry.get("idempotency_key")
         if key is None:
             return None
-        owner, _ = self._owners.get(key, (None, ""))
-        if owner is not None and owner in self._jobs and not self._jobs[owner]["retryable"]:
-            return owner
-        self._owners[key] = (entry["id"], dumps(entry["request"]))
+        if self._holds(key):
+            return self._owners[key][0]
+        self._owners[key] = (entry["id"], _digest(entry["request"]))
         return None
+
+    def _holds(self, key: str) -> bool:
+        """Return whether a job has an idempotency key. One that ended retryable lets it go."""
+        owner, _ = self._owners.get(key, ("", ""))
+        return owner in self._jobs and not self._jobs[owner]["retryable"]
 
     def _end_duplicates(self, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
         for each in list(self._jobs.values()):
@@ -249,6 +252,10 @@ class FakeTransport:
         _, noun, name = key.split(":", 2)
         records = self._jobs if noun == "job" else self._batches
         return records.get(name[1:-1], {})
+
+
+def _digest(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, sort_keys=True)
 
 
 def _events(job_id: str) -> str:
