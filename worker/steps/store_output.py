@@ -13,6 +13,7 @@ from worker.domain.files import Output, StoredFile
 from worker.domain.job import Job
 from worker.domain.times import epoch
 from worker.outputs.keys import file_key
+from worker.outputs.outage import storage_outage
 from worker.outputs.storage import Storage
 from worker.photogpt.client import DownloadStatus
 from worker.services import Services
@@ -166,6 +167,7 @@ def _store(transfer: Transfer, output: Output, url: str) -> None:
             finished_at=epoch(finished_at) if finished_at else transfer.known.progress.since,
         )
         transfer.storage.put(key, download.parts(), download.media.content_type)
+        storage_outage.resolve()
     stored: StoredFile = {
         "key": key,
         "bytes": download.size,
