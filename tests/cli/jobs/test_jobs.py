@@ -38,7 +38,7 @@ def test_jobs_lists_and_filters(invoke: Invoke) -> None:
     table = invoke("jobs", "--kind", "image").stdout
     assert " first " in table
     assert " second " not in table
-    assert "no such job" in invoke("jobs", "--state", "failed").stderr
+    assert "no job matches" in invoke("jobs", "--state", "failed").stderr
     assert len(invoke("jobs", "--limit", "1", "--json").stdout.splitlines()) == 1
 
 

@@ -34,7 +34,8 @@ MAX_SHOWN = 2000
 def show(job_id: str, *, as_json: bool) -> None:
     """Show everything that is stored about one job: outcome, deadline, next step, events, webhooks.
 
-    JOB_ID is the Celery task id that the producer got. Records stay for PHOTOGPT_RETENTION_S after a job's end.
+    JOB_ID is the id of the Celery task, or of the entry in the inbox. Records stay for PHOTOGPT_RETENTION_S after a
+    job's end.
 
     Example:
       photogpt-worker show 3f6c… --json
