@@ -82,11 +82,14 @@ def _state_rows(found: JsonObject) -> Rows:
     terminal = JobState(outcome["state"]).terminal
     reason = f"{outcome['reason']}: {outcome['error']}" if outcome["reason"] else ""
     retryable = {True: "yes", False: "no", None: ""}[outcome["retryable"]]
+    status = (
+        "" if outcome["state"] == JobState.SUCCEEDED else found["photogpt_status"]
+    )  # of the last poll before the end
     urls = [str(record.get("url")) for record in outcome["images"] + outcome["videos"]]
     return [
         ("reason" if terminal else "delayed by", reason),
         ("retryable", retryable if terminal else ""),
-        ("PhotoGPT's status", found["photogpt_status"]),
+        ("PhotoGPT's status", status),
         ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
         ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),
