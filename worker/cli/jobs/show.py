@@ -82,9 +82,8 @@ def _state_rows(found: JsonObject) -> Rows:
     terminal = JobState(outcome["state"]).terminal
     reason = f"{outcome['reason']}: {outcome['error']}" if outcome["reason"] else ""
     retryable = {True: "yes", False: "no", None: ""}[outcome["retryable"]]
-    status = (
-        "" if outcome["state"] == JobState.SUCCEEDED else found["photogpt_status"]
-    )  # of the last poll before the end
+    # A success is not polled again: the stored status is then the one of the poll before it.
+    status = "" if outcome["state"] == JobState.SUCCEEDED else found["photogpt_status"]
     urls = [str(record.get("url")) for record in outcome["images"] + outcome["videos"]]
     return [
         ("reason" if terminal else "delayed by", reason),
