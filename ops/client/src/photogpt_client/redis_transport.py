@@ -16,8 +16,6 @@ T = TypeVar("T")
 
 MAX_CHUNK = 250  # entries of one pipeline
 MAX_CHUNK_CHARS = 1_000_000  # of several entries: a slow network must take them within a socket's timeout
-    1_000_000  # of one pipeline with several entries: a slow network must take it within a socket's timeout
-)
 PAGE = 250  # entries of one read of the inbox; each has up to a megabyte
 READ_COUNT = 100  # entries of one stream in one read
 RETRY_S = 0.1
