@@ -49,7 +49,7 @@ def webhooks_listen(  # noqa: PLR0913 - one parameter per option
 
     Example:
       photogpt-worker webhooks listen
-      photogpt-worker webhooks listen --answer 503 --times 2     see how failed events are retried
+      photogpt-worker webhooks listen --answer 503 --times 2    # to see retries
       photogpt-worker webhooks listen --count 1 --json | jq .event.data.state
 
     Settings: PHOTOGPT_WEBHOOK_SECRETS here and for the workers; PHOTOGPT_WEBHOOK_ALLOW_NETWORKS for the workers, which

@@ -63,7 +63,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
     out.
 
     Example:
-      photogpt-worker webhooks recover --since 2h --endpoint https://shop.example/hooks
+      photogpt-worker webhooks recover --since 2h --endpoint https://shop.example/
 
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
