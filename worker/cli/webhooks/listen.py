@@ -66,7 +66,8 @@ def webhooks_listen(  # noqa: PLR0913 - one parameter per option
             on_received=received.put,
         )
     except OSError as error:
-        raise CommandError(f"cannot listen on {host}, port {port}: {error.strerror or error}", USAGE) from None
+        problem = f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another --port or --host"
+        raise CommandError(problem, USAGE) from None
     notes, out = console(stderr=True), console()
     try:
         _print_intro(notes, receiver.url, new_secret)
