@@ -1,6 +1,7 @@
 """The loop of every lane: claim what is due, run the lane's step for each item, apply the decisions.
 
-The Celery tasks `trigger`, `poll`, `publish` and `deliver` run it, each for the lane that its message names.
+The Celery tasks `trigger`, `poll`, `publish`, `deliver` and `store_files` run it, each for the lane that its message
+names.
 """
 
 from __future__ import annotations
@@ -159,9 +160,8 @@ class LaneRunner:
         try:
             item = handler.record.decode(values)
             if services.stopping.is_set() and isinstance(item, Job):
-                return item, Reschedule(
-                    after=0, reason=item.reason, error=item.error
-                )  # another worker polls it at once
+                # at once for another worker
+                return item, Reschedule(after=0, reason=item.reason, error=item.error)
             at = services.store.clock()
             with _trace_of(item, at):
                 decision = handler.step(services, item, at)
