@@ -28,7 +28,7 @@ def test_an_accepted_job_can_be_read(line: Line, kind: Kind) -> None:
     assert line.read(job) == job
     assert line.lanes_of(job.id) == {Lane.TRIGGERS}
     assert line.due_in(Lane.TRIGGERS, job.id) <= 0
-    assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
+    assert line.store.job_history.continuation(job.id) == '{"task":"t"}'
 
 
 def test_accepting_appends_an_event(line: Line) -> None:
@@ -84,7 +84,7 @@ def test_a_known_id_changes_nothing(line: Line) -> None:
     assert answer == JobKnown("digest")
     assert line.read(job) == job
     assert line.events(job) == ["job.queued"]
-    assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
+    assert line.store.job_history.continuation(job.id) == '{"task":"t"}'
 
 
 def test_a_repeated_call_changes_nothing(line: Line) -> None:
