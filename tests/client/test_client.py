@@ -106,16 +106,18 @@ def test_jobs_as_they_end(producer_client: Client, worker: WorkerProcess) -> Non
 def test_a_batch_is_repeated_without_a_job_too_many(
     producer_client: Client, client: redis.Redis, worker: WorkerProcess
 ) -> None:
-    """A batch with a refused item is sent twice, as after a crash, and finishes once with one job for each item."""
+    """A batch with refused items and a known job is sent twice, and finishes once with one job for each item."""
     jobs = [image(modelID="nanobanana", prompt=f"Dawn {number}", extra=QUICK) for number in range(5)]
     jobs.insert(2, image(modelID="nanobanana"))
+    known = producer_client.submit(image(modelID="nanobanana", prompt="Dawn", id=uuid.uuid4(), extra=QUICK))
+    jobs += [image(modelID="nanobanana", prompt="Dawn", id=known.id, extra=QUICK)] * 2
     name = str(uuid.uuid4())
     first = producer_client.submit_many(jobs, batch_id=name)
     second = producer_client.submit_many(jobs, batch_id=name)
-    assert [(refusal.index, refusal.error.field) for refusal in first.refused] == [(2, "prompt")]
+    assert [(refusal.index, refusal.error.field) for refusal in first.refused] == [(2, "prompt"), (7, "id")]
     assert [job.id for job in first.jobs] == [job.id for job in second.jobs]
     finished = second.wait(timeout=30)
-    assert (finished["total"], finished["succeeded"], finished["id"]) == (5, 5, name)
+    assert (finished["total"], finished["succeeded"], finished["id"]) == (6, 6, name)
     assert client.xlen(keys.batch_events(name)) == 1
     assert producer_client.batch(name).wait() == finished
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the repeated entries are taken over")

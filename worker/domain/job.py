@@ -56,7 +56,7 @@ class Batch:
     """Jobs that a producer sent together."""
 
     id: str
-    #: How many jobs the producer sends.
+    #: How many jobs the producer sends; 0 if this item does not say.
     total: int
 
 

@@ -55,6 +55,12 @@ def working(guarded: Server, as_user: As, open_line: Callable[..., Line]) -> Lin
     return open_line(guarded, url=as_user("worker"))
 
 
+def test_the_rights_of_a_client_are_documented() -> None:
+    """The page on the inbox shows the line of the user `client`."""
+    (line,) = [line for line in USERS.read_text().splitlines() if line.startswith("user client ")]
+    assert line in (USERS.parents[1] / "docs" / "inbox.md").read_text(encoding="utf-8")
+
+
 def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
     """The user `producer` may send tasks and chords and read their results."""
     url = as_user("producer")

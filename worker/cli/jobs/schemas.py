@@ -132,6 +132,7 @@ class Batch(Schema):
     failed: Annotated[int, Field(ge=0)]
     expired: Annotated[int, Field(ge=0)]
     canceled: Annotated[int, Field(ge=0)]
+    rejected: Annotated[int, Field(ge=0, description="Entries of the inbox that became no job.")]
     created_at: Time
     finished_at: Time
 

@@ -6,6 +6,8 @@ PhotoGPTError
 ├─ RedisRefused       Redis refuses the login or the command
 ├─ WaitTimeout        the job has not ended yet; retryable
 ├─ JobGone            no job has this id, or its record has expired
+├─ WebhookRefused     a webhook has no valid signature
+├─ WebhookBusy        a webhook is being handled by another request; retryable
 └─ JobNotSucceeded    the job ended in another state; has its outcome; retryable as the outcome says
    ├─ JobFailed
    ├─ JobExpired
@@ -67,6 +69,16 @@ class WaitTimeout(PhotoGPTError, TimeoutError):
 
 class JobGone(PhotoGPTError, LookupError):
     """No job or batch has this id, or its record has expired, so that no outcome will come."""
+
+
+class WebhookRefused(PhotoGPTError, ValueError):
+    """A webhook has no valid signature, is too old, or is malformed. Answer 401."""
+
+
+class WebhookBusy(PhotoGPTError):
+    """Another request handles the event of a webhook now. Answer 503, so that the webhook is sent again."""
+
+    retryable = True
 
 
 class JobNotSucceeded(PhotoGPTError):
