@@ -175,10 +175,7 @@ class Jobs:
             self._publish_ticks(Lane.JOBS, answer)
 
     def count(self, job_id: str, field: Literal["faults", "lost"]) -> int:
-        """Count a step that raised, or a trigger whose answer was lost and that created nothing; return how often.
-
-        Returns 0 if the job has no record.
-        """
+        """Count a step that raised, or an answer that was lost; return how often, or 0 without a record."""
         return int(self._scripts.count(job=self._keys.job(job_id), field=field))
 
     def _advance(  # noqa: PLR0913 - one script

@@ -198,7 +198,7 @@ def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
 def test_an_unknown_job_is_none(line: Line) -> None:
     """Every read of an unknown job returns None or nothing."""
     jobs = line.store.jobs
-    assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x")) == (None, None, None)
+    assert (jobs.get("x"), jobs.outcome("x"), line.store.job_history.continuation("x")) == (None, None, None)
     assert line.store.deliveries.of_job("x") == []
 
 

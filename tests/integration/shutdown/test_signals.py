@@ -15,6 +15,7 @@ from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
+from worker.store.keys import Lane
 
 
 @pytest.fixture
@@ -121,8 +122,8 @@ def test_messages_with_a_countdown_are_returned(
     """Tick messages that a worker holds until they are due return to the queue when it stops."""
     if not broker_url.startswith("redis"):
         pytest.skip("RabbitMQ itself takes back what a connection held")
-    enqueue(producer, 1)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is scheduled")
+    producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, countdown=60)
+    wait_until(lambda: client.zcard(keys.lane(Lane.TRIGGERS)), "the job has a start time")
     wait_until(lambda: client.hlen("photogpt.unacked"), "a message waits in the worker")
 
     code = end(own_worker, signal.SIGTERM)
