@@ -118,11 +118,11 @@ class ResilientConsumer(Consumer):
     def on_send_event_buffered(self) -> Any:
         """Leave a task event in the buffer until the loop sends all; Celery sends them in each of its rounds."""
 
-    def shutdown(self) -> None:
-        """Send the task events that are left, and end."""
+    def stop(self) -> None:
+        """Send the task events that are left, and stop."""
         with contextlib.suppress(*self.connection_errors):
             self._send_events()
-        super().shutdown()
+        super().stop()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Report the outage and wait; Celery connects again."""
