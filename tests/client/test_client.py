@@ -19,6 +19,7 @@ from photogpt_client import (
     as_completed,
     image,
 )
+from photogpt_client.redis_transport import chunks
 from tests.client.conftest import LONELY
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
@@ -158,6 +159,14 @@ def test_a_batch_whose_append_was_lost_can_be_repeated(own_valkey: EmbeddedValke
         assert f"batch_id={unavailable.value.batch_id!r}" in str(unavailable.value)
         batch = lonely.submit_many(jobs, batch_id=unavailable.value.batch_id)
         assert tuple(job.id for job in batch.jobs) == unavailable.value.job_ids
+
+
+def test_large_jobs_are_sent_in_small_portions() -> None:
+    """A pipeline has up to 250 entries and about a megabyte, so that a slow network takes it in time."""
+    small, large = "x" * 1000, "x" * 900_000
+    sizes = [[len(job) for job in chunk] for chunk in chunks([small] * 300 + [large, large, small])]
+    assert sizes == [[1000] * 250, [1000] * 50 + [900_000], [900_000, 1000]]
+    assert list(chunks([])) == []
 
 
 def test_a_thousand_jobs_are_sent_in_few_round_trips(lonely_client: Client, client: redis.Redis) -> None:
