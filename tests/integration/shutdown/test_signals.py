@@ -121,12 +121,15 @@ def test_another_worker_takes_over(
 
 
 def test_messages_with_a_countdown_are_returned(
-    producer: Celery, client: redis.Redis, broker_url: str, sandbox: SandboxProcess, own_worker: WorkerProcess
+    producer: Celery,
+    client: redis.Redis,
+    broker_url: str,
+    own_worker: WorkerProcess,
 ) -> None:
     """Tick messages that a worker holds until they are due return to the queue when it stops."""
     if not broker_url.startswith("redis"):
         pytest.skip("RabbitMQ itself takes back what a connection held")
-    producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, countdown=60)
+    producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, countdown=7)
     wait_until(lambda: client.zcard(keys.lane(Lane.TRIGGERS)), "the job has a start time")
     wait_until(lambda: client.hlen("photogpt.unacked"), "a message waits in the worker")
 
