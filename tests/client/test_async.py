@@ -6,9 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,14 +20,6 @@ from worker.cli.local.embedded import EmbeddedValkey
 
 QUICK = {"sandbox": {"duration_s": 0.3}}
 JOBS = 1000
-
-
-@pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A server that a test may stop."""
-    server = EmbeddedValkey(tmp_path / "valkey")
-    yield server
-    server.stop()
 
 
 def test_jobs_are_awaited(valkey: EmbeddedValkey, worker: WorkerProcess) -> None:

@@ -19,9 +19,11 @@ from photogpt_client import (
     as_completed,
     image,
 )
+from photogpt_client.redis_transport import chunks
 from tests.client.conftest import LONELY
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import free_port
 
 QUICK = {"sandbox": {"duration_s": 0.3}}
@@ -144,6 +146,27 @@ def test_an_append_without_an_answer_names_its_job() -> None:
     ):
         lonely.image(modelID="nanobanana", prompt="Dawn", id="order-17")
     assert (unavailable.value.job_ids, unavailable.value.retryable) == (("order-17",), True)
+
+
+def test_a_batch_whose_append_was_lost_can_be_repeated(own_valkey: EmbeddedValkey) -> None:
+    """Redis dies while a batch is sent that was given no id: the error has the one with which the call is repeated."""
+    jobs = [image(modelID="nanobanana", prompt=f"Dawn {number}") for number in range(300)]
+    with Client(own_valkey.url, namespace=LONELY, send_timeout_s=0.2) as lonely:
+        own_valkey.stop()
+        with pytest.raises(RedisUnavailable) as unavailable:
+            lonely.submit_many(jobs)
+        own_valkey.start()
+        assert f"batch_id={unavailable.value.batch_id!r}" in str(unavailable.value)
+        batch = lonely.submit_many(jobs, batch_id=unavailable.value.batch_id)
+        assert tuple(job.id for job in batch.jobs) == unavailable.value.job_ids
+
+
+def test_large_jobs_are_sent_in_small_portions() -> None:
+    """A pipeline has up to 250 entries and about a megabyte, so that a slow network takes it in time."""
+    small, large = "x" * 1000, "x" * 900_000
+    sizes = [[len(job) for job in chunk] for chunk in chunks([small] * 300 + [large, large, small])]
+    assert sizes == [[1000] * 250, [1000] * 50 + [900_000], [900_000, 1000]]
+    assert list(chunks([])) == []
 
 
 def test_a_thousand_jobs_are_sent_in_few_round_trips(lonely_client: Client, client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import redis
 
 from photogpt_client import Client, RedisRefused
 from photogpt_client.connection import connect
+from photogpt_client.testing.events import SECRET, signed_event
+from photogpt_client.webhooks import Receiver, RedisMemory
 from tests.client.conftest import LONELY
 from tests.integration.redis_faults.servers import Server, certificates
 from tests.parts import need_program
 from worker.cli.local.processes import free_port
 
+PAGE = Path(__file__).parents[2] / "ops" / "docs" / "producers.md"
 PASSWORD = "p@ss/w#rd?:;%20é &="
 
 
@@ -89,6 +93,23 @@ def test_a_socket_file_and_a_login_with_every_character(socket_server: Server) -
     ):
         assert_usable(url)
     assert_refused(socket_server.url.replace("://", "://shop:wrong@"), "refuses the login")
+
+
+def test_the_rights_of_a_memory_are_documented(socket_server: Server) -> None:
+    """With the rights on the producers' page a receiver remembers webhooks, but not under another prefix."""
+    (rights,) = re.findall(r"`(~shop-hooks:[^`]+)`", PAGE.read_text(encoding="utf-8"))
+    with redis.Redis.from_url(socket_server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "hooks", "on", ">pw", "resetchannels", "-@all", *rights.split())
+    url, event = socket_server.url.replace("://", "://hooks:pw@"), signed_event()
+    allowed, other = (RedisMemory(url, prefix=prefix) for prefix in ("shop-hooks", "other"))
+    receiver = Receiver([SECRET], memory=allowed)
+    received = receiver.receive(event.body, event.headers)
+    assert received is not None
+    receiver.forget(received)
+    with pytest.raises(RedisRefused):
+        Receiver([SECRET], memory=other).receive(event.body, event.headers)
+    for memory in (allowed, other):
+        memory.close()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,9 @@ def test_the_fake_answers_at_once(photogpt_fake: FakePhotoGPT) -> None:
     assert outcome.keys() == golden("outcomes/succeeded")["outcome"].keys()
     assert (outcome, outcome["metadata"]) == (job.outcome(), {"order": 17})
     assert [event.type for event in job.events()] == ["job.queued", "job.succeeded"]
+    started = photogpt_fake.client.upscale(imageID="img_1", not_before="2020-01-01T00:00:00Z")
+    later = photogpt_fake.client.upscale(imageID="img_1", not_before=time.time() + 60)
+    assert [started.outcome()["state"], later.outcome()["state"]] == ["succeeded", "queued"]
     assert photogpt_fake.sent[0]["request"] == {"modelID": "nanobanana", "prompt": "Dawn"}
     batch = photogpt_fake.client.submit_many([image(modelID="nanobanana", prompt="a"), image(modelID="nanobanana")])
     assert (batch.wait(5)["succeeded"], len(batch.refused)) == (1, 1)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -33,6 +34,10 @@ OTHER_SECRET = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldA=="
 KEY = decode_webhook_secret(WEBHOOK_SECRET)
 
 
+NO_ID = b'{"type": "job.succeeded", "timestamp": "", "data": {"id": null}}'
+INFINITE = b'{"type": "job.succeeded", "timestamp": "", "sequence": 1e999, "data": {"id": "j1"}}'
+
+
 def body_of(sequence: int = 4, kind: str = "job.succeeded") -> bytes:
     """Return the body of an event of one job."""
     event = {"type": kind, "timestamp": "2026-11-28T18:20:09.000Z", "sequence": sequence, "data": {"id": "j1"}}
@@ -54,7 +59,11 @@ def test_an_event_is_received_once() -> None:
     assert (event.id, event.type, event.outcome["id"], event.is_late) == ("msg_1", "job.succeeded", "j1", False)
     assert receiver.receive(body, headers_of(body)) is None
     receiver.forget(event)
-    assert receiver.receive(body, headers_of(body)) is not None
+    in_bytes: Any = {name.encode(): value.encode() for name, value in headers_of(body).items()}
+    assert receiver.receive(body, in_bytes) is not None
+    text: Any = body.decode()
+    with pytest.raises(TypeError, match="exact bytes"):
+        receiver.receive(text, headers_of(body))
 
 
 def test_a_late_event_is_marked() -> None:
@@ -181,16 +190,21 @@ def test_what_was_not_signed_is_refused() -> None:
     """A changed body, another secret, an old timestamp, a missing header and a malformed signature are refused."""
     receiver, body = Receiver([WEBHOOK_SECRET]), body_of()
     good = headers_of(body)
-    for received, headers in (
+    cases: list[tuple[bytes, Any]] = [
         (body_of(3), good),
         (body, headers_of(body, decode_webhook_secret(OTHER_SECRET))),
         (body, headers_of(body, age=400)),
         (body, good | {"webhook-timestamp": f" {good['webhook-timestamp']}"}),
         (body, {name: value for name, value in good.items() if name != "Webhook-Id"}),
         (body, good | {"webhook-signature": "v1,%%% v1 v2,YQ== \ud800"}),
+        (body, dict.fromkeys(good, 7)),
+        (body, {}),
         (b"[]", headers_of(b"[]")),
+        (NO_ID, headers_of(NO_ID)),
+        (INFINITE, headers_of(INFINITE)),
         (b"[" * 20_000, headers_of(b"[" * 20_000)),
-    ):
+    ]
+    for received, headers in cases:
         with pytest.raises(WebhookRefused):
             receiver.receive(received, headers)
 

@@ -119,7 +119,7 @@ def test_cancel_before_and_after_its_job(client: redis.Redis, worker: WorkerProc
 def test_a_batch(client: redis.Redis, worker: WorkerProcess) -> None:
     """A batch counts each item once, however it ends and however often it is sent, and finishes with one event."""
     batch_id, known = str(uuid.uuid4()), append(client)
-    batch = {"id": batch_id, "total": 7}
+    batch = {"id": batch_id, "total": 8}
     items: list[dict[str, Any]] = [
         {"id": f"{batch_id}-1"},
         {"id": f"{batch_id}-2", "request": {}},
@@ -131,15 +131,16 @@ def test_a_batch(client: redis.Redis, worker: WorkerProcess) -> None:
     ]
     for item in items * 2:
         append(client, **({"batch": batch} | item))
+        client.xadd(keys.inbox, {"job": json.dumps({"batch": batch})[:-1]})
     read: Any = client.xread({keys.batch_events(batch_id): "0-0"}, block=20_000)
     ((_, event),) = read[0][1]
     assert event["type"] == "batch.finished"
     data = json.loads(event["data"])
     assert data.keys() == json.loads(golden("outcomes/batch")["event"]["data"]).keys()
     counts = [data[name] for name in ("total", "succeeded", "failed", "expired", "canceled", "rejected")]
-    assert counts == [7, 2, 3, 0, 0, 2]
+    assert counts == [8, 2, 3, 0, 0, 3]
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the repeated entries are taken over")
-    assert (client.hget(keys.batch(batch_id), "ended"), client.xlen(keys.batch_events(batch_id))) == ("7", 1)
+    assert (client.hget(keys.batch(batch_id), "ended"), client.xlen(keys.batch_events(batch_id))) == ("8", 1)
 
 
 def test_a_lost_group_is_made_again(client: redis.Redis, worker: WorkerProcess) -> None:

@@ -108,7 +108,15 @@ def test_the_batch_of_a_refused_entry_is_kept() -> None:
         assert (found.problem != "", found.batch) == (True, batch)
     text = json.dumps({"id": 7, "batch": {"id": "b1", "total": 3}})
     assert named_batch({"job": text, "more": "1"}) == Batch("b1", 3)
-    assert named_batch({"job": "hello"}) is named_batch({}) is None
+    for broken in (
+        text[:-1],
+        text + "}",
+        f'{{"prompt": "\\"batch\\": {{}}", {text[1:-2]}}},',
+        text[:-1] + "x" * 5_000_000,
+    ):
+        assert named_batch({"job": broken}) == Batch("b1", 3)
+    for unnamed in ("hello", '{"batch": ', '{"batch": {"id": 7}', '{"batch": {"id": }', '"\\"batch\\": {\\"id\\": 1}'):
+        assert named_batch({"job": unnamed}) is named_batch({}) is None
 
 
 @pytest.mark.parametrize(

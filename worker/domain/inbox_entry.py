@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -21,6 +22,9 @@ MAX_ENTRY = 1_000_000  # characters of JSON
 MAX_READ = 4_000_000  # characters of a longer entry that are read for the id of its job
 MAX_ID = 255
 MAX_BATCH = 1_000_000_000  # jobs
+BATCH_IN_TEXT = re.compile(r'(?<!\\)"batch"\s*:\s*(\{[^{}]*\})')
+"""The batch in an entry that is no JSON: an object without objects. A text inside the JSON has escaped quotes."""
+
 CANCEL = "cancel"
 NOT_UTF8 = "\N{REPLACEMENT CHARACTER}"  # by which the Redis client replaces bytes that are no UTF-8
 
@@ -109,11 +113,15 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
 
 
 def named_batch(fields: Mapping[str, str]) -> Batch | None:
-    """Return the batch that an entry names, which may be unusable otherwise."""
+    """Return the batch that an entry names, also where it is too long or its JSON is broken elsewhere."""
     try:
         return _batch(_body(fields))
     except SubmissionError:
-        return None
+        found = BATCH_IN_TEXT.search(fields.get(FIELD, ""))
+        try:
+            return _batch({"batch": json.loads(found[1])}) if found else None
+        except (ValueError, RecursionError):
+            return None
 
 
 def appended_at(entry_id: str) -> float:

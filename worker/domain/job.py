@@ -64,7 +64,7 @@ class Batch:
 class Job:
     """One job as Redis stores it. Times are epoch seconds by Redis' clock."""
 
-    #: The Celery task id that the producer has.
+    #: The producer's: the id of the Celery task, or of the entry in the inbox.
     id: str
     kind: Kind
     state: JobState = JobState.QUEUED

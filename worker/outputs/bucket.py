@@ -25,6 +25,8 @@ MAX_RETRIES = 2  # of one request; a longer outage is waited for in the lane, no
 MAX_ERROR_LENGTH = 300  # characters
 TRIES = re.compile(r"Error performing \w+ (\S+?)(\?\S*)? in \S+?(, after .*?retry_timeout: \w+)? +- ")
 """What obstore writes in front of the cause. It contains the key, so that no two jobs would have the same message."""
+KEY = re.compile(r" (for path|at location) \S+(?=:| not found)")
+XML = re.compile(r"<\?xml.*?<Code>(.*?)</Code>\s*<Message>(.*?)</Message>.*")
 SYSTEM_ERROR = re.compile(r'\bOs \{[^}]*message: "([^"]+)"')
 
 
@@ -45,7 +47,7 @@ class Bucket:
         options: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=5),
             "timeout": timedelta(seconds=max(MIN_PART_S, 2 * stall_s)),  # for one part of a file
-            "allow_http": endpoint_is_plain_http(),
+            "allow_http": endpoint_is_plain_http(url),
         }
         retries: dict[str, Any] = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)}
         try:
@@ -99,6 +101,6 @@ class Bucket:
 def _explanation(error: Exception) -> str:
     """Return what an error of obstore says: without its debugging lines, the key, and how often it was tried."""
     text, _, details = str(error).partition("\n\nDebug source:")
-    text = TRIES.sub("", " ".join(text.split()))
+    text = XML.sub(r"\1: \2", KEY.sub("", TRIES.sub("", " ".join(text.split()))))
     system = SYSTEM_ERROR.search(details)
     return f"{text[:MAX_ERROR_LENGTH]}{f' ({system[1]})' if system else ''}"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from worker.cli.output import counted
 from worker.cli.queries import no_worker
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
@@ -67,42 +68,46 @@ def _workers(facts: Facts) -> Iterator[str]:
     missing = no_worker(facts.fleet)
     if missing:
         due, new = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting + facts.fleet.inbox_entries
-        yield f"{missing}. {due} jobs and webhooks are due, and {new} messages wait"
+        waiting = counted(new, "message waits", "messages wait")
+        yield f"{missing}. {counted(due, 'job or webhook is', 'jobs and webhooks are')} due, and {waiting}"
         return
     if facts.fleet.inbox_oldest_s > MAX_OVERDUE_S:
         age = duration(facts.fleet.inbox_oldest_s)
-        yield f"inbox: {facts.fleet.inbox_entries} jobs wait, the oldest for {age}; restart the workers"
+        jobs = counted(facts.fleet.inbox_entries, "job waits", "jobs wait")
+        yield f"inbox: {jobs}, the oldest for {age}; restart the workers"
     for lane, state in facts.fleet.lanes.items():
         waits_for_storage = lane is Lane.FILES and facts.storage_errors
         if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s and not waits_for_storage:
+            items, age = counted(state.due, "item is", "items are"), duration(state.oldest_overdue_s)
             yield (
-                f"lane {lane}: {state.due} are due, the oldest for {duration(state.oldest_overdue_s)}; add workers, or "
-                "restart the workers if none claims"
+                f"lane {lane}: {items} due, the oldest for {age}; add workers, or restart the workers if none claims"
             )
 
 
 def _photogpt(facts: Facts) -> Iterator[str]:
     if facts.api_key_rejected:
+        waiting = counted(facts.delayed(Reason.UNAUTHORIZED), "job waits", "jobs wait")
         yield (
-            f"PhotoGPT rejects the API key; {facts.delayed(Reason.UNAUTHORIZED)} jobs or more wait, none fails: set "
-            "PHOTOGPT_API_KEY to a valid key and restart the workers"
+            f"PhotoGPT rejects the API key; at least {waiting}, none fails: set PHOTOGPT_API_KEY to a valid key and "
+            "restart the workers"
         )
     unavailable = facts.delayed(Reason.UNAVAILABLE)
     if unavailable and 2 * unavailable >= sum(facts.delays.values()):
         error = next(error for reason, error in facts.delays if reason == Reason.UNAVAILABLE)
-        yield f"PhotoGPT does not answer as it should; {unavailable} jobs or more are polled again: {error}"
+        jobs = counted(unavailable, "job is", "jobs are")
+        yield f"PhotoGPT does not answer as it should; at least {jobs} polled again: {error}"
     if facts.fleet.unresolved_oldest_s > MAX_UNRESOLVED_S:
         yield (
-            f"{facts.fleet.unresolved} triggers are unresolved, the oldest for "
-            f"{duration(facts.fleet.unresolved_oldest_s)}: they may have been paid for"
+            f"{counted(facts.fleet.unresolved, 'trigger is', 'triggers are')} unresolved, the oldest for "
+            f"{duration(facts.fleet.unresolved_oldest_s)}; what is unresolved may have been paid for"
         )
 
 
 def _storage(facts: Facts) -> Iterator[str]:
     if facts.storage_errors:
         error, _ = Counter(facts.storage_errors).most_common(1)[0]
-        jobs = facts.fleet.lanes[Lane.FILES].members
-        yield f"no file can be stored; {jobs} jobs wait for their files, none fails: {error}; try photogpt-worker ping"
+        jobs = counted(facts.fleet.lanes[Lane.FILES].members, "job waits for its files", "jobs wait for their files")
+        yield f"no file can be stored; {jobs}, none fails: {error}; try photogpt-worker ping"
 
 
 def warnings(facts: Facts) -> list[str]:
@@ -110,21 +115,25 @@ def warnings(facts: Facts) -> list[str]:
     fleet, endpoints = facts.fleet, facts.endpoints
     paused = [f"{lane} for {duration(state.paused_s)}" for lane, state in fleet.lanes.items() if state.paused_s]
     settling = fleet.unresolved if fleet.unresolved_oldest_s <= MAX_UNRESOLVED_S else 0
-    counted = (
-        (len(paused), f"lanes are paused: {', '.join(paused)}"),
-        (settling, f"{settling} triggers have no known answer yet; PhotoGPT's list of jobs is searched for them"),
-        (fleet.webhooks_dead, f"{fleet.webhooks_dead} webhooks are dead: photogpt-worker webhooks list --state dead"),
+    rows = (
+        (len(paused), "lane is", "lanes are", f"paused: {', '.join(paused)}"),
+        (settling, "trigger has", "triggers have", "no known answer yet; PhotoGPT's list of jobs is searched"),
+        (fleet.webhooks_dead, "webhook is", "webhooks are", "dead: photogpt-worker webhooks list --state dead"),
         (
-            broken := endpoints.get("circuit_open", 0),
-            f"{broken} endpoints have an open circuit: photogpt-worker webhooks endpoints",
+            endpoints.get("circuit_open", 0),
+            "endpoint has",
+            "endpoints have",
+            "an open circuit: photogpt-worker webhooks endpoints",
         ),
         (
-            disabled := endpoints.get("disabled", 0),
-            f"{disabled} endpoints are disabled: photogpt-worker webhooks endpoints --disabled",
+            endpoints.get("disabled", 0),
+            "endpoint is",
+            "endpoints are",
+            "disabled: photogpt-worker webhooks endpoints --disabled",
         ),
-        (fleet.messages_rejected, f"{fleet.messages_rejected} messages were rejected: photogpt-worker rejected"),
+        (fleet.messages_rejected, "message was", "messages were", "rejected: photogpt-worker rejected"),
     )
-    return [text for count, text in counted if count]
+    return [f"{counted(count, one, more)} {text}" for count, one, more, text in rows if count]
 
 
 def duration(seconds: float) -> str:

@@ -103,11 +103,11 @@ class Client:
             batch_id: with one of your own, the same call can be repeated after a crash without a job too many.
 
         Raises:
-            RedisUnavailable: some appends were not acknowledged; repeat the call with the same batch id.
+            RedisUnavailable: some appends were not acknowledged; repeat the call with the error's `batch_id`.
             RedisRefused: Redis refuses the login or the command.
         """
         prepared = prepare(jobs, batch_id)
-        sent = self._send(prepared.entries)
+        sent = self._send(prepared.entries, batch_id=prepared.id)
         return Batch(self, prepared.id, sent, prepared.refused, is_empty=not sent)
 
     def job(self, job_id: str | UUID) -> Job:
@@ -129,12 +129,13 @@ class Client:
         self.follower.close()
         self.transport.close()
 
-    def _send(self, entries: list[Entry]) -> list[Job]:
+    def _send(self, entries: list[Entry], *, batch_id: str | None = None) -> list[Job]:
         try:
             appended = self.transport.append([entry.text for entry in entries])
         except RedisUnavailable as error:
             ids = tuple(entry.job_id for entry in entries)
-            raise RedisUnavailable(f"{error}; send the jobs again with the same ids", ids) from error
+            again = f"repeat the call with batch_id={batch_id!r}" if batch_id else "send the job again with the same id"
+            raise RedisUnavailable(f"{error}; {again}", ids, batch_id) from error
         return [
             Job(self, entry.job_id, kind=entry.kind, entry_id=entry_id)
             for entry, entry_id in zip(entries, appended, strict=True)

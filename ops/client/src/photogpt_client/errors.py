@@ -47,14 +47,16 @@ class RedisUnavailable(PhotoGPTError, ConnectionError):
 
     Attributes:
         job_ids: of the jobs whose append was not acknowledged; the same id twice is one job, paid once.
+        batch_id: of their batch; `submit_many` with the same jobs and this id makes no job twice.
     """
 
     retryable = True
 
-    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, job_ids: tuple[str, ...] = (), batch_id: str | None = None) -> None:
         """Store the ids."""
         super().__init__(message)
         self.job_ids = job_ids
+        self.batch_id = batch_id
 
 
 class RedisRefused(PhotoGPTError):

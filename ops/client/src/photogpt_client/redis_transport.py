@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from photogpt_client.connection import translated
@@ -14,8 +14,9 @@ from photogpt_client.transport import START, StreamEntry
 
 T = TypeVar("T")
 
-CHUNK = 250  # entries of one pipeline
-PAGE = 1000  # entries of one read of the inbox
+MAX_CHUNK = 250  # entries of one pipeline
+MAX_CHUNK_CHARS = 1_000_000  # of several entries: a slow network must take them within a socket's timeout
+PAGE = 250  # entries of one read of the inbox; each has up to a megabyte
 READ_COUNT = 100  # entries of one stream in one read
 RETRY_S = 0.1
 
@@ -39,8 +40,7 @@ class RedisTransport:
         """Append entries, some hundred with each round trip."""
         ends = time.monotonic() + self._send_timeout_s
         appended: list[str] = []
-        for start in range(0, len(jobs), CHUNK):
-            chunk = jobs[start : start + CHUNK]
+        for chunk in chunks(jobs):
             appended += _repeated(lambda chunk=chunk: self._append(chunk), until=ends)  # type: ignore[misc]
         return appended
 
@@ -96,6 +96,20 @@ class RedisTransport:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def chunks(jobs: Sequence[str]) -> Iterator[list[str]]:
+    """Yield entries in the portions in which they are sent, in their order."""
+    chunk: list[str] = []
+    size = 0
+    for job in jobs:
+        if chunk and (len(chunk) == MAX_CHUNK or size + len(job) > MAX_CHUNK_CHARS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(job)
+        size += len(job)
+    if chunk:
+        yield chunk
 
 
 def _canonical(text: str) -> str:

@@ -33,7 +33,9 @@ def verified_id(checks: Iterable[Check], body: bytes, headers: Headers) -> str:
     Raises:
         WebhookRefused: none does, or a header is missing, malformed or too old.
     """
-    lower = {name.lower(): value for name, value in headers.items()}
+    if not isinstance(body, bytes | bytearray):
+        raise TypeError("body: must be the exact bytes of the request")
+    lower = {_text(name).lower(): _text(value) for name, value in headers.items()}
     try:
         webhook_id, stamp, given = (lower[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
         timestamp = int(stamp)
@@ -46,6 +48,11 @@ def verified_id(checks: Iterable[Check], body: bytes, headers: Headers) -> str:
     if not any(check(message, token) for check in checks for token in tokens):
         raise WebhookRefused("no signature is valid")
     return webhook_id
+
+
+def _text(value: object) -> str:
+    """Return a name or value of a header. Some frameworks hold bytes."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
 
 
 def check_of(key: str) -> Check:

@@ -143,14 +143,22 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _check_start(not_before: str | float) -> None:
-    """Refuse text that is no time, and a time too far ahead. Text without a zone is UTC, as in the service."""
+    """Refuse text that is no time, and a time too far ahead."""
+    if start_of(not_before) > time.time() + arguments.MAX_DELAY_S:
+        raise InvalidJob("not_before", "is more than 366 days ahead; times are seconds, not milliseconds")
+
+
+def start_of(not_before: str | float) -> float:
+    """Return a start time as epoch seconds. Text without a zone is UTC, as in the service.
+
+    Raises:
+        InvalidJob: the text is no time.
+    """
     try:
         at = datetime.fromisoformat(not_before) if isinstance(not_before, str) else None
-        seconds = float(not_before) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return float(not_before) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise InvalidJob("not_before", "must be RFC 3339 text, 2026-12-24T18:00:00Z, or epoch seconds") from None
-    if seconds > time.time() + arguments.MAX_DELAY_S:
-        raise InvalidJob("not_before", "is more than 366 days ahead; times are seconds, not milliseconds")
 
 
 def check_url(url: str) -> None:

@@ -205,7 +205,9 @@ def _event(webhook_id: str, body: bytes) -> WebhookEvent:
         outcome = found["data"]
         texts = (str(found["type"]), str(found["timestamp"]))
         sequence = int(found.get("sequence", 0))
-        str(outcome["id"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        job_id = outcome["id"]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise WebhookRefused("the body is no event") from None
+    if not isinstance(job_id, str):
+        raise WebhookRefused("the body is no event of a job")
     return WebhookEvent(webhook_id, *texts, sequence, cast("Outcome", outcome), found)

@@ -18,6 +18,7 @@ from photogpt_client.new_jobs import dumps
 from photogpt_client.outcomes import COUNTS, FINAL_STATES
 from photogpt_client.testing.events import now, sample_outcome
 from photogpt_client.transport import StreamEntry
+from photogpt_client.validation import start_of
 
 MAX_METADATA = 4096  # bytes; the default of the service
 PORTS = (None, 80, 443)
@@ -187,7 +188,7 @@ class FakeTransport:
             self._jobs[job_id]["duplicate_of"] = owner
             if self._jobs[owner]["state"] in FINAL_STATES:
                 self.change(job_id, self._jobs[owner])
-        elif self._fake.automatic and not (entry.get("delay_s") or entry.get("not_before")):
+        elif self._fake.automatic and not _starts_later(entry):
             self._fake.succeed(job_id)
 
     def _problem(self, entry: dict[str, Any]) -> tuple[str, str]:
@@ -252,6 +253,11 @@ class FakeTransport:
         _, noun, name = key.split(":", 2)
         records = self._jobs if noun == "job" else self._batches
         return records.get(name[1:-1], {})
+
+
+def _starts_later(entry: Mapping[str, Any]) -> bool:
+    not_before = entry.get("not_before")
+    return bool(entry.get("delay_s")) or (not_before is not None and start_of(not_before) > time.time())
 
 
 def _digest(request: Mapping[str, Any]) -> str:
