@@ -33,11 +33,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 API_VERSION = "1"  # docs/getting-started: on every request
-TRIGGERS = {
-    Kind.IMAGE: "/images/generation",
-    Kind.UPSCALE: "/images/upscaling",
-    Kind.VIDEO: "/videos/generation",
-}
+TRIGGERS = {Kind.IMAGE: "/images/generation", Kind.UPSCALE: "/images/upscaling", Kind.VIDEO: "/videos/generation"}
 MAX_PAGES = 2000  # of one listing, in case the page tokens never end
 
 
@@ -156,18 +152,21 @@ class PhotoGPT:
 
     def image_url(self, image_id: str) -> str | None:
         """Return the URL in the record of an image."""
-        result = self._call("GET", f"/images/{_segment(image_id)}")
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/images/{_segment(image_id)}")
         return _text(result.get("url")) if isinstance(result, dict) else None
 
     def create_download(self, video_id: str) -> None:
         """Ask PhotoGPT to prepare the file of a video. A GET that changes state: it is not repeated here."""
-        self._call("GET", f"/videos/{_segment(video_id)}/create-download")
+        with Measured(Operation.FILE):
+            self._call("GET", f"/videos/{_segment(video_id)}/create-download")
 
     def download(self, video_id: str) -> DownloadStatus:
         """Return whether the file of a video is prepared, and its URL."""
-        result = self._call("GET", f"/videos/{_segment(video_id)}/download")
-        if not isinstance(result, dict):
-            raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/videos/{_segment(video_id)}/download")
+            if not isinstance(result, dict):
+                raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
         return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
@@ -274,7 +273,7 @@ class PhotoGPT:
 def _route(path: str) -> str:
     """Return a path with `{id}` instead of an id, so that spans have few different names."""
     _, first, *rest = path.split("/")
-    if first in {"jobs", "models"} and rest:
+    if rest and path not in TRIGGERS.values():
         rest[0] = "{id}"
     return "/".join(["", first, *rest])
 
