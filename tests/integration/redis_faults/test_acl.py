@@ -161,11 +161,13 @@ def test_other_commands_are_refused(as_user: As, name: str, command: tuple[str, 
 
 def test_a_watcher_reads(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
     """The user `watcher` may read records, events and lanes."""
-    working.assert_succeeded(working.enqueue(1))
+    (job_id,) = working.enqueue(1)
+    working.assert_succeeded([job_id])
     with connect_once(as_user("watcher")) as client:
         assert client.xrange("photogpt:events", count=1)
-        [job] = [client.hgetall(key) for key in list(client.scan_iter("photogpt:job:{*}"))[:1]]
-        assert job["state"] == "succeeded"
+        key = f"photogpt:job:{{{job_id}}}"
+        assert key in client.scan_iter("photogpt:job:{*}")
+        assert client.hgetall(key)["state"] == "succeeded"
         assert client.zcard("photogpt:lane:{jobs}") >= 0
 
 
