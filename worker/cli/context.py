@@ -15,7 +15,7 @@ from config.environment import SettingsError, ignored_variables, remove_celery_v
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
 from worker.queue.transport import configure
-from worker.store.connection import Store, open_store
+from worker.store.connection import Store, check_silence, open_store
 from worker.store.lanes import Tick, leave_to_lane_monitor
 
 FAILED = 1
@@ -72,6 +72,7 @@ def connected_store(
     store = open_store(settings, publish_tick)
     try:
         with connection_errors(settings):
+            check_silence(settings)
             store.ping()
             yield store
     finally:

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
 """Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
 
+SILENCE_S = 5.0
+"""How long a command waits for the first answer of Redis."""
+
 
 def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
     """Return a client. It repeats a command whose answer was lost a few times; every script of ours allows that."""
@@ -83,6 +86,22 @@ def answers(settings: Settings, url: str, *, timeout_s: float) -> bool:
             return bool(client.ping())
     except (RedisError, OSError):
         return False
+
+
+def check_silence(settings: Settings) -> None:
+    """Ask Redis once, on a new connection: commands that are repeated need over a minute to notice that it is silent.
+
+    Raises:
+        redis.TimeoutError: Redis has not answered in time. Other errors are left to commands that are repeated.
+    """
+    limits = {"socket_timeout": SILENCE_S, "socket_connect_timeout": SILENCE_S, "retry": Retry(NoBackoff(), 0)}
+    with _client(settings, settings.store_url, limits) as client:
+        try:
+            client.ping()
+        except redis.TimeoutError:
+            raise
+        except RedisError:
+            return
 
 
 def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
