@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -26,3 +27,11 @@ def lonely_client(valkey: EmbeddedValkey, client: redis.Redis) -> Iterator[Clien
     del client
     with Client(valkey.url, namespace=LONELY) as opened:
         yield opened
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A server that a test may stop."""
+    server = EmbeddedValkey(tmp_path / "valkey")
+    yield server
+    server.stop()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -19,14 +20,6 @@ from worker.cli.local.embedded import EmbeddedValkey
 
 QUICK = {"sandbox": {"duration_s": 0.3}}
 JOBS = 1000
-
-
-@pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A server that a test may stop."""
-    server = EmbeddedValkey(tmp_path / "valkey")
-    yield server
-    server.stop()
 
 
 def test_jobs_are_awaited(valkey: EmbeddedValkey, worker: WorkerProcess) -> None:
@@ -102,6 +95,76 @@ def test_a_wait_survives_an_outage(own_valkey: EmbeddedValkey) -> None:
         reader.join(30)
         assert [event.type for event in seen] == ["job.queued", "job.succeeded"]
         assert job.wait()["polls"] == 2
+
+
+PREFORK = """
+import asyncio, os, signal, sys, threading
+from photogpt_client import AsyncClient, Client
+
+threads, loops, job = Client(sys.argv[1]), AsyncClient(sys.argv[1]), {"modelID": "nanobanana", "prompt": "Dawn"}
+quick = {**job, "extra": {"sandbox": {"duration_s": 0.1}}}
+
+async def send():
+    return (await (await loops.image(**quick)))["state"]
+
+def use():
+    return [threads.image(**quick).wait(timeout=30)["state"], asyncio.run(send())]
+
+waiting = threads.image(**job, delay_s=900)
+threading.Thread(target=lambda: waiting.wait(timeout=60), daemon=True).start()
+assert use() == ["succeeded"] * 2
+signal.alarm(60)
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    found = use()
+    threads.close()
+    os._exit(0 if found == ["succeeded"] * 2 else 1)
+found = use()  # at the same time, and in another event loop than before
+assert found == ["succeeded"] * 2 and os.waitpid(child, 0)[1] == 0
+threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    waiting.wait()
+except KeyboardInterrupt:
+    waiting.cancel()
+print(waiting.wait(timeout=30)["state"])
+"""
+
+
+def test_a_client_survives_a_fork_and_an_interrupt(valkey: EmbeddedValkey, worker: WorkerProcess) -> None:
+    """Clients that were used before a fork, as with gunicorn's preload, work in both processes and after Ctrl+C."""
+    command = [sys.executable, "-W", "ignore", "-c", PREFORK, valkey.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "canceled\n"), done.stderr
+
+
+def test_a_wait_that_is_given_up_leaves_nothing(valkey: EmbeddedValkey, client: redis.Redis) -> None:
+    """A canceled task, asyncio's own timeout and a loop that is left leave no subscription; the job can be awaited."""
+
+    async def give_up(producer: AsyncClient) -> None:
+        job = await producer.image(modelID="nanobanana", prompt="Dawn")
+        task = asyncio.create_task(job.wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await job
+        pipeline = client.pipeline()
+        pipeline.xadd(f"{LONELY}:job:{{{job.id}}}:events", {"type": "job.queued", "sequence": "1"})
+        end(pipeline, job.id, 1)
+        await asyncio.to_thread(pipeline.execute)
+        async with aclosing(job.events()) as events:
+            assert (await anext(events)).type == "job.queued"
+        assert not producer.threads.follower._subscriptions
+        assert (await job)["polls"] == 1
+
+    async def produce() -> None:
+        async with AsyncClient(valkey.url, namespace=LONELY) as producer:
+            await give_up(producer)
+
+    asyncio.run(produce())
 
 
 def answers(server: redis.Redis) -> bool:

@@ -19,9 +19,11 @@ from photogpt_client import (
     as_completed,
     image,
 )
+from photogpt_client.redis_transport import chunks
 from tests.client.conftest import LONELY
 from tests.running import WorkerProcess, keys
 from tests.waiting import wait_until
+from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import free_port
 
 QUICK = {"sandbox": {"duration_s": 0.3}}
@@ -106,16 +108,18 @@ def test_jobs_as_they_end(producer_client: Client, worker: WorkerProcess) -> Non
 def test_a_batch_is_repeated_without_a_job_too_many(
     producer_client: Client, client: redis.Redis, worker: WorkerProcess
 ) -> None:
-    """A batch with a refused item is sent twice, as after a crash, and finishes once with one job for each item."""
+    """A batch with refused items and a known job is sent twice, and finishes once with one job for each item."""
     jobs = [image(modelID="nanobanana", prompt=f"Dawn {number}", extra=QUICK) for number in range(5)]
     jobs.insert(2, image(modelID="nanobanana"))
+    known = producer_client.submit(image(modelID="nanobanana", prompt="Dawn", id=uuid.uuid4(), extra=QUICK))
+    jobs += [image(modelID="nanobanana", prompt="Dawn", id=known.id, extra=QUICK)] * 2
     name = str(uuid.uuid4())
     first = producer_client.submit_many(jobs, batch_id=name)
     second = producer_client.submit_many(jobs, batch_id=name)
-    assert [(refusal.index, refusal.error.field) for refusal in first.refused] == [(2, "prompt")]
+    assert [(refusal.index, refusal.error.field) for refusal in first.refused] == [(2, "prompt"), (7, "id")]
     assert [job.id for job in first.jobs] == [job.id for job in second.jobs]
     finished = second.wait(timeout=30)
-    assert (finished["total"], finished["succeeded"], finished["id"]) == (5, 5, name)
+    assert (finished["total"], finished["succeeded"], finished["id"]) == (6, 6, name)
     assert client.xlen(keys.batch_events(name)) == 1
     assert producer_client.batch(name).wait() == finished
     wait_until(lambda: client.xlen(keys.inbox) == 0, "the repeated entries are taken over")
@@ -142,6 +146,27 @@ def test_an_append_without_an_answer_names_its_job() -> None:
     ):
         lonely.image(modelID="nanobanana", prompt="Dawn", id="order-17")
     assert (unavailable.value.job_ids, unavailable.value.retryable) == (("order-17",), True)
+
+
+def test_a_batch_whose_append_was_lost_can_be_repeated(own_valkey: EmbeddedValkey) -> None:
+    """Redis dies while a batch is sent that was given no id: the error has the one with which the call is repeated."""
+    jobs = [image(modelID="nanobanana", prompt=f"Dawn {number}") for number in range(300)]
+    with Client(own_valkey.url, namespace=LONELY, send_timeout_s=0.2) as lonely:
+        own_valkey.stop()
+        with pytest.raises(RedisUnavailable) as unavailable:
+            lonely.submit_many(jobs)
+        own_valkey.start()
+        assert f"batch_id={unavailable.value.batch_id!r}" in str(unavailable.value)
+        batch = lonely.submit_many(jobs, batch_id=unavailable.value.batch_id)
+        assert tuple(job.id for job in batch.jobs) == unavailable.value.job_ids
+
+
+def test_large_jobs_are_sent_in_small_portions() -> None:
+    """A pipeline has up to 250 entries and about a megabyte, so that a slow network takes it in time."""
+    small, large = "x" * 1000, "x" * 900_000
+    sizes = [[len(job) for job in chunk] for chunk in chunks([small] * 300 + [large, large, small])]
+    assert sizes == [[1000] * 250, [1000] * 50 + [900_000], [900_000, 1000]]
+    assert list(chunks([])) == []
 
 
 def test_a_thousand_jobs_are_sent_in_few_round_trips(lonely_client: Client, client: redis.Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -45,9 +46,14 @@ def test_the_fake_answers_at_once(photogpt_fake: FakePhotoGPT) -> None:
     assert outcome.keys() == golden("outcomes/succeeded")["outcome"].keys()
     assert (outcome, outcome["metadata"]) == (job.outcome(), {"order": 17})
     assert [event.type for event in job.events()] == ["job.queued", "job.succeeded"]
+    started = photogpt_fake.client.upscale(imageID="img_1", not_before="2020-01-01T00:00:00Z")
+    later = photogpt_fake.client.upscale(imageID="img_1", not_before=time.time() + 60)
+    assert [started.outcome()["state"], later.outcome()["state"]] == ["succeeded", "queued"]
     assert photogpt_fake.sent[0]["request"] == {"modelID": "nanobanana", "prompt": "Dawn"}
     batch = photogpt_fake.client.submit_many([image(modelID="nanobanana", prompt="a"), image(modelID="nanobanana")])
     assert (batch.wait(5)["succeeded"], len(batch.refused)) == (1, 1)
+    known = photogpt_fake.client.submit_many([image(modelID="nanobanana", prompt="a", id=batch.jobs[0].id)])
+    assert known.wait(5)["succeeded"] == 1
 
     async def produce() -> Any:
         return await (await photogpt_fake.async_client.video(modelID="veo-3.1", prompt="Waves"))
@@ -89,6 +95,26 @@ def test_the_fake_refuses_what_the_service_refuses(photogpt_fake: FakePhotoGPT) 
     assert photogpt_fake.client.image(**good, idempotency_key="k").wait(5)["images"] == first.wait(5)["images"]
     other = photogpt_fake.client.image(modelID="nanobanana", prompt="Dusk", idempotency_key="k")
     assert other.wait(5)["reason"] == "idempotency_conflict"
+
+
+def test_the_fake_lets_an_idempotency_key_go(photogpt_fake: FakePhotoGPT) -> None:
+    """A key answers with the outcome of its job in every state but one: after a retryable end it starts a new job."""
+    photogpt_fake.automatic = False
+    client = photogpt_fake.client
+    ends: list[tuple[Callable[[str], None], bool]] = [
+        (photogpt_fake.succeed, True),
+        (photogpt_fake.fail, True),
+        (photogpt_fake.expire, True),
+        (client.cancel, True),
+        (lambda job_id: photogpt_fake.fail(job_id, "unavailable", retryable=True), False),
+    ]
+    for number, (end, is_held) in enumerate(ends):
+        first = client.image(modelID="nanobanana", prompt="Dawn", idempotency_key=str(number))
+        end(first.id)
+        second = client.image(prompt="Dawn", modelID="nanobanana", idempotency_key=str(number))
+        other = client.image(modelID="nanobanana", prompt="Dusk", idempotency_key=str(number))
+        assert second.outcome()["state"] == (first.outcome()["state"] if is_held else "queued")
+        assert other.outcome()["reason"] == "idempotency_conflict"
 
 
 def test_signed_and_forged_events(

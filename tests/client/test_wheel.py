@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import photogpt_client
 from tests.architecture.test_layers import SOURCES
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,15 @@ def test_it_stands_beside_a_project_with_the_same_names(wheel: Path, tmp_path: P
     assert early == [], "importing the client must not import what takes time"
     assert [Path(place).relative_to(tmp_path).parts[0] for place in places] == ["project"] * 3 + ["venv"]
     assert (task, task_id, kwargs["tenant"]) == ("photogpt.generate_image", "t1", "shop")
+
+
+def test_every_public_name_can_be_imported() -> None:
+    """`from photogpt_client import *` brings every public name, and `dir` lists it."""
+    names: dict[str, object] = {}
+    exec("from photogpt_client import *", names)  # noqa: S102 - what a notebook does
+    public = {name for home in photogpt_client.HOMES.values() for name in home}
+    assert public == set(photogpt_client.__all__) == names.keys() - {"__builtins__"}
+    assert public <= set(dir(photogpt_client))
 
 
 def test_the_service_stands_without_the_package() -> None:

@@ -117,16 +117,30 @@ def test_cancel_before_and_after_its_job(client: redis.Redis, worker: WorkerProc
 
 
 def test_a_batch(client: redis.Redis, worker: WorkerProcess) -> None:
-    """A batch of three jobs, one of them invalid, finishes with one event that says how they ended."""
-    batch_id = str(uuid.uuid4())
-    for request in (image_request(), image_request(), {}):
-        append(client, batch={"id": batch_id, "total": 3}, request=request)
+    """A batch counts each item once, however it ends and however often it is sent, and finishes with one event."""
+    batch_id, known = str(uuid.uuid4()), append(client)
+    batch = {"id": batch_id, "total": 8}
+    items: list[dict[str, Any]] = [
+        {"id": f"{batch_id}-1"},
+        {"id": f"{batch_id}-2", "request": {}},
+        {"id": f"{batch_id}-3", "batch": {"id": batch_id}},
+        {"id": f"{batch_id}-4", "request": {"prompt": "x" * 1_000_000}},
+        {"id": known},
+        {"id": 5},
+        {"id": ""},
+    ]
+    for item in items * 2:
+        append(client, **({"batch": batch} | item))
+        client.xadd(keys.inbox, {"job": json.dumps({"batch": batch})[:-1]})
     read: Any = client.xread({keys.batch_events(batch_id): "0-0"}, block=20_000)
     ((_, event),) = read[0][1]
     assert event["type"] == "batch.finished"
     data = json.loads(event["data"])
     assert data.keys() == json.loads(golden("outcomes/batch")["event"]["data"]).keys()
-    assert (data["total"], data["succeeded"], data["failed"]) == (3, 2, 1)
+    counts = [data[name] for name in ("total", "succeeded", "failed", "expired", "canceled", "rejected")]
+    assert counts == [8, 2, 3, 0, 0, 3]
+    wait_until(lambda: client.xlen(keys.inbox) == 0, "the repeated entries are taken over")
+    assert (client.hget(keys.batch(batch_id), "ended"), client.xlen(keys.batch_events(batch_id))) == ("8", 1)
 
 
 def test_a_lost_group_is_made_again(client: redis.Redis, worker: WorkerProcess) -> None:

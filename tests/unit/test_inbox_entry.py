@@ -9,7 +9,7 @@ import pytest
 
 from tests.golden import golden
 from worker.domain.errors import SubmissionError
-from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, parse_entry
+from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, named_batch, parse_entry
 from worker.domain.job import Batch, Kind
 from worker.domain.submission import SubmissionLimits, parse_submission
 
@@ -79,9 +79,9 @@ def test_an_entry_without_a_usable_id_is_refused(name: str) -> None:
     [
         {},
         {"data": "{}"},
-        {"job": "{}", "more": "1"},
-        {"job": '{"id": "a", "request": "' + "x" * 1_000_000 + '"}'},
-        {"job": '{"id": "a", "kind": "\N{REPLACEMENT CHARACTER}"}'},
+        {"job": '{"id": "a", "request": "' + "x" * 4_000_000 + '"}'},
+        {"job": '{"id": "\N{REPLACEMENT CHARACTER}"}'},
+        {"job": '{"kind": "cancel", "job_id": "a"}', "more": "1"},
         {"job": "[" * 100_000},
         {"job": '{"id": "' + "x" * 256 + '"}'},
         {"job": '{"id": "\\ud800"}'},
@@ -95,10 +95,43 @@ def test_what_is_no_entry_is_refused(fields: dict[str, str]) -> None:
 
 
 def test_the_batch_of_a_refused_entry_is_kept() -> None:
-    """An entry that is refused counts in its batch, if that is valid."""
-    found = parse({"id": "a", "kind": "song", "batch": {"id": "b1", "total": 3}})
+    """An entry that is refused counts in the batch that it names, also where the rest of it cannot be used."""
+    for given, batch in (
+        ({"kind": "song", "batch": {"id": "b1", "total": 3}}, Batch("b1", 3)),
+        ({"kind": "image", "batch": {"id": "b1", "total": "3"}}, Batch("b1", 0)),
+        ({"kind": "image", "batch": {"id": "b1", "size": 3}}, Batch("b1", 0)),
+        ({"kind": "image", "batch": {"id": "", "total": 3}}, None),
+        ({"kind": "image", "batch": "b1"}, None),
+    ):
+        found = parse({"id": "a", **given})
+        assert isinstance(found, JobEntry)
+        assert (found.problem != "", found.batch) == (True, batch)
+    text = json.dumps({"id": 7, "batch": {"id": "b1", "total": 3}})
+    assert named_batch({"job": text, "more": "1"}) == Batch("b1", 3)
+    for broken in (
+        text[:-1],
+        text + "}",
+        f'{{"prompt": "\\"batch\\": {{}}", {text[1:-2]}}},',
+        text[:-1] + "x" * 5_000_000,
+    ):
+        assert named_batch({"job": broken}) == Batch("b1", 3)
+    for unnamed in ("hello", '{"batch": ', '{"batch": {"id": 7}', '{"batch": {"id": }', '"\\"batch\\": {\\"id\\": 1}'):
+        assert named_batch({"job": unnamed}) is named_batch({}) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"job": '{"id": "a", "kind": "image", "request": {}}', "more": "1"},
+        {"job": '{"id": "a", "kind": "image", "request": {"prompt": "' + "x" * 1_000_000 + '"}}'},
+        {"job": '{"id": "a", "kind": "image", "request": {"prompt": "\N{REPLACEMENT CHARACTER}"}}'},
+    ],
+)
+def test_a_job_whose_entry_is_unusable_ends_under_its_id(fields: dict[str, str]) -> None:
+    """Beside another field, too long, or not in UTF-8, an entry is refused under the id that it names."""
+    found = parse_entry(ENTRY_ID, fields)
     assert isinstance(found, JobEntry)
-    assert (found.problem != "", found.batch) == (True, Batch("b1", 3))
+    assert (found.id, found.problem.startswith("job: ")) == ("a", True)
 
 
 def test_the_id_of_an_entry_is_a_time() -> None:

@@ -63,7 +63,7 @@ def test_nothing_is_wrong() -> None:
     [
         (fleet(workers={}), "no worker runs; start one"),
         (fleet(workers={"old": 700.0, "new": 70.0}), "no worker runs (new was seen last, 70 s ago)"),
-        (lane(LATE), "lane jobs: 7 are due, the oldest for 90 s"),
+        (lane(LATE), "lane jobs: 7 items are due, the oldest for 90 s"),
         (fleet(inbox_entries=3, inbox_oldest_s=61), "inbox: 3 jobs wait, the oldest for 61 s"),
         (fleet(unresolved=2, unresolved_oldest_s=400), "2 triggers are unresolved, the oldest for 6.7 min"),
         (replace(HEALTHY, delays=KEY), "PhotoGPT rejects the API key; 2 jobs or more wait"),
@@ -83,12 +83,13 @@ def test_problems(facts: Facts, said: str) -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (lane(PAUSED), "lanes are paused: jobs for 30 s"),
-        (fleet(unresolved=1, unresolved_oldest_s=40), "1 triggers have no known answer yet"),
+        (lane(PAUSED), "1 lane is paused: jobs for 30 s"),
+        (fleet(unresolved=1, unresolved_oldest_s=40), "1 trigger has no known answer yet"),
         (fleet(webhooks_dead=4), "4 webhooks are dead"),
         (fleet(messages_rejected=5), "5 messages were rejected"),
+        (fleet(messages_rejected=1), "1 message was rejected"),
         (replace(HEALTHY, endpoints={"circuit_open": 2}), "2 endpoints have an open circuit"),
-        (replace(HEALTHY, endpoints={"disabled": 1}), "1 endpoints are disabled"),
+        (replace(HEALTHY, endpoints={"disabled": 1}), "1 endpoint is disabled"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

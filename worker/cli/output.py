@@ -45,6 +45,11 @@ def console(*, stderr: bool = False) -> Console:
     return out
 
 
+def counted(count: int, singular: str, plural: str) -> str:
+    """Return a number and its words: "1 webhook is", "4 webhooks are"."""
+    return f"{count} {singular if count == 1 else plural}"
+
+
 def can_redraw(out: Console) -> bool:
     """Whether lines can be drawn again in place: not in a file, whatever FORCE_COLOR says, nor where TERM is `dumb`."""
     return out.file.isatty() and out.is_terminal and not out.is_dumb_terminal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -18,8 +19,12 @@ FIELD = "job"
 """The one field of an entry."""
 
 MAX_ENTRY = 1_000_000  # characters of JSON
+MAX_READ = 4_000_000  # characters of a longer entry that are read for the id of its job
 MAX_ID = 255
 MAX_BATCH = 1_000_000_000  # jobs
+BATCH_IN_TEXT = re.compile(r'(?<!\\)"batch"\s*:\s*(\{[^{}]*\})')
+"""The batch in an entry that is no JSON: an object without objects. A text inside the JSON has escaped quotes."""
+
 CANCEL = "cancel"
 NOT_UTF8 = "\N{REPLACEMENT CHARACTER}"  # by which the Redis client replaces bytes that are no UTF-8
 
@@ -81,18 +86,42 @@ def parse_entry(entry_id: str, fields: Mapping[str, str]) -> JobEntry | CancelEn
         SubmissionError: the entry names no job that could end as `invalid_request`.
     """
     body = _body(fields)
+    unusable = _unusable(fields)
     if body.get("kind") == CANCEL:
+        if unusable:
+            raise SubmissionError(field=FIELD, problem=unusable)
         return CancelEntry(_cancel_id(body))
     job_id = body.get("id", f"inbox-{entry_id}")
     check_id("id", job_id)
+    if unusable and NOT_UTF8 in job_id:
+        raise SubmissionError(field="id", problem="is not in UTF-8")
     known = {name: body[name] for name in EntryFields.model_fields if name in body}
     arguments = {name: value for name, value in body.items() if name not in known}
     try:
         entry = EntryFields.model_validate(known)
+        problem, traceparent = unusable and f"{FIELD}: {unusable}", entry.traceparent
     except ValidationError as error:
-        kind = _kind(body.get("kind"))
-        return JobEntry(id=job_id, kind=kind, arguments=arguments, batch=_batch(body), problem=_problem(error))
-    return JobEntry(id=job_id, kind=entry.kind, arguments=arguments, batch=_batch(body), traceparent=entry.traceparent)
+        problem, traceparent = _problem(error), None
+    return JobEntry(
+        id=job_id,
+        kind=_kind(body.get("kind")),
+        arguments=arguments,
+        batch=_batch(body),
+        traceparent=traceparent,
+        problem=problem,
+    )
+
+
+def named_batch(fields: Mapping[str, str]) -> Batch | None:
+    """Return the batch that an entry names, also where it is too long or its JSON is broken elsewhere."""
+    try:
+        return _batch(_body(fields))
+    except SubmissionError:
+        found = BATCH_IN_TEXT.search(fields.get(FIELD, ""))
+        try:
+            return _batch({"batch": json.loads(found[1])}) if found else None
+        except (ValueError, RecursionError):
+            return None
 
 
 def appended_at(entry_id: str) -> float:
@@ -114,12 +143,8 @@ def check_id(field: str, value: object) -> None:
 def _body(fields: Mapping[str, str]) -> JsonObject:
     """Return the object in an entry without its nulls, which mean the same as nothing."""
     text = fields.get(FIELD)
-    if text is None or len(fields) > 1:
-        raise SubmissionError(field=FIELD, problem="must be the one field of an entry: XADD … '*' job '{…}'")
-    if len(text) > MAX_ENTRY:
-        raise SubmissionError(field=FIELD, problem=f"has {len(text)} characters, {MAX_ENTRY} are allowed")
-    if NOT_UTF8 in text:
-        raise SubmissionError(field=FIELD, problem="is not in UTF-8")
+    if text is None or len(text) > MAX_READ:
+        raise SubmissionError(field=FIELD, problem=_unusable(fields))
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -127,6 +152,16 @@ def _body(fields: Mapping[str, str]) -> JsonObject:
     if not isinstance(body, dict):
         raise SubmissionError(field=FIELD, problem="must be a JSON object")
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _unusable(fields: Mapping[str, str]) -> str:
+    """Return what is wrong with an entry, whatever its JSON says; '' if nothing is."""
+    text = fields.get(FIELD)
+    if text is None or len(fields) > 1:
+        return "must be the one field of an entry: XADD … '*' job '{…}'"
+    if len(text) > MAX_ENTRY:
+        return f"has {len(text)} characters, {MAX_ENTRY} are allowed"
+    return "is not in UTF-8" if NOT_UTF8 in text else ""
 
 
 def _cancel_id(body: JsonObject) -> str:
@@ -144,12 +179,15 @@ def _kind(value: Any) -> Kind:
 
 
 def _batch(body: JsonObject) -> Batch | None:
-    """Return the batch of an entry, or None if there is none or it is invalid."""
+    """Return the batch of an entry, or None if it names none; where the total cannot be used, it is 0."""
+    given = body.get("batch")
     try:
-        found = BatchFields.model_validate(body.get("batch"))
-    except ValidationError:
+        named = given if isinstance(given, dict) else {}
+        check_id("batch.id", named.get("id"))
+    except SubmissionError:
         return None
-    return Batch(found.id, found.total)
+    total = named.get("total")
+    return Batch(named["id"], total if type(total) is int and 1 <= total <= MAX_BATCH else 0)
 
 
 def _problem(error: ValidationError) -> str:

@@ -56,7 +56,7 @@ class Batch:
     """Jobs that a producer sent together."""
 
     id: str
-    #: How many jobs the producer sends.
+    #: How many jobs the producer sends; 0 if this item does not say.
     total: int
 
 
@@ -64,7 +64,7 @@ class Batch:
 class Job:
     """One job as Redis stores it. Times are epoch seconds by Redis' clock."""
 
-    #: The Celery task id that the producer has.
+    #: The producer's: the id of the Celery task, or of the entry in the inbox.
     id: str
     kind: Kind
     state: JobState = JobState.QUEUED

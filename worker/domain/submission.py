@@ -136,13 +136,15 @@ def check_webhook_url(url: str) -> None:
         raise ValueError("must not contain spaces or control characters")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"is not a URL: {error}") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError(f"must start with https:// or http://, not {parts.scheme or 'nothing'}:")
     if not host:
         raise ValueError("names no host")
+    if port == 0:
+        raise ValueError("names port 0")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not contain a user name or password; receivers verify the signature instead")
     if len(url) > MAX_URL:

@@ -167,6 +167,8 @@ def _refuse(  # noqa: PLR0913 - the parts of one record
 
 def _known(services: Services, envelope: Envelope, *, same_request: bool) -> Outcome | None:
     """Return the outcome of the job that already has this id, or None while it goes on or on a redelivery."""
+    if envelope.batch is not None:
+        services.store.batches.join(envelope.id, envelope.batch)
     if not same_request:
         message = "the task id was enqueued again with another request; the first request counts"
         event("job.duplicate", message, job=envelope.id, warn=True)

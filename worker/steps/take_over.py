@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from worker.domain.errors import SubmissionError
-from worker.domain.inbox_entry import CancelEntry, JobEntry, appended_at, parse_entry
+from worker.domain.inbox_entry import FIELD, CancelEntry, JobEntry, appended_at, named_batch, parse_entry
 from worker.services import Services
 from worker.steps.accept import Envelope, accept
 from worker.steps.cancel import cancel
@@ -46,11 +47,19 @@ def take_over(services: Services, entry: Entry) -> bool:
 
 
 def reject(services: Services, entry: Entry, problem: str) -> None:
-    """List an entry that cannot be used and names no job, without its content."""
+    """Count an entry that cannot be used in the batch that it names, and list it without its content."""
     event(
         "inbox.rejected", "deleted an entry of the inbox that cannot be used", warn=True, entry=entry.id, error=problem
     )
+    _count_rejected(services, entry)
     services.store.rejected.add(problem, task=services.store.keys.inbox, message_id=entry.id)
+
+
+def _count_rejected(services: Services, entry: Entry) -> None:
+    batch = named_batch(entry.fields)
+    if batch is not None:
+        text = entry.fields[FIELD].encode("utf-8", "replace")
+        services.store.batches.count_rejected(hashlib.sha256(text).hexdigest()[:32], batch)
 
 
 def _accept(services: Services, entry: Entry, asked: JobEntry) -> None:

@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from worker.domain.delivery import BodyOptions
 from worker.domain.poll_schedule import Limits
+from worker.store.batches import Batches
 from worker.store.deliveries import MIN_RETENTION_S, Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
@@ -171,6 +172,7 @@ class Store:
     list_polls: ListPolls
     rejected: Rejected
     files: Files
+    batches: Batches
     fleet: Fleet
 
     def close(self) -> None:
@@ -250,6 +252,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         ),
         files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
+        batches=Batches(scripts, clock, retention),
         fleet=Fleet(
             client,
             scripts,

@@ -257,6 +257,7 @@ class Jobs:
             **result_arguments(self._keys, job, update or NO_UPDATE),
             **batch_arguments(self._keys, job),
             batch_events=self._keys.batch_events(job.batch.id if job.batch else ""),
+            batch_prefix=self._keys.batch_prefix,
             **duration_arguments(self._keys, job, duration_s),
             **file_arguments(self._keys, job.id),
             stores_files=store_files,

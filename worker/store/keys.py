@@ -167,6 +167,11 @@ class Keys:
         return f"{self.namespace}:job:{{"
 
     @property
+    def batch_prefix(self) -> str:
+        """What stands in front of the id in the keys of a batch."""
+        return f"{self.namespace}:batch:{{"
+
+    @property
     def delivery_prefix(self) -> str:
         """What stands in front of the id in the keys of a webhook."""
         return f"{self.namespace}:delivery:{{"
@@ -203,11 +208,11 @@ class Keys:
 
     def batch(self, batch_id: str) -> str:
         """Return the key of a batch."""
-        return f"{self.namespace}:batch:{{{batch_id}}}"
+        return f"{self.batch_prefix}{batch_id}}}"
 
     def batch_events(self, batch_id: str) -> str:
         """Return the key of a batch's event stream."""
-        return f"{self.namespace}:batch:{{{batch_id}}}:events"
+        return f"{self.batch_prefix}{batch_id}}}:events"
 
     def delivery(self, delivery_id: str) -> str:
         """Return the key of a webhook's record."""

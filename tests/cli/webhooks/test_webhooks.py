@@ -59,7 +59,7 @@ def test_list_and_show(invoke: Invoke, make_webhook: MakeWebhook, receiver: Rece
     table = invoke("webhooks", "list", "--state", "dead", "--endpoint", receiver.url, "--since", "1h").stdout
     assert name in table
     assert "gone 410" in table
-    assert invoke("webhooks", "list", "--state", "delivered").stderr == "no such webhook\n"
+    assert invoke("webhooks", "list", "--state", "delivered").stderr == "no webhook matches\n"
     shown = invoke("webhooks", "show", name).stdout
     assert "attempt 1: the receiver answered 410" in shown
     assert '"type": "job.failed"' in shown
@@ -92,7 +92,7 @@ def test_an_endpoint_from_disabled_to_recovered(invoke: Invoke, make_webhook: Ma
     enabled = invoke("webhooks", "enable", receiver.url)
     assert "is enabled" in enabled.stdout
     assert "was not disabled" in invoke("webhooks", "enable", receiver.url).stdout
-    assert invoke("webhooks", "endpoints", "--disabled").stderr == "no such endpoint\n"
+    assert invoke("webhooks", "endpoints", "--disabled").stderr == "no endpoint is disabled\n"
     (line,) = invoke("webhooks", "endpoints", "--json").stdout.splitlines()
     assert json.loads(line)["state"] == "healthy"
     done = json.loads(invoke("webhooks", "recover", "--since", "1h", "--endpoint", receiver.url, "--json").stdout)
@@ -120,7 +120,7 @@ def test_keys_are_public(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", f"{WEBHOOK_SECRET},{ED25519}")
     done = invoke("webhooks", "keys")
     assert done.stdout == "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=\n"
-    assert done.stderr == "webhooks are also signed with 1 shared secrets\n"
+    assert done.stderr == "webhooks are also signed with 1 shared secret\n"
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", ED25519)
     assert invoke("webhooks", "keys").stderr == ""
     monkeypatch.setenv("PHOTOGPT_WEBHOOK_SECRETS", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from photogpt_client import AsyncClient, Client, image
 from photogpt_client import celery as signatures
+from photogpt_client.webhooks import AsyncReceiver, RedisMemory
 
 
 def send(client: Client) -> None:
@@ -30,3 +31,4 @@ async def send_async(client: AsyncClient) -> None:
     client.image(modelID="nanobanana", prompt="Dawn").wait()  # type: ignore[attr-defined]
     AsyncClient(namespce="shop")  # type: ignore[call-arg]
     await client.upscale(imageID=7)  # type: ignore[arg-type]
+    AsyncReceiver(["whsec_…"], memory=RedisMemory("redis://127.0.0.1"))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from celery import Celery, chain
 
 from photogpt_client import AsyncClient, Client, JobFailed, JobNotSucceeded, Outcome, as_completed, image, video
 from photogpt_client import celery as signatures
-from photogpt_client.webhooks import Receiver, WebhookEvent
+from photogpt_client.webhooks import AsyncReceiver, AsyncRedisMemory, Receiver, RedisMemory, WebhookEvent
 
 
 def send(client: Client) -> str:
@@ -71,5 +71,17 @@ def send_with_celery(app: Celery) -> None:
 
 def receive(body: bytes, headers: dict[str, str]) -> str:
     """Receive a webhook."""
-    event: WebhookEvent | None = Receiver(["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"]).receive(body, headers)
+    receiver = Receiver(["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"], memory=RedisMemory("redis://127.0.0.1"))
+    event: WebhookEvent | None = receiver.receive(body, headers)
+    with receiver.handling(body, headers) as handled:
+        print(handled.is_late if handled else None)  # noqa: T201 - a producer's code
     return event.outcome["state"] if event else ""
+
+
+async def receive_async(body: bytes, headers: dict[str, str]) -> str:
+    """Receive a webhook in an event loop."""
+    memory = AsyncRedisMemory("redis://127.0.0.1", prefix="shop")
+    async with AsyncReceiver(["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"], memory=memory).handling(
+        body, headers
+    ) as event:
+        return event.type if event else ""

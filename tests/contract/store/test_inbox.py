@@ -68,27 +68,46 @@ def test_a_deleted_entry_is_no_entry(line: Line) -> None:
 
 
 def test_a_batch_counts_and_finishes_once(line: Line) -> None:
-    """A batch counts how its jobs end, and has one event once all have; repeating an end or an accept adds nothing."""
+    """A batch counts how each item ends, and has one event once all have; repeating any of it adds nothing."""
     batch = Batch("b1", 3)
-    jobs = [line.accepted(batch=batch) for _ in range(2)]
-    line.store.jobs.accept(jobs[0], digest="digest")
-    refused = line.job(batch=batch)
+    job, refused = line.accepted(batch=batch), line.job(batch=batch)
+    line.store.jobs.accept(job, digest="digest")
     failed = success(state=JobState.FAILED, images=())
     for _ in range(2):
-        line.finish(jobs[0], success())
+        line.store.batches.count_rejected("d1", Batch("b1", 0))
         line.finish(refused, failed, create="")
     assert line.client.exists(keys.batch_events("b1")) == 0
-    line.finish(jobs[1], success())
-    line.finish(jobs[1], success())
+    for _ in range(2):
+        line.finish(job, success())
+        line.store.batches.join(job.id, batch)
+    line.store.batches.count_rejected("d1", batch)
 
     shape = golden("outcomes/batch")
     record = line.client.hgetall(keys.batch("b1"))
+    assert record.pop("rejected:d1") == "1"
     assert record | {"created_at": "", "finished_at": ""} == shape["record"] | {"created_at": "", "finished_at": ""}
     ((_, event),) = line.client.xrange(keys.batch_events("b1"))
     assert event.keys() == shape["event"].keys()
     assert event["type"] == "batch.finished"
     for name in (keys.batch("b1"), keys.batch_events("b1")):
-        assert line.ttl(name) >= max(line.ttl(keys.job(job.id)) for job in jobs)
+        assert line.ttl(name) >= max(line.ttl(keys.job(each.id)) for each in (job, refused))
+
+
+def test_a_job_counts_in_every_batch_that_names_it(line: Line) -> None:
+    """A job that was accepted before counts once in each later batch, whether it has ended by then or not."""
+    batches = [Batch(f"b{number}", 1) for number in range(4)]
+    job = line.accepted(batch=batches[0])
+    for batch in (*batches[:3], *batches[:3]):
+        line.store.batches.join(job.id, batch)
+    assert not any(line.client.exists(keys.batch_events(batch.id)) for batch in batches)
+    line.finish(job, success())
+    line.store.batches.join("unknown", batches[3])
+    for batch in (batches[3], *batches):
+        line.store.batches.join(job.id, batch)
+    for batch in batches:
+        record = line.client.hgetall(keys.batch(batch.id))
+        assert (record["succeeded"], record["ended"], line.client.xlen(keys.batch_events(batch.id))) == ("1", "1", 1)
+        assert line.ttl(keys.batch(batch.id)) >= line.ttl(keys.job(job.id))
 
 
 def test_a_job_without_a_batch_counts_nowhere(line: Line) -> None:

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -35,7 +35,7 @@ def pair(client: redis.Redis, worker_env: dict[str, str], tmp_path: Path) -> Ite
 def test_kills_lose_no_entry(
     pair: list[WorkerProcess], client: redis.Redis, sandbox: SandboxProcess, kills: int
 ) -> None:
-    """Workers are killed while they take over entries: each job ends once, and none is paid twice."""
+    """Workers are killed while they take over entries: each job ends and counts once, and none is paid twice."""
     chance, left, kill = random.Random(kills), 0, 0
     while kill < kills or (not left and kill < kills + MORE):
         queued = client.xlen(keys.all_events)
@@ -55,14 +55,18 @@ def test_kills_lose_no_entry(
     found = ends(client)
     assert len(set(found)) == len(found)
     assert paid_generations(sandbox) <= kill * ROUND
+    for number in range(kill):
+        record = cast("dict[str, str]", client.hgetall(keys.batch(f"round-{number}")))
+        assert (record["ended"], record["rejected"]) == (str(ROUND + 1), "1")
+        assert client.xlen(keys.batch_events(f"round-{number}")) == 1
 
 
 def append(client: redis.Redis, name: str) -> None:
-    """Append the entries of one round in one round trip, as a producer with a backlog does."""
+    """Append a batch of one round in one round trip, with one entry that becomes no job."""
     pipeline = client.pipeline(transaction=False)
-    for number in range(ROUND):
-        job = {"id": f"{name}-{number}", "kind": "image", "request": image_request(duration_s=0.1)}
-        pipeline.xadd(keys.inbox, {"job": json.dumps(job)})
+    for job_id in [*(f"{name}-{number}" for number in range(ROUND)), ""]:
+        job = {"id": job_id, "kind": "image", "request": image_request(duration_s=0.1)}
+        pipeline.xadd(keys.inbox, {"job": json.dumps(job | {"batch": {"id": name, "total": ROUND + 1}})})
     pipeline.execute()
 
 

@@ -55,6 +55,12 @@ def working(guarded: Server, as_user: As, open_line: Callable[..., Line]) -> Lin
     return open_line(guarded, url=as_user("worker"))
 
 
+def test_the_rights_of_a_client_are_documented() -> None:
+    """The page on the inbox shows the line of the user `client`."""
+    (line,) = [line for line in USERS.read_text().splitlines() if line.startswith("user client ")]
+    assert line in (USERS.parents[1] / "docs" / "inbox.md").read_text(encoding="utf-8")
+
+
 def test_a_producer_enqueues_and_gets_results(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
     """The user `producer` may send tasks and chords and read their results."""
     url = as_user("producer")
@@ -155,11 +161,13 @@ def test_other_commands_are_refused(as_user: As, name: str, command: tuple[str, 
 
 def test_a_watcher_reads(working: Line, as_user: As, sandbox: SandboxProcess) -> None:
     """The user `watcher` may read records, events and lanes."""
-    working.assert_succeeded(working.enqueue(1))
+    (job_id,) = working.enqueue(1)
+    working.assert_succeeded([job_id])
     with connect_once(as_user("watcher")) as client:
         assert client.xrange("photogpt:events", count=1)
-        [job] = [client.hgetall(key) for key in list(client.scan_iter("photogpt:job:{*}"))[:1]]
-        assert job["state"] == "succeeded"
+        key = f"photogpt:job:{{{job_id}}}"
+        assert key in client.scan_iter("photogpt:job:{*}")
+        assert client.hgetall(key)["state"] == "succeeded"
         assert client.zcard("photogpt:lane:{jobs}") >= 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def test_failover(
     line.wait_until_scheduled(10)
     package = Client(monitored.url, sentinel_master="mymaster", sentinel_password="sentinel-secret")
     assert package.job(ids[0]).outcome()["id"] == ids[0]
+    waiting = ThreadPoolExecutor(1).submit(lambda: list(package.job(ids[0]).events(timeout=90)))
     # WAIT counts the writes of its own connection only: this one comes after all of the worker's.
     barrier: Any = client.pipeline(transaction=False)
     assert barrier.set("barrier", "1").wait(1, 5000).execute() == [True, 1]
@@ -114,6 +116,9 @@ def test_failover(
 
     line.assert_succeeded([*ids, "entry"])
     assert sent.wait(timeout=30)["state"] == package.job(ids[0]).wait(timeout=30)["state"] == "succeeded"
+    sequences = [event.sequence for event in waiting.result(30)]
+    assert sequences == sorted(set(sequences))
+    assert sequences[-1] == 4
     package.close()
     assert "Traceback" not in line.log(), line.log()
     line.worker.stop()

@@ -46,6 +46,8 @@ def files_list(job_ids: tuple[str, ...], limit: int) -> None:
             click.echo(printable(f"{outcome['id']}: not every file is stored: {outcome['files_error']}"), err=True)
     if missing := set(job_ids) - {outcome["id"] for outcome in outcomes}:
         raise CommandError(f"there is no job {', '.join(sorted(missing))}, or its record has expired")
+    if not any(outcome["files"] or outcome["files_error"] for outcome in outcomes):
+        click.echo("no file is stored; workers store files where PHOTOGPT_OUTPUTS is set", err=True)
 
 
 @click.command("get", cls=HelpCommand)
@@ -115,7 +117,7 @@ def _fetch(storage: Storage, stored: StoredFile, path: Path) -> None:
                 digest.update(piece)
                 file.write(piece)
         if digest.hexdigest() != stored["sha256"]:
-            raise StorageError("its SHA-256 is not the one that was stored; someone has changed the file")
+            raise StorageError("its SHA-256 is not the one that was stored; the file has been changed since")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -60,7 +60,9 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
         out = console()
         out.print(jobs_table(found, now=now, width=out.width))
     else:
-        click.echo("no such job" if state or kind else "no job yet: photogpt-worker submit image --prompt …", err=True)
+        click.echo(
+            "no job matches" if state or kind else "no job yet: photogpt-worker submit image --prompt …", err=True
+        )
     _print_missing(fleet)
 
 

@@ -6,7 +6,7 @@ import click
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time
+from worker.cli.output import console, counted, local_time
 from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.store.rejected import MAX_REJECTED
@@ -40,4 +40,4 @@ def rejected(limit: int, *, as_json: bool) -> None:
         return
     rows = [(local_time(each["at"]), each["task"] or "", each["id"] or "", each["error"]) for each in messages]
     print_rows(console(), ("time", "task", "id", "error"), rows)
-    click.echo(f"{count} messages were rejected in all")
+    click.echo(f"{counted(count, 'message was', 'messages were')} rejected in all")

@@ -37,7 +37,7 @@ class File(Schema):
 class Summary(Schema):
     """A job without its outputs: the `data` of a thin webhook, or of one that would have been too large."""
 
-    id: Annotated[str, Field(description="The Celery task id that the producer got.")]
+    id: Annotated[str, Field(description="The job's id: of the Celery task, or of the entry in the inbox.")]
     kind: Kind
     state: JobState
     reason: Annotated[Reason | None, Field(description="Why the job did not succeed, or what delays it.")]
@@ -132,6 +132,7 @@ class Batch(Schema):
     failed: Annotated[int, Field(ge=0)]
     expired: Annotated[int, Field(ge=0)]
     canceled: Annotated[int, Field(ge=0)]
+    rejected: Annotated[int, Field(ge=0, description="Entries of the inbox that became no job.")]
     created_at: Time
     finished_at: Time
 

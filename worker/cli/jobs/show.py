@@ -34,7 +34,8 @@ MAX_SHOWN = 2000
 def show(job_id: str, *, as_json: bool) -> None:
     """Show everything that is stored about one job: outcome, deadline, next step, events, webhooks.
 
-    JOB_ID is the Celery task id that the producer got. Records stay for PHOTOGPT_RETENTION_S after a job's end.
+    JOB_ID is the id of the Celery task, or of the entry in the inbox. Records stay for PHOTOGPT_RETENTION_S after a
+    job's end.
 
     Example:
       photogpt-worker show 3f6c… --json
@@ -81,11 +82,13 @@ def _state_rows(found: JsonObject) -> Rows:
     terminal = JobState(outcome["state"]).terminal
     reason = f"{outcome['reason']}: {outcome['error']}" if outcome["reason"] else ""
     retryable = {True: "yes", False: "no", None: ""}[outcome["retryable"]]
+    # A success is not polled again: the stored status is then the one of the poll before it.
+    status = "" if outcome["state"] == JobState.SUCCEEDED else found["photogpt_status"]
     urls = [str(record.get("url")) for record in outcome["images"] + outcome["videos"]]
     return [
         ("reason" if terminal else "delayed by", reason),
         ("retryable", retryable if terminal else ""),
-        ("PhotoGPT's status", found["photogpt_status"]),
+        ("PhotoGPT's status", status),
         ("unresolved", "the answer to its trigger is unknown" if found["intent_open"] and not terminal else ""),
         ("next", _next(found["next_step"], found["queue_position"])),
         ("output", "\n".join(urls)),

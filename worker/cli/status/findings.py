@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from worker.cli.output import counted
 from worker.cli.queries import no_worker
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
@@ -63,16 +64,18 @@ def _workers(facts: Facts) -> Iterator[str]:
     missing = no_worker(facts.fleet)
     if missing:
         due, new = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting + facts.fleet.inbox_entries
-        yield f"{missing}. {due} jobs and webhooks are due, and {new} messages wait"
+        waiting = counted(new, "message waits", "messages wait")
+        yield f"{missing}. {counted(due, 'job or webhook is', 'jobs and webhooks are')} due, and {waiting}"
         return
     if facts.fleet.inbox_oldest_s > MAX_OVERDUE_S:
         age = duration(facts.fleet.inbox_oldest_s)
-        yield f"inbox: {facts.fleet.inbox_entries} jobs wait, the oldest for {age}; restart the workers"
+        jobs = counted(facts.fleet.inbox_entries, "job waits", "jobs wait")
+        yield f"inbox: {jobs}, the oldest for {age}; restart the workers"
     for lane, state in facts.fleet.lanes.items():
         if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s:
+            items, age = counted(state.due, "item is", "items are"), duration(state.oldest_overdue_s)
             yield (
-                f"lane {lane}: {state.due} are due, the oldest for {duration(state.oldest_overdue_s)}; add workers, or "
-                "restart the workers if none claims"
+                f"lane {lane}: {items} due, the oldest for {age}; add workers, or restart the workers if none claims"
             )
 
 
@@ -88,8 +91,8 @@ def _photogpt(facts: Facts) -> Iterator[str]:
         yield f"PhotoGPT does not answer as it should; {unavailable} jobs or more are polled again: {error}"
     if facts.fleet.unresolved_oldest_s > MAX_UNRESOLVED_S:
         yield (
-            f"{facts.fleet.unresolved} triggers are unresolved, the oldest for "
-            f"{duration(facts.fleet.unresolved_oldest_s)}: they may have been paid for"
+            f"{counted(facts.fleet.unresolved, 'trigger is', 'triggers are')} unresolved, the oldest for "
+            f"{duration(facts.fleet.unresolved_oldest_s)}; what is unresolved may have been paid for"
         )
 
 
@@ -98,21 +101,25 @@ def warnings(facts: Facts) -> list[str]:
     fleet, endpoints = facts.fleet, facts.endpoints
     paused = [f"{lane} for {duration(state.paused_s)}" for lane, state in fleet.lanes.items() if state.paused_s]
     settling = fleet.unresolved if fleet.unresolved_oldest_s <= MAX_UNRESOLVED_S else 0
-    counted = (
-        (len(paused), f"lanes are paused: {', '.join(paused)}"),
-        (settling, f"{settling} triggers have no known answer yet; PhotoGPT's list of jobs is searched for them"),
-        (fleet.webhooks_dead, f"{fleet.webhooks_dead} webhooks are dead: photogpt-worker webhooks list --state dead"),
+    rows = (
+        (len(paused), "lane is", "lanes are", f"paused: {', '.join(paused)}"),
+        (settling, "trigger has", "triggers have", "no known answer yet; PhotoGPT's list of jobs is searched"),
+        (fleet.webhooks_dead, "webhook is", "webhooks are", "dead: photogpt-worker webhooks list --state dead"),
         (
-            broken := endpoints.get("circuit_open", 0),
-            f"{broken} endpoints have an open circuit: photogpt-worker webhooks endpoints",
+            endpoints.get("circuit_open", 0),
+            "endpoint has",
+            "endpoints have",
+            "an open circuit: photogpt-worker webhooks endpoints",
         ),
         (
-            disabled := endpoints.get("disabled", 0),
-            f"{disabled} endpoints are disabled: photogpt-worker webhooks endpoints --disabled",
+            endpoints.get("disabled", 0),
+            "endpoint is",
+            "endpoints are",
+            "disabled: photogpt-worker webhooks endpoints --disabled",
         ),
-        (fleet.messages_rejected, f"{fleet.messages_rejected} messages were rejected: photogpt-worker rejected"),
+        (fleet.messages_rejected, "message was", "messages were", "rejected: photogpt-worker rejected"),
     )
-    return [text for count, text in counted if count]
+    return [f"{counted(count, one, more)} {text}" for count, one, more, text in rows if count]
 
 
 def duration(seconds: float) -> str:

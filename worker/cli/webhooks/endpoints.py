@@ -40,7 +40,7 @@ def webhooks_endpoints(limit: int, *, disabled: bool, as_json: bool) -> None:
     elif found:
         print_rows(console(), COLUMNS, map(_row, found), numbers=NUMBERS)
     else:
-        click.echo("no such endpoint", err=True)
+        click.echo("no endpoint is disabled" if disabled else "no endpoint yet", err=True)
 
 
 def _row(endpoint: JsonObject) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def webhooks_list(  # noqa: PLR0913 - the options of the command
     elif found:
         print_rows(console(), COLUMNS, map(_row, found), numbers={"attempts"})
     else:
-        click.echo("no such webhook", err=True)
+        click.echo("no webhook matches" if state or endpoint or job or since else "no webhook yet", err=True)
 
 
 def _row(webhook: JsonObject) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import click
 from config.secrets import new_webhook_secret, public_key, signing_key
 from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
+from worker.cli.output import counted
 
 
 @click.command("keys", cls=HelpCommand)
@@ -49,4 +50,4 @@ def _print_public() -> None:
     if not keys:
         click.echo("PHOTOGPT_WEBHOOK_SECRETS is not set: webhooks are not signed", err=True)
     elif shared:
-        click.echo(f"webhooks are also signed with {shared} shared secrets", err=True)
+        click.echo(f"webhooks are also signed with {counted(shared, 'shared secret', 'shared secrets')}", err=True)

@@ -7,8 +7,8 @@
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
 -- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
--- ARGV durations_ttl:number generation batch_id batch_total:number files_gap:number stores_files:flag fields:list
--- ARGV webhooks:list counted:list
+-- ARGV durations_ttl:number generation batch_id batch_total:number batch_prefix files_gap:number stores_files:flag
+-- ARGV fields:list webhooks:list counted:list
 -- USES events deliveries durations batches files
 -- Returns {1, tick of results, tick of deliveries, tick of triggers, tick of files, continuation}, or {0, state}: the
 --   job has ended, has no record, or is no longer as the caller saw it ('' for one that ends before it was accepted).
@@ -24,7 +24,11 @@ if polled then redis.call('HINCRBY', job, 'polls', 1) end
 append_event(events, all_events, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = data})
 if seen_state == '' then join_batch(batch, batch_id, batch_total, timestamp, retention) end
-if batch_total > 0 then end_in_batch(batch, batch_events, redis.call('HGET', job, 'state'), timestamp, retention) end
+if batch_id ~= '' then end_in_batch(batch, batch_events, redis.call('HGET', job, 'state'), timestamp, retention) end
+for _, other in ipairs(other_batches(job)) do
+  local key = batch_prefix .. other .. '}'
+  end_in_batch(key, key .. ':events', redis.call('HGET', job, 'state'), timestamp, retention)
+end
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 for _, key in ipairs({job, events, job_deliveries, duplicates, progress}) do redis.call('EXPIRE', key, retention) end
 for _, key in ipairs({triggers, jobs, models, active, queue, files}) do redis.call('ZREM', key, id) end

@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     from photogpt_client.outcomes import Event as Event
     from photogpt_client.outcomes import Outcome as Outcome
 
+__all__ = [
+    "AsyncBatch", "AsyncClient", "AsyncJob", "Batch", "BatchOutcome", "Client", "Event", "InvalidJob", "Job",
+    "JobCanceled", "JobExpired", "JobFailed", "JobGone", "JobNotSucceeded", "NewJob", "Outcome", "PhotoGPTError",
+    "RedisRefused", "RedisUnavailable", "Refusal", "WaitTimeout", "as_completed", "image", "train", "upscale",
+    "video",
+]  # fmt: skip
+
 HOMES = {
     "aio": ("AsyncBatch", "AsyncClient", "AsyncJob"),
     "batches": ("Batch", "Refusal"),
@@ -63,3 +70,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

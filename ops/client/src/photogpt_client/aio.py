@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Self, TypeVar, Unpack, cast
@@ -68,7 +69,7 @@ class AsyncJob:
         *,
         after: str = START,
         timeout: float | None = None,  # noqa: ASYNC109 - as asyncio.wait has it
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield the events of the job, from the first one on, until the one that ends it. Raises as `wait` does."""
         items: asyncio.Queue[Item] = asyncio.Queue()
         ends = end_of(timeout)
@@ -137,6 +138,11 @@ class AsyncClient:
     def __init__(self, redis_url: str = "redis://127.0.0.1:6379/0", **options: Unpack[ClientOptions]) -> None:
         """Connect at the first call. The arguments are those of `Client`."""
         self.threads = Client(redis_url, **options)
+        self._start_senders()
+
+    def _start_senders(self) -> None:
+        """Prepare threads for sending. A process that was forked needs its own: those of its parent are not there."""
+        self._pid = os.getpid()
         self._senders = ThreadPoolExecutor(SENDERS, "photogpt-send")
 
     async def image(self, **given: Unpack[ImageArguments]) -> AsyncJob:
@@ -159,7 +165,7 @@ class AsyncClient:
         """Send a job. Raises as `Client.submit` does."""
         return AsyncJob(self, await self.call(lambda: self.threads.submit(job)))
 
-    async def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | None = None) -> AsyncBatch:
+    async def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | UUID | None = None) -> AsyncBatch:
         """Send jobs as one batch. Raises as `Client.submit_many` does."""
         given = list(jobs)
         return AsyncBatch(self, await self.call(lambda: self.threads.submit_many(given, batch_id=batch_id)))
@@ -168,7 +174,7 @@ class AsyncClient:
         """Return a job that was sent before, by any producer."""
         return AsyncJob(self, self.threads.job(job_id))
 
-    def batch(self, batch_id: str) -> AsyncBatch:
+    def batch(self, batch_id: str | UUID) -> AsyncBatch:
         """Return a batch that was sent before. It knows its counts, not its jobs."""
         return AsyncBatch(self, self.threads.batch(batch_id))
 
@@ -183,6 +189,8 @@ class AsyncClient:
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run what asks Redis in a thread."""
+        if self._pid != os.getpid():
+            self._start_senders()
         return await asyncio.get_running_loop().run_in_executor(self._senders, function)
 
     async def __aenter__(self) -> Self:

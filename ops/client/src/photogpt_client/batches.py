@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, cast
 from photogpt_client.errors import InvalidJob, PhotoGPTError, WaitTimeout
 from photogpt_client.follower import Subscription, Topic
 from photogpt_client.jobs import Job
-from photogpt_client.new_jobs import Entry, NewJob, dumps, entry_of
-from photogpt_client.outcomes import FINAL_STATES, BatchOutcome, read_batch
+from photogpt_client.new_jobs import Checked, Entry, NewJob, check, dumps
+from photogpt_client.outcomes import COUNTS, BatchOutcome, read_batch
 from photogpt_client.transport import StreamEntry
+from photogpt_client.validation import checked_id
 
 if TYPE_CHECKING:
     from photogpt_client.client import Client
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 NAMES = uuid.UUID("5f0d9c4e-7a55-4f0c-9a5e-3c0b2f6d8e11")
 """Makes the ids of jobs from the id of their batch, so that a repeated batch makes the same jobs."""
 
-FIELDS = ("id", "total", "created_at", "finished_at", *sorted(FINAL_STATES))
+FIELDS = ("id", "total", "created_at", "finished_at", *COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +44,24 @@ class Prepared:
     refused: list[Refusal]
 
 
-def prepare(jobs: Iterable[NewJob], batch_id: str | None) -> Prepared:
+def prepare(jobs: Iterable[NewJob], batch_id: str | uuid.UUID | None) -> Prepared:
     """Check the jobs of a batch. The same jobs with the same batch id have the same ids.
 
     Raises:
-        InvalidJob: the batch id cannot be used, or two jobs have the same id.
+        InvalidJob: the batch id cannot be used.
     """
-    name = str(uuid.uuid4()) if batch_id is None else batch_id
-    if not 1 <= len(name) <= 255:
-        raise InvalidJob("batch_id", "must be a text of 1 to 255 characters")
-    sound: list[tuple[int, NewJob]] = []
+    name = checked_id("batch_id", uuid.uuid4() if batch_id is None else batch_id)
+    sound: dict[str, Checked] = {}
     refused: list[Refusal] = []
     for index, job in enumerate(jobs):
         try:
-            entry_of(job)
-            sound.append((index, job))
+            checked = check(job, default_id=str(uuid.uuid5(NAMES, f"{name}/{index}")))
+            if checked.job_id in sound:
+                raise InvalidJob("id", "is that of an earlier job of the batch, and one id is one job")
+            sound[checked.job_id] = checked
         except InvalidJob as error:
             refused.append(Refusal(index, error))
-    entries = [
-        entry_of(job, default_id=str(uuid.uuid5(NAMES, f"{name}/{index}")), batch=(name, len(sound)))
-        for index, job in sound
-    ]
-    if len({entry.job_id for entry in entries}) != len(entries):
-        raise InvalidJob("id", "is the same for two jobs of the batch, and one id is one job")
-    return Prepared(name, entries, refused)
+    return Prepared(name, [checked.entry(batch=(name, len(sound))) for checked in sound.values()], refused)
 
 
 class Batch:

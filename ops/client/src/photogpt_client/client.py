@@ -10,11 +10,12 @@ from uuid import UUID
 from photogpt_client import new_jobs
 from photogpt_client.arguments import ImageArguments, TrainArguments, UpscaleArguments, VideoArguments
 from photogpt_client.batches import Batch, prepare
-from photogpt_client.errors import InvalidJob, RedisUnavailable
+from photogpt_client.errors import RedisUnavailable
 from photogpt_client.follower import Follower
 from photogpt_client.jobs import Job
 from photogpt_client.keys import Keys
 from photogpt_client.new_jobs import Entry, NewJob, cancellation, entry_of
+from photogpt_client.validation import checked_id
 
 if TYPE_CHECKING:
     from photogpt_client.transport import Transport
@@ -53,12 +54,15 @@ class Client:
         """Connect at the first call.
 
         Args:
-            redis_url: PHOTOGPT_REDIS_URL of the workers: redis://, rediss:// or sentinel://.
+            redis_url: PHOTOGPT_REDIS_URL of the workers: redis://, rediss://, unix:// or sentinel://.
             namespace: PHOTOGPT_NAMESPACE of the workers.
             sentinel_master: for sentinel://, the name of the primary.
             sentinel_password: of the Sentinels themselves.
             send_timeout_s: how long an append is repeated while Redis does not answer.
             transport: in place of Redis, in tests.
+
+        Raises:
+            ValueError: an argument cannot be used; says what to write instead.
         """
         self.keys = Keys(namespace)
         self.transport = transport or _redis(self.keys, redis_url, sentinel_master, sentinel_password, send_timeout_s)
@@ -91,7 +95,7 @@ class Client:
         (sent,) = self._send([entry_of(job)])
         return sent
 
-    def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | None = None) -> Batch:
+    def submit_many(self, jobs: Iterable[NewJob], *, batch_id: str | UUID | None = None) -> Batch:
         """Send jobs as one batch. What cannot be used is left out and stands in `refused`.
 
         Args:
@@ -99,38 +103,39 @@ class Client:
             batch_id: with one of your own, the same call can be repeated after a crash without a job too many.
 
         Raises:
-            RedisUnavailable: some appends were not acknowledged; repeat the call with the same batch id.
+            RedisUnavailable: some appends were not acknowledged; repeat the call with the error's `batch_id`.
             RedisRefused: Redis refuses the login or the command.
         """
         prepared = prepare(jobs, batch_id)
-        sent = self._send(prepared.entries)
+        sent = self._send(prepared.entries, batch_id=prepared.id)
         return Batch(self, prepared.id, sent, prepared.refused, is_empty=not sent)
 
     def job(self, job_id: str | UUID) -> Job:
         """Return a job that was sent before, by any producer."""
-        name = _checked_id(job_id)
+        name = checked_id("id", job_id)
         entry = NAMED_AFTER_ENTRY.fullmatch(name)
         return Job(self, name, entry_id=entry and entry[1])
 
-    def batch(self, batch_id: str) -> Batch:
+    def batch(self, batch_id: str | UUID) -> Batch:
         """Return a batch that was sent before. It knows its counts, not its jobs."""
-        return Batch(self, _checked_id(batch_id))
+        return Batch(self, checked_id("batch_id", batch_id))
 
     def cancel(self, job_id: str | UUID) -> None:
         """Ask that a job is canceled. One that has ended stays as it is."""
-        self._send([cancellation(_checked_id(job_id))])
+        self._send([cancellation(checked_id("id", job_id))])
 
     def close(self) -> None:
         """Close the connections."""
         self.follower.close()
         self.transport.close()
 
-    def _send(self, entries: list[Entry]) -> list[Job]:
+    def _send(self, entries: list[Entry], *, batch_id: str | None = None) -> list[Job]:
         try:
             appended = self.transport.append([entry.text for entry in entries])
         except RedisUnavailable as error:
             ids = tuple(entry.job_id for entry in entries)
-            raise RedisUnavailable(f"{error}; send the jobs again with the same ids", ids) from error
+            again = f"repeat the call with batch_id={batch_id!r}" if batch_id else "send the job again with the same id"
+            raise RedisUnavailable(f"{error}; {again}", ids, batch_id) from error
         return [
             Job(self, entry.job_id, kind=entry.kind, entry_id=entry_id)
             for entry, entry_id in zip(entries, appended, strict=True)
@@ -146,14 +151,8 @@ class Client:
 
 
 def _redis(keys: Keys, url: str, master: str | None, password: str | None, send_timeout_s: float) -> Transport:
-    from photogpt_client.redis_transport import RedisTransport, connect  # noqa: PLC0415 - the fake needs no Redis
+    from photogpt_client.connection import connect  # noqa: PLC0415 - the fake needs no Redis
+    from photogpt_client.redis_transport import RedisTransport  # noqa: PLC0415 - the fake needs no Redis
 
     client = connect(url, sentinel_master=master, sentinel_password=password)
     return RedisTransport(client, keys, send_timeout_s=send_timeout_s)
-
-
-def _checked_id(value: object) -> str:
-    text = str(value) if isinstance(value, str | UUID) else ""
-    if not 1 <= len(text) <= 255:
-        raise InvalidJob("id", "must be a UUID, or a text of 1 to 255 characters")
-    return text

@@ -6,6 +6,8 @@ PhotoGPTError
 ├─ RedisRefused       Redis refuses the login or the command
 ├─ WaitTimeout        the job has not ended yet; retryable
 ├─ JobGone            no job has this id, or its record has expired
+├─ WebhookRefused     a webhook has no valid signature
+├─ WebhookBusy        a webhook is being handled by another request; retryable
 └─ JobNotSucceeded    the job ended in another state; has its outcome; retryable as the outcome says
    ├─ JobFailed
    ├─ JobExpired
@@ -45,14 +47,16 @@ class RedisUnavailable(PhotoGPTError, ConnectionError):
 
     Attributes:
         job_ids: of the jobs whose append was not acknowledged; the same id twice is one job, paid once.
+        batch_id: of their batch; `submit_many` with the same jobs and this id makes no job twice.
     """
 
     retryable = True
 
-    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, job_ids: tuple[str, ...] = (), batch_id: str | None = None) -> None:
         """Store the ids."""
         super().__init__(message)
         self.job_ids = job_ids
+        self.batch_id = batch_id
 
 
 class RedisRefused(PhotoGPTError):
@@ -67,6 +71,16 @@ class WaitTimeout(PhotoGPTError, TimeoutError):
 
 class JobGone(PhotoGPTError, LookupError):
     """No job or batch has this id, or its record has expired, so that no outcome will come."""
+
+
+class WebhookRefused(PhotoGPTError, ValueError):
+    """A webhook has no valid signature, is too old, or is malformed. Answer 401."""
+
+
+class WebhookBusy(PhotoGPTError):
+    """Another request handles the event of a webhook now. Answer 503, so that the webhook is sent again."""
+
+    retryable = True
 
 
 class JobNotSucceeded(PhotoGPTError):

@@ -63,21 +63,25 @@ class Follower:
         self._begin()
 
     def _begin(self) -> None:
-        """Begin without subscriptions. A process that was forked begins anew: its parent's thread is not there."""
+        """Begin without subscriptions."""
         self._pid = os.getpid()
         self._changed = threading.Condition()
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: dict[Subscription, None] = {}
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def subscribe(self, subscription: Subscription) -> Subscription:
-        """Hand on the events of a topic, from `subscription.last` on."""
+    def _check_process(self) -> None:
+        """Begin anew in a process that was forked: its parent's thread is not there, and may have held the lock."""
         if self._pid != os.getpid():
             self._begin()
+
+    def subscribe(self, subscription: Subscription) -> Subscription:
+        """Hand on the events of a topic, from `subscription.last` on."""
+        self._check_process()
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
-            self._subscriptions.append(subscription)
+            self._subscriptions[subscription] = None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="photogpt-client", daemon=True)
                 self._thread.start()
@@ -86,15 +90,16 @@ class Follower:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Hand on no more events."""
+        self._check_process()
         with self._changed:
-            if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
+            self._subscriptions.pop(subscription, None)
 
     def close(self) -> None:
         """End the thread; every call that still waits gets an error."""
+        self._check_process()
         with self._changed:
             self._is_closed = True
-            left, self._subscriptions = self._subscriptions, []
+            left, self._subscriptions = list(self._subscriptions), {}
             self._changed.notify()
         for subscription in left:
             subscription.put(PhotoGPTError("the client was closed"))
@@ -143,8 +148,7 @@ class Follower:
 
     def _check(self, due: list[Subscription]) -> None:
         """Find jobs that have ended without an event, and those of which nothing is left."""
-        known = set(self._subscriptions)
-        due = [each for each in due if each in known]
+        due = [each for each in due if each in self._subscriptions]
         if not due:
             return
         missing = self._without_record(due)

@@ -13,6 +13,7 @@ from photogpt_client.errors import InvalidJob
 
 MAX_DEPTH = 100  # levels of objects and lists
 MAX_BITS = 14_000  # of an integer
+TYPE_MARK = {"__type__", "__value__"}
 
 
 def json_value(value: object, field: str, depth: int = 0) -> Any:
@@ -32,6 +33,8 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
         return value
     if isinstance(value, str | int | float):
         return _scalar(value, field)
+    if isinstance(value, Mapping) and value.keys() == TYPE_MARK:
+        raise InvalidJob(field, "has the keys __type__ and __value__, by which Celery marks a type; use other names")
     if isinstance(value, Mapping):
         return {_key(key, field): json_value(item, f"{field}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -44,7 +47,7 @@ def json_value(value: object, field: str, depth: int = 0) -> Any:
 
 
 def _scalar(value: str | float, field: str) -> str | float:
-    if isinstance(value, str) and not _is_unicode(value):
+    if isinstance(value, str) and not is_unicode(value):
         raise InvalidJob(field, "contains half a surrogate pair, which UTF-8 cannot represent")
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise InvalidJob(field, "is an integer of more than 4,200 digits; send it as text")
@@ -54,12 +57,13 @@ def _scalar(value: str | float, field: str) -> str | float:
 
 
 def _key(key: object, field: str) -> str:
-    if not isinstance(key, str) or not _is_unicode(key):
+    if not isinstance(key, str) or not is_unicode(key):
         raise InvalidJob(field, "has a key that is no text")
     return key
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can represent a text: it has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

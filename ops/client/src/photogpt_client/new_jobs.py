@@ -16,6 +16,7 @@ from photogpt_client.validation import check_image, split
 
 VERSION = 1  # of the entry's format
 MAX_ENTRY = 1_000_000  # bytes
+MAX_BATCH = 2_000  # bytes of them for the batch
 SHAPES: dict[str, Any] = {
     "image": arguments.ImageArguments,
     "upscale": arguments.UpscaleArguments,
@@ -30,6 +31,23 @@ class NewJob:
 
     kind: Kind
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A job whose arguments are valid, before it is an entry of the inbox."""
+
+    job_id: str
+    kind: Kind
+    #: The JSON object, without a batch.
+    text: str
+
+    def entry(self, *, batch: tuple[str, int] | None = None) -> Entry:
+        """Return the entry; `batch` is the id and the total of the batch to which the job belongs."""
+        if batch is None:
+            return Entry(self.job_id, self.kind, self.text)
+        named = dumps({"id": batch[0], "total": batch[1]})
+        return Entry(self.job_id, self.kind, f'{self.text[:-1]},"batch":{named}}}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +80,28 @@ def train(**given: Unpack[TrainArguments]) -> NewJob:
     return NewJob("training", given)
 
 
-def entry_of(job: NewJob, *, default_id: str | None = None, batch: tuple[str, int] | None = None) -> Entry:
-    """Return the entry of the inbox for a job.
-
-    Args:
-        job: its arguments are checked.
-        default_id: the id of a job without one; default: a random UUID.
-        batch: id and total of the batch to which the job belongs.
+def check(job: NewJob, *, default_id: str | None = None) -> Checked:
+    """Check the arguments of a job, and give it an id: its own, `default_id` or a random UUID.
 
     Raises:
         InvalidJob: names the argument that cannot be used.
     """
+    if not isinstance(job, NewJob):
+        raise InvalidJob("job", "must be made by photogpt_client.image, upscale, video or train")
     request, options = split(SHAPES[job.kind], job.arguments)
     if job.kind == "image":
         check_image(request)
     job_id = options.pop("id", None) or default_id or str(uuid.uuid4())
     given = {name: value for name, value in options.items() if value is not None}
-    body = {"v": VERSION, "id": job_id, "kind": job.kind, "request": request, **given}
-    if batch:
-        body["batch"] = {"id": batch[0], "total": batch[1]}
-    text = dumps(body)
-    if len(text.encode()) > MAX_ENTRY:
-        raise InvalidJob("metadata", f"makes an entry of more than {MAX_ENTRY} bytes of JSON")
-    return Entry(job_id, job.kind, text)
+    text = dumps({"v": VERSION, "id": job_id, "kind": job.kind, "request": request, **given})
+    if len(text.encode()) > MAX_ENTRY - MAX_BATCH:
+        raise InvalidJob("metadata", f"makes an entry of more than {MAX_ENTRY - MAX_BATCH} bytes of JSON")
+    return Checked(job_id, job.kind, text)
+
+
+def entry_of(job: NewJob, *, default_id: str | None = None, batch: tuple[str, int] | None = None) -> Entry:
+    """Return the entry of the inbox for a job; `batch` is the id and the total of its batch. Raises as `check` does."""
+    return check(job, default_id=default_id).entry(batch=batch)
 
 
 def cancellation(job_id: str) -> Entry:
@@ -93,5 +110,5 @@ def cancellation(job_id: str) -> Entry:
 
 
 def dumps(value: object) -> str:
-    """Return JSON without spaces, in UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Return JSON without spaces, in UTF-8. U+FFFD is escaped: a worker takes it for bytes that were no UTF-8."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("\N{REPLACEMENT CHARACTER}", "\\ufffd")

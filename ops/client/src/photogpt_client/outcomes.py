@@ -13,6 +13,8 @@ Kind = Literal["image", "upscale", "video", "training"]
 State = Literal["queued", "submitted", "running", "succeeded", "failed", "expired", "canceled"]
 
 FINAL_STATES = frozenset({"succeeded", "failed", "expired", "canceled"})
+COUNTS = ("succeeded", "failed", "expired", "canceled", "rejected")
+"""How the items of a batch can end."""
 ERRORS: dict[str, type[JobNotSucceeded]] = {"failed": JobFailed, "expired": JobExpired, "canceled": JobCanceled}
 TEXTS = ("reason", "error", "generation_id", "model_id", "files_error", "submitted_at", "finished_at")
 LISTS = ("images", "videos", "files")
@@ -58,7 +60,7 @@ class Outcome(TypedDict):
 
 
 class BatchOutcome(TypedDict):
-    """How the jobs of a batch ended."""
+    """How the items of a batch ended: the five counts make the total."""
 
     id: str
     total: int
@@ -66,6 +68,8 @@ class BatchOutcome(TypedDict):
     failed: int
     expired: int
     canceled: int
+    #: Entries of other producers that could not be used and became no job.
+    rejected: int
     created_at: str
     finished_at: str | None
 
@@ -110,7 +114,7 @@ def read_outcome(record: Mapping[str, str]) -> Outcome:
 
 def read_batch(record: Mapping[str, str]) -> BatchOutcome:
     """Return the counts in the record of a batch."""
-    counts = {name: int(record.get(name, 0)) for name in ("total", *FINAL_STATES)}
+    counts = {name: int(record.get(name, 0)) for name in ("total", *COUNTS)}
     texts = {"id": record["id"], "created_at": record["created_at"], "finished_at": record.get("finished_at")}
     return cast("BatchOutcome", {**texts, **counts})
 

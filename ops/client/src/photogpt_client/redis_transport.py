@@ -1,41 +1,24 @@
-"""Redis, behind a login or Sentinels, with a limit on every wait."""
+"""The inbox, records and streams in Redis."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
-import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
-from redis.retry import Retry
-
-from photogpt_client.errors import RedisRefused, RedisUnavailable
+from photogpt_client.connection import translated
+from photogpt_client.errors import RedisUnavailable
 from photogpt_client.keys import Keys
 from photogpt_client.transport import START, StreamEntry
 
 T = TypeVar("T")
 
-TEMPORARY = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED")
-"""Error codes of a Redis that refuses commands for a while."""
-
-CHUNK = 250  # entries of one pipeline
-PAGE = 1000  # entries of one read of the inbox
+MAX_CHUNK = 250  # entries of one pipeline
+MAX_CHUNK_CHARS = 1_000_000  # of several entries: a slow network must take them within a socket's timeout
+PAGE = 250  # entries of one read of the inbox; each has up to a megabyte
 READ_COUNT = 100  # entries of one stream in one read
 RETRY_S = 0.1
-SENTINEL_PORT = 26379
-LIMITS: dict[str, Any] = {
-    "decode_responses": True,
-    "socket_timeout": 5,
-    "socket_connect_timeout": 2,
-    "socket_keepalive": True,
-    "health_check_interval": 15,
-    "client_name": "photogpt-client",
-}
 
 
 class RedisTransport:
@@ -57,8 +40,7 @@ class RedisTransport:
         """Append entries, some hundred with each round trip."""
         ends = time.monotonic() + self._send_timeout_s
         appended: list[str] = []
-        for start in range(0, len(jobs), CHUNK):
-            chunk = jobs[start : start + CHUNK]
+        for chunk in chunks(jobs):
             appended += _repeated(lambda chunk=chunk: self._append(chunk), until=ends)  # type: ignore[misc]
         return appended
 
@@ -116,19 +98,18 @@ class RedisTransport:
         self._client.close()
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise this package's errors in the place of redis-py's."""
-    try:
-        yield
-    except (AuthenticationError, AuthorizationError) as error:
-        raise RedisRefused(f"Redis refuses the login: {error}") from error
-    except ResponseError as error:
-        if any(code in str(error) for code in TEMPORARY):
-            raise RedisUnavailable(f"Redis refuses for a while: {error}") from error
-        raise RedisRefused(f"Redis refuses the command: {error}") from error
-    except (RedisError, OSError) as error:
-        raise RedisUnavailable(f"Redis does not answer: {error}") from error
+def chunks(jobs: Sequence[str]) -> Iterator[list[str]]:
+    """Yield entries in the portions in which they are sent, in their order."""
+    chunk: list[str] = []
+    size = 0
+    for job in jobs:
+        if chunk and (len(chunk) == MAX_CHUNK or size + len(job) > MAX_CHUNK_CHARS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(job)
+        size += len(job)
+    if chunk:
+        yield chunk
 
 
 def _canonical(text: str) -> str:
@@ -148,34 +129,3 @@ def _repeated(call: Callable[[], T], *, until: float) -> T:
             if time.monotonic() > until:
                 raise
             time.sleep(RETRY_S)
-
-
-def connect(url: str, *, sentinel_master: str | None, sentinel_password: str | None) -> Any:
-    """Return a client of redis-py; it connects at the first command.
-
-    Raises:
-        ValueError: the URL cannot be used.
-    """
-    limits = LIMITS | {"retry": Retry(NoBackoff(), 0)}  # what may be repeated is repeated above
-    if not url.startswith("sentinel://"):
-        return redis.Redis.from_url(url, **limits)
-    if sentinel_master is None:
-        raise ValueError("sentinel_master: a sentinel:// URL needs the name of the primary, often mymaster")
-    return _primary(url, sentinel_master, sentinel_password, limits)
-
-
-def _primary(url: str, master: str, password: str | None, limits: dict[str, Any]) -> Any:
-    from redis.sentinel import Sentinel  # noqa: PLC0415 - few need it
-
-    parts = [urlsplit(part.strip()) for part in url.rstrip(";").split(";")]
-    options = {"socket_timeout": 2, "socket_connect_timeout": 1, **({"password": password} if password else {})}
-    untyped: Any = Sentinel  # redis-py ships it without types
-    sentinels = untyped([(part.hostname, part.port or SENTINEL_PORT) for part in parts], sentinel_kwargs=options)
-    first = parts[0]
-    return sentinels.master_for(
-        master,
-        db=int(first.path.strip("/") or 0),
-        username=unquote(first.username) if first.username else None,
-        password=unquote(first.password) if first.password else None,
-        **limits,
-    )

@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from photogpt_client import arguments
 from photogpt_client.errors import InvalidJob
-from photogpt_client.json_values import json_value
+from photogpt_client.json_values import is_unicode, json_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
+MAX_ID = 255  # characters
 MAX_URL = 2048  # characters
 MAX_REQUEST = 256_000  # bytes of JSON
 REFERENCE_IMAGES = {
@@ -46,13 +49,27 @@ def split(shape: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         InvalidJob: names the first argument that cannot be used.
     """
     _check_types(shape, given)
-    extra = given.get("extra", {})
+    extra = json_value(given.get("extra", {}), "extra")
+    for name in extra.keys() & shape.__annotations__.keys():
+        raise InvalidJob(f"extra.{name}", f"has an argument of its own: {name}=…")
     options = {name: json_value(_aware(name, given[name]), name) for name in given if name in OPTIONS - {"extra"}}
     request = {name: json_value(value, name) for name, value in given.items() if name not in OPTIONS}
-    request |= {name: json_value(value, f"extra.{name}") for name, value in extra.items()}
+    request |= extra
     _check_options(options)
     _check_size(request)
     return request, options
+
+
+def checked_id(field: str, value: object) -> str:
+    """Return the id of a job or batch as text.
+
+    Raises:
+        InvalidJob: it can be no id; names `field`.
+    """
+    text = str(value) if isinstance(value, str | UUID) else ""
+    if not 1 <= len(text) <= MAX_ID or not is_unicode(text):
+        raise InvalidJob(field, f"must be a UUID, or a text of 1 to {MAX_ID} characters")
+    return text
 
 
 def check_image(request: Mapping[str, Any]) -> None:
@@ -88,6 +105,9 @@ def _check_types(shape: Any, given: Mapping[str, Any]) -> None:
         _adapter(shape).validate_python(dict(given))
     except ValidationError as error:
         raise _invalid(shape, error) from None
+    for name, value in given.items():
+        if isinstance(value, Decimal):  # pydantic takes it for a number, and JSON for a text
+            raise InvalidJob(name, "must not be a Decimal; use float()")
 
 
 def _invalid(shape: Any, error: ValidationError) -> InvalidJob:
@@ -123,14 +143,22 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _check_start(not_before: str | float) -> None:
-    """Refuse text that is no time, and a time too far ahead. Text without a zone is UTC, as in the service."""
+    """Refuse text that is no time, and a time too far ahead."""
+    if start_of(not_before) > time.time() + arguments.MAX_DELAY_S:
+        raise InvalidJob("not_before", "is more than 366 days ahead; times are seconds, not milliseconds")
+
+
+def start_of(not_before: str | float) -> float:
+    """Return a start time as epoch seconds. Text without a zone is UTC, as in the service.
+
+    Raises:
+        InvalidJob: the text is no time.
+    """
     try:
         at = datetime.fromisoformat(not_before) if isinstance(not_before, str) else None
-        seconds = float(not_before) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return float(not_before) if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise InvalidJob("not_before", "must be RFC 3339 text, 2026-12-24T18:00:00Z, or epoch seconds") from None
-    if seconds > time.time() + arguments.MAX_DELAY_S:
-        raise InvalidJob("not_before", "is more than 366 days ahead; times are seconds, not milliseconds")
 
 
 def check_url(url: str) -> None:
@@ -149,13 +177,13 @@ def _url_problem(url: str) -> str:
         return "must not contain spaces or control characters"
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         return f"is not a URL: {error}"
     if parts.scheme not in {"http", "https"}:
         return "must start with https:// or http://"
-    if not host:
-        return "names no host"
+    if not host or port == 0:
+        return "names no host" if not host else "names port 0"
     if parts.username is not None or parts.password is not None:
         return "must not contain a user name or password"
     return f"is longer than {MAX_URL} characters" if len(url) > MAX_URL else ""

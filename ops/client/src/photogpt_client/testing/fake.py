@@ -15,9 +15,10 @@ from photogpt_client.client import Client
 from photogpt_client.follower import position
 from photogpt_client.jobs import Job
 from photogpt_client.new_jobs import dumps
-from photogpt_client.outcomes import FINAL_STATES
+from photogpt_client.outcomes import COUNTS, FINAL_STATES
 from photogpt_client.testing.events import now, sample_outcome
 from photogpt_client.transport import StreamEntry
+from photogpt_client.validation import start_of
 
 MAX_METADATA = 4096  # bytes; the default of the service
 PORTS = (None, 80, 443)
@@ -139,7 +140,8 @@ class FakeTransport:
             record |= {**changes, **kept}
             self._write(record)
             if record["state"] in FINAL_STATES:
-                self._count(record)
+                for batch_id in record["batches"]:
+                    self._count(self._batches[batch_id], record["state"])
                 self._end_duplicates(record, changes)
 
     def _accept(self, entry: dict[str, Any]) -> str:
@@ -152,7 +154,18 @@ class FakeTransport:
         if entry["id"] not in self._jobs:
             self._fake.sent.append(entry)
             self._store(entry)
+        else:
+            self._join(self._jobs[entry["id"]], entry.get("batch"))
         return entry_id
+
+    def _join(self, record: dict[str, Any], named: dict[str, Any] | None) -> None:
+        """Let a job count in a batch, at once if it has ended."""
+        if named is None or named["id"] in record["batches"]:
+            return
+        self._batches.setdefault(named["id"], {**named, "created_at": now(), **dict.fromkeys(COUNTS, 0)})
+        record["batches"].append(named["id"])
+        if record["state"] in FINAL_STATES:
+            self._count(self._batches[named["id"]], record["state"])
 
     def _store(self, entry: dict[str, Any]) -> None:
         job_id = entry["id"]
@@ -164,10 +177,8 @@ class FakeTransport:
             "polls": 0,
         }
         changed = {**empty, "id": job_id, "metadata": entry.get("metadata")}
-        self._jobs[job_id] = sample_outcome(entry["kind"], "queued", **changed) | {"batch": entry.get("batch")}
-        if entry.get("batch"):
-            batch = {**entry["batch"], "created_at": now(), **dict.fromkeys(FINAL_STATES, 0)}
-            self._batches.setdefault(entry["batch"]["id"], batch)
+        self._jobs[job_id] = sample_outcome(entry["kind"], "queued", **changed) | {"batches": []}
+        self._join(self._jobs[job_id], entry.get("batch"))
         self._write(self._jobs[job_id])
         reason, problem = self._problem(entry)
         owner = self._owner(entry)
@@ -177,7 +188,7 @@ class FakeTransport:
             self._jobs[job_id]["duplicate_of"] = owner
             if self._jobs[owner]["state"] in FINAL_STATES:
                 self.change(job_id, self._jobs[owner])
-        elif self._fake.automatic and not (entry.get("delay_s") or entry.get("not_before")):
+        elif self._fake.automatic and not _starts_later(entry):
             self._fake.succeed(job_id)
 
     def _problem(self, entry: dict[str, Any]) -> tuple[str, str]:
@@ -188,21 +199,24 @@ class FakeTransport:
         if urlsplit(entry.get("webhook_url") or "").port not in PORTS:
             return "invalid_request", "webhook_url: names a port other than 80 and 443"
         key = entry.get("idempotency_key")
-        _, request = self._owners.get(str(key), ("", dumps(entry["request"])))
-        if request != dumps(entry["request"]):
+        if key is not None and self._holds(key) and self._owners[key][1] != _digest(entry["request"]):
             return "idempotency_conflict", "idempotency_key: belongs to a job with another request"
         return "", ""
 
     def _owner(self, entry: dict[str, Any]) -> str | None:
-        """Return the job that has the idempotency key; a job that ended retryable lets it go."""
+        """Return the job that has the idempotency key; without one, this job gets it."""
         key = entry.get("idempotency_key")
         if key is None:
             return None
-        owner, _ = self._owners.get(key, (None, ""))
-        if owner is not None and owner in self._jobs and not self._jobs[owner]["retryable"]:
-            return owner
-        self._owners[key] = (entry["id"], dumps(entry["request"]))
+        if self._holds(key):
+            return self._owners[key][0]
+        self._owners[key] = (entry["id"], _digest(entry["request"]))
         return None
+
+    def _holds(self, key: str) -> bool:
+        """Return whether a job has an idempotency key. One that ended retryable lets it go."""
+        owner, _ = self._owners.get(key, ("", ""))
+        return owner in self._jobs and not self._jobs[owner]["retryable"]
 
     def _end_duplicates(self, record: dict[str, Any], changes: Mapping[str, Any]) -> None:
         for each in list(self._jobs.values()):
@@ -213,16 +227,13 @@ class FakeTransport:
         noun = "model" if record["kind"] == "training" else "job"
         event = {"type": f"{noun}.{record['state']}", "sequence": str(SEQUENCES.get(record["state"], 4))}
         if record["state"] in FINAL_STATES:
-            outcome = {name: value for name, value in record.items() if name not in {"batch", "duplicate_of"}}
+            outcome = {name: value for name, value in record.items() if name not in {"batches", "duplicate_of"}}
             event["data"] = dumps(outcome)
         self._add(_events(record["id"]), {**event, "timestamp": now()})
 
-    def _count(self, record: dict[str, Any]) -> None:
-        if not record["batch"]:
-            return
-        batch = self._batches[record["batch"]["id"]]
-        batch[record["state"]] += 1
-        if sum(batch[state] for state in FINAL_STATES) == batch["total"]:
+    def _count(self, batch: dict[str, Any], state: str) -> None:
+        batch[state] += 1
+        if sum(batch[each] for each in COUNTS) == batch["total"]:
             batch["finished_at"] = now()
             key = f"{NAMESPACE}:batch:{{{batch['id']}}}:events"
             self._add(key, {"type": "batch.finished", "timestamp": now(), "data": dumps(batch)})
@@ -242,6 +253,15 @@ class FakeTransport:
         _, noun, name = key.split(":", 2)
         records = self._jobs if noun == "job" else self._batches
         return records.get(name[1:-1], {})
+
+
+def _starts_later(entry: Mapping[str, Any]) -> bool:
+    not_before = entry.get("not_before")
+    return bool(entry.get("delay_s")) or (not_before is not None and start_of(not_before) > time.time())
+
+
+def _digest(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, sort_keys=True)
 
 
 def _events(job_id: str) -> str:
