@@ -57,7 +57,7 @@ def test_a_missing_redis_is_one_sentence(argv: list[str]) -> None:
 
 
 def test_a_silent_redis_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that accepts connections and answers nothing gets one connection, and the command ends with a sentence."""
+    """A Redis that accepts connections and answers nothing is asked once, and the command ends with a sentence."""
     monkeypatch.setattr(context, "ANSWER_WITHIN_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
