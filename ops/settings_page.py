@@ -53,7 +53,8 @@ def page() -> str:
                 "| variable | default | values | meaning |",
                 "| --- | --- | --- | --- |",
             ]
-        shown = f"`{default}`" if (default := default_of(field.default)) else ""
+        default = default_of(field.default)
+        shown = f"`{default}`" if default and default.isprintable() else ""  # a separator may be control characters
         lines.append(f"| `{variable(name)}` | {shown} | {values(name, properties[name])} | {meaning(name)} |")
     return "\n".join(lines) + "\n"
 

@@ -26,12 +26,13 @@ def test_the_help_names_every_command() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_help_has_an_example(name: str) -> None:
-    """The help of every command has an example and names the environment variables that it reads."""
+    """The help of every command has an example, names the variables that it reads, and fits into 80 columns."""
     result = CliRunner().invoke(cli, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
     assert f"photogpt-worker {name}" in result.output
     assert "PHOTOGPT_" in result.output or "No environment variable" in result.output
+    assert [line for line in result.output.splitlines() if len(line) > 80 or "\b" in line or "\\b" in line] == []
 
 
 def test_examples_keep_their_lines() -> None:

@@ -60,7 +60,7 @@ def test_no_worker_runs(invoke: Invoke, isolated_settings: Settings, monkeypatch
     assert "still waiting: no worker runs" in waited.stderr
     listed = invoke("jobs")
     assert "no worker runs" in listed.stderr
-    assert "1 new jobs wait in the inbox" in listed.stderr
+    assert "1 new job waits in the inbox" in listed.stderr
     message = '{"body": "", "headers": {"task": "photogpt.generate_image"}}'
     redis.Redis.from_url(isolated_settings.queue_url).lpush("another-queue", message)
     status = invoke("status")

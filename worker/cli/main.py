@@ -47,14 +47,17 @@ def cli() -> None:
     publish the outcome as the Celery result, in Redis, and to signed webhooks.
 
     Start here:
-      photogpt-worker demo                   run four kinds of job against a local sandbox; needs nothing
+      photogpt-worker demo                   run four kinds of job against a local
+                                             sandbox; needs nothing
       photogpt-worker up                     run the whole service on this machine
       photogpt-worker submit image --prompt "a quiet harbour" --wait
 
     Settings are environment variables (or a file .env), for example:
-      PHOTOGPT_API_KEY                       the account that pays; without it `up` and `demo` use the sandbox
+      PHOTOGPT_API_KEY                       the account that pays; without it
+                                             `up` and `demo` use the sandbox
       PHOTOGPT_REDIS_URL                     default redis://127.0.0.1:6379/0
-      PHOTOGPT_WEBHOOK_SECRETS               whsec_…, comma-separated: the keys that sign webhooks
+      PHOTOGPT_WEBHOOK_SECRETS               whsec_…, comma-separated: the keys
+                                             that sign webhooks
     """
 
 

@@ -30,9 +30,6 @@ LEASE_MARGIN_S = 5.0
 MAX_MANUAL_WAIT_S = 3600.0
 """How long a resent webhook waits for its endpoint."""
 
-OPENS_AFTER = 5
-"""Failures in a row that open the circuit (`lua/lib/endpoint_health.lua`)."""
-
 STATE_FIELDS = ("url", "disabled", "open_until", "probe_until", "failures")
 """What the state of an endpoint follows from; `url` is in every record."""
 

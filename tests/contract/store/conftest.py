@@ -23,7 +23,7 @@ from worker.store import deliveries
 from worker.store import keys as keys_page
 from worker.store.codec import FIELDS, decode
 from worker.store.connection import Store, open_store
-from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, Rejected, SlotWait
+from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait
 from worker.store.keys import Lane
 from worker.store.lanes import Claim, Tick
 from worker.store.records import AttemptRecorded, AttemptReport, JobAccepted
@@ -166,6 +166,7 @@ def line(store: Store, client: redis.Redis, ticks: list[Tick]) -> Line:
 URL = "https://shop.example/hooks?order=7"
 ENDPOINT = endpoint_of(URL)
 FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx")
+OPENS_AFTER = 5  # failures in a row; MAX_FAILURES in worker/store/lua/lib/endpoint_health.lua
 ACCEPTED = AttemptReport(result="ok", duration_s=0.05)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.contract.store.conftest import ENDPOINT, FAILED, URL, Hooks, WithSettings
+from tests.contract.store.conftest import ENDPOINT, FAILED, OPENS_AFTER, URL, Hooks, WithSettings
 from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
-from worker.store.endpoints import OPENS_AFTER, Admitted, Deferred, EndpointLimits, Rejected, SlotWait
+from worker.store.endpoints import Admitted, Deferred, EndpointLimits, Rejected, SlotWait
 from worker.store.keys import Lane
 from worker.store.records import AttemptReport
 

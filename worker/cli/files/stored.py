@@ -65,7 +65,8 @@ def files_get(job_id: str, folder: Path) -> None:
 
     Exit codes:
       0    every file of the job was fetched
-      1    a file is missing or damaged, the job has none, or Redis or the storage does not answer
+      1    a file is missing or damaged, the job has none, or Redis or the storage
+           does not answer
       2    PHOTOGPT_OUTPUTS is not set or cannot be used
 
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_OUTPUTS and the credentials of the bucket.

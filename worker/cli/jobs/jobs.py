@@ -11,7 +11,7 @@ from rich.table import Table
 
 from worker.cli.context import connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, plain, seconds_between
+from worker.cli.output import console, counted, local_time, plain, seconds_between
 from worker.cli.output import state as state_text
 from worker.cli.queries import no_worker, recent_outcomes
 from worker.cli.streams import json_text
@@ -60,9 +60,8 @@ def jobs(state: str | None, kind: str | None, limit: int, *, as_json: bool) -> N
         out = console()
         out.print(jobs_table(found, now=now, width=out.width))
     else:
-        click.echo(
-            "no job matches" if state or kind else "no job yet: photogpt-worker submit image --prompt …", err=True
-        )
+        hint = "no job yet: photogpt-worker submit image --prompt …"
+        click.echo("no job matches" if state or kind else hint, err=True)
     _print_missing(fleet)
 
 
@@ -71,7 +70,7 @@ def _print_missing(fleet: FleetState) -> None:
     if missing := no_worker(fleet):
         click.echo(missing, err=True)
     if fleet.inbox_entries:
-        click.echo(f"{fleet.inbox_entries} new jobs wait in the inbox", err=True)
+        click.echo(f"{counted(fleet.inbox_entries, 'new job waits', 'new jobs wait')} in the inbox", err=True)
 
 
 def jobs_table(outcomes: Iterable[Outcome], *, now: float, width: int) -> Table:

@@ -16,13 +16,12 @@ from worker.store.rejected import MAX_REJECTED
 @click.option("--limit", default=20, type=click.IntRange(1, MAX_REJECTED), show_default=True, help="Maximum number.")
 @click.option("--json", "as_json", is_flag=True, help="Print one message a line, as JSON.")
 def rejected(limit: int, *, as_json: bool) -> None:
-    r"""List messages and entries of the inbox that workers could not use, newest first.
+    """List messages and entries of the inbox that workers could not use, newest first.
 
     Such a message is malformed, or names an unknown task; such an entry names no job. Workers discard it and keep its
     time, task, id and error, not its content. A job whose id could be read ends as failed, with the reason
     invalid_request.
 
-    \b
     Examples:
       photogpt-worker rejected
       photogpt-worker rejected --json

@@ -15,6 +15,7 @@ from worker.cli.context import FAILED, USAGE, CommandError, connected_store, rea
 from worker.cli.enqueue import enqueue, wait_accepted
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
+from worker.cli.output import counted
 from worker.cli.queries import recent_outcomes
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
@@ -83,7 +84,7 @@ def replay(  # noqa: PLR0913 - one parameter for each option
     if only_files:
         sys.exit(_store_again(job_ids, state))
     if bool(job_ids) == bool(state):
-        raise CommandError("give either job ids or --state, not both", USAGE)
+        raise CommandError("give job ids or --state, one of the two", USAGE)
     selection = Selection(job_ids, JobState(state) if state else None, since, even_if_paid)
     settings = read_settings()
     with connected_store(settings) as store:
@@ -91,7 +92,8 @@ def replay(  # noqa: PLR0913 - one parameter for each option
         for job_id, problem in refused:
             click.echo(f"{job_id}: not replayed: {problem}", err=True)
         if state and ready and not yes:
-            click.confirm(f"Enqueue {len(ready)} jobs again? Each is charged as usual.", abort=True, err=True)
+            question = f"Enqueue {counted(len(ready), 'job', 'jobs')} again? Each is charged as usual."
+            click.confirm(question, abort=True, err=True)
         entries = [_enqueue(store, settings, record) for record in ready]
         if left := wait_accepted(store, filter(None, entries)):
             click.echo(f"no worker has accepted {left} of them yet; they wait in the inbox until one runs", err=True)

@@ -30,16 +30,22 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command("schema", cls=HelpCommand)
-@click.argument("name", type=click.Choice(list(SCHEMAS)), required=False)
+@click.argument("name", type=click.Choice(list(SCHEMAS)), required=False, metavar="[NAME]")
 @click.option(
     "--asyncapi", "as_asyncapi", is_flag=True, help="Print one AsyncAPI document of all streams and webhooks."
 )
 def schema(name: str | None, *, as_asyncapi: bool) -> None:
     """Print the JSON Schema of what other services write and read; without NAME, every schema.
 
-    request-… is the body for PhotoGPT, which is `request` of a submission. submission is the keyword arguments of the
-    four tasks. inbox is the JSON of an entry of the inbox. outcome is the Celery result, the record and a webhook's
-    data. event is an entry of a job's event stream, batch the end of a batch. webhook is a webhook's body.
+    NAME:
+      request-image, request-upscale, request-video, request-training
+                    the body for PhotoGPT: `request` of a submission
+      submission    the keyword arguments of the four tasks
+      inbox         the JSON of an entry of the inbox
+      outcome       the Celery result, the record and a webhook's data
+      event         an entry of a job's event stream
+      batch         the end of a batch
+      webhook       a webhook's body
 
     Examples:
       photogpt-worker schema outcome > outcome.schema.json

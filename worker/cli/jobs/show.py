@@ -7,7 +7,7 @@ from rich.console import Console
 
 from worker.cli.context import CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
-from worker.cli.output import console, local_time, plain, printable, seconds_between, state
+from worker.cli.output import console, counted, local_time, plain, printable, seconds_between, state
 from worker.cli.queries import job_details
 from worker.cli.streams import json_text
 from worker.domain.job import JobState, JsonObject
@@ -103,7 +103,7 @@ def _next(step: JsonObject | None, position: int | None) -> str:
     if step is None:
         return ""
     if position is not None:
-        return f"waits for free capacity behind {position} jobs; expires in {step['due_in_s']:g} s"
+        return f"waits for free capacity behind {counted(position, 'job', 'jobs')}; expires in {step['due_in_s']:g} s"
     return f"{NEXT_STEPS[step['lane']]} in {step['due_in_s']:g} s"
 
 

@@ -63,7 +63,7 @@ def submit(kind: str, job_id: str | None, timeout: float | None, *, wait: bool, 
 
     Examples:
       photogpt-worker submit image --prompt "a quiet harbour" --wait
-      photogpt-worker submit video --request @video.json --webhook-url https://example.com/hook
+      photogpt-worker submit video --request @video.json --wait --timeout 600
 
     Exit codes:
       0    enqueued, or succeeded

@@ -93,7 +93,8 @@ def demo(model: str | None, folder: Path, *, keep: bool, yes: bool) -> None:
 
     Settings:
       PHOTOGPT_FLOWER_PORT                   preferred port of Flower (5555)
-      PHOTOGPT_API_KEY, …_API_…, …_BASE_URL  with --yes only: the account that pays, and how its API is reached
+      PHOTOGPT_API_KEY, …_API_…, …_BASE_URL  with --yes only: the account that
+                                             pays, and how its API is reached
     """
     out, unused = console(), names_of_settings()
     variables = _photogpt_variables() if yes else {}

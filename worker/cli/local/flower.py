@@ -73,7 +73,8 @@ def flower(*, insecure_no_login: bool) -> None:
     """Run Flower, the web page that shows workers and tasks, in the foreground.
 
     It listens on 127.0.0.1:5555 by default, and asks for a user name and a password. Its HTTP API can enqueue jobs
-    (see the README), and revoking a job there cancels it. FLOWER_READ_ONLY=true removes the buttons and the API.
+    (see ops/docs/enqueue.md), and revoking a job there cancels it. FLOWER_READ_ONLY=true removes the buttons and the
+    API.
 
     Example:
       PHOTOGPT_FLOWER_PASSWORD=… photogpt-worker flower
@@ -82,7 +83,8 @@ def flower(*, insecure_no_login: bool) -> None:
       PHOTOGPT_FLOWER_PASSWORD (or …_FILE)   required, unless --insecure-no-login
       PHOTOGPT_FLOWER_USER                   default photogpt
       PHOTOGPT_FLOWER_ADDRESS, …_PORT        default 127.0.0.1 and 5555
-      PHOTOGPT_FLOWER_URL_PREFIX             path behind a proxy, such as /ops/flower
+      PHOTOGPT_FLOWER_URL_PREFIX             path behind a proxy, such as
+                                             /ops/flower
       PHOTOGPT_REDIS_URL, …_BROKER_URL       the broker of the workers
 
     Flower's own options are read from FLOWER_… in the environment.

@@ -26,7 +26,7 @@ def listen(address: str, routes: Mapping[str, Route]) -> Listener:
     try:
         listener = Listener(*split_address(address), routes)
     except OSError as error:
-        raise CommandError(f"PHOTOGPT_HTTP_ADDRESS={address} cannot be used: {error}") from None
+        raise CommandError(f"PHOTOGPT_HTTP_ADDRESS={address} cannot be used: {error}; choose another one") from None
     listener.start()
     return listener
 

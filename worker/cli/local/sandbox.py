@@ -13,8 +13,9 @@ your service behaves when PhotoGPT is slow, throttles, loses an answer or serves
 runs, through POST /_sandbox/faults, or from a file at the start. ops/docs/sandbox.md lists them, and the URLs of files.
 
 Example:
-  photogpt-worker sandbox --duration image=4 --duration video=lognormal:20:0.4 --model my-model
-  PHOTOGPT_BASE_URL=http://127.0.0.1:8900/api PHOTOGPT_API_KEY=sandbox-key photogpt-worker worker
+  photogpt-worker sandbox --duration video=lognormal:20:0.4 --model my-model
+  export PHOTOGPT_BASE_URL=http://127.0.0.1:8900/api
+  PHOTOGPT_API_KEY=sandbox-key photogpt-worker worker
 
 No environment variable is read: every setting is an option.
 """

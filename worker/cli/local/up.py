@@ -55,13 +55,19 @@ def up(workers: int, redis_port: int, sandbox_port: int, *, flower: bool) -> Non
       photogpt-worker up --workers 2
 
     Settings:
-      PHOTOGPT_API_KEY                       the account that pays; without it: the sandbox
-      PHOTOGPT_REDIS_URL                     your own Redis; without it: the embedded Valkey
-      PHOTOGPT_BROKER_URL                    another broker for messages (amqp://…); jobs stay in Redis
-      PHOTOGPT_HTTP_ADDRESS                  metrics of the first worker; each further one has the next port
+      PHOTOGPT_API_KEY                       the account that pays; without it:
+                                             the sandbox
+      PHOTOGPT_REDIS_URL                     your own Redis; without it: the
+                                             embedded Valkey
+      PHOTOGPT_BROKER_URL                    another broker for messages
+                                             (amqp://…); jobs stay in Redis
+      PHOTOGPT_HTTP_ADDRESS                  metrics of the first worker; each
+                                             further one has the next port
       PHOTOGPT_DATA_DIR                      data and logs (.photogpt)
-      PHOTOGPT_WEBHOOK_SECRETS               without it: one is made for this run and printed
-      PHOTOGPT_FLOWER_PASSWORD, …_PORT       without a password: one is made for this run and printed
+      PHOTOGPT_WEBHOOK_SECRETS               without it: one is made for this run
+                                             and printed
+      PHOTOGPT_FLOWER_PASSWORD, …_PORT       without a password: one is made for
+                                             this run and printed
     """
     settings, out = read_settings(), console()
     directory = settings.data_dir.absolute()

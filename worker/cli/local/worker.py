@@ -41,13 +41,18 @@ def worker(queues: str | None, concurrency: int | None, name: str | None) -> Non
     workers take over its jobs.
 
     Example:
-      PHOTOGPT_API_KEY=… PHOTOGPT_REDIS_URL=redis://queue:6379/0 photogpt-worker worker --name line-1
+      export PHOTOGPT_API_KEY=… PHOTOGPT_REDIS_URL=redis://queue:6379/0
+      photogpt-worker worker --name line-1
 
     Settings:
-      PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL    the account and the address of PhotoGPT
-      PHOTOGPT_REDIS_URL                     jobs, results and, unless PHOTOGPT_BROKER_URL is set, messages
-      PHOTOGPT_JOB_POLL_INTERVAL_S           seconds between two polls of a job (5)
-      PHOTOGPT_MODEL_POLL_INTERVAL_S         seconds between two polls of a model in training (300)
+      PHOTOGPT_API_KEY, PHOTOGPT_BASE_URL    the account and the address of
+                                             PhotoGPT
+      PHOTOGPT_REDIS_URL                     jobs, results and, unless
+                                             PHOTOGPT_BROKER_URL is set, messages
+      PHOTOGPT_JOB_POLL_INTERVAL_S           seconds between two polls of a job
+                                             (5)
+      PHOTOGPT_MODEL_POLL_INTERVAL_S         seconds between two polls of a model
+                                             in training (300)
       PHOTOGPT_WEBHOOK_SECRETS               the keys that sign webhooks
       PHOTOGPT_LOG_LEVEL, PHOTOGPT_LOG_FORMAT
     """

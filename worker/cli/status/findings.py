@@ -81,14 +81,16 @@ def _workers(facts: Facts) -> Iterator[str]:
 
 def _photogpt(facts: Facts) -> Iterator[str]:
     if facts.api_key_rejected:
+        waiting = counted(facts.delayed(Reason.UNAUTHORIZED), "job waits", "jobs wait")
         yield (
-            f"PhotoGPT rejects the API key; {facts.delayed(Reason.UNAUTHORIZED)} jobs or more wait, none fails: set "
-            "PHOTOGPT_API_KEY to a valid key and restart the workers"
+            f"PhotoGPT rejects the API key; at least {waiting}, none fails: set PHOTOGPT_API_KEY to a valid key and "
+            "restart the workers"
         )
     unavailable = facts.delayed(Reason.UNAVAILABLE)
     if unavailable and 2 * unavailable >= sum(facts.delays.values()):
         error = next(error for reason, error in facts.delays if reason == Reason.UNAVAILABLE)
-        yield f"PhotoGPT does not answer as it should; {unavailable} jobs or more are polled again: {error}"
+        jobs = counted(unavailable, "job is", "jobs are")
+        yield f"PhotoGPT does not answer as it should; at least {jobs} polled again: {error}"
     if facts.fleet.unresolved_oldest_s > MAX_UNRESOLVED_S:
         yield (
             f"{counted(facts.fleet.unresolved, 'trigger is', 'triggers are')} unresolved, the oldest for "

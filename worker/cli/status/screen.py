@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from worker.cli.output import local_time, plain
+from worker.cli.output import counted, local_time, plain
 from worker.cli.status.findings import duration
 from worker.cli.status.report import LaneStatus, Report
 
@@ -98,7 +98,7 @@ def _optional(seconds: float) -> str:
 
 def _print_errors(report: Report, out: Console) -> None:
     for delay in report["delays"]:
-        _print_named(out, "delayed", f"{delay['jobs']} jobs: {delay['reason']}: {delay['error']}")
+        _print_named(out, "delayed", f"{counted(delay['jobs'], 'job', 'jobs')}: {delay['reason']}: {delay['error']}")
     if report["last_errors"]:
         out.print("last errors")
     for error in report["last_errors"]:

@@ -49,7 +49,7 @@ def webhooks_listen(  # noqa: PLR0913 - one parameter per option
 
     Example:
       photogpt-worker webhooks listen
-      photogpt-worker webhooks listen --answer 503 --times 2     see how failed events are retried
+      photogpt-worker webhooks listen --answer 503 --times 2    # to see retries
       photogpt-worker webhooks listen --count 1 --json | jq .event.data.state
 
     Settings: PHOTOGPT_WEBHOOK_SECRETS here and for the workers; PHOTOGPT_WEBHOOK_ALLOW_NETWORKS for the workers, which
@@ -66,7 +66,8 @@ def webhooks_listen(  # noqa: PLR0913 - one parameter per option
             on_received=received.put,
         )
     except OSError as error:
-        raise CommandError(f"cannot listen on {host}, port {port}: {error.strerror or error}", USAGE) from None
+        problem = f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another --port or --host"
+        raise CommandError(problem, USAGE) from None
     notes, out = console(stderr=True), console()
     try:
         _print_intro(notes, receiver.url, new_secret)

@@ -12,6 +12,7 @@ from config.settings import Settings
 from worker.cli.context import FAILED, connected_store, producer, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.options import Duration
+from worker.cli.output import counted
 from worker.cli.streams import json_text
 from worker.domain.errors import WebhookError
 from worker.queue.publisher import CeleryPublisher
@@ -63,7 +64,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
     out.
 
     Example:
-      photogpt-worker webhooks recover --since 2h --endpoint https://shop.example/hooks
+      photogpt-worker webhooks recover --since 2h --endpoint https://shop.example/
 
     Settings: PHOTOGPT_REDIS_URL, PHOTOGPT_BROKER_URL.
     """
@@ -74,7 +75,7 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
     if as_json:
         click.echo(json_text(done))
         return
-    click.echo(f"{done['resent']} webhooks will be sent, over {done['takes_s']:g} s")
+    click.echo(f"{counted(done['resent'], 'webhook', 'webhooks')} will be sent, over {done['takes_s']:g} s")
     if done["disabled"]:
         click.echo(f"{done['disabled']} are left out: their endpoint is disabled (webhooks enable)", err=True)
     if done["more"]:

@@ -72,7 +72,7 @@ def webhooks_test(url: str | None, event: str, *, probe: bool) -> None:
 
 def _target(url: str | None) -> str:
     if url is None:
-        raise CommandError("no URL is given, and PHOTOGPT_WEBHOOK_URL is not set", USAGE)
+        raise CommandError("no URL is given, and PHOTOGPT_WEBHOOK_URL is not set; name the receiver's URL", USAGE)
     try:
         check_webhook_url(url)
     except ValueError as error:
