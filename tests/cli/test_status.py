@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import socket
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +17,6 @@ from tests.waiting import wait_until
 from worker.cli.jobs import progress
 from worker.cli.local.processes import free_port
 from worker.cli.status.report import Report
-from worker.store import connection
 
 PAGE = Path(__file__).parents[2] / "ops" / "docs" / "status.md"
 SOON = '{"prompt": "x", "sandbox": {"duration_s": 0.3}}'
@@ -93,20 +90,3 @@ def test_a_broker_that_does_not_answer(invoke: Invoke, client: redis.Redis, monk
     assert "the broker does not answer" in report["problems"][0]
     assert "secret" not in json.dumps(report)
     assert report["messages"]["waiting"] is None
-
-
-def test_a_silent_redis(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that accepts connections and never answers is named after one attempt, not after many repeats."""
-    monkeypatch.setattr(connection, "SILENCE_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("PHOTOGPT_REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        result = invoke("status", "--json")
-        silent.setblocking(False)
-        connections = 0
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                silent.accept()[0].close()
-                connections += 1
-    assert result.exit_code == 1
-    assert "Redis does not answer" in json.loads(result.stdout)["problems"][0]
-    assert connections == 1
