@@ -19,7 +19,8 @@ from worker import __version__
 from worker.domain.errors import ApiError, Conflict, MissingGenerationId, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.job import Kind
 from worker.domain.reason import Reason
-from worker.photogpt.client import MAX_PAGES, PhotoGPT
+from worker.photogpt.client import PhotoGPT
+from worker.photogpt.listing import MAX_PAGES
 from worker.sandbox.remote import SandboxProcess
 
 Make = Callable[..., PhotoGPT]
