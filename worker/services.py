@@ -23,7 +23,10 @@ class TaskPublisher(Protocol):
     """What the steps need of Celery. Best effort: the job is stored already, and the lane monitor re-sends a tick."""
 
     def publish_tick(self, tick: Tick) -> None:
-        """Send a tick message. If the broker is unavailable, the message is lost and logged."""
+        """Let a lane run, in this process or by a message. If the broker is unavailable, that is lost and logged."""
+
+    def send_tick(self, tick: Tick) -> None:
+        """Send a tick message, for any worker."""
 
     def resend_task(self, continuation: JsonObject) -> None:
         """Send the producer's task again, so that Celery stores its result and runs its canvas."""

@@ -48,6 +48,8 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
         {
             "ensure_connected",
             "on_ready",
+            "on_send_event_buffered",
+            "stop",
             "on_connection_error_before_connected",
             "on_connection_error_after_connected",
             "on_decode_error",

@@ -333,7 +333,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert job.attempts == known.granted
             if known.state not in TERMINAL:
                 assert (job.intent_at is not None) is known.intended
-                assert (name in self.store.jobs.intents_since(0)) is known.intended
+                assert (name in self.store.generations.intents_since(0)) is known.intended
             assert job.request == known.job.request
 
     @invariant()

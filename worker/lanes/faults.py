@@ -31,7 +31,7 @@ def count_fault(
         job = codec.decode(values)
     except (ValueError, KeyError):
         job = codec.salvage(values, at=services.store.clock())
-    faults = services.store.jobs.count_fault(job.id)
+    faults = services.store.jobs.count(job.id, "faults")
     message = f"a step of job {job.id} raised {type(error).__name__}; the traceback is in the worker's log"
     if faults < MAX_FAULTS:
         return job, Reschedule(after=FAULT_RETRY_S * faults, reason=Reason.INTERNAL_ERROR, error=message)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 from redis import RedisError
@@ -20,6 +19,7 @@ from worker.lanes.apply import apply, reschedule
 from worker.lanes.faults import count_fault
 from worker.lanes.handlers import JOB, LANE_HANDLERS
 from worker.lanes.pool import LanePool
+from worker.lanes.ticks import LocalTicks
 from worker.services import Services
 from worker.store import codec
 from worker.store.connection import is_unavailable
@@ -36,8 +36,6 @@ from worker.telemetry.trace_context import in_trace
 MAX_CLAIM = 128  # items of one claim
 ADMIT_LIMIT = 256  # queued jobs that one run admits to the trigger lane
 LEASE_MARGIN_S = 5.0  # of a lease beyond the time that a step may take
-STAY_S = 3.0  # a run claims again and again for this long, while the lane comes due again soon
-SOON_S = 0.5  # for a tick that is due within this time the run waits itself: a message costs more
 SHORTAGE_RETRY_S = 2.0  # after a step for which this worker had no open file, thread or memory
 BUSY_WAIT_S = 0.05  # for a free slot
 BUSY_RETRY_S = 0.25  # a lane without a free slot here is tried again after this long, by this worker or another
@@ -54,6 +52,7 @@ class LaneRunner:
             lane: LanePool(lane.value, min(size, handler.concurrency or size), partial(self._reschedule, lane))
             for lane, handler in LANE_HANDLERS.items()
         }
+        self.ticks = LocalTicks(self.run, services.publisher.send_tick, services.stopping)
         self._outages = {
             lane: Outage(
                 "redis.unavailable",
@@ -71,44 +70,22 @@ class LaneRunner:
         Raises:
             RuntimeError: no thread can start.
         """
+        self.ticks.start()
         for pool in self._pools.values():
             pool.start()
 
     def run(self, lane: Lane, token: str) -> None:
-        """Claim and start what is due in a lane, as long as more comes due soon. A token that was used does nothing.
+        """Claim what is due in a lane and start its steps. A token that was used before does nothing.
 
         Args:
             lane: which.
-            token: of the tick message; it lets one run claim, however often the message comes.
+            token: of the tick; it lets one run claim, however often the tick comes.
         """
-        stay_until = time.monotonic() + STAY_S
-        tick: Tick | None = Tick(lane, token, 0)
-        while tick is not None:
-            if tick.delay > SOON_S or time.monotonic() + tick.delay > stay_until:
-                self._services.store.lanes.publish(tick)
-                return
-            if self._services.stopping.wait(tick.delay):
-                self._services.store.lanes.publish(replace(tick, delay=0))
-                return
-            tick = self._run_once(lane, tick.token)
-
-    def threads(self, lane: Lane) -> dict[PoolState, int]:
-        """Return how many slots of a lane are busy and free."""
-        pool = self._pools[lane]
-        return {PoolState.FREE: pool.free_slots, PoolState.BUSY: pool.busy_slots}
-
-    def close(self) -> None:
-        """Finish the steps in progress and write their decisions."""
-        for pool in self._pools.values():
-            pool.close()
-
-    def _run_once(self, lane: Lane, token: str) -> Tick | None:
-        """Claim once; return the lane's next tick if this run shall wait for it."""
-        pool, lanes = self._pools[lane], self._services.store.lanes
+        pool, publisher = self._pools[lane], self._services.publisher
         slots = pool.acquire_slots(MAX_CLAIM, wait_s=BUSY_WAIT_S)
         if not slots:
-            lanes.publish(Tick(lane, token, BUSY_RETRY_S))
-            return None
+            publisher.send_tick(Tick(lane, token, BUSY_RETRY_S))
+            return
         claimed = 0
         try:
             claim = self._claim(lane, token, slots)
@@ -117,13 +94,26 @@ class LaneRunner:
             if not is_unavailable(error):
                 raise
             self._outages[lane].report(error)
-            return None
+            return
         finally:
             pool.release_slots(slots - claimed)
-        if claim is None or claim.next_tick is None or claimed < slots:
-            return claim.next_tick if claim else None
-        lanes.publish(claim.next_tick)  # a backlog, for any worker with a free slot
-        return None
+        if claim is None or claim.next_tick is None:
+            return
+        if claimed < slots:
+            publisher.publish_tick(claim.next_tick)
+        else:  # a backlog, for any worker with a free slot
+            publisher.send_tick(claim.next_tick)
+
+    def threads(self, lane: Lane) -> dict[PoolState, int]:
+        """Return how many slots of a lane are busy and free."""
+        pool = self._pools[lane]
+        return {PoolState.FREE: pool.free_slots, PoolState.BUSY: pool.busy_slots}
+
+    def close(self) -> None:
+        """Finish the steps in progress and write their decisions."""
+        self.ticks.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Claim | None:
         """Claim up to `limit` items and submit a step for each; None if the token was used before."""

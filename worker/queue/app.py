@@ -143,6 +143,7 @@ def _start(sender: Any = None, **_: Any) -> None:
     try:
         for start in (start_watchdog, runner().start, *(monitor.start for monitor in _monitors), _inbox.start):
             start()
+        publisher.take_tick = runner().ticks.take
     except RuntimeError as error:
         text = f"the worker cannot work: {error}; raise its limit of threads (ulimit -u, pids.max)"
         event("worker.refused", text, warn=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Any
@@ -26,6 +27,7 @@ from worker.telemetry.outage import Outage
 
 MAX_RETRY_IN_S = 5.0  # Celery's own pauses grow to 30 s, too long for jobs that wait
 MAX_BUFFERED_EVENTS = 500  # at most a second's task events for Flower; Celery's 24 make a message of a few jobs each
+FLUSH_EVENTS_S = 0.25  # between two messages of task events; Celery sends about one for each task
 
 OUR_TASKS = ("photogpt.", "celery.")
 """Names that begin so are never those of another app."""
@@ -37,11 +39,6 @@ WARN_EVERY_S = 60.0
 MAX_ERROR = 200  # characters in the log
 
 log = logging.getLogger(__name__)
-
-
-def _beat() -> None:
-    """Report that the consumer's loop goes round; kombu's hub calls this each time."""
-    health.beat(LoopPart.CONSUMER)
 
 
 class ResilientConsumer(Consumer):
@@ -64,6 +61,7 @@ class ResilientConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._warn_foreign_at = 0.0
         self._foreign = 0
+        self._flush_at = 0.0
         self._outage = Outage(
             "broker.unavailable",
             "broker.recovered",
@@ -99,11 +97,32 @@ class ResilientConsumer(Consumer):
         self._outage.resolve()
         health.consuming = True
         if self.hub:  # a timer would end with the connection; this callback stays
-            self.hub.on_tick.add(_beat)
+            self.hub.on_tick.add(self._on_tick)
         dispatcher = getattr(self, "event_dispatcher", None)
         if dispatcher:
             dispatcher.buffer_limit = MAX_BUFFERED_EVENTS
         super().on_ready()
+
+    def _on_tick(self) -> None:
+        """Report that the loop goes round, and send task events; kombu's hub calls this each time."""
+        health.beat(LoopPart.CONSUMER)
+        if time.monotonic() >= self._flush_at:
+            self._flush_at = time.monotonic() + FLUSH_EVENTS_S
+            self._send_events()
+
+    def _send_events(self) -> None:
+        dispatcher = getattr(self, "event_dispatcher", None)
+        if dispatcher:
+            dispatcher.flush()
+
+    def on_send_event_buffered(self) -> Any:
+        """Leave a task event in the buffer until the loop sends all; Celery sends them in each of its rounds."""
+
+    def stop(self) -> None:
+        """Send the task events that are left, and stop."""
+        with contextlib.suppress(*self.connection_errors):
+            self._send_events()
+        super().stop()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Report the outage and wait; Celery connects again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
@@ -57,12 +58,24 @@ class CeleryPublisher:
         self._hide_prompts = hide_prompts
         #: Returns the event dispatcher of a running worker, or None. Celery makes a new one for each connection.
         self.event_dispatcher: Callable[[], Any] = lambda: None
+        #: Runs a tick in this process; False if it has to be sent. The lane runner of a worker sets it.
+        self.take_tick: Callable[[Tick], bool] = lambda _: False
+
+    @cached_property
+    def _backend(self) -> Any:
+        """The result backend. Only its texts and keys are used; Celery makes one for each thread, 1 ms each."""
+        return self._app.backend
 
     def _queue_of(self, task: str) -> str:
         return str(self._app.conf.task_routes[task]["queue"])
 
     def publish_tick(self, tick: Tick) -> None:
-        """Send the message that makes a worker run a lane."""
+        """Let a lane run: in this process if it runs lanes and the tick is due soon, otherwise by a message."""
+        if not self.take_tick(tick):
+            self.send_tick(tick)
+
+    def send_tick(self, tick: Tick) -> None:
+        """Send the message that makes any worker run a lane."""
         name = TICK_TASKS[tick.lane]
         args, queue = (tick.lane.value, tick.token), self._queue_of(name)
         try:
@@ -85,11 +98,11 @@ class CeleryPublisher:
 
     def progress(self, job: Job, state: JobState, generation_id: str | None) -> ResultUpdate:
         """Return the Celery result of a job that goes on."""
-        return progress_update(self._app.backend, job, state, generation_id)
+        return progress_update(self._backend, job, state, generation_id)
 
     def result(self, job: Job, outcome: Outcome) -> ResultUpdate:
         """Return the Celery result of a job that has ended."""
-        return outcome_update(self._app.backend, job, outcome)
+        return outcome_update(self._backend, job, outcome)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Send the task event of a job whose result was stored without a message, for Flower."""

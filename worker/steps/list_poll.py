@@ -15,7 +15,7 @@ from threading import Lock
 from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
 from worker.domain.durations import seconds_between
 from worker.domain.errors import ApiError, Unauthorized
-from worker.domain.job import JobState, JsonObject
+from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.list_poll import (
     STALE_S,
     SUSPEND_S,
@@ -227,7 +227,8 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
         ended, running = services.store.list_polls.apply_page(entries, defer_s=deferred_s)
         with scan.lock:
             scan.ended += ended
-        _mark_running(services, running, deferred_s)
+        if running:
+            _mark_running(services, running, deferred_s)
 
 
 def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
@@ -254,14 +255,10 @@ def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
     return Entry(generation_id, status, seconds)
 
 
-def _mark_running(services: Services, job_ids: list[str], deferred_s: float) -> None:
+def _mark_running(services: Services, jobs: list[Job], deferred_s: float) -> None:
     """Store the state `running` of jobs that only the list has shown as running."""
-    for job_id in job_ids:
-        job = services.store.jobs.get(job_id)
-        if job is not None and job.state is JobState.SUBMITTED:
-            update = services.publisher.progress(job, JobState.RUNNING, job.generation_id)
-            left_s = max(0.0, job.deadline_at - services.store.clock())
-            services.store.jobs.mark_running(job, poll_after=min(deferred_s, left_s), update=update)
+    updates = [services.publisher.progress(job, JobState.RUNNING, job.generation_id) for job in jobs]
+    services.store.jobs.mark_all_running(zip(jobs, updates, strict=True), poll_after=deferred_s)
 
 
 def _suspended(measured: ListPollState, scan: Scan, at: float) -> ListPollState:

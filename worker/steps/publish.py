@@ -93,7 +93,7 @@ def resend_result(services: Services, job: Job, at: float) -> None:
     """
     del at
     event("result.resent", "the Celery result is not stored yet: its message is sent again", job=job.id)
-    send_continuation(services, job, services.store.jobs.continuation(job.id) or "")
+    send_continuation(services, job, services.store.job_history.continuation(job.id) or "")
 
 
 def send_continuation(services: Services, job: Job, continuation: str) -> None:

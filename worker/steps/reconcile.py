@@ -130,7 +130,7 @@ def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     listed, skew_s = _listed_generations(services, intent)
     # read before the known generations: a job that gets its answer in between still counts, or its generation is known
     unresolved = [
-        name for name in services.store.jobs.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id
+        name for name in services.store.generations.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id
     ]
     candidates = _candidates(services, intent, listed, skew_s)
     if not candidates:
@@ -238,7 +238,7 @@ def _no_candidate(services: Services, intent: Intent, *, list_incomplete: bool =
         if job.accepted_without_id:
             return _uncertain(job, "PhotoGPT accepted the trigger without an id and lists no generation for it", [])
         return _uncertain(job, "PhotoGPT's answer was lost, and its list lacks every generation created since", [])
-    lost = services.store.jobs.count_lost(job.id)
+    lost = services.store.jobs.count(job.id, "lost")
     backoff = MIN_SETTLES * settle_s * (2 ** min(max(lost - 1, 0), 20) - 1)
     wait = min(MAX_RETRIGGER_S, backoff, max(0.0, job.deadline_at - intent.now))
     event(

@@ -25,6 +25,10 @@ class Generations:
         found = self._client.zrangebyscore(self._keys.generations, start, end)
         return [name for name in found if not name.startswith("model:")]
 
+    def intents_since(self, at: float) -> list[str]:
+        """Return the ids of jobs with an unresolved intent of epoch second `at` or later."""
+        return list(self._client.zrangebyscore(self._keys.intents, at, "+inf"))
+
     def unknown(self, ids: Iterable[str]) -> list[str]:
         """Return those that belong to no job of ours, as far as Redis knows; `model:<id>` stands for a training."""
         wanted = list(ids)

@@ -114,6 +114,10 @@ class JobHistory:
             pipeline.hmget(self._keys.job(job_id), "reason", "error")
         return [(reason, error or "") for reason, error in pipeline.execute() if reason and reason != Reason.SCHEDULED]
 
+    def continuation(self, job_id: str) -> str | None:
+        """Return the continuation stored with a job, as JSON."""
+        return self._client.hget(self._keys.job(job_id), "continuation") or None
+
     def continuations(self) -> Iterator[tuple[str, str]]:
         """Return id and continuation, as JSON, of each unfinished job that has one."""
         for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS):

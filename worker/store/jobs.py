@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import Outcome, outcome
@@ -12,7 +12,7 @@ from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
 from worker.store.keys import Lane
-from worker.store.lanes import MIN_TICK_GAP_S, Caps, TickPublisher, poll_lane
+from worker.store.lanes import Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (
     accepted_arguments,
@@ -21,14 +21,16 @@ from worker.store.state_change import (
     ended_arguments,
     event_arguments,
     file_arguments,
+    move_arguments,
     poll_fields,
     result_arguments,
+    results_lane_arguments,
     trigger_arguments,
     webhook_arguments,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import redis
 
@@ -74,14 +76,6 @@ class Jobs:
         """Return a job's outcome, final or not, or None if it has no record."""
         record = self._client.hgetall(self._keys.job(job_id))
         return decode_outcome(record) if record else None
-
-    def continuation(self, job_id: str) -> str | None:
-        """Return the continuation stored with a job, as JSON."""
-        return self._client.hget(self._keys.job(job_id), "continuation") or None
-
-    def intents_since(self, at: float) -> list[str]:
-        """Return the ids of jobs with an unresolved intent of epoch second `at` or later."""
-        return list(self._client.zrangebyscore(self._keys.intents, at, "+inf"))
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
@@ -162,20 +156,27 @@ class Jobs:
                 "ends_at": f"{job.deadline_at:.3f}",  # a list defers no deadline
             }
         lanes = Lane.TRIGGERS, poll_lane(job)
-        return self._advance(job, JobState.SUBMITTED, fields, lanes=lanes, poll_after=poll_after, update=update)
+        answer = self._advance(job, JobState.SUBMITTED, fields, lanes=lanes, poll_after=poll_after, update=update)
+        return self._publish_ticks(lanes[1], answer)
 
     def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
         """Store that PhotoGPT works on the job; False if it has ended or moved on."""
-        lanes = poll_lane(job), poll_lane(job)
-        return self._advance(job, JobState.RUNNING, poll_fields(job), lanes=lanes, poll_after=poll_after, update=update)
+        lanes, fields = (poll_lane(job), poll_lane(job)), poll_fields(job)
+        answer = self._advance(job, JobState.RUNNING, fields, lanes=lanes, poll_after=poll_after, update=update)
+        return self._publish_ticks(lanes[1], answer)
 
-    def count_fault(self, job_id: str) -> int:
-        """Count that a step of a job raised; return how often it has, or 0 if the job has no record."""
-        return int(self._scripts.count(job=self._keys.job(job_id), field="faults"))
+    def mark_all_running(self, jobs: Iterable[tuple[Job, ResultUpdate]], *, poll_after: float) -> None:
+        """Store that PhotoGPT works on some generations, and poll each after that time or at its deadline."""
+        pipeline, at, lanes = self._client.pipeline(transaction=False), self._clock(), (Lane.JOBS, Lane.JOBS)
+        for job, update in jobs:
+            after = min(poll_after, max(0.0, job.deadline_at - at))
+            self._advance(job, JobState.RUNNING, {}, lanes=lanes, poll_after=after, update=update, pipeline=pipeline)
+        for answer in pipeline.execute():
+            self._publish_ticks(Lane.JOBS, answer)
 
-    def count_lost(self, job_id: str) -> int:
-        """Count that a trigger's answer was lost and nothing was created; return how often, or 0 without a record."""
-        return int(self._scripts.count(job=self._keys.job(job_id), field="lost"))
+    def count(self, job_id: str, field: Literal["faults", "lost"]) -> int:
+        """Count a step that raised, or an answer that was lost; return how often, or 0 without a record."""
+        return int(self._scripts.count(job=self._keys.job(job_id), field=field))
 
     def _advance(  # noqa: PLR0913 - one script
         self,
@@ -186,38 +187,37 @@ class Jobs:
         lanes: tuple[Lane, Lane],
         poll_after: float,
         update: ResultUpdate,
-    ) -> bool:
+        pipeline: Any = None,
+    ) -> Any:
+        """Return the answer of the script, which a pipeline gives later."""
         timestamp, generation_id = fields.get("submitted_at") or rfc3339(self._clock()), fields.get("generation_id")
         shown = outcome(job) | {"state": state.value, "reason": None, "error": None, "retryable": None}
         if state is JobState.SUBMITTED:
             shown |= {"generation_id": generation_id, "submitted_at": timestamp}
-        (old, new), length = lanes, self._retention.events_max_length
-        answer = self._scripts.advance(
-            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
+        return self._scripts.advance(
+            **event_arguments(
+                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
+            ),
             **webhook_arguments(self._keys, job, state, shown, timestamp=timestamp, bodies=self._bodies),
+            **move_arguments(self._keys, *lanes),
+            **result_arguments(self._keys, job, update),
+            client=pipeline,
             deliveries_ttl=MIN_RETENTION_S,
-            old_lane=self._keys.lane(old),
-            new_lane=self._keys.lane(new),
-            new_loop=self._keys.loop(new),
-            gap=MIN_TICK_GAP_S[new],
             delay=poll_after,
-            intents=self._keys.intents,
-            generations=self._keys.generations,
-            jobs_by_generation=self._keys.jobs_by_generation,
-            active=self._keys.active,
             came_from=JobState.QUEUED if state is JobState.SUBMITTED else JobState.SUBMITTED,
             state=state,
             generation=generation_id,
             model=job.model_id if state is JobState.SUBMITTED and generation_id is None else None,
-            **result_arguments(self._keys, job, update),
             result_kept=update.kept,
             fields=pairs(fields),
         )
-        if answer[0] == 0:
-            return False
-        self._ticks.publish(new, answer[1])
-        self._ticks.publish(Lane.DELIVERIES, answer[2])
-        return True
+
+    def _publish_ticks(self, lane: Lane, answer: list[Any]) -> bool:
+        """Publish the ticks in an answer of `_advance`; False if the job has ended or moved on."""
+        if answer[0]:
+            self._ticks.publish(lane, answer[1])
+            self._ticks.publish(Lane.DELIVERIES, answer[2])
+        return bool(answer[0])
 
     def finish(  # noqa: PLR0913 - one script
         self,
@@ -265,9 +265,7 @@ class Jobs:
             deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
             jobs=self._keys.lane(Lane.JOBS),
             models=self._keys.lane(Lane.MODELS),
-            results=self._keys.lane(Lane.RESULTS),
-            results_loop=self._keys.loop(Lane.RESULTS),
-            results_gap=MIN_TICK_GAP_S[Lane.RESULTS],
+            **results_lane_arguments(self._keys),
             head_start=RESULT_HEAD_START_S,
             duplicates=self._keys.duplicates(job.id),
             intents=self._keys.intents,

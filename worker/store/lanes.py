@@ -40,7 +40,7 @@ MAX_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick message to send. Sending it twice, or late, does no harm."""
+    """Lets a lane run once it is due. Publishing it twice, or late, does no harm."""
 
     lane: Lane
     token: str
@@ -58,7 +58,7 @@ class Claim:
     records: list[list[str | None]]
     #: Seconds from the due time of the first member to the claim; None if none was claimed.
     late_s: float | None
-    #: The tick that the lane needs next, which the caller sends or waits for itself; None if one is on its way.
+    #: The tick that the lane needs next, which the caller publishes; None if one is on its way.
     next_tick: Tick | None
     #: On this process' monotonic clock: when another worker may claim the same members.
     lease_ends: float
@@ -123,8 +123,6 @@ class Lanes:
         self._ticks = TickPublisher(publish_tick)
         self._caps = caps
         self._clock = clock
-        #: Sends a tick message: the next one of a claim.
-        self.publish = publish_tick
 
     def admit(self, max_admitted: int) -> int:
         """Admit queued jobs to their trigger while there is room; return how many were queued."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
+from worker.store import codec
 from worker.store.codec import pairs
 from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
@@ -15,6 +16,7 @@ from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 if TYPE_CHECKING:
     import redis
 
+    from worker.domain.job import Job
     from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
@@ -124,7 +126,7 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(rate_bucket=self._keys.rate, rate=self._requests_per_s))
 
-    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[str]]:
+    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[Job]]:
         """Poll now what a page shows as ended, and defer the single polls of what has not.
 
         Args:
@@ -132,8 +134,7 @@ class ListPolls:
             defer_s: seconds for which a job that has not ended is not polled singly.
 
         Returns:
-            The number of jobs to be polled now, and the ids of jobs that the list shows as running and Redis as
-            submitted.
+            The number of jobs to be polled now, and the jobs that the list shows as running and Redis as submitted.
         """
         tick, ended, *running = self._scripts.apply_page(
             jobs=self._keys.lane(Lane.JOBS),
@@ -143,9 +144,10 @@ class ListPolls:
             defer=defer_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
             entries=[value for entry in entries for value in entry],
+            fields=codec.FIELDS,
         )
         self._ticks.publish(Lane.JOBS, tick)
-        return int(ended), [str(job_id) for job_id in running]
+        return int(ended), [codec.decode(values) for values in running]
 
     def resume_single_polls(self, interval_s: float) -> None:
         """Poll every job within `interval_s` seconds that list polls have deferred for longer."""

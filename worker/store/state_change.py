@@ -56,12 +56,33 @@ class TriggerArguments(TypedDict):
     active: str
 
 
+class MoveArguments(TypedDict):
+    """The lane that a job leaves, the one in which it waits next, and what else names it."""
+
+    old_lane: str
+    new_lane: str
+    new_loop: str
+    gap: float
+    intents: str
+    generations: str
+    jobs_by_generation: str
+    active: str
+
+
 class ResultArguments(TypedDict):
     """The Celery result of a job, or its state on the way."""
 
     result: str
     result_ttl: int
     result_text: str
+
+
+class ResultsLaneArguments(TypedDict):
+    """The lane of results that are not stored yet."""
+
+    results: str
+    results_loop: str
+    results_gap: float
 
 
 class BatchArguments(TypedDict):
@@ -140,6 +161,26 @@ def trigger_arguments(keys: Keys) -> TriggerArguments:
         "triggers_loop": keys.loop(Lane.TRIGGERS),
         "triggers_gap": MIN_TICK_GAP_S[Lane.TRIGGERS],
         "queue": keys.queue,
+        "active": keys.active,
+    }
+
+
+def results_lane_arguments(keys: Keys) -> ResultsLaneArguments:
+    """Return the arguments that let the result of a job be stored by a message."""
+    lane = Lane.RESULTS
+    return {"results": keys.lane(lane), "results_loop": keys.loop(lane), "results_gap": MIN_TICK_GAP_S[lane]}
+
+
+def move_arguments(keys: Keys, old: Lane, new: Lane) -> MoveArguments:
+    """Return the arguments that move a job from one lane to another, or to another time in the same."""
+    return {
+        "old_lane": keys.lane(old),
+        "new_lane": keys.lane(new),
+        "new_loop": keys.loop(new),
+        "gap": MIN_TICK_GAP_S[new],
+        "intents": keys.intents,
+        "generations": keys.generations,
+        "jobs_by_generation": keys.jobs_by_generation,
         "active": keys.active,
     }
 

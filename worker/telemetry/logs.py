@@ -35,6 +35,7 @@ EventName = Literal[
     "job.storing",
     "job.submitted",
     "job.update_too_late",
+    "lane.run_failed",
     "lane.write_failed",
     "lane_monitor.failed",
     "list_poll.failed",

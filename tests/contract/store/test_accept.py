@@ -28,7 +28,7 @@ def test_an_accepted_job_can_be_read(line: Line, kind: Kind) -> None:
     assert line.read(job) == job
     assert line.lanes_of(job.id) == {Lane.TRIGGERS}
     assert line.due_in(Lane.TRIGGERS, job.id) <= 0
-    assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
+    assert line.store.job_history.continuation(job.id) == '{"task":"t"}'
 
 
 def test_accepting_appends_an_event(line: Line) -> None:
@@ -84,7 +84,7 @@ def test_a_known_id_changes_nothing(line: Line) -> None:
     assert answer == JobKnown("digest")
     assert line.read(job) == job
     assert line.events(job) == ["job.queued"]
-    assert line.store.jobs.continuation(job.id) == '{"task":"t"}'
+    assert line.store.job_history.continuation(job.id) == '{"task":"t"}'
 
 
 def test_a_repeated_call_changes_nothing(line: Line) -> None:
@@ -198,7 +198,7 @@ def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
 def test_an_unknown_job_is_none(line: Line) -> None:
     """Every read of an unknown job returns None or nothing."""
     jobs = line.store.jobs
-    assert (jobs.get("x"), jobs.outcome("x"), jobs.continuation("x")) == (None, None, None)
+    assert (jobs.get("x"), jobs.outcome("x"), line.store.job_history.continuation("x")) == (None, None, None)
     assert line.store.deliveries.of_job("x") == []
 
 

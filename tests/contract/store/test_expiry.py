@@ -21,8 +21,7 @@ JOB = make_job()
 SUCCESS = JobResult(state=JobState.SUCCEEDED)
 
 WRITES: dict[str, Callable[[Store], Any]] = {
-    "count_fault": lambda store: store.jobs.count_fault(JOB.id),
-    "count_lost": lambda store: store.jobs.count_lost(JOB.id),
+    "count": lambda store: store.jobs.count(JOB.id, "faults"),
     "mark_published": lambda store: store.jobs.mark_published(JOB.id),
     "mark_submitted": lambda store: store.jobs.mark_submitted(JOB, Submitted("g-1"), poll_after=5),
     "mark_running": lambda store: store.jobs.mark_running(JOB, poll_after=5),

@@ -137,10 +137,10 @@ def test_a_damaged_record_can_be_ended(line: Line, stage: str, damage: dict[str,
 
 def test_faults_of_a_job_are_counted(line: Line) -> None:
     """Faults of a job are counted, and those of a job without a record are not."""
-    line.store.jobs.count_fault("stranger")
+    line.store.jobs.count("stranger", "faults")
     assert line.client.keys() == []
     job = line.accepted()
-    assert [line.store.jobs.count_fault(job.id) for _ in range(3)] == [1, 2, 3]
+    assert [line.store.jobs.count(job.id, "faults") for _ in range(3)] == [1, 2, 3]
 
 
 def test_duplicates_are_due_at_the_end(line: Line) -> None:

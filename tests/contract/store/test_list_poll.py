@@ -24,7 +24,8 @@ HOLD = 20.0
 
 def apply_page(line: Line, *entries: tuple[Any, ...], defer_s: float = HOLD) -> tuple[int, list[str]]:
     """Apply one page; return the number of jobs to be polled now, and the ids of running ones."""
-    return line.store.list_polls.apply_page([Entry(*each) for each in entries], defer_s=defer_s)
+    ended, running = line.store.list_polls.apply_page([Entry(*each) for each in entries], defer_s=defer_s)
+    return ended, [job.id for job in running]
 
 
 def in_flight(

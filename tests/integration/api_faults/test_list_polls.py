@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.durations import seconds_between
+from worker.domain.job import Job
 from worker.domain.list_poll import ListPollState, defer_s
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
@@ -306,7 +307,7 @@ def test_only_changes_are_written(
     sent: list[int] = []
     apply_page = services.store.list_polls.apply_page
 
-    def counted(entries: list[Entry], *, defer_s: float) -> tuple[int, list[str]]:
+    def counted(entries: list[Entry], *, defer_s: float) -> tuple[int, list[Job]]:
         sent.append(len(entries))
         return apply_page(entries, defer_s=defer_s)
 

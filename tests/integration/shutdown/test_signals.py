@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
+from redis.client import PubSub
 
 from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
+from worker.store.keys import Lane
 
 
 @pytest.fixture
@@ -116,19 +121,39 @@ def test_another_worker_takes_over(
 
 
 def test_messages_with_a_countdown_are_returned(
-    producer: Celery, client: redis.Redis, broker_url: str, sandbox: SandboxProcess, own_worker: WorkerProcess
+    producer: Celery,
+    client: redis.Redis,
+    broker_url: str,
+    own_worker: WorkerProcess,
 ) -> None:
     """Tick messages that a worker holds until they are due return to the queue when it stops."""
     if not broker_url.startswith("redis"):
         pytest.skip("RabbitMQ itself takes back what a connection held")
-    enqueue(producer, 1)
-    wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job is scheduled")
+    producer.send_task("photogpt.generate_image", kwargs={"request": image_request()}, countdown=7)
+    wait_until(lambda: client.zcard(keys.lane(Lane.TRIGGERS)), "the job has a start time")
     wait_until(lambda: client.hlen("photogpt.unacked"), "a message waits in the worker")
 
     code = end(own_worker, signal.SIGTERM)
 
     assert code == 0
     assert not client.hlen("photogpt.unacked")
+
+
+def test_task_events_are_sent_together_and_at_the_end(
+    producer: Celery, client: redis.Redis, broker_url: str, own_worker: WorkerProcess
+) -> None:
+    """Task events of a burst need few messages, and a worker that stops sends those that are left."""
+    if not broker_url.startswith("redis"):
+        pytest.skip("the messages are read from Redis")
+    with PubSub(client.connection_pool) as channel:
+        channel.psubscribe("*celeryev*task*")
+        sent = {result.id for result in enqueue(producer, 50)}
+        wait_until(lambda: client.exists(*map(keys.job, sent)) == len(sent), "all are accepted")
+        assert end(own_worker, signal.SIGTERM) == 0
+        _subscribed, *messages = iter(partial(channel.get_message, timeout=1), None)
+    events = [event for each in messages for event in json.loads(base64.b64decode(json.loads(each["data"])["body"]))]
+    assert {event["uuid"] for event in events if event["type"] == "task-received"} == sent
+    assert len(messages) < len(sent) / 2
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT], ids=["SIGTERM", "SIGQUIT"])

@@ -1,9 +1,10 @@
 -- Apply one page of the list of jobs: poll now what has ended, and defer the single polls of what has not.
 --
 -- KEYS jobs loop jobs_by_generation
--- ARGV job_prefix defer:number gap:number entries:list
+-- ARGV job_prefix defer:number gap:number entries:list fields:list
 --   Each entry: generation, its status (`ended`, or PhotoGPT's word for one that has not), seconds that it took or ''.
--- Returns {tick, number of jobs to be polled now, id of a job that the list shows as running and its record as submitted…}.
+-- Returns {tick, number of jobs to be polled now, record…}: the values of `fields` of each job that the list shows as running
+--   and its record as submitted.
 local at, answer = now(), {false, 0}
 local head = tonumber(redis.call('ZRANGE', jobs, 0, 0, 'WITHSCORES')[2] or at)
 for i = 1, #entries, 3 do
@@ -19,7 +20,7 @@ for i = 1, #entries, 3 do
   elseif known[1] then
     local limit = math.min(tonumber(known[2] or 'inf'), tonumber(known[3] or 'inf'))
     if at < limit then redis.call('ZADD', jobs, 'XX', 'GT', seconds(math.min(at + defer, limit)), id) end
-    if status == 'running' and known[1] == 'submitted' then answer[#answer + 1] = id end
+    if status == 'running' and known[1] == 'submitted' then answer[#answer + 1] = redis.call('HMGET', job, unpack(fields)) end
   end
 end
 return answer
