@@ -18,12 +18,12 @@ from worker.domain.durations import seconds_between
 from worker.domain.errors import MissingGenerationId, Refused, Unavailable
 from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
-from worker.domain.times import rfc3339
 from worker.http.adapter import BoundedAdapter, bounded_session
 from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.listing import PAGE_ATTEMPTS, listed_pages
 from worker.photogpt.measured import Measured
 from worker.telemetry import traces
 from worker.telemetry.labels import Operation
@@ -38,7 +38,6 @@ TRIGGERS = {
     Kind.UPSCALE: "/images/upscaling",
     Kind.VIDEO: "/videos/generation",
 }
-MAX_PAGES = 2000  # of one listing, in case the page tokens never end
 
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
@@ -171,32 +170,20 @@ class PhotoGPT:
         return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
-        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them."""
-        for page in self.pages_between(start, end):
+        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them.
+
+        After the first page, an error of one page is retried twice before it ends the whole listing.
+        """
+        for page in listed_pages(self._list, start, end, attempts=PAGE_ATTEMPTS):
             yield from page
 
-    def pages_between(self, start: float, end: float, *, max_pages: int = MAX_PAGES) -> Iterator[list[JsonObject]]:
+    def pages_between(self, start: float, end: float) -> Iterator[list[JsonObject]]:
         """Yield pages of the generations created between two times (epoch seconds).
 
-        PhotoGPT documents neither order nor page size nor the mark of the last page: a missing, empty or repeated
-        token ends the list.
-
         Raises:
-            Unavailable: an answer holds no list, or there are more than `max_pages` pages.
+            Unavailable: an answer holds no list, or the pages do not end.
         """
-        token, used = None, set[str]()
-        for _ in range(max_pages):
-            query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
-            with Measured(Operation.LIST):
-                result = self._call("GET", "/jobs", query=query)
-                if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
-                    raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
-            yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
-            token = _text(result.get("nextPageToken"))
-            if not token or token in used:
-                return
-            used.add(token)
-        raise Unavailable(f"PhotoGPT's list of jobs has more than {max_pages} pages", status=200)
+        return listed_pages(self._list, start, end)
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""
@@ -218,6 +205,13 @@ class PhotoGPT:
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
+
+    def _list(self, query: dict[str, str]) -> JsonObject:
+        with Measured(Operation.LIST):
+            result = self._call("GET", "/jobs", query=query)
+            if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
+                raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
+            return result
 
     def _call(
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
