@@ -155,18 +155,21 @@ class PhotoGPT:
 
     def image_url(self, image_id: str) -> str | None:
         """Return the URL in the record of an image."""
-        result = self._call("GET", f"/images/{_segment(image_id)}")
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/images/{_segment(image_id)}")
         return _text(result.get("url")) if isinstance(result, dict) else None
 
     def create_download(self, video_id: str) -> None:
         """Ask PhotoGPT to prepare the file of a video. A GET that changes state: it is not repeated here."""
-        self._call("GET", f"/videos/{_segment(video_id)}/create-download")
+        with Measured(Operation.FILE):
+            self._call("GET", f"/videos/{_segment(video_id)}/create-download")
 
     def download(self, video_id: str) -> DownloadStatus:
         """Return whether the file of a video is prepared, and its URL."""
-        result = self._call("GET", f"/videos/{_segment(video_id)}/download")
-        if not isinstance(result, dict):
-            raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/videos/{_segment(video_id)}/download")
+            if not isinstance(result, dict):
+                raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
         return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
@@ -268,7 +271,7 @@ class PhotoGPT:
 def _route(path: str) -> str:
     """Return a path with `{id}` instead of an id, so that spans have few different names."""
     _, first, *rest = path.split("/")
-    if first in {"jobs", "models"} and rest:
+    if rest and path not in TRIGGERS.values():
         rest[0] = "{id}"
     return "/".join(["", first, *rest])
 
