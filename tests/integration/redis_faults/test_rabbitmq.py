@@ -174,5 +174,6 @@ def test_a_queue_with_other_arguments(node: RabbitMQ, arguments: dict[str, Any])
     name = "-".join(arguments)
     with Connection(node.url) as connection:
         Queue(name, queue_arguments=arguments)(connection.default_channel).declare()
-    with create_app(load_settings(broker_url=node.url, queue=name)) as app, pytest.raises(ServerFault, match=r"_QUEUE"):
-        check_broker(app)
+    settings = load_settings(broker_url=node.url, queue=name)
+    with create_app(settings) as app, pytest.raises(ServerFault, match=r"_QUEUE"):
+        check_broker(app, settings)
