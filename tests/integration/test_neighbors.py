@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 import redis
@@ -40,7 +42,9 @@ def shared(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> Iterator[
             priority = int(name[-1]) if name[-1].isdigit() else 0
             app.send_task("photogpt.generate_image", kwargs={"request": image_request()}, priority=priority)
             app.send_task("shop.save", queue="shop")
-    with Celery("shop", broker=url, set_as_current=False) as shop:
+    # Celery's start_worker leaves CELERY_LOG_FILE and CELERY_LOG_LEVEL in the environment, where the settings of the
+    # next test's worker would find them.
+    with mock.patch.dict(os.environ), Celery("shop", broker=url, set_as_current=False) as shop:
         yield env, {"app": shop, "pool": "solo", "perform_ping_check": False, "shutdown_timeout": 30}
 
 
