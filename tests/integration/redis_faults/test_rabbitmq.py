@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -103,6 +104,19 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
     assert side.apply_async().get(timeout=60)["kind"] == "upscale"
     assert line.get(timeout=60)["kind"] == "upscale"
     assert paid_generations(sandbox) == 5
+
+
+def test_a_header_that_amqp_has_no_type_for(producer: Celery, running: WorkerProcess, node: RabbitMQ) -> None:
+    """A UUID in a header of the next task, which py-amqp cannot write, arrives there as text."""
+    order = UUID(int=7)
+    with Connection(node.url) as connection:
+        queue = connection.SimpleQueue("shop")
+        image = producer.signature("photogpt.generate_image", kwargs={"request": image_request()})
+        save = producer.signature("shop.save", queue="shop", headers={"order": order})
+        chain(image, save).apply_async()
+        assert queue.get(timeout=40).headers["order"] == str(order)
+        queue.close()
+    assert "Traceback" not in running.text()
 
 
 @pytest.mark.long
