@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up chaos bench bench-webhooks format test-parts clean
+MAKEFLAGS += --jobs=2 # pip and apt-get install side by side
+.PHONY: help demo test coverage check up chaos bench bench-webhooks format test-parts clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,6 +32,9 @@ up: $(VENV)/.service ## the whole service on this machine, Flower included; Ctrl
 
 test: $(VENV)/.dev test-parts ## all tests on real parts, then all checks
 	@sh ops/test $(BIN) $(TESTS)
+
+coverage: $(VENV)/.dev test-parts ## all tests, with the lines and branches that none of them reaches
+	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
 
 chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then compare all records
 	@$(BIN)/python -m tests.chaos.driver --seconds 120 --jobs 300 $(CHAOS)

@@ -219,6 +219,37 @@ WEBHOOKS = Row(
     ),
 )
 
+FILES = Row(
+    "Files (PHOTOGPT_OUTPUTS)",
+    (
+        Panel(
+            "Transfers",
+            "Transfers of images and videos a second, by how they ended. None without PHOTOGPT_OUTPUTS.",
+            "ops",
+            (Query("sum by (outcome) (rate(photogpt_file_transfers_total[$__rate_interval]))", "{{outcome}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Bytes",
+            "Bytes a second of the files that were stored.",
+            "Bps",
+            (Query("sum(rate(photogpt_file_stored_bytes_total[$__rate_interval]))", "stored"),),
+        ),
+        Panel(
+            "Duration of a transfer, 95 %",
+            "From the request to PhotoGPT until the storage has the file, whatever became of it.",
+            "s",
+            (
+                Query(
+                    "histogram_quantile(0.95, sum by (le) "
+                    "(rate(photogpt_file_transfer_duration_seconds_bucket[$__rate_interval])))",
+                    "all",
+                ),
+            ),
+        ),
+    ),
+)
+
 PROCESSES = Row(
     "Workers, Redis, broker",
     (
@@ -258,4 +289,4 @@ PROCESSES = Row(
     ),
 )
 
-ROWS = (JOBS, LANES, PHOTOGPT, WEBHOOKS, PROCESSES)
+ROWS = (JOBS, LANES, PHOTOGPT, WEBHOOKS, FILES, PROCESSES)

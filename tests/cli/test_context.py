@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from click.testing import CliRunner
 
 from config.urls import masked
 from tests.cli.commands import run
+from worker.cli import context
 from worker.cli.local.processes import free_port
 from worker.cli.main import cli
 
@@ -51,6 +54,20 @@ def test_a_missing_redis_is_one_sentence(argv: list[str]) -> None:
     assert "Redis does not answer at redis://:…@127.0.0.1" in result.stderr
     assert "top-secret" not in result.output
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_silent_redis_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that accepts connections and answers nothing is asked once, and the command ends with a sentence."""
+    monkeypatch.setattr(context, "ANSWER_WITHIN_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        result = CliRunner().invoke(cli, ["jobs"], env={"PHOTOGPT_REDIS_URL": url})
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert result.exit_code == 1
+    assert "Redis does not answer at" in result.stderr
 
 
 @pytest.mark.parametrize(

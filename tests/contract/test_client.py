@@ -19,7 +19,8 @@ from worker import __version__
 from worker.domain.errors import ApiError, Conflict, MissingGenerationId, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.job import Kind
 from worker.domain.reason import Reason
-from worker.photogpt.client import MAX_PAGES, PhotoGPT
+from worker.photogpt.client import PhotoGPT
+from worker.photogpt.listing import MAX_PAGES
 from worker.sandbox.remote import SandboxProcess
 
 Make = Callable[..., PhotoGPT]
@@ -341,6 +342,41 @@ def test_the_window_is_repeated_with_the_token(make: Make) -> None:
     window = "start=1970-01-01T00%3A00%3A00.000Z&end=1970-01-01T00%3A00%3A01.500Z"
     lines = [request.split(b" ")[1].decode() for request in peer.requests]
     assert lines == [f"/jobs?{window}", f"/jobs?{window}&pageToken=a%2Fb"]
+
+
+def failing(answers: list[tuple[int, str]]) -> Script:
+    """Serve one page with a token, then these errors with their Retry-After, then a last page."""
+    left = iter([(200, "token"), *answers])
+
+    def script(conversation: Conversation) -> None:
+        status, text = next(left, (200, ""))
+        result = {"jobs": [{"jobId": f"g-{text}"}], "nextPageToken": text or None}
+        conversation.answer(status, json.dumps({"status": "OK", "result": result}).encode(), f"Retry-After: {text}")
+
+    return script
+
+
+def test_an_error_of_one_page_does_not_end_the_list(make: Make) -> None:
+    """A page that fails twice is requested a third time, so that the pages before it are not read again."""
+    with Peer(failing([(429, "0"), (503, "0")])) as peer:
+        listed = [entry["jobId"] for entry in make(peer.url).generations_between(0, 1)]
+    assert listed == ["g-token", "g-"]
+    assert len(peer.requests) == 4
+
+
+@pytest.mark.parametrize("answers", [[(429, "60")], [(503, "0")] * 3, [(400, "0")]])
+def test_a_page_that_fails_for_longer_ends_the_list(make: Make, answers: list[tuple[int, str]]) -> None:
+    """A listing ends with the error if PhotoGPT refuses a page, asks for a long wait, or fails three times."""
+    with Peer(failing(answers)) as peer, pytest.raises(ApiError):
+        list(make(peer.url).generations_between(0, 1))
+    assert len(peer.requests) == 1 + len(answers)
+
+
+def test_the_first_page_of_a_list_is_not_repeated(make: Make) -> None:
+    """While PhotoGPT is down, a listing costs one request."""
+    with Peer(answering(503, b"")) as peer, pytest.raises(Unavailable):
+        list(make(peer.url).generations_between(0, 1))
+    assert len(peer.requests) == 1
 
 
 @pytest.mark.parametrize("result", [None, [], "text", {}, {"jobs": None}, {"jobs": {}}, 7])

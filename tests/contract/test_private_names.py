@@ -27,14 +27,18 @@ from worker.queue.consumer import ResilientConsumer
 from worker.queue.pool import ThreadPool
 from worker.queue.request import RedactedRequest
 from worker.queue.strategy import JobRequest
-from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport, RetryingQoS
+from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport
+from worker.queue.unacked import RetryingQoS
 from worker.telemetry.shortage import GrowingExecutor
 
 ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
 
 OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
-    RetryingQoS: (kombu_redis.QoS, {"append", "ack", "reject"}),
+    RetryingQoS: (
+        kombu_redis.QoS,
+        {"append", "ack", "reject", "restore_visible", "restore_by_tag", "restore_unacked_once"},
+    ),
     RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS", "_brpop_read"}),
     RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
@@ -62,7 +66,8 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
 """Our classes, and the methods and attributes of their libraries that they override."""
 
 USED: dict[Any, set[str]] = {
-    kombu_redis.Channel: {"pool", "conn_or_acquire"},
+    kombu_redis.Channel: {"pool", "conn_or_acquire", "_q_for_pri", "_get_message_priority", "active_queues"},
+    kombu_redis.QoS: {"can_consume_max_estimate", "pipe_or_acquire", "unacked_key", "unacked_index_key"},
     Request: {"send_event", "acknowledge", "request_dict", "message", "type", "stamps"},
     Consumer: {"call_soon_ack"},
     kombu_json: {"object_hook", "dumps", "loads"},
@@ -113,6 +118,12 @@ SIGNATURES = {
     kombu_redis.QoS.ack: ["self", "delivery_tag"],
     kombu_redis.QoS.reject: ["self", "delivery_tag", "requeue"],
     kombu_redis.QoS.can_consume: ["self"],
+    kombu_redis.QoS.restore_visible: ["self", "start", "num", "interval"],
+    kombu_redis.QoS.restore_by_tag: ["self", "tag", "client", "leftmost"],
+    kombu_redis.QoS.restore_unacked_once: ["self", "stderr"],
+    kombu_redis.QoS.can_consume_max_estimate: ["self"],
+    vars(kombu_redis.Channel)["_q_for_pri"]: ["self", "queue", "pri"],
+    vars(kombu_redis.Channel.__mro__[1])["_get_message_priority"]: ["self", "message", "reverse"],
     kombu_redis.Channel.conn_or_acquire: ["self", "client"],
     Request.revoked: ["self"],
     vars(celery_strategy)["hybrid_to_proto2"]: ["message", "body"],

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
+from kombu import Consumer, Queue
 from kombu.transport import redis as kombu_redis
 
+from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.transport import (
     BrokerConnection,
     RedisTransport,
-    RetryingQoS,
     SentinelTransport,
 )
+from worker.queue.unacked import RetryingQoS
 
 
 @pytest.fixture
@@ -157,3 +160,130 @@ def test_a_lost_connection_is_named(broker: Broker) -> None:
         qos.ack(message.delivery_tag)
     qos.channel = channel
     assert broker.unacked == (1, 1)
+
+
+# -- many messages with one command ------------------------------------------------------------------------------------
+
+HEADERS = {"task": "photogpt.cancel", "id": "x"}
+
+
+class Consuming:
+    """A consumer of one queue, with a limit of messages in hand."""
+
+    def __init__(self, connection: BrokerConnection, limit: int) -> None:
+        """Take nothing yet."""
+        self.messages: list[Any] = []
+        self._connection = connection
+        self._consumer = Consumer(connection, [Queue(NAME)], on_message=self.messages.append)
+        self._consumer.qos(prefetch_count=limit)
+
+    @property
+    def numbers(self) -> list[Any]:
+        """What the messages carry."""
+        return [message.payload for message in self.messages]
+
+    def read_once(self) -> None:
+        """Let kombu handle one answer to BRPOP."""
+        with self._consumer:
+            self._connection.drain_events(timeout=5)
+
+
+NAME = "taken"
+
+HEXADECIMAL = json.dumps(
+    {
+        "body": "MA==",
+        "headers": HEADERS | {"n": 65535},
+        "properties": {"delivery_tag": "t", "delivery_info": {"routing_key": NAME}},
+    }
+).replace("65535", "0xffff")
+"""Redis reads this as JSON, and Python does not."""
+
+
+@pytest.fixture
+def consuming(client: redis.Redis, valkey: EmbeddedValkey) -> Iterator[Callable[[int], Consuming]]:
+    """Return a consumer, given its limit, of a queue of five messages."""
+    with BrokerConnection(valkey.url) as connection:
+        for number in range(5):
+            connection.Producer().publish(number, routing_key=NAME, headers=HEADERS, declare=[Queue(NAME)])
+        yield lambda limit: Consuming(connection, limit)
+
+
+def expire_unacked(client: redis.Redis) -> None:
+    """Let the visibility timeout of all unacked messages end, as if their worker had died long ago."""
+    client.zunionstore("unacked_index", {"unacked_index": 0})
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(20, [0, 1, 2, 3, 4]), (3, [0, 1, 2]), (1, [0])])
+def test_many_messages_with_one_command(
+    consuming: Callable[[int], Consuming], client: redis.Redis, limit: int, expected: list[int]
+) -> None:
+    """A consumer takes as many messages at once as it may have in hand; all are unacked until they are acknowledged."""
+    consumer = consuming(limit)
+    consumer.read_once()
+    assert consumer.numbers == expected
+    assert client.hlen("unacked") == client.zcard("unacked_index") == len(expected)
+    assert client.llen(NAME) == 5 - len(expected)
+    for message in consumer.messages:
+        message.ack()
+    wait_until(lambda: not client.exists("unacked", "unacked_index"), "they are acknowledged")
+
+
+def test_taken_messages_come_again_after_a_crash(consuming: Callable[[int], Consuming], client: redis.Redis) -> None:
+    """Kombu can return every taken message to the queue it came from, whatever its exchange."""
+    consumer = consuming(20)
+    consumer.read_once()
+    qos = consumer.messages[0].channel.qos
+    expire_unacked(client)
+    qos.restore_visible(num=10, interval=1)
+    wait_until(lambda: client.llen(NAME) == 5, "they are in the queue again")
+    assert not client.exists("unacked", "unacked_index")
+    assert all(json.loads(text)["headers"]["redelivered"] for text in client.lrange(NAME, 0, -1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        '{"body": 1}',
+        '{"body": "", "headers": [1], "properties": {"delivery_tag": "t", "delivery_info": []}}',
+        "[" * 2000 + "]" * 2000,
+        '{"body": "MA==", "headers": {"task": 0x1}, "properties": {"delivery_tag": "t", "delivery_info": {}}}',
+        HEXADECIMAL,
+    ],
+)
+def test_an_unreadable_message_among_others(
+    consuming: Callable[[int], Consuming], client: redis.Redis, text: str
+) -> None:
+    """A message that is taken with others and cannot be used is discarded; the others are handled."""
+    client.lset(NAME, 2, text)
+    consumer = consuming(20)
+    consumer.read_once()
+    assert consumer.numbers == [0, 1, 3, 4]
+    wait_until(lambda: client.hlen("unacked") == client.zcard("unacked_index") == 4, "only these are unacked")
+    assert client.llen(NAME) == 0
+
+
+def test_an_unreadable_unacked_message(consuming: Callable[[int], Consuming], client: redis.Redis) -> None:
+    """What is recorded as unacked and is not JSON is discarded; the others come again."""
+    consumer = consuming(4)
+    consumer.read_once()
+    first, *_ = client.hkeys("unacked")
+    client.hset("unacked", first, "no JSON")
+    expire_unacked(client)
+    consumer.messages[0].channel.qos.restore_visible(num=10, interval=1)
+    wait_until(lambda: not client.exists("unacked", "unacked_index"), "no message is unacked")
+    assert client.llen(NAME) == 4
+
+
+def test_a_consumer_without_a_limit_takes_one(client: redis.Redis, valkey: EmbeddedValkey) -> None:
+    """Answers of remote control, which no consumer acknowledges, are taken one by one and not recorded as unacked."""
+    with BrokerConnection(valkey.url) as connection:
+        for number in range(2):
+            connection.Producer().publish(number, routing_key=NAME, headers=HEADERS, declare=[Queue(NAME)])
+        messages: list[Any] = []
+        with Consumer(connection, [Queue(NAME)], on_message=messages.append, no_ack=True):
+            connection.drain_events(timeout=5)
+    assert len(messages) == 1
+    assert not client.exists("unacked")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 
 from tests.conftest import image_request, make_worker_env
 from tests.running import Database, WorkerProcess
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import Child
 from worker.sandbox.remote import SandboxProcess
 
 PRODUCERS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -28,7 +28,9 @@ PRODUCERS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def shared(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def shared(
+    valkey: EmbeddedValkey, sandbox_process: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """A database with the messages of such producers, and a worker of another app: a worker's environment on it."""
     url = Database.NEIGHBORS.url(valkey.url)
     with redis.Redis.from_url(url) as client:
@@ -40,8 +42,11 @@ def shared(valkey: EmbeddedValkey, sandbox_process: SandboxProcess) -> Iterator[
             priority = int(name[-1]) if name[-1].isdigit() else 0
             app.send_task("photogpt.generate_image", kwargs={"request": image_request()}, priority=priority)
             app.send_task("shop.save", queue="shop")
-    with Celery("shop", broker=url, set_as_current=False) as shop:
-        yield env, {"app": shop, "pool": "solo", "perform_ping_check": False, "shutdown_timeout": 30}
+    # A process of its own: Celery's start_worker would leave its app, its logging and CELERY_LOG_FILE to later tests.
+    command = [sys.executable, "-m", "celery", f"--broker={url}", "worker", "--pool=solo", "--queues=celery"]
+    shop = Child("shop", command, env={}, log=tmp_path_factory.mktemp("shop") / "shop.log")
+    yield env
+    shop.kill()
 
 
 def assert_named(text: str) -> None:
@@ -53,17 +58,15 @@ def assert_named(text: str) -> None:
     assert text.count("of another Celery app consumes our queue") == 1
 
 
-def test_other_apps_are_named(shared: tuple[dict[str, str], dict[str, Any]], tmp_path: Any) -> None:
+def test_other_apps_are_named(shared: dict[str, str], tmp_path: Any) -> None:
     """A worker at its start, and `ping`, name the lists that no worker reads and the consumers of another app."""
-    env, shop = shared
     command = [sys.executable, "-m", "worker.cli.main", "ping"]
-    with start_worker(**shop):
-        running = WorkerProcess(env, tmp_path / "worker.log").ready()
-        try:
-            wait_until(lambda: "queue.foreign_consumer" in running.text(), "the worker names the consumer")
-            result = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
-        finally:
-            running.stop()
+    running = WorkerProcess(shared, tmp_path / "worker.log").ready()
+    try:
+        wait_until(lambda: "queue.foreign_consumer" in running.text(), "the worker names the consumer")
+        result = subprocess.run(command, env=shared, cwd=tmp_path, capture_output=True, text=True, check=False)
+    finally:
+        running.stop()
     assert_named(running.text())
     assert_named(result.stdout)
     assert result.returncode == 0

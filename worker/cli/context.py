@@ -15,7 +15,7 @@ from config.environment import SettingsError, ignored_variables, remove_celery_v
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
 from worker.queue.transport import configure
-from worker.store.connection import Store, open_store
+from worker.store.connection import Store, ask, open_store
 from worker.store.lanes import Tick, leave_to_lane_monitor
 
 FAILED = 1
@@ -23,6 +23,10 @@ FAILED = 1
 
 USAGE = 2
 """Exit code when the settings or the arguments are invalid; click uses the same."""
+
+
+ANSWER_WITHIN_S = 5.0
+"""How long Redis may take to answer a command's first question."""
 
 
 class CommandError(click.ClickException):
@@ -72,7 +76,7 @@ def connected_store(
     store = open_store(settings, publish_tick)
     try:
         with connection_errors(settings):
-            store.ping()
+            ask(settings, settings.store_url, timeout_s=ANSWER_WITHIN_S)
             yield store
     finally:
         store.close()

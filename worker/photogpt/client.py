@@ -18,12 +18,12 @@ from worker.domain.durations import seconds_between
 from worker.domain.errors import MissingGenerationId, Refused, Unavailable
 from worker.domain.job import JsonObject, Kind
 from worker.domain.reason import Reason
-from worker.domain.times import rfc3339
 from worker.http.adapter import BoundedAdapter, bounded_session
 from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.listing import PAGE_ATTEMPTS, listed_pages
 from worker.photogpt.measured import Measured
 from worker.telemetry import traces
 from worker.telemetry.labels import Operation
@@ -38,7 +38,6 @@ TRIGGERS = {
     Kind.UPSCALE: "/images/upscaling",
     Kind.VIDEO: "/videos/generation",
 }
-MAX_PAGES = 2000  # of one listing, in case the page tokens never end
 
 
 UNFINISHED = frozenset({"created", "queued", "running"})  # docs/jobs
@@ -156,47 +155,38 @@ class PhotoGPT:
 
     def image_url(self, image_id: str) -> str | None:
         """Return the URL in the record of an image."""
-        result = self._call("GET", f"/images/{_segment(image_id)}")
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/images/{_segment(image_id)}")
         return _text(result.get("url")) if isinstance(result, dict) else None
 
     def create_download(self, video_id: str) -> None:
         """Ask PhotoGPT to prepare the file of a video. A GET that changes state: it is not repeated here."""
-        self._call("GET", f"/videos/{_segment(video_id)}/create-download")
+        with Measured(Operation.FILE):
+            self._call("GET", f"/videos/{_segment(video_id)}/create-download")
 
     def download(self, video_id: str) -> DownloadStatus:
         """Return whether the file of a video is prepared, and its URL."""
-        result = self._call("GET", f"/videos/{_segment(video_id)}/download")
-        if not isinstance(result, dict):
-            raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
+        with Measured(Operation.FILE):
+            result = self._call("GET", f"/videos/{_segment(video_id)}/download")
+            if not isinstance(result, dict):
+                raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
         return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
-        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them."""
-        for page in self.pages_between(start, end):
+        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them.
+
+        After the first page, an error of one page is retried twice before it ends the whole listing.
+        """
+        for page in listed_pages(self._list, start, end, attempts=PAGE_ATTEMPTS):
             yield from page
 
-    def pages_between(self, start: float, end: float, *, max_pages: int = MAX_PAGES) -> Iterator[list[JsonObject]]:
+    def pages_between(self, start: float, end: float) -> Iterator[list[JsonObject]]:
         """Yield pages of the generations created between two times (epoch seconds).
 
-        PhotoGPT documents neither order nor page size nor the mark of the last page: a missing, empty or repeated
-        token ends the list.
-
         Raises:
-            Unavailable: an answer holds no list, or there are more than `max_pages` pages.
+            Unavailable: an answer holds no list, or the pages do not end.
         """
-        token, used = None, set[str]()
-        for _ in range(max_pages):
-            query = {"start": rfc3339(start), "end": rfc3339(end)} | ({"pageToken": token} if token else {})
-            with Measured(Operation.LIST):
-                result = self._call("GET", "/jobs", query=query)
-                if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
-                    raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
-            yield [entry for entry in result["jobs"] if isinstance(entry, dict) and entry.get("jobId")]
-            token = _text(result.get("nextPageToken"))
-            if not token or token in used:
-                return
-            used.add(token)
-        raise Unavailable(f"PhotoGPT's list of jobs has more than {max_pages} pages", status=200)
+        return listed_pages(self._list, start, end)
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""
@@ -218,6 +208,13 @@ class PhotoGPT:
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
+
+    def _list(self, query: dict[str, str]) -> JsonObject:
+        with Measured(Operation.LIST):
+            result = self._call("GET", "/jobs", query=query)
+            if not isinstance(result, dict) or not isinstance(result.get("jobs"), list):
+                raise Unavailable("PhotoGPT's answer has no list of jobs", status=200)
+            return result
 
     def _call(
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
@@ -274,7 +271,7 @@ class PhotoGPT:
 def _route(path: str) -> str:
     """Return a path with `{id}` instead of an id, so that spans have few different names."""
     _, first, *rest = path.split("/")
-    if first in {"jobs", "models"} and rest:
+    if rest and path not in TRIGGERS.values():
         rest[0] = "{id}"
     return "/".join(["", first, *rest])
 

@@ -24,7 +24,7 @@ from worker.queue.limits import fit_open_files
 from worker.queue.monitor import LaneMonitor
 from worker.queue.neighbor_monitor import NeighborMonitor
 from worker.queue.publisher import CeleryPublisher
-from worker.queue.serialization import use_for_messages
+from worker.queue.serialization import amqp_value, use_for_messages
 from worker.queue.server_watch import ServerWatch
 from worker.queue.transport import BrokerAMQP, configure
 from worker.services import Services, open_services
@@ -173,6 +173,13 @@ def _pass_trace_on(headers: Any = None, **_: Any) -> None:
         return
     if traceparent := read_traceparent((request.headers or {}).get("traceparent")):
         headers.setdefault("traceparent", traceparent)
+
+
+@signals.before_task_publish.connect
+def _fit_headers(headers: Any = None, **_: Any) -> None:
+    """Let RabbitMQ carry the headers of the tasks that follow a job in a canvas."""
+    if settings.queue_url.startswith("amqp") and isinstance(headers, dict):
+        headers.update(amqp_value(headers))
 
 
 @signals.worker_shutting_down.connect

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import AccessRefused, PreconditionFailed
 from kombu.exceptions import OperationalError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.store.connection import Store
+from worker.store.sentinel import primary_names
 from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode, fault_of
 
 if TYPE_CHECKING:
     from celery import Celery
+
+CLIENT = re.compile(r"<redis\.client\.Redis\(.*?host=([^,]*),port=(\d+).*?\)>\)>\)>")
+"""A Sentinel in an error of redis-py, with all options of its client."""
 
 
 def check_store(store: Store, settings: Settings, *, register: bool) -> ServerReport:
@@ -28,14 +33,28 @@ def check_store(store: Store, settings: Settings, *, register: bool) -> ServerRe
         ServerFault: the service cannot work with this Redis.
         redis.RedisError: Redis is unavailable.
     """
-    report = store.server.check()
+    try:
+        report = store.server.check()
+    except RedisError as error:
+        raise _primary_fault(settings, settings.store_url, error) or error from None
     store.server.check_account(
         settings.base_url, settings.api_key, replaces=settings.replace_account, register=register
     )
     return report
 
 
-def check_broker(app: Celery) -> str:
+def _primary_fault(settings: Settings, url: str, error: Exception) -> ServerFault | None:
+    """Return the fault of a primary that no Sentinel knows. One that is known and down is an outage."""
+    if "No master found" not in str(error):
+        return None
+    names, name = primary_names(settings, url), settings.sentinel_master
+    if names is None or name in names:
+        return None
+    known = f"they know {', '.join(sorted(names))}" if names else "they know none"
+    return ServerFault(f"the Sentinels know no primary {name!r}, and {known}; correct PHOTOGPT_SENTINEL_MASTER")
+
+
+def check_broker(app: Celery, settings: Settings) -> str:
     """Check that every queue can be used; return the kind of the broker.
 
     Raises:
@@ -59,8 +78,8 @@ def check_broker(app: Celery) -> str:
         ) from None
     except AccessRefused as error:
         raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
-    except (OperationalError, ResponseError) as error:
-        if fault := fault_of(error):
+    except (OperationalError, RedisError, OSError) as error:
+        if fault := fault_of(error) or _primary_fault(settings, settings.queue_url, error):
             raise fault from None
         raise
 
@@ -72,9 +91,7 @@ def unavailable(error: Exception, variable: str) -> str:
         error: with which a command failed.
         variable: that holds the server's URL.
     """
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its certificate is not trusted ({text}); set PHOTOGPT_REDIS_CA_FILE to the authority that signed it"
+    text = CLIENT.sub(r"\1:\2", str(error))
     if "No master found" in text:
         return f"no primary ({text}); check the Sentinels in {variable}, and PHOTOGPT_SENTINEL_MASTER"
     return f"no answer ({text}); check that it runs and that {variable} is right"

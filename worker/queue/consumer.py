@@ -19,7 +19,7 @@ from worker.queue.refusal import refused_request
 from worker.queue.rejected import MalformedMessage, record_rejected
 from worker.queue.start import check_servers
 from worker.queue.strategy import receive
-from worker.queue.transport import RETRY_IN_S, wait_before_retry
+from worker.queue.unacked import RETRY_IN_S, wait_before_retry
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event

@@ -7,7 +7,9 @@ the next task of a chain is sent on unchanged.
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from typing import Any
+from uuid import UUID
 
 from kombu.serialization import register
 from kombu.utils import json as kombu_json
@@ -25,6 +27,21 @@ def loads(text: str | bytes) -> Any:
         ValueError, RecursionError: the text is no JSON in UTF-8, or nested too deeply.
     """
     return kombu_json.loads(text, object_hook=_typed)
+
+
+def amqp_value(value: Any) -> Any:
+    """Return a header as AMQP can carry it: UUID, date and time become text. py-amqp raises on them."""
+    match value:
+        case dict():
+            return {name: amqp_value(item) for name, item in value.items()}
+        case list() | tuple():
+            return [amqp_value(item) for item in value]
+        case datetime():  # AMQP has a type for it
+            return value
+        case UUID() | date() | time():
+            return str(value)
+        case _:
+            return value
 
 
 def use_for_messages() -> None:

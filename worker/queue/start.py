@@ -13,7 +13,7 @@ from worker.outputs.outage import storage_outage
 from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store
-from worker.queue.transport import wait_before_retry
+from worker.queue.unacked import wait_before_retry
 from worker.store.server import ServerFault
 from worker.telemetry import traces
 from worker.telemetry.health import health
@@ -34,7 +34,7 @@ def check_servers() -> bool:
         return False
     threading.Thread(target=_check_outputs, name="outputs-check", daemon=True).start()
     try:
-        check_broker(app)
+        check_broker(app, settings)
     except ServerFault as error:
         raise _refused("the broker", settings.queue_url, error) from None
     except (OperationalError, OSError, RedisError):

@@ -1,10 +1,11 @@
 """Redis transports of a worker: no message is lost while Redis refuses writes, and none ends the worker.
 
-Four faults of kombu's transport are covered; each has a test in `tests/contract/test_transport.py`,
+Five faults of kombu's transport are covered; each has a test in `tests/contract/test_transport.py`,
 `tests/integration/redis_faults` or `tests/integration/test_malformed_messages.py`:
 
 - kombu takes a message from Redis' list with one command and records it as unacked with a second one. If Redis refuses
   or loses the second (READONLY, OOM, gone), the message is lost. `RetryingQoS` repeats it until Redis accepts it.
+- kombu handles one message after the other, with three round trips each. `RetryingQoS` takes many with one command.
 - A message acknowledged late may outlive its connection. kombu then raises an AttributeError, which ends the worker;
   `RetryingQoS` raises ConnectionError, which Celery handles. The message comes again.
 - kombu raises on an envelope that it cannot read, which ends the worker and then the next one. `_Guarded` and
@@ -15,35 +16,22 @@ Four faults of kombu's transport are covered; each has a test in `tests/contract
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.worker import state
 from kombu import Connection
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import loads
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from config.celery import celery_options
 from config.settings import Settings
 from worker.queue.rejected import MalformedMessage, record_rejected, reject_envelope
-from worker.telemetry.health import health
-from worker.telemetry.labels import LoopPart
-from worker.telemetry.logs import event
-from worker.telemetry.outage import Outage
+from worker.queue.unacked import BROKER_ERRORS, RetryingQoS
 from worker.telemetry.shortage import is_shortage
-
-RETRY_IN_S = 1.0
-STOP_CHECK_S = 0.1  # how soon a waiting thread notices that the worker stops
-
-BROKER_ERRORS: tuple[type[Exception], ...] = (
-    *kombu_redis.Transport.connection_errors,
-    *kombu_redis.Transport.channel_errors,
-)
 
 
 def configure(app: Celery, settings: Settings) -> None:
@@ -67,71 +55,10 @@ def checked_envelope(message: Any) -> Any:
             properties["delivery_info"] = {"exchange": "", "routing_key": ""} | (info if isinstance(info, dict) else {})
         case _:
             raise MalformedMessage("the envelope needs `body` and `properties` with a `delivery_tag`")
-    if not isinstance(message.get("headers") or {}, dict):
+    message["headers"] = message.get("headers") or {}
+    if not isinstance(message["headers"], dict):
         raise MalformedMessage("`headers` must be an object")
     return message
-
-
-def wait_before_retry() -> bool:
-    """Wait `RETRY_IN_S`; return False at once when the worker stops. The waiting consumer is no fault of its loop."""
-    health.beat(LoopPart.CONSUMER)
-    ends_at = time.monotonic() + RETRY_IN_S
-    while time.monotonic() < ends_at:
-        if any(getattr(state, name) is not None for name in ("should_stop", "should_terminate")):
-            return False
-        time.sleep(STOP_CHECK_S)
-    return True
-
-
-class RetryingQoS(kombu_redis.QoS):
-    """Retries recording a message as unacked until Redis accepts it; otherwise the message could be lost."""
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Record a message as unacked. Recording it twice does no harm."""
-        outage = Outage(
-            "message.unrecorded",
-            "message.recorded",
-            message="cannot record a message as unacked; it stays in this worker until Redis accepts it",
-            recovered="the message is recorded as unacked",
-        )
-        while True:
-            try:
-                super().append(message, delivery_tag)
-            except BROKER_ERRORS as error:
-                outage.report(error)
-                if not wait_before_retry():
-                    event("message.lost", "the worker stopped with a message that Redis did not accept", warn=True)
-                    raise
-            else:
-                outage.resolve()
-                return
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message.
-
-        Raises:
-            redis.ConnectionError: its connection is lost; the message comes again after the visibility timeout.
-        """
-        with _lost_connection():
-            super().ack(delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's own signature
-        """Reject a message; with `requeue`, return it to its queue.
-
-        Raises:
-            redis.ConnectionError: its connection is lost; the message comes again after the visibility timeout.
-        """
-        with _lost_connection():
-            super().reject(delivery_tag, requeue=requeue)
-
-
-@contextlib.contextmanager
-def _lost_connection() -> Iterator[None]:
-    """Raise what Celery handles where kombu raises AttributeError on a channel whose connection is lost."""
-    try:
-        yield
-    except AttributeError as error:
-        raise RedisConnectionError(f"the message's connection was closed: {error}") from error
 
 
 class _OneClient(kombu_redis.Channel):
@@ -175,9 +102,36 @@ class SentinelChannel(_Tolerant, kombu_redis.SentinelChannel):
 
 
 class _Guarded(kombu_redis.Transport):
-    """Discards a message that kombu or Celery cannot handle, instead of ending the worker or its event loop."""
+    """Takes many messages with one command, and discards one that kombu or Celery cannot handle.
+
+    Such a message would end the worker or its event loop.
+    """
 
     def _deliver(self, message: Any, queue: Any) -> None:
+        taken = self._take_more(message, queue)
+        self._deliver_one(message, queue)
+        for text, tag in taken:
+            try:
+                further = loads(text.decode())
+            except (ValueError, TypeError, RecursionError) as error:
+                record_rejected(MalformedMessage(f"the envelope is not JSON: {type(error).__name__}"))
+                self._acknowledge({"delivery_tag": tag})
+            else:
+                self._deliver_one(further, queue)
+
+    def _take_more(self, message: Any, queue: Any) -> list[tuple[bytes, str]]:
+        """Record a message as unacked, and take further ones of the same queue."""
+        channels: Any = self.channels
+        channel = next((each for each in channels if each and queue in each.active_queues), None)
+        if channel is None:
+            return []
+        try:
+            found: list[tuple[bytes, str]] = channel.qos.take_more(checked_envelope(message), queue)
+        except MalformedMessage:
+            return []
+        return found
+
+    def _deliver_one(self, message: Any, queue: Any) -> None:
         try:
             super()._deliver(checked_envelope(message), queue)
         except BROKER_ERRORS:
@@ -193,7 +147,7 @@ class _Guarded(kombu_redis.Transport):
         tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
         channels: Any = self.channels
         for channel in channels:
-            if channel and tag in channel.qos._delivered:  # noqa: SLF001 - see ADR 8
+            if channel and channel.qos.holds(tag):
                 channel.basic_ack(tag)
 
 

@@ -13,6 +13,7 @@ from worker.domain.files import Output, StoredFile
 from worker.domain.job import Job
 from worker.domain.times import epoch
 from worker.outputs.keys import file_key
+from worker.outputs.measured import measured_transfer
 from worker.outputs.outage import storage_outage
 from worker.outputs.storage import Storage
 from worker.photogpt.client import DownloadStatus
@@ -158,7 +159,10 @@ def _store(transfer: Transfer, output: Output, url: str) -> None:
     """Stream a file from its URL to its key, and record it."""
     job, services, number = transfer.job, transfer.services, output.number
     finished_at = transfer.known.outcome["finished_at"]
-    with services.downloader.open(url, is_video=output.is_video) as download:
+    with (
+        measured_transfer(job.id, url) as measured,
+        services.downloader.open(url, is_video=output.is_video) as download,
+    ):
         key = file_key(
             services.settings.outputs_key,
             job,
@@ -168,6 +172,7 @@ def _store(transfer: Transfer, output: Output, url: str) -> None:
         )
         transfer.storage.put(key, download.parts(), download.media.content_type)
         storage_outage.resolve()
+        measured.size = download.size
     stored: StoredFile = {
         "key": key,
         "bytes": download.size,

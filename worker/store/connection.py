@@ -20,8 +20,8 @@ from redis.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from worker.domain.delivery import BodyOptions
 from worker.domain.poll_schedule import Limits
@@ -41,6 +41,7 @@ from worker.store.list_poll import ListPolls
 from worker.store.records import Retention
 from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
+from worker.store.sentinel import sentinels_of
 from worker.store.server import Server
 
 if TYPE_CHECKING:
@@ -64,25 +65,36 @@ def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
         "health_check_interval": 15,
         "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
         "client_name": "photogpt-worker",
+        "driver_info": None,  # each of these two costs a new connection round trips, and nobody reads them
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=retries),
     }
     return _client(settings, settings.store_url, limits)
 
 
 def answers(settings: Settings, url: str, *, timeout_s: float) -> bool:
-    """Whether a Redis answers one PING on a new connection; repeats nothing.
+    """Whether a Redis answers one PING on a new connection; see `ask`."""
+    try:
+        ask(settings, url, timeout_s=timeout_s)
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+def ask(settings: Settings, url: str, *, timeout_s: float) -> None:
+    """Send one PING on a new connection. Nothing is repeated; redis-py would ask a silent server for 80 s.
 
     Args:
         settings: with what belongs to the URL: certificates, Sentinel.
         url: of Redis.
         timeout_s: maximum time to connect, and again to answer, seconds.
+
+    Raises:
+        redis.RedisError, OSError: Redis does not answer.
     """
     limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
-    try:
-        with _client(settings, url, limits) as client:
-            return bool(client.ping())
-    except (RedisError, OSError):
-        return False
+    with _client(settings, url, limits) as client:
+        client.ping()
 
 
 def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
@@ -95,12 +107,8 @@ def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis
 
 def _primary(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
     """Return a client of the primary that the Sentinels name at each new connection."""
-    parts = [urlsplit(part) for part in url.split(";")]
-    options = settings.sentinel_options | {"retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), retries=1)}
-    untyped: Any = Sentinel  # redis-py ships it without types
-    sentinels = untyped([(part.hostname, part.port) for part in parts], sentinel_kwargs=options)
-    first = parts[0]
-    found: redis.Redis = sentinels.master_for(
+    first = urlsplit(url.partition(";")[0])
+    found: redis.Redis = sentinels_of(settings, url).master_for(
         settings.sentinel_master or "",
         db=int(first.path.strip("/") or 0),
         username=unquote(first.username) if first.username else None,

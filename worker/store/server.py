@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 if TYPE_CHECKING:
     import redis
@@ -22,6 +22,9 @@ NO_DATABASE = (
     "value is out of range",
     "not an integer or out of range",
 )
+
+NO_LOGIN = ("WRONGPASS", "NOAUTH", "AUTH <password>", "invalid username-password pair", "Authentication required")
+"""Errors of a login, also inside the error of another library."""
 
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
@@ -63,13 +66,35 @@ def fault_of(error: Exception) -> ServerFault | None:
     text = str(error)
     if any(known in text for known in NO_DATABASE):
         return ServerFault("it has no such database; lower the number at the end of the URL")
-    if "unknown command" not in text.lower():
-        return None
+    if "unknown command" in text.lower():
+        return _lacks_a_command(text)
+    if isinstance(error, AuthenticationError) or any(known in text for known in NO_LOGIN):
+        return ServerFault(f"it refuses the login ({text}); correct the user and the password in the URL")
+    if isinstance(error, NoPermissionError) or "NOPERM" in text:
+        return ServerFault(f"its user lacks a right ({text}); ops/redis-acl/users.acl lists what a worker needs")
+    return _tls_fault(text)
+
+
+def _lacks_a_command(text: str) -> ServerFault:
     if "sentinel" in text.lower():
         return ServerFault("it is no Sentinel; write redis:// or rediss://")
     return ServerFault(
         f"it lacks a command ({text.partition(',')[0]}); Redis 6.2 or newer is needed, with no command renamed"
     )
+
+
+def _tls_fault(text: str) -> ServerFault | None:
+    """Return what to do about a certificate that is refused, or a server without TLS."""
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+        return ServerFault("it does not speak TLS; write redis://, or the port for TLS")
+    if "CERTIFICATE_VERIFY_FAILED" not in text:
+        return None
+    advice = "set PHOTOGPT_REDIS_CA_FILE to the authority that signed it"
+    if "mismatch" in text:
+        advice = "write the host into the URL as the certificate names it"
+    if "expired" in text:
+        advice = "renew it"
+    return ServerFault(f"its certificate is not trusted ({text}); {advice}")
 
 
 def account_id(base_url: str, fingerprint: str) -> str:
@@ -105,7 +130,7 @@ class Server:
             check_mode(info)
             self._client.set(self._keys.probe, "", ex=60)
             self._client.copy(self._keys.probe, self._keys.probe)
-        except ResponseError as error:
+        except RedisError as error:
             if fault := fault_of(error):
                 raise fault from None
             if "same" not in str(error).lower():  # COPY refuses to copy a key to itself, and so exists

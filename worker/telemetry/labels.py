@@ -12,6 +12,7 @@ class Operation(StrEnum):
     GENERATION = "generation"  # GET /jobs/{id}
     MODEL = "model"  # GET /models/{id}
     LIST = "list"  # a page of GET /jobs
+    FILE = "file"  # what storing files needs: a fresh URL of an image, the download of a video
     PING = "ping"
 
 
@@ -26,6 +27,15 @@ class ApiOutcome(StrEnum):
     SERVER_ERROR = "server_error"  # 5xx and other unexpected codes
     INVALID_ANSWER = "invalid_answer"  # a code of success, with an answer that cannot be used
     NO_ANSWER = "no_answer"  # refused or broken connection, timeout
+
+
+class FileOutcome(StrEnum):
+    """How the transfer of a file from PhotoGPT to the storage ended."""
+
+    STORED = "stored"
+    DOWNLOAD_FAILED = "download_failed"
+    STORAGE_FAILED = "storage_failed"
+    INTERRUPTED = "interrupted"  # the worker stops, or has a fault of its own
 
 
 class WebhookOutcome(StrEnum):

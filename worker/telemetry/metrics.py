@@ -22,6 +22,7 @@ from worker.domain.reason import Reason
 from worker.telemetry.labels import (
     ApiOutcome,
     EndpointState,
+    FileOutcome,
     LoopPart,
     Operation,
     PoolState,
@@ -62,6 +63,7 @@ _C, _G, _H = MetricType.COUNTER, MetricType.GAUGE, MetricType.HISTOGRAM
 _ENDS = sorted(TERMINAL)
 _REASONS = (NO_REASON, *Reason)
 _CALL_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+_TRANSFER_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
 _LATENESS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _JOB_S = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1800.0, 3600.0)
 
@@ -262,6 +264,21 @@ WEBHOOK_DURATION = _metric(
     Source.WORKER,
     "Duration of an attempt at a webhook that was sent, seconds.",
     buckets=_CALL_S,
+)
+FILE_TRANSFERS = _metric(
+    "file_transfers_total",
+    _C,
+    Source.WORKER,
+    "Transfers of a file from PhotoGPT to the storage of PHOTOGPT_OUTPUTS, by how they ended.",
+    outcome=FileOutcome,
+)
+FILE_BYTES = _metric("file_stored_bytes_total", _C, Source.WORKER, "Bytes of the files that were stored.")
+FILE_DURATION = _metric(
+    "file_transfer_duration_seconds",
+    _H,
+    Source.WORKER,
+    "Duration of the transfer of a file, seconds, whatever became of it.",
+    buckets=_TRANSFER_S,
 )
 LOG_EVENTS = _metric("log_events_total", _C, Source.WORKER, "Lines in the log, by event.", event=get_args(EventName))
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _children: dict[tuple[Metric, tuple[str, ...]], Any] = {}  # of each metric, for all values of its labels
 
 
-def count(metric: Metric, *labels: str) -> None:
-    """Raise a counter by one."""
+def count(metric: Metric, *labels: str, by: float = 1) -> None:
+    """Raise a counter, by one if nothing else is given."""
     child = _children.get((metric, labels))
     if child is not None:
-        child.inc()
+        child.inc(by)
 
 
 def observe(metric: Metric, value: float, *labels: str) -> None:

@@ -15,10 +15,13 @@ import redis
 from celery import Celery
 
 from tests.conftest import make_worker_env
+from tests.integration.metrics.conftest import Served
+from tests.integration.otlp import Collector, collector
 from tests.integration.outputs.s3 import S3Server
 from tests.running import Database, WorkerProcess, celery_app, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.cli.local.processes import free_port
 from worker.sandbox.remote import SandboxProcess
 
 QUICK = {"PHOTOGPT_OUTPUTS_STALL_S": "1.5"}
@@ -161,9 +164,29 @@ def s3_env(valkey: EmbeddedValkey, files_sandbox: SandboxProcess, s3: S3Server) 
 
 
 @pytest.fixture(scope="session")
-def s3_worker(s3_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    """The worker of that line. Tests leave it running."""
-    with running_worker(s3_env, tmp_path_factory.mktemp("line") / "s3.log") as worker:
+def spans() -> Iterator[Collector]:
+    """A collector of the traces of that line."""
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3_metrics() -> Served:
+    """The metrics of that line."""
+    return Served(free_port())
+
+
+@pytest.fixture(scope="session")
+def s3_worker(
+    s3_env: dict[str, str], s3_metrics: Served, spans: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
+    """The worker of that line, measured and traced. Tests leave it running."""
+    observed = {
+        "PHOTOGPT_HTTP_ADDRESS": s3_metrics.address,
+        "PHOTOGPT_OTLP_ENDPOINT": spans.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with running_worker(s3_env | observed, tmp_path_factory.mktemp("line") / "s3.log") as worker:
         yield worker
 
 

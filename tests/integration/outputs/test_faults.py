@@ -129,10 +129,7 @@ def test_given_up_and_stored_again(
 def test_the_bucket_comes_back(
     frozen: bool, sandbox: SandboxProcess, s3_line: Line, s3_env: dict[str, str], s3: S3Server
 ) -> None:
-    """While the bucket is unavailable jobs wait and say why, as `status` does; their files follow once it is back.
-
-    The log has one line when the outage begins and one when it ends, not one for each job.
-    """
+    """While the bucket is unavailable jobs wait, `status` says why, the log has one line, and the files follow."""
     already = len(s3_line.worker.text())
     s3.freeze() if frozen else s3.stop()
     jobs = [s3_line.send("image") for _ in range(12)]

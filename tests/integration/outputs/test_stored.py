@@ -9,6 +9,8 @@ from typing import Any
 
 from celery import chain
 
+from tests.integration.metrics.conftest import Samples, Served
+from tests.integration.otlp import Collector, Span
 from tests.integration.outputs.conftest import Line
 from tests.parts import need_program
 from tests.running import Receiver, keys
@@ -68,7 +70,35 @@ def test_a_video_is_a_video(sandbox: SandboxProcess, folder_line: Line, tmp_path
     assert subprocess.check_output(command, text=True).strip() == "h264"
 
 
-def test_files_in_a_bucket_before_the_end(sandbox: SandboxProcess, s3_line: Line) -> None:
+def grown(before: Samples, after: Samples, name: str, **labels: str) -> float:
+    """Return by how much a series has grown."""
+    series = f"photogpt_{name}", frozenset(labels.items())
+    return after[series] - before[series]
+
+
+def test_transfers_are_measured(sandbox: SandboxProcess, s3_line: Line, s3_metrics: Served, spans: Collector) -> None:
+    """Metrics count a file that is stored, with its bytes, and one that breaks; each has a span in the trace."""
+    before = s3_metrics.samples()
+    sandbox.control.faults([{"match": "mediaImage", "count": 1, "action": {"status": 500}}])
+    job = s3_line.send("image")
+    [stored] = s3_line.outcome(job)["files"]
+    after = s3_metrics.samples()
+    assert grown(before, after, "file_transfers_total", outcome="stored") == 1
+    assert grown(before, after, "file_transfers_total", outcome="download_failed") == 1
+    assert grown(before, after, "file_transfer_duration_seconds_count") == 2
+    assert grown(before, after, "file_stored_bytes_total") == stored["bytes"]
+
+    def transfers() -> list[Span]:
+        return [span for span in spans.spans if span.name == "store file" and span.attributes["photogpt.job.id"] == job]
+
+    wait_until(lambda: len(transfers()) == 2, "both spans arrive")
+    broken, whole = sorted(transfers(), key=lambda span: span.started_at)
+    assert (broken.failed, broken.attributes["photogpt.file.outcome"]) == (True, "download_failed")
+    assert (whole.failed, whole.attributes["photogpt.file.bytes"]) == (False, stored["bytes"])
+    assert whole.trace in {span.trace for span in spans.spans if span.name == "process photogpt.generate_image"}
+
+
+def test_files_in_a_bucket_before_the_end(sandbox: SandboxProcess, s3_line: Line, spans: Collector) -> None:
     """With `before`, the Celery result has the files, and what is read back from S3 has their hashes."""
     image, video = s3_line.send("image"), s3_line.send("video")
     for job in (image, video):
@@ -78,6 +108,8 @@ def test_files_in_a_bucket_before_the_end(sandbox: SandboxProcess, s3_line: Line
         s3_line.check(ended["files"])
         assert events_of(s3_line, job)[-1] == "job.succeeded"
         assert "job.stored" not in events_of(s3_line, job)
+    names = {"GET /videos/{id}/create-download", "GET /videos/{id}/download"}  # no id is in the name of a span
+    wait_until(lambda: names <= {span.name for span in spans.spans}, "the video's requests have spans")
 
 
 def test_a_chain_goes_on_from_the_image(sandbox: SandboxProcess, s3_line: Line) -> None:

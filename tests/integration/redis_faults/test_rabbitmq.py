@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -105,6 +106,19 @@ def test_four_kinds_and_the_canvas(producer: Celery, sandbox: SandboxProcess) ->
     assert paid_generations(sandbox) == 5
 
 
+def test_a_header_that_amqp_has_no_type_for(producer: Celery, running: WorkerProcess, node: RabbitMQ) -> None:
+    """A UUID in a header of the next task, which py-amqp cannot write, arrives there as text."""
+    order = UUID(int=7)
+    with Connection(node.url) as connection:
+        queue = connection.SimpleQueue("shop")
+        image = producer.signature("photogpt.generate_image", kwargs={"request": image_request()})
+        save = producer.signature("shop.save", queue="shop", headers={"order": order})
+        chain(image, save).apply_async()
+        assert queue.get(timeout=40).headers["order"] == str(order)
+        queue.close()
+    assert "Traceback" not in running.text()
+
+
 @pytest.mark.long
 def test_killed_worker(producer: Celery, client: redis.Redis, running: WorkerProcess, sandbox: SandboxProcess) -> None:
     """After a worker is killed, unacknowledged messages come back and no job is paid twice."""
@@ -174,5 +188,6 @@ def test_a_queue_with_other_arguments(node: RabbitMQ, arguments: dict[str, Any])
     name = "-".join(arguments)
     with Connection(node.url) as connection:
         Queue(name, queue_arguments=arguments)(connection.default_channel).declare()
-    with create_app(load_settings(broker_url=node.url, queue=name)) as app, pytest.raises(ServerFault, match=r"_QUEUE"):
-        check_broker(app)
+    settings = load_settings(broker_url=node.url, queue=name)
+    with create_app(settings) as app, pytest.raises(ServerFault, match=r"_QUEUE"):
+        check_broker(app, settings)

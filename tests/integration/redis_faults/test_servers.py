@@ -11,8 +11,9 @@ from config.settings import load_settings
 from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess
 from tests.waiting import wait_until
+from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
-from worker.queue.checks import check_store
+from worker.queue.checks import check_broker, check_store
 from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
@@ -56,6 +57,31 @@ def test_a_redis_that_is_no_sentinel(valkey: EmbeddedValkey) -> None:
     with pytest.raises(ServerFault, match="it is no Sentinel; write redis://"):
         check_store(store, settings, register=False)
     store.close()
+
+
+def test_a_login_that_is_refused(start: Callable[..., Server]) -> None:
+    """A missing or a wrong password is refused with the advice to correct it, and is not shown."""
+    server = start(requirepass="right")
+    for url in (server.url, server.url.replace("//", "//:wrong-one@")):
+        settings = load_settings(redis_url=url)
+        store = open_store(settings, leave_to_lane_monitor, retries=0)
+        with pytest.raises(ServerFault, match="correct the user and the password") as refused:
+            check_store(store, settings, register=False)
+        assert "wrong-one" not in str(refused.value)
+        store.close()
+
+
+def test_a_primary_that_no_sentinel_knows(start: Callable[..., Server], valkey: EmbeddedValkey) -> None:
+    """A wrong name of the primary is refused with the names that the Sentinels know, for Redis and for the broker."""
+    server = start(sentinel=f"sentinel monitor right 127.0.0.1 {valkey.url.partition('0.1:')[2].partition('/')[0]} 1\n")
+    url = f"sentinel://127.0.0.1:{server.port}"
+    settings = load_settings(redis_url=url, broker_url=url, sentinel_master="wrong")
+    store = open_store(settings, leave_to_lane_monitor, retries=0)
+    with pytest.raises(ServerFault, match="know right; correct PHOTOGPT_SENTINEL_MASTER"):
+        check_store(store, settings, register=False)
+    store.close()
+    with producer(settings) as app, pytest.raises(ServerFault, match="know right; correct PHOTOGPT_SENTINEL_MASTER"):
+        check_broker(app, settings)
 
 
 def test_a_worker_without_its_database(valkey: EmbeddedValkey, worker_env: dict[str, str], tmp_path: Path) -> None:

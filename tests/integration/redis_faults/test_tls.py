@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,13 @@ from config.settings import Settings, load_settings
 from tests.integration.redis_faults.conftest import Line
 from tests.integration.redis_faults.servers import Server, certificates
 from tests.parts import need_program
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+from worker.queue.checks import check_store
 from worker.sandbox.remote import SandboxProcess
-from worker.store.connection import connect
+from worker.store.connection import connect, open_store
+from worker.store.lanes import leave_to_lane_monitor
+from worker.store.server import ServerFault
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +99,28 @@ def test_a_file_without_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PHOTOGPT_REDIS_CA_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError, match=r"PHOTOGPT_REDIS_CA_FILE: .*ca\.pem cannot be read as certificates"):
         load_settings(redis_url="rediss://127.0.0.1/0")
+
+
+def test_a_worker_ends_at_an_untrusted_certificate(
+    server: Server, authority: Path, worker_env: dict[str, str], tmp_path: Path
+) -> None:
+    """A worker whose Redis has a certificate of another authority ends at its start, with the advice of `ping`."""
+    other = certificates(tmp_path) / "ca.pem"
+    variables = {"PHOTOGPT_REDIS_URL": server.url, "PHOTOGPT_REDIS_CA_FILE": str(other)}
+    running = WorkerProcess(worker_env | variables, tmp_path / "worker.log")
+    wait_until(lambda: running.child.exit_code is not None, "the worker ends", within=40)
+    running.stop()
+    assert running.child.exit_code == 1
+    assert "set PHOTOGPT_REDIS_CA_FILE to the authority that signed it" in running.text()
+    assert "Traceback" not in running.text()
+
+
+def test_a_certificate_of_another_name(server: Server, authority: Path) -> None:
+    """A certificate that does not name the URL's host is refused with the advice to change the host."""
+    url = server.url.replace("127.0.0.1", "localhost")
+    settings = load_settings(redis_url=url, redis_ca_file=authority / "ca.pem")
+    with (
+        closing(open_store(settings, leave_to_lane_monitor)) as store,
+        pytest.raises(ServerFault, match="write the host"),
+    ):
+        check_store(store, settings, register=False)

@@ -134,7 +134,7 @@ def _job(store: Store, job_id: str) -> JsonObject:
 def _explain(store: Store, job: Job, due_in_s: float | None) -> str:
     """Return one sentence about the next poll of a job."""
     if due_in_s is None or job.submitted_at is None:
-        return f"job {job.id} is {job.state.value}: no poll is scheduled"
+        return f"job {job.id} is in state {job.state.value}: no poll is scheduled"
     name, age = duration_group(job), store.clock() - job.submitted_at
     start = f"{name}, {age:.0f} s old, polled {job.polls} times, next poll in {max(0.0, due_in_s):.1f} s"
     if job.kind is not Kind.TRAINING and _list_polling_covers(store, due_in_s):

@@ -99,7 +99,7 @@ def _check_broker(settings: Settings) -> str:
     variable = "PHOTOGPT_REDIS_URL" if settings.broker_url is None else "PHOTOGPT_BROKER_URL"
     try:
         with producer(settings) as app:
-            return check_broker(app)
+            return check_broker(app, settings)
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
     except (OperationalError, OSError, RedisError) as error:

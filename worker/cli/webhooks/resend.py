@@ -75,9 +75,11 @@ def webhooks_recover(since: float, endpoint: str | None, limit: int, per_second:
     if as_json:
         click.echo(json_text(done))
         return
-    click.echo(f"{counted(done['resent'], 'webhook', 'webhooks')} will be sent, over {done['takes_s']:g} s")
+    sent = f"{counted(done['resent'], 'webhook', 'webhooks')} will be sent, over {done['takes_s']:g} s"
+    click.echo(sent if done["resent"] else "no webhook will be sent again")
     if done["disabled"]:
-        click.echo(f"{done['disabled']} are left out: their endpoint is disabled (webhooks enable)", err=True)
+        left_out = counted(done["disabled"], "webhook is", "webhooks are")
+        click.echo(f"{left_out} left out, since the endpoint is disabled (webhooks enable)", err=True)
     if done["more"]:
         click.echo("there are more; run the command again when these are sent", err=True)
 
