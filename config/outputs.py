@@ -14,6 +14,12 @@ REQUIRED = ("id", "n")
 """Without these, two files would have the same key."""
 
 BUCKET_SCHEMES = ("s3", "gs", "az")
+ENDPOINT_VARIABLES = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Which name another server, by scheme; the first that is set counts."""
+
 MAX_TEMPLATE = 200  # characters; a key of S3 may have 1,024 bytes
 
 
@@ -75,7 +81,7 @@ def _check_path(template: str) -> None:
         raise ValueError("must not begin or end with /, and no part of it may be empty or begin with a dot")
 
 
-def endpoint_is_plain_http() -> bool:
-    """Whether the operator chose an S3 server without TLS, by AWS_ENDPOINT_URL=http://…, which obstore reads too."""
-    endpoints = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
-    return next((url for url in endpoints if url), "").startswith("http://")
+def endpoint_is_plain_http(url: str) -> bool:
+    """Whether the operator chose a server without TLS, by a variable which obstore reads too."""
+    names = ENDPOINT_VARIABLES.get(urlsplit(url).scheme, ())
+    return next((value for name in names if (value := os.environ.get(name, ""))), "").startswith("http://")

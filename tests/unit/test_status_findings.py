@@ -34,6 +34,7 @@ HEALTHY = Facts(
     broker=(),
     endpoints={"healthy": 3},
     delays={},
+    storage_errors=(),
     waiting=0,
 )
 LATE = replace(IDLE, members=9, due=7, oldest_overdue_s=90)
@@ -58,6 +59,9 @@ def test_nothing_is_wrong() -> None:
     assert (problems(HEALTHY), warnings(HEALTHY)) == ([], [])
 
 
+FILES_LATE = fleet(lanes=FLEET.lanes | {Lane.FILES: LATE})
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
@@ -70,6 +74,7 @@ def test_nothing_is_wrong() -> None:
         (replace(HEALTHY, delays=OUTAGE), "at least 3 jobs are polled again: HTTP 503"),
         (replace(HEALTHY, clock_offset_s=-600.0), "Redis' clock is 10 min behind this machine's"),
         (replace(HEALTHY, redis_fault="OOM"), "Redis answers, but cannot be used: OOM"),
+        (replace(FILES_LATE, storage_errors=["disk full"]), "9 jobs wait for their files, none fails: disk full"),
         (replace(HEALTHY, broker=["the broker does not answer"]), "the broker does not answer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -167,7 +167,16 @@ class FileError(WorkerError):
 
 
 class StorageError(WorkerError):
-    """The bucket or folder of PHOTOGPT_OUTPUTS cannot be used. The message says what to do."""
+    """The bucket or folder of PHOTOGPT_OUTPUTS cannot be used. The message says what to do.
+
+    Attributes:
+        of_one_file: other files can be stored nevertheless.
+    """
+
+    def __init__(self, message: str, *, of_one_file: bool = False) -> None:
+        """Store how far the failure reaches."""
+        super().__init__(message)
+        self.of_one_file = of_one_file
 
 
 class WebhookError(WorkerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,8 +20,14 @@ PART_BYTES = 5 << 20
 """Of a part of a multipart upload; S3 wants 5 MiB or more, and at most 10,000 parts. A smaller file is sent whole."""
 
 MAX_PARTS_IN_FLIGHT = 2
+MIN_PART_S = 10.0  # to upload one part
 MAX_RETRIES = 2  # of one request; a longer outage is waited for in the lane, not in a thread
 MAX_ERROR_LENGTH = 300  # characters
+TRIES = re.compile(r"Error performing \w+ (\S+?)(\?\S*)? in \S+?(, after .*?retry_timeout: \w+)? +- ")
+"""What obstore writes in front of the cause. It contains the key, so that no two jobs would have the same message."""
+KEY = re.compile(r" (for path|at location) \S+(?=:| not found)")
+XML = re.compile(r"<\?xml.*?<Code>(.*?)</Code>\s*<Message>(.*?)</Message>.*")
+SYSTEM_ERROR = re.compile(r'\bOs \{[^}]*message: "([^"]+)"')
 
 
 class Bucket:
@@ -39,14 +46,14 @@ class Bucket:
         self.name = url
         options: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=max(60.0, 2 * stall_s)),  # for one part of a file
-            "allow_http": endpoint_is_plain_http(),
+            "timeout": timedelta(seconds=max(MIN_PART_S, 2 * stall_s)),  # for one part of a file
+            "allow_http": endpoint_is_plain_http(url),
         }
         retries: dict[str, Any] = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)}
         try:
             self._store: Any = from_url(url, client_options=options, retry_config=retries)  # type: ignore[call-overload]
         except (BaseError, ValueError, OSError) as error:
-            raise StorageError(f"PHOTOGPT_OUTPUTS={url} cannot be used: {_first_line(error)}") from error
+            raise StorageError(f"PHOTOGPT_OUTPUTS={url} cannot be used: {_explanation(error)}") from error
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
         """Upload a file; one that is larger than a part goes up in parts, of which two are in flight."""
@@ -57,7 +64,7 @@ class Bucket:
                 break
         start = bytes(first)
         attributes: Any = {"Content-Type": content_type}
-        with self._explained("store", key):
+        with self._explained("store"):
             if len(start) < PART_BYTES:
                 obstore.put(self._store, key, start, attributes=attributes, use_multipart=False)
                 return
@@ -72,24 +79,28 @@ class Bucket:
 
     def get(self, key: str) -> Iterator[bytes]:
         """Return the bytes of a file in parts."""
-        with self._explained("read", key):
+        with self._explained("read"):
             for piece in obstore.get(self._store, key).stream(min_chunk_size=1 << 20):
                 yield bytes(piece)
 
     def delete(self, key: str) -> None:
         """Delete a file."""
-        with self._explained("delete", key):
+        with self._explained("delete"):
             obstore.delete(self._store, key)
 
     @contextlib.contextmanager
-    def _explained(self, verb: str, key: str) -> Iterator[None]:
+    def _explained(self, verb: str) -> Iterator[None]:
         try:
             yield
         except (BaseError, FileNotFoundError, PermissionError) as error:
-            raise StorageError(f"cannot {verb} {key} in {self.name}: {_first_line(error)}") from error
+            missing = isinstance(error, FileNotFoundError) and verb == "read"
+            problem = "there is no such file" if missing else _explanation(error)
+            raise StorageError(f"cannot {verb} files in {self.name}: {problem}", of_one_file=missing) from error
 
 
-def _first_line(error: Exception) -> str:
-    """Return what an error of obstore says, without its debugging lines."""
-    text = " ".join(str(error).partition("\n\nDebug source:")[0].split())
-    return text[:MAX_ERROR_LENGTH]
+def _explanation(error: Exception) -> str:
+    """Return what an error of obstore says: without its debugging lines, the key, and how often it was tried."""
+    text, _, details = str(error).partition("\n\nDebug source:")
+    text = XML.sub(r"\1: \2", KEY.sub("", TRIES.sub("", " ".join(text.split()))))
+    system = SYSTEM_ERROR.search(details)
+    return f"{text[:MAX_ERROR_LENGTH]}{f' ({system[1]})' if system else ''}"

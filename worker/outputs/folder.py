@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import uuid
@@ -15,6 +16,8 @@ UNFINISHED = ".unfinished"
 """The folder of files that are being written."""
 
 PIECE_BYTES = 1 << 20
+OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT})
+"""Errors that say nothing of other files."""
 
 
 class Folder:
@@ -23,6 +26,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         """Use a folder; it is made with the first file."""
         self._root = root
+        self._mount = next(path for path in (root, *root.parents) if os.path.ismount(path))
         self.name = f"the folder {root}"
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
@@ -31,7 +35,8 @@ class Folder:
         place, unfinished = self._place(key), self._root / UNFINISHED
         prefix = hashlib.sha256(key.encode()).hexdigest()[:32]
         draft = unfinished / f"{prefix}.{uuid.uuid4().hex}"
-        with self._explained("write", key):
+        with self._explained("write"):
+            self._check_mount()
             unfinished.mkdir(parents=True, exist_ok=True)
             for left in unfinished.glob(f"{prefix}.*"):
                 left.unlink(missing_ok=True)
@@ -40,11 +45,11 @@ class Folder:
         try:
             with file:
                 for part in parts:
-                    with self._explained("write", key):
+                    with self._explained("write"):
                         file.write(part)
-                with self._explained("write", key):
+                with self._explained("write"):
                     _sync(file.fileno(), file.flush)
-            with self._explained("write", key):
+            with self._explained("write"):
                 draft.replace(place)
                 _sync_folder(place.parent)
         finally:
@@ -53,7 +58,7 @@ class Folder:
 
     def get(self, key: str) -> Iterator[bytes]:
         """Return the bytes of a file in parts."""
-        with self._explained("read", key):
+        with self._explained("read"):
             file = self._place(key).open("rb")
         with file:
             while piece := file.read(PIECE_BYTES):
@@ -61,8 +66,13 @@ class Folder:
 
     def delete(self, key: str) -> None:
         """Delete a file."""
-        with self._explained("delete", key):
+        with self._explained("delete"):
             self._place(key).unlink(missing_ok=True)
+
+    def _check_mount(self) -> None:
+        """Refuse to write below a mount point that lost its file system: remounted, it would hide the files."""
+        if not os.path.ismount(self._mount):
+            raise OSError(f"nothing is mounted on {self._mount}, which was a mount point at the start")
 
     def _place(self, key: str) -> Path:
         """Return the path of a key.
@@ -72,15 +82,16 @@ class Folder:
         """
         parts = key.split("/")
         if not all(parts) or {".", ".."} & set(parts):
-            raise StorageError(f"{key!r} is no key of a file")
+            raise StorageError(f"{key!r} is no key of a file", of_one_file=True)
         return self._root.joinpath(*parts)
 
     @contextlib.contextmanager
-    def _explained(self, verb: str, key: str) -> Iterator[None]:
+    def _explained(self, verb: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"cannot {verb} {key} in {self._root}: {error.strerror or error}") from error
+            problem = f"cannot {verb} files in {self._root}: {error.strerror or error}"
+            raise StorageError(problem, of_one_file=error.errno in OF_ONE_FILE) from error
 
 
 def _sync(descriptor: int, flush: object = None) -> None:

@@ -9,6 +9,7 @@ from redis import RedisError
 
 from config.urls import masked
 from worker.domain.errors import StorageError
+from worker.outputs.outage import storage_outage
 from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store
@@ -77,7 +78,7 @@ def _check_outputs() -> None:
     try:
         check_storage(storage)
     except StorageError as error:
-        event("outputs.unavailable", f"no file can be stored; check PHOTOGPT_OUTPUTS: {error}", warn=True)
+        storage_outage.report(error)
 
 
 def _refused(name: str, url: str, error: ServerFault) -> SystemExit:

@@ -20,6 +20,7 @@ from worker.domain.files import Output, outputs_of
 from worker.domain.job import Job, JobState
 from worker.domain.reason import Reason
 from worker.outputs.download import Stopped
+from worker.outputs.outage import retry_after_s, storage_outage
 from worker.services import Services
 from worker.steps.publish_files import STORING
 from worker.steps.store_output import MAX_POLL_S, NotReady, Transfer, store_output
@@ -46,6 +47,8 @@ class Attempt:
     retry_after: float = 0
     #: Everything that failed would fail again.
     final: bool = True
+    #: Why the storage takes no file at all.
+    no_storage: str | None = None
 
 
 def max_step_s(settings: Settings) -> float:
@@ -68,15 +71,26 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
         return _without_storage(known, at)
     if (decision := _as_first_job(services, job)) is not None:
         return decision
+    if storage_outage.active and at > known.progress.since + services.settings.outputs_deadline_s:
+        return _given_up(job, known.progress.error or STORING)  # without an attempt: a frozen storage takes a minute
     attempt, shared = Attempt(), Transfer(services, services.storage, job, known, at)
     try:
         with _kept_lease(services, job):
             for output in outputs_of(known.outcome):
-                if output.number not in known.progress.stored:
+                if output.number not in known.progress.stored and not attempt.no_storage:
                     _try(attempt, shared, output)
     except Stopped:
         return Reschedule(after=0, reason=job.reason, error=job.error)
     return _decide(services, job, known, attempt, at)
+
+
+def _wait_for_storage(services: Services, job: Job, error: str, left_s: float) -> Reschedule:
+    """Reschedule a job for which the storage takes no file; the others wait too once that fails a second time."""
+    fails_again = storage_outage.active
+    storage_outage.report(error)
+    services.store.files.record_no_storage(job.id, error)
+    after = min(retry_after_s(random_fraction=services.random.random()), left_s)
+    return Reschedule(after=after, reason=Reason.STORING, error=error, pause_lane=fails_again)
 
 
 def _without_storage(known: JobFiles, at: float) -> Reschedule | FilesEnd:
@@ -93,7 +107,11 @@ def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
     except NotReady:
         interval_s = transfer.services.settings.job_poll_interval_s
         attempt.poll_after, attempt.final = min(MAX_POLL_S, interval_s), False
-    except (FileError, StorageError, ApiError) as error:
+    except StorageError as error:
+        attempt.errors.append(f"{output.name}: {error}")
+        attempt.final = False
+        attempt.no_storage = None if error.of_one_file else str(error)
+    except (FileError, ApiError) as error:
         attempt.errors.append(f"{output.name}: {error}")
         limit = error.max_attempts if isinstance(error, FileError) else None
         attempt.final &= limit is not None and transfer.known.progress.attempts + 1 >= limit
@@ -107,6 +125,8 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
     left_s = known.progress.since + services.settings.outputs_deadline_s - at
     error = "; ".join(attempt.errors)
     after = attempt.poll_after
+    if attempt.no_storage and left_s > 0:
+        return _wait_for_storage(services, job, attempt.no_storage, left_s)
     if error:
         failures = services.store.files.record_failure(job.id, error)
         retry_s = exponential(failures, base=MIN_RETRY_S, cap=MAX_RETRY_S, random_fraction=services.random.random())
@@ -116,9 +136,12 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
     if after is None:
         return FilesEnd()
     if left_s <= 0 or (error and attempt.final):
-        why = error or "PhotoGPT has not prepared the file of a video in time"
-        return FilesEnd(error=f"{why}. To try again: photogpt-worker replay --files {job.id}")
+        return _given_up(job, error or "PhotoGPT has not prepared the file of a video in time")
     return Reschedule(after=min(after, max(0.0, left_s)), reason=Reason.STORING, error=error or STORING)
+
+
+def _given_up(job: Job, why: str) -> FilesEnd:
+    return FilesEnd(error=f"{why}. To try again: photogpt-worker replay --files {job.id}")
 
 
 def _as_first_job(services: Services, job: Job) -> Reschedule | FilesEnd | None:

@@ -14,6 +14,7 @@ from worker.domain.job import Job
 from worker.domain.times import epoch
 from worker.outputs.keys import file_key
 from worker.outputs.measured import measured_transfer
+from worker.outputs.outage import storage_outage
 from worker.outputs.storage import Storage
 from worker.photogpt.client import DownloadStatus
 from worker.services import Services
@@ -170,6 +171,7 @@ def _store(transfer: Transfer, output: Output, url: str) -> None:
             finished_at=epoch(finished_at) if finished_at else transfer.known.progress.since,
         )
         transfer.storage.put(key, download.parts(), download.media.content_type)
+        storage_outage.resolve()
         measured.size = download.size
     stored: StoredFile = {
         "key": key,

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 REQUESTED = "requested:"
 """In front of the number of a video whose download was requested."""
 
+NO_STORAGE = "no_storage"
+"""Why the storage took no file in the last attempt."""
+
+FAILURE = ("attempts", "error", NO_STORAGE)
+
 
 @dataclass(frozen=True, slots=True)
 class JobFiles:
@@ -116,7 +121,7 @@ class Files:
 
     def record_stored(self, job_id: str, number: int, stored: StoredFile) -> None:
         """Record that one file is stored."""
-        self._update(job_id, fields={str(number): dumps(stored)}, cleared=[f"{REQUESTED}{number}", "attempts", "error"])
+        self._update(job_id, fields={str(number): dumps(stored)}, cleared=[f"{REQUESTED}{number}", *FAILURE])
 
     def record_requested(self, job_id: str, number: int) -> None:
         """Record that PhotoGPT is about to be asked to prepare the download of a video."""
@@ -128,7 +133,20 @@ class Files:
 
     def record_failure(self, job_id: str, error: str) -> int:
         """Record that an attempt failed; return how many failed in a row, or 0 if the job has no record."""
-        return self._update(job_id, fields={"error": error}, failed=True)
+        return self._update(job_id, fields={"error": error}, cleared=[NO_STORAGE], failed=True)
+
+    def record_no_storage(self, job_id: str, error: str) -> None:
+        """Record that the storage takes no file. The attempt does not count: it says nothing about the job's files."""
+        self._update(job_id, fields={"error": error, NO_STORAGE: error})
+
+    def storage_errors(self, sample: int = 50) -> list[str]:
+        """Return why jobs wait for the storage, among the `sample` first and last ones that wait for their files."""
+        pipeline, lane = self._client.pipeline(transaction=False), self._keys.lane(Lane.FILES)
+        pipeline.zrange(lane, 0, sample - 1)
+        pipeline.zrange(lane, -sample, -1)
+        for job_id in {job_id for ids in pipeline.execute() for job_id in ids}:
+            pipeline.hget(self._keys.files(job_id), NO_STORAGE)
+        return [error for error in pipeline.execute() if error]
 
     def mark_stored(self, job: Job, final: Outcome) -> bool:
         """Write the files of a job that has ended, and publish the event; False if another worker was first."""

@@ -47,6 +47,7 @@ EventName = Literal[
     "message.unrecorded",
     "message.unsent",
     "neighbor_monitor.failed",
+    "outputs.recovered",
     "outputs.unavailable",
     "queue.foreign_consumer",
     "queue.unread",

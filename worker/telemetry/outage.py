@@ -51,6 +51,12 @@ class Outage:
         """Whether the last report was not followed by `resolve`."""
         return bool(self._began_at)
 
+    @property
+    def lasts_s(self) -> float:
+        """Seconds since the outage began; 0 without one."""
+        began_at = self._began_at
+        return time.monotonic() - began_at if began_at else 0.0
+
     def report(self, error: object) -> None:
         """Record a failure: logged if it is the first, or if the last line is `remind_s` old."""
         self._reported_at = now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,14 @@ class S3Server:
         """End the server."""
         self._process.kill()
         self._process.wait()
+
+    def freeze(self) -> None:
+        """Let the server answer nothing, although it accepts connections."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     @property
     def env(self) -> dict[str, str]:

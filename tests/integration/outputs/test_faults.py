@@ -125,13 +125,25 @@ def test_given_up_and_stored_again(
     assert [fields["type"] for _, fields in events][-2:] == ["job.not_stored", "job.stored"]
 
 
-def test_the_bucket_comes_back(sandbox: SandboxProcess, s3_line: Line, s3: S3Server) -> None:
-    """While the bucket is unavailable a job waits and says why; it ends with its files once the bucket is back."""
-    s3.stop()
-    job = s3_line.send("image")
-    wait_until(lambda: "cannot store" in s3_line.record(job).get("error", ""), "an attempt has failed")
-    assert s3_line.record(job)["reason"] == "storing"
-    s3.start()
-    ended = s3_line.outcome(job)
-    assert (ended["state"], ended["files_error"]) == ("succeeded", None)
-    s3_line.check(ended["files"])
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.long)], ids=["killed", "frozen"])
+def test_the_bucket_comes_back(
+    frozen: bool, sandbox: SandboxProcess, s3_line: Line, s3_env: dict[str, str], s3: S3Server
+) -> None:
+    """While the bucket is unavailable jobs wait, `status` says why, the log has one line, and the files follow."""
+    already = len(s3_line.worker.text())
+    s3.freeze() if frozen else s3.stop()
+    jobs = [s3_line.send("image") for _ in range(12)]
+    wait_until(lambda: "cannot store" in s3_line.record(jobs[0]).get("error", ""), "an attempt has failed", within=40)
+    assert s3_line.record(jobs[0])["reason"] == "storing"
+    assert "no file can be stored; 1" in photogpt_worker(s3_env, "status").output.replace("\n", " ")
+    s3.thaw() if frozen else s3.start()
+    for ended in map(s3_line.outcome, jobs):
+        assert (ended["state"], ended["files_error"]) == ("succeeded", None)
+        s3_line.check(ended["files"])
+    said = s3_line.worker.text()[already:]
+    assert [said.count(name) for name in ("outputs.unavailable", "outputs.recovered", "file.attempt_failed")] == [
+        1,
+        1,
+        0,
+    ]
+    assert "no file can be stored" not in photogpt_worker(s3_env, "status").output

@@ -43,7 +43,9 @@ def test_a_server_that_does_not_answer(bucket_env: None, monkeypatch: pytest.Mon
     """The check of a server that refuses connections ends within a moment, in one line."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     said = failure("s3://outputs/x")
-    assert said.startswith("cannot store .photogpt-check")
+    assert said.startswith("cannot store files in s3://outputs/x: ")
+    assert said.endswith("(Connection refused)")
+    assert ".photogpt-check" not in said
     assert "\n" not in said
 
 

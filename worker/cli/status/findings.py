@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from worker.cli.output import counted
 from worker.cli.queries import no_worker
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
+from worker.store.keys import Lane
 from worker.store.server import MAX_CLOCK_OFFSET_S
 
 MAX_OVERDUE_S = 60.0
@@ -33,6 +35,8 @@ class Facts:
     endpoints: dict[str, int]
     #: Delayed jobs by reason and error.
     delays: dict[tuple[str, str], int]
+    #: Why jobs wait for the storage of files, one for each of a sample.
+    storage_errors: Sequence[str]
     #: Messages in the broker that no worker has taken.
     waiting: int
 
@@ -48,7 +52,7 @@ class Facts:
 
 def problems(facts: Facts) -> list[str]:
     """Return one sentence for each problem, with what to do."""
-    return [*_servers(facts), *_workers(facts), *_photogpt(facts)]
+    return [*_servers(facts), *_workers(facts), *_photogpt(facts), *_storage(facts)]
 
 
 def _servers(facts: Facts) -> Iterator[str]:
@@ -72,7 +76,8 @@ def _workers(facts: Facts) -> Iterator[str]:
         jobs = counted(facts.fleet.inbox_entries, "job waits", "jobs wait")
         yield f"inbox: {jobs}, the oldest for {age}; restart the workers"
     for lane, state in facts.fleet.lanes.items():
-        if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s:
+        waits_for_storage = lane is Lane.FILES and facts.storage_errors
+        if state.oldest_overdue_s > MAX_OVERDUE_S and not state.paused_s and not waits_for_storage:
             items, age = counted(state.due, "item is", "items are"), duration(state.oldest_overdue_s)
             yield (
                 f"lane {lane}: {items} due, the oldest for {age}; add workers, or restart the workers if none claims"
@@ -96,6 +101,13 @@ def _photogpt(facts: Facts) -> Iterator[str]:
             f"{counted(facts.fleet.unresolved, 'trigger is', 'triggers are')} unresolved, the oldest for "
             f"{duration(facts.fleet.unresolved_oldest_s)}; what is unresolved may have been paid for"
         )
+
+
+def _storage(facts: Facts) -> Iterator[str]:
+    if facts.storage_errors:
+        error, _ = Counter(facts.storage_errors).most_common(1)[0]
+        jobs = counted(facts.fleet.lanes[Lane.FILES].members, "job waits for its files", "jobs wait for their files")
+        yield f"no file can be stored; {jobs}, none fails: {error}; try photogpt-worker ping"
 
 
 def warnings(facts: Facts) -> list[str]:

@@ -125,6 +125,7 @@ def read_report(store: Store, settings: Settings) -> Report:
         broker=broker,
         endpoints=endpoints,
         delays={(delay["reason"], delay["error"]): delay["jobs"] for delay in delays},
+        storage_errors=store.files.storage_errors(),
         waiting=sum((messages["waiting"] or {}).values()),
     )
     found = problems(facts)
