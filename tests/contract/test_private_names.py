@@ -39,7 +39,7 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
         kombu_redis.QoS,
         {"append", "ack", "reject", "restore_visible", "restore_by_tag", "restore_unacked_once"},
     ),
-    RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS", "_brpop_read"}),
+    RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS", "_brpop_read", "close"}),
     RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),

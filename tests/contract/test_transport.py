@@ -99,6 +99,22 @@ def test_one_client_for_each_pool(valkey: EmbeddedValkey) -> None:
             assert renewed.connection_pool is channel.pool
 
 
+def test_a_channel_closes_after_its_thread(valkey: EmbeddedValkey) -> None:
+    """A channel that closes lets its thread finish with Redis before the connections are closed."""
+    answers: list[Any] = []
+    with BrokerConnection(valkey.url) as connection:
+        channel: Any = connection.channel()
+
+        def use() -> None:
+            with channel.conn_or_acquire() as used:
+                answers.append(used.blpop("nothing", timeout=0.5))
+
+        channel.qos._run(use)
+        wait_until(lambda: channel.pool._in_use_connections, "the thread waits for Redis")
+        channel.close()
+        assert answers == [None]
+
+
 # -- acknowledgements --------------------------------------------------------------------------------------------------
 
 

@@ -89,13 +89,24 @@ class _Tolerant(_OneClient):
             return True
 
 
-class RedisChannel(_Tolerant):
+class _Finishing(_Tolerant):
+    """Lets the thread of its unacked messages finish before it closes, since kombu disconnects first of all."""
+
+    qos: Any
+
+    def close(self) -> None:
+        """Close the channel."""
+        self.qos.finish()
+        super().close()
+
+
+class RedisChannel(_Finishing):
     """Channel of a worker on `redis://` and `rediss://`."""
 
     QoS = RetryingQoS
 
 
-class SentinelChannel(_Tolerant, kombu_redis.SentinelChannel):
+class SentinelChannel(_Finishing, kombu_redis.SentinelChannel):
     """Channel of a worker on `sentinel://`."""
 
     QoS = RetryingQoS

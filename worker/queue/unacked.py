@@ -90,6 +90,7 @@ class RetryingQoS(kombu_redis.QoS):
         self._acknowledging = False
         self._script: Script | None = None
         self._restoring: Future[None] | None = None
+        self._latest: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="unacked")
 
     def take_more(self, envelope: dict[str, Any], queue: str) -> list[tuple[bytes, str]]:
@@ -210,6 +211,11 @@ class RetryingQoS(kombu_redis.QoS):
             with self.pipe_or_acquire(client=client) as pipe:
                 pipe.zrem(self.unacked_index_key, tag).hdel(self.unacked_key, tag).execute()
 
+    def finish(self) -> None:
+        """Wait for what the thread has to do, before its channel closes the connections."""
+        if self._latest is not None:
+            wait([self._latest], timeout=CLOSE_WITHIN_S)
+
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Send what is acknowledged, then requeue the messages in hand. kombu calls this when a channel closes."""
         wait([self._run(self._send_acknowledgements)], timeout=CLOSE_WITHIN_S)
@@ -219,12 +225,12 @@ class RetryingQoS(kombu_redis.QoS):
     def _run(self, function: Callable[..., None], *args: Any) -> Future[None]:
         """Run a function in the thread; here if none can start, or the channel is closed."""
         try:
-            return self._thread.submit(function, *args)
+            self._latest = self._thread.submit(function, *args)
         except RuntimeError:
             function(*args)
-            done: Future[None] = Future()
-            done.set_result(None)
-            return done
+            self._latest = Future()
+            self._latest.set_result(None)
+        return self._latest
 
 
 @contextlib.contextmanager
