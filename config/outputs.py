@@ -18,7 +18,7 @@ ENDPOINT_VARIABLES = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
-"""Which name another server, by scheme; the first that is set counts."""
+"""The variables that name a server other than the provider's, by scheme; the first that is set counts."""
 
 MAX_TEMPLATE = 200  # characters; a key of S3 may have 1,024 bytes
 
@@ -82,6 +82,6 @@ def _check_path(template: str) -> None:
 
 
 def endpoint_is_plain_http(url: str) -> bool:
-    """Whether the operator chose a server without TLS, by a variable which obstore reads too."""
+    """Whether the operator chose a server without TLS, by a variable that obstore reads too."""
     names = ENDPOINT_VARIABLES.get(urlsplit(url).scheme, ())
     return next((value for name in names if (value := os.environ.get(name, ""))), "").startswith("http://")

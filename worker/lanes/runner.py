@@ -1,7 +1,7 @@
 """The loop of every lane: claim what is due, run the lane's step for each item, apply the decisions.
 
 The Celery tasks `trigger`, `poll`, `publish`, `deliver` and `store_files` run it, each for the lane that its message
-names.
+names; a tick that is due soon runs it without a message (`worker/lanes/ticks.py`).
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class LaneRunner:
         try:
             item = handler.record.decode(values)
             if services.stopping.is_set() and isinstance(item, Job):
-                # at once for another worker
+                # due at once, so that another worker takes it
                 return item, Reschedule(after=0, reason=item.reason, error=item.error)
             at = services.store.clock()
             with _trace_of(item, at):

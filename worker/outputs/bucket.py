@@ -26,7 +26,7 @@ MAX_ERROR_LENGTH = 300  # characters
 TRIES = re.compile(r"Error performing \w+ (\S+?)(\?\S*)? in \S+?(, after .*?retry_timeout: \w+)? +- ")
 """What obstore writes in front of the cause. It contains the key, so that no two jobs would have the same message."""
 KEY = re.compile(r" (for path|at location) \S+(?=:| not found)")
-XML = re.compile(r"<\?xml.*?<Code>(.*?)</Code>\s*<Message>(.*?)</Message>.*")
+XML = re.compile(r"<\?xml.*?<Code>(.*?)</Code>\s*<Message>(.*?)( RequestId.*?)?</Message>.*")
 SYSTEM_ERROR = re.compile(r'\bOs \{[^}]*message: "([^"]+)"')
 
 

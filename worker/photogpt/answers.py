@@ -54,6 +54,13 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     raise _error(status, headers, body, envelope)
 
 
+def text_of(value: Any) -> str | None:
+    """Return text unchanged, nothing for None and '', and anything else as JSON: PhotoGPT documents few types."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def connection_error(error: requests.RequestException, *, sent: bool, proxied: bool = False) -> ApiError:
     """Return the `ApiError` for a call without an answer.
 

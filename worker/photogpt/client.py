@@ -22,7 +22,7 @@ from worker.http.adapter import BoundedAdapter, bounded_session
 from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
-from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.answers import connection_error, read_answer, text_of
 from worker.photogpt.listing import PAGE_ATTEMPTS, listed_pages
 from worker.photogpt.measured import Measured
 from worker.telemetry import traces
@@ -136,8 +136,8 @@ class PhotoGPT:
             status=result["status"].strip().lower(),
             images=images,
             videos=videos,
-            error=_text(result.get("error") or result.get("errorMessage")),
-            model_id=_text(result.get("modelId")),
+            error=text_of(result.get("error") or result.get("errorMessage")),
+            model_id=text_of(result.get("modelId")),
             duration_s=seconds_between(result.get("createdAt"), first["createdAt"]) if "createdAt" in first else None,
         )
 
@@ -149,15 +149,15 @@ class PhotoGPT:
                 raise Unavailable("PhotoGPT's answer has no status of the model", status=200)
         return ModelStatus(
             status=result["status"].strip().lower(),
-            updated_at=_text(result.get("updatedAt")),
-            error=_text(result.get("error") or result.get("errorMessage")),
+            updated_at=text_of(result.get("updatedAt")),
+            error=text_of(result.get("error") or result.get("errorMessage")),
         )
 
     def image_url(self, image_id: str) -> str | None:
         """Return the URL in the record of an image."""
         with Measured(Operation.FILE):
             result = self._call("GET", f"/images/{_segment(image_id)}")
-        return _text(result.get("url")) if isinstance(result, dict) else None
+        return text_of(result.get("url")) if isinstance(result, dict) else None
 
     def create_download(self, video_id: str) -> None:
         """Ask PhotoGPT to prepare the file of a video. A GET that changes state: it is not repeated here."""
@@ -170,7 +170,7 @@ class PhotoGPT:
             result = self._call("GET", f"/videos/{_segment(video_id)}/download")
             if not isinstance(result, dict):
                 raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
-        return DownloadStatus(str(result.get("status") or "").strip().lower(), _text(result.get("url")))
+        return DownloadStatus(str(result.get("status") or "").strip().lower(), text_of(result.get("url")))
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
         """Yield the generations created between two times (epoch seconds), as GET /jobs lists them.
@@ -288,10 +288,3 @@ def _records(value: Any) -> tuple[JsonObject, ...]:
     """Return image and video records unchanged; wrap anything else as `value`, because it was paid for."""
     found = value if isinstance(value, list) else [value]
     return tuple(item if isinstance(item, dict) else {"value": item} for item in found if item)
-
-
-def _text(value: Any) -> str | None:
-    """Return text unchanged and anything else as JSON: the type of `error` is not documented."""
-    if value is None or value == "":
-        return None
-    return value if isinstance(value, str) else json.dumps(value)

@@ -58,7 +58,7 @@ class CeleryPublisher:
         self._hide_prompts = hide_prompts
         #: Returns the event dispatcher of a running worker, or None. Celery makes a new one for each connection.
         self.event_dispatcher: Callable[[], Any] = lambda: None
-        #: Runs a tick in this process; False if it has to be sent. The lane runner of a worker sets it.
+        #: Runs a tick in this process; False if it has to be sent. A worker sets it when it starts.
         self.take_tick: Callable[[Tick], bool] = lambda _: False
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.domain.times import rfc3339
+from worker.store.state_change import batch_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,22 +29,18 @@ class Batches:
         """Let a job that was accepted before, alone or with another batch, count in this one, too."""
         self._scripts.join_batch(
             job=self._keys.job(job_id),
-            batch=self._keys.batch(batch.id),
+            **batch_arguments(self._keys, batch),
             batch_events=self._keys.batch_events(batch.id),
             id=job_id,
-            batch_id=batch.id,
-            batch_total=batch.total,
             timestamp=rfc3339(self._clock()),
         )
 
     def count_rejected(self, digest: str, batch: Batch) -> None:
         """Count an entry of the inbox that became no job; `digest` is that of its text."""
         self._scripts.count_rejected(
-            batch=self._keys.batch(batch.id),
+            **batch_arguments(self._keys, batch),
             batch_events=self._keys.batch_events(batch.id),
             digest=digest,
-            batch_id=batch.id,
-            batch_total=batch.total,
             timestamp=rfc3339(self._clock()),
             ttl=self._retention.record_s,
         )

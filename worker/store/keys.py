@@ -15,8 +15,8 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | token and time of the next tick, pause, cap |
 | `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs with an open intent, by its time |
 | `photogpt:inbox` | stream | never; an entry leaves when its job is stored | jobs that no worker has accepted yet |
-| `photogpt:batch:{<id>}` | hash | with the last record of its jobs | how many jobs of a batch have ended |
-| `photogpt:batch:{<id>}:events` | stream | with the batch | one event, when all jobs of the batch have ended |
+| `photogpt:batch:{<id>}` | hash | with the last record of its jobs | how many items of a batch have ended, and how |
+| `photogpt:batch:{<id>}:events` | stream | with the batch | one event, when all items of the batch have ended |
 | `photogpt:queue` | sorted set | never; a member leaves when it is admitted | jobs that wait for admission |
 | `photogpt:tenants` | sorted set | never; a member leaves when it is passed | where the queue of each tenant ends |
 | `photogpt:active` | sorted set | never; a member leaves with the answer | admitted jobs without a generation |

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from worker.domain.delivery import event_type, plan
 from worker.domain.durations import duration_group
-from worker.domain.job import SEQUENCE, Job, JobState
+from worker.domain.job import SEQUENCE, Batch, Job, JobState
 from worker.domain.poll_schedule import bin_of
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
@@ -190,11 +190,11 @@ def result_arguments(keys: Keys, job: Job, update: ResultUpdate) -> ResultArgume
     return {"result": update.key or keys.job(job.id), "result_ttl": update.ttl, "result_text": update.text}
 
 
-def batch_arguments(keys: Keys, job: Job) -> BatchArguments:
-    """Return the arguments for a job's batch; without one, the key is not used."""
-    if job.batch is None:
+def batch_arguments(keys: Keys, batch: Batch | None) -> BatchArguments:
+    """Return the arguments for the batch of an item; without one, the key is not used."""
+    if batch is None:
         return {"batch": keys.batch(""), "batch_id": "", "batch_total": 0}
-    return {"batch": keys.batch(job.batch.id), "batch_id": job.batch.id, "batch_total": job.batch.total}
+    return {"batch": keys.batch(batch.id), "batch_id": batch.id, "batch_total": batch.total}
 
 
 def file_arguments(keys: Keys, job_id: str) -> FileArguments:

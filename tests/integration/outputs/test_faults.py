@@ -129,7 +129,7 @@ def test_given_up_and_stored_again(
 def test_the_bucket_comes_back(
     frozen: bool, sandbox: SandboxProcess, s3_line: Line, s3_env: dict[str, str], s3: S3Server
 ) -> None:
-    """While the bucket is unavailable jobs wait, `status` says why, the log has one line, and the files follow."""
+    """Jobs wait for an unavailable bucket with one log line and a problem in `status`; their files follow."""
     already = len(s3_line.worker.text())
     s3.freeze() if frozen else s3.stop()
     jobs = [s3_line.send("image") for _ in range(12)]
