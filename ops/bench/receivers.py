@@ -41,8 +41,8 @@ from worker.domain.job import Job, JobState, Kind
 from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
-from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
+from worker.store.store import Store, open_store
 
 IDLE_RATE = 4.0
 IDLE_S = 25.0

@@ -23,8 +23,8 @@ from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.domain.reason import Reason
 from worker.queue.continuation import result_fields
 from worker.queue.publisher import CeleryPublisher
-from worker.store.connection import Store
 from worker.store.records import JobAccepted
+from worker.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery's own call
 RETENTION_S = 5000

@@ -19,8 +19,8 @@ from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver, WorkerProce
 from tests.waiting import wait_until
 from worker.domain.endpoint import endpoint_of
 from worker.domain.lane import Lane
-from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import Store, open_store
 
 BURST = 120
 

@@ -26,9 +26,9 @@ from worker.domain.job import Job, Kind
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.codec import FIELDS, decode
-from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import Finished
+from worker.store.store import Store, open_store
 
 CAPS = (0, 1, 3)
 TENANTS = ("", "a", "b")

@@ -15,7 +15,7 @@ from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState
 from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
-from worker.store.connection import Store
+from worker.store.store import Store
 
 JOB = make_job()
 SUCCESS = JobResult(state=JobState.SUCCEEDED)

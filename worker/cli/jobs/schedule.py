@@ -18,7 +18,7 @@ from worker.domain.job import Job, JsonObject, Kind
 from worker.domain.lane import Lane
 from worker.domain.list_poll import ListPollState
 from worker.domain.poll_schedule import MIN_HISTORY, MIN_OBSERVED, Schedule
-from worker.store.connection import Store
+from worker.store.store import Store
 
 SHOWN_POLLS = 8
 TEXT_COLUMNS = {"duration group", "schedule"}
