@@ -38,11 +38,11 @@ from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import Child
 from worker.domain.delivery import plan
 from worker.domain.job import Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
-from worker.store.connection import Store, open_store
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
+from worker.store.store import Store, open_store
 
 IDLE_RATE = 4.0
 IDLE_S = 25.0

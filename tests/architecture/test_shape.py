@@ -12,8 +12,8 @@ import pytest
 
 from tests.architecture.test_layers import ROOT, SOURCES, name_of
 from worker import __version__
+from worker.domain.lane import Lane
 from worker.store import keys, scripts, state_change
-from worker.store.keys import Lane
 
 MAX_LINES = 300
 MAX_LUA_LINES = 60

@@ -18,8 +18,8 @@ from config.settings import Settings
 from tests.separate import broker_url, valkey, worker_env
 from worker.http.adapter import bounded_session
 from worker.http.guard import GuardedAdapter, Network
-from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
+from worker.store.store import Store, open_store
 
 __all__ = ["broker_url", "valkey", "worker_env"]
 

@@ -11,8 +11,8 @@ from celery import Celery
 from config.celery import celery_options
 from config.settings import load_settings
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.domain.lane import Lane
 from worker.queue.publisher import CeleryPublisher
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
 
 

@@ -18,11 +18,11 @@ from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule
+from worker.domain.lane import Lane
 from worker.lanes.runner import LaneRunner
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.store.codec import FIELDS
-from worker.store.keys import Lane
 from worker.store.records import NO_UPDATE
 from worker.telemetry.labels import PoolState
 

@@ -18,9 +18,9 @@ from config.settings import Settings
 from tests.running import WEBHOOK_SECRET, ReceivedRequest, Receiver, WorkerProcess
 from tests.waiting import wait_until
 from worker.domain.endpoint import endpoint_of
-from worker.store.connection import Store, open_store
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import Store, open_store
 
 BURST = 120
 

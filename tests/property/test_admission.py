@@ -23,12 +23,12 @@ from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, Kind
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.codec import FIELDS, decode
-from worker.store.connection import Store, open_store
-from worker.store.keys import Lane
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import Finished
+from worker.store.store import Store, open_store
 
 CAPS = (0, 1, 3)
 TENANTS = ("", "a", "b")

@@ -26,13 +26,13 @@ from tests.unit.factories import ended, make_job
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
 from worker.store.codec import FIELDS, decode
-from worker.store.connection import Store, open_store
-from worker.store.keys import Lane
 from worker.store.lanes import Tick, poll_lane
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
+from worker.store.store import Store, open_store
 
 JOB_LANES = (Lane.TRIGGERS, Lane.JOBS, Lane.MODELS, Lane.RESULTS)
 CLAIMANTS = 3

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.running import keys
 from tests.unit.factories import CREATED, REQUESTS, make_job, success
 from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
 from worker.domain.reason import Reason
 from worker.domain.submission import EVENT_TYPES
 from worker.store import deliveries
 from worker.store.codec import FIELDS, decode, decode_outcome, encode, encode_outcome, salvage
-from worker.store.keys import Lane
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),

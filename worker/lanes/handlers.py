@@ -8,6 +8,7 @@ from typing import Any
 
 from config.settings import Settings
 from worker.domain.decision import Decision
+from worker.domain.lane import Lane
 from worker.services import Services
 from worker.steps.deliver import deliver
 from worker.steps.list_poll import MAX_SECONDS, list_poll
@@ -17,7 +18,7 @@ from worker.steps.store_files import CONCURRENCY, max_step_s, store_files
 from worker.steps.trigger import trigger
 from worker.store import codec, deliveries
 from worker.store import list_poll as list_poll_store
-from worker.store.keys import Keys, Lane
+from worker.store.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from worker.domain.delivery import Delivery
 from worker.domain.endpoint import endpoint_of
 from worker.domain.job import JsonObject
+from worker.domain.lane import Lane
 from worker.domain.times import rfc3339
 from worker.store.codec import dumps
-from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 from worker.store.records import AttemptRecorded, AttemptReport
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from worker.domain.delivery import plan_for_files
 from worker.domain.files import FILES_SEQUENCE, NOT_STORED, STORED, FileProgress
+from worker.domain.lane import Lane
 from worker.domain.outcome import outcome
 from worker.domain.times import epoch, rfc3339
 from worker.store.codec import decode_outcome, dumps, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
-from worker.store.keys import Lane
 from worker.store.lanes import TickPublisher
 from worker.store.state_change import duration_arguments, file_arguments, trigger_arguments, webhook_targets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
 from worker.store.lanes import POLLED_LANES
 from worker.store.totals import Totals, read_totals
 

@@ -6,12 +6,12 @@ import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.job import Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import Outcome, outcome
 from worker.domain.start_time import start_due_at
 from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.deliveries import MIN_RETENTION_S
-from worker.store.keys import Lane
 from worker.store.lanes import Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (

@@ -52,8 +52,6 @@ from dataclasses import dataclass
 
 from worker.domain.lane import Lane
 
-__all__ = ["Keys", "Lane"]
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:

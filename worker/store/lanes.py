@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.job import Job, Kind
+from worker.domain.lane import Lane
 from worker.domain.times import rfc3339
-from worker.store.keys import Lane
 
 if TYPE_CHECKING:
     import redis

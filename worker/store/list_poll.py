@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from worker.domain.lane import Lane
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
 from worker.store import codec
 from worker.store.codec import pairs
-from worker.store.keys import Lane
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, TypedDict
 from worker.domain.delivery import event_type, plan
 from worker.domain.durations import duration_group
 from worker.domain.job import SEQUENCE, Batch, Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.poll_schedule import bin_of
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
 from worker.store.durations import RETENTION_S
-from worker.store.keys import Keys, Lane
+from worker.store.keys import Keys
 from worker.store.lanes import MIN_TICK_GAP_S
 from worker.store.totals import total_name
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON

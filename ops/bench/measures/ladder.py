@@ -10,7 +10,8 @@ from ops.bench.machine import cpu_s, load
 from ops.bench.peers import PEERS, OnCelery
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
-from worker.store.keys import Keys, Lane
+from worker.domain.lane import Lane
+from worker.store.keys import Keys
 
 NAME = "ladder"
 TEXT = (

@@ -14,11 +14,11 @@ from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.delivery import SCHEDULE_S, Delivery
 from worker.domain.job import TERMINAL, Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store import codec, deliveries
 from worker.store.deliveries import decode
-from worker.store.keys import Lane
 
 URL = "https://shop.example/hooks"
 

@@ -8,10 +8,10 @@ from tests.contract.store.conftest import Hooks, Line, WithSettings
 from tests.running import keys
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
-from worker.store.keys import Lane
 from worker.store.records import AttemptReport
 from worker.store.totals import read_totals
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, WEBHOOKS_ENDED

@@ -11,8 +11,8 @@ from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.decision import Reschedule
 from worker.domain.job import Job
+from worker.domain.lane import Lane
 from worker.store.codec import FIELDS
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
 
 GRACE_S = 2.0

@@ -14,8 +14,8 @@ from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.list_poll import NAME, Entry, InFlight
 

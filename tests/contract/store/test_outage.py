@@ -10,10 +10,11 @@ from redis.exceptions import DataError, NoScriptError, ResponseError
 
 from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
-from worker.store.connection import Store, is_unavailable
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
+from worker.store.connection import is_unavailable
 from worker.store.lanes import Lanes, Tick
 from worker.store.scripts import Scripts
+from worker.store.store import Store
 
 
 class Restarting(redis.Redis):

@@ -19,10 +19,10 @@ from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, Kind
+from worker.domain.lane import Lane
 from worker.sandbox.remote import SandboxProcess
-from worker.store.connection import open_store
-from worker.store.keys import Lane
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import open_store
 
 
 def enqueue(producer: Celery, count: int, **sandbox: Any) -> list[Any]:

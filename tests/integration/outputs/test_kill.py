@@ -17,8 +17,8 @@ from tests.integration.outputs.s3 import S3Server
 from tests.running import Database, keys
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.domain.lane import Lane
 from worker.sandbox.remote import SandboxProcess
-from worker.store.keys import Lane
 
 FILE_BYTES = 30_000_000
 SLOW = {"bytes_per_s": 15_000_000}

@@ -22,9 +22,9 @@ from tests.integration.redis_faults.servers import Server
 from tests.running import keys
 from tests.waiting import wait_until
 from worker.queue.inbox import InboxReader
-from worker.store.connection import Store, open_store
 from worker.store.inbox import Unacknowledged
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import Store, open_store
 from worker.telemetry.outage import Outage
 
 BURST = 400

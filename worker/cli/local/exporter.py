@@ -15,8 +15,8 @@ from config.settings import Settings
 from worker.domain.job import JobState, Kind
 from worker.domain.reason import Reason
 from worker.queue.backlog import Backlog, read_backlog
-from worker.store.connection import Store
 from worker.store.fleet import FleetState
+from worker.store.store import Store
 from worker.telemetry import metrics
 from worker.telemetry.exposition import Samples, families
 from worker.telemetry.labels import EndpointState, WebhookEnd

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from worker.cli.output import counted
 from worker.cli.queries import no_worker
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
-from worker.store.keys import Lane
 from worker.store.server import MAX_CLOCK_OFFSET_S
 
 MAX_OVERDUE_S = 60.0

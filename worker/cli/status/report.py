@@ -16,9 +16,9 @@ from worker.cli.status.findings import Facts, problems, warnings
 from worker.domain.times import rfc3339
 from worker.queue.backlog import read_backlog
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
-from worker.store.connection import Store
 from worker.store.fleet import SEEN_S, FleetState
 from worker.store.server import ServerFault
+from worker.store.store import Store
 
 MAX_ENDPOINTS = 1000
 """Endpoints that are read, those with the newest attempts."""
