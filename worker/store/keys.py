@@ -24,6 +24,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
 | `photogpt:totals` | hash | never; one, of bounded size | numbers of accepted and ended jobs and webhooks |
 | `photogpt:workers` | sorted set | an hour after the last one | worker processes, by their last sign of life |
+| `photogpt:data` | hash | never; one, whose absence shows that Redis lost its data | a marker, and the last loss |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
 | `photogpt:neighbor_check` | string | minutes | a worker has checked the other apps on the broker |
@@ -117,6 +118,11 @@ class Keys:
     def workers(self) -> str:
         """Worker processes, by their last sign of life."""
         return f"{self.namespace}:workers"
+
+    @property
+    def data(self) -> str:
+        """The marker by which workers notice that Redis has lost data, and the last loss."""
+        return f"{self.namespace}:data"
 
     @property
     def account(self) -> str:

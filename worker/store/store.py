@@ -26,6 +26,7 @@ from worker.store.records import Retention
 from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
 from worker.store.server import Server
+from worker.store.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ class Store:
     files: Files
     batches: Batches
     fleet: Fleet
+    workers: Workers
 
     def close(self) -> None:
         """Close every connection."""
@@ -133,11 +135,11 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         rejected=Rejected(client, keys, clock),
         batches=Batches(scripts, clock, retention),
         fleet=Fleet(
-            client,
             scripts,
             requests_per_s=settings.max_requests_per_s,
             unresolved_after_s=settings.api_call_deadline_s + ANSWER_MARGIN_S,
         ),
+        workers=Workers(client, scripts),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         server=Server(client, scripts),
         schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),

@@ -1,9 +1,9 @@
 -- Read the state of the service: every lane, the jobs that wait, dead letters, workers and totals. Writes nothing.
 --
--- KEYS rate_bucket queue active intents dead rejected_count inbox workers totals lanes_and_loops:list
+-- KEYS rate_bucket queue active intents dead rejected_count inbox workers data totals lanes_and_loops:list
 -- ARGV rate:number unresolved_after:number
 -- USES rate
--- Returns {server time, lanes, numbers, workers, totals}. A lane has members, due ones, the due time of the first, the
+-- Returns {server time, lanes, numbers, workers, data, totals}. A lane has members, due ones, the due time of the first, the
 --   time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without a generation,
 --   unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate,
 --   entries of the inbox, the id of the first one.
@@ -27,4 +27,5 @@ local numbers = {
   redis.call('XLEN', inbox),
   (redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1] or {''})[1],
 }
-return {seconds(at), lanes, numbers, redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES'), redis.call('HGETALL', totals)}
+local marks = redis.call('HMGET', data, 'made_at', 'lost_at', 'last_seen_at', 'lost', 'restored_to', 'in_flight')
+return {seconds(at), lanes, numbers, redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES'), marks, redis.call('HGETALL', totals)}
