@@ -10,7 +10,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.batches import Batches
 from worker.store.clock import ServerClock
 from worker.store.connection import connect
-from worker.store.deliveries import MIN_RETENTION_S, Deliveries
+from worker.store.deliveries import Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.files import FileOptions, Files
@@ -112,7 +112,6 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
     limits, retention, bodies = _endpoint_limits(settings), _retention(settings), bodies_of(settings)
-    delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
         keys=keys,
@@ -130,10 +129,8 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
         generations=Generations(client, keys),
-        deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
-        endpoints=Endpoints(
-            client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
-        ),
+        deliveries=Deliveries(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
+        endpoints=Endpoints(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
         files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
         batches=Batches(scripts, clock, retention),
@@ -165,5 +162,4 @@ def _endpoint_limits(settings: Settings) -> EndpointLimits:
         deadline_s=settings.webhook_deadline_s,
         disable_after_s=settings.webhook_disable_after_s,
         history_max=settings.webhook_history_max,
-        events_max_length=settings.events_max_length,
     )

@@ -1,4 +1,4 @@
--- Read the state of the whole service: every lane, the jobs that wait, dead letters, workers and totals. Writes nothing.
+-- Read the state of the service: every lane, the jobs that wait, dead letters, workers and totals. Writes nothing.
 --
 -- KEYS rate_bucket queue active intents dead rejected_count inbox workers data totals lanes_and_loops:list
 -- ARGV rate:number unresolved_after:number
@@ -11,7 +11,8 @@ local at = now()
 local lanes = {}
 for i = 1, #lanes_and_loops, 2 do
   local lane, loop = lanes_and_loops[i], lanes_and_loops[i + 1]
-  local first, state = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES'), redis.call('HMGET', loop, 'last_tick_at', 'paused_until')
+  local first = redis.call('ZRANGE', lane, 0, 0, 'WITHSCORES')
+  local state = redis.call('HMGET', loop, 'last_tick_at', 'paused_until')
   lanes[#lanes + 1] = {redis.call('ZCARD', lane), redis.call('ZCOUNT', lane, '-inf', seconds(at)), first[2] or '',
     state[1] or '0', state[2] or '0'}
 end
