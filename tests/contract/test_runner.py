@@ -23,6 +23,7 @@ from worker.lanes.runner import LaneRunner
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services
 from worker.store.codec import FIELDS
+from worker.store.keys import ID
 from worker.telemetry.labels import PoolState
 
 NO_LIMIT = float("inf")
@@ -40,9 +41,7 @@ def claim_records(services: Services, client: redis.Redis, count: int) -> list[l
     """Accept some jobs, and return their records as a claim returns them."""
     accept_jobs(services, count)
     token = token_of(client, Lane.TRIGGERS)
-    claim = services.store.lanes.claim(
-        Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.job_prefix, fields=FIELDS
-    )
+    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease_s=60, pattern=keys.job(ID), fields=FIELDS)
     assert claim is not None
     return claim.records
 
