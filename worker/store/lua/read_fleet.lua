@@ -4,9 +4,9 @@
 -- ARGV rate:number unresolved_after:number
 -- USES rate
 -- Returns {server time, lanes, numbers, workers, data, totals}. A lane has members, due ones, the due time of the
---   first, the time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without a
---   generation, unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate,
---   entries of the inbox, the id of the first one.
+--   first, the time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without
+--   a generation, unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the
+--   request rate, entries of the inbox, the id of the first one.
 local at = now()
 local lanes = {}
 for i = 1, #lanes_and_loops, 2 do
