@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP     = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 .DEFAULT_GOAL := help
 MAKEFLAGS += --jobs=2 # pip and apt-get install side by side
 .PHONY: help demo test coverage check up chaos bench bench-webhooks format test-parts clean
@@ -13,7 +13,7 @@ help: ## list the commands
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) 'pip>=25.1' # of Python 3.11's own pip, one that takes twice the time
+	-@$(PIP) "pip>=25.1" # the pip of Python 3.11 takes twice the time
 
 $(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[embedded]'
