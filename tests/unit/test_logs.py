@@ -73,7 +73,8 @@ def test_a_traceback_is_kept(formatter: logging.Formatter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "level"), [({}, "INFO"), ({"warn": True}, "WARNING"), ({"exc_info": True}, "ERROR")]
+    ("options", "level"),
+    [({}, "INFO"), ({"warn": True}, "WARNING"), ({"severe": True}, "ERROR"), ({"exc_info": True}, "ERROR")],
 )
 def test_levels(caplog: pytest.LogCaptureFixture, options: dict[str, bool], level: str) -> None:
     """An event is logged as info, as a warning, or with a traceback as an error."""

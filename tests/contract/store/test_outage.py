@@ -12,6 +12,7 @@ from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.lane import Lane
 from worker.store.connection import is_unavailable
+from worker.store.keys import ID
 from worker.store.lanes import Lanes, Tick
 from worker.store.scripts import Scripts
 from worker.store.store import Store
@@ -42,7 +43,7 @@ def test_an_invalid_value_is_no_outage(store: Store) -> None:
     """A value that cannot be sent to Redis does not count as an outage."""
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
-        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, prefix="", fields=["id"])  # type: ignore[arg-type]
+        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, pattern=ID, fields=["id"])  # type: ignore[arg-type]
     assert not is_unavailable(raised.value)
 
 
