@@ -13,9 +13,9 @@ from worker.domain.outcome import Outcome
 from worker.outputs.download import Downloader
 from worker.outputs.storage import Storage, open_storage
 from worker.photogpt.client import PhotoGPT
-from worker.store.connection import Store, open_store
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
+from worker.store.store import Store, open_store
 from worker.webhooks.sender import WebhookSender
 
 

@@ -19,6 +19,7 @@ from redis import RedisError
 from worker.domain.errors import JobError, SubmissionError, WebhookError, WorkerError
 from worker.domain.job import JsonObject
 from worker.domain.json_values import text_id
+from worker.domain.lane import Lane
 from worker.domain.outcome import Outcome
 from worker.queue.acceptance import accept_message
 from worker.queue.app import app, redis_outage, runner, services
@@ -29,7 +30,6 @@ from worker.steps import cancel as cancel_step
 from worker.steps.publish import return_outcome
 from worker.steps.redeliver import MAX_DELIVERIES, recover_since, resend
 from worker.store.connection import is_unavailable
-from worker.store.keys import Lane
 from worker.telemetry.logs import event
 
 NOT_A_MESSAGE = (

@@ -19,9 +19,9 @@ from worker.domain.job import Job, JobState, Kind
 from worker.domain.new_job import new_job
 from worker.domain.submission import SubmissionLimits, parse_submission
 from worker.steps.accept import job_defaults
-from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import JobAccepted
+from worker.store.store import Store, open_store
 
 P95_DURATION_S = 3600.0  # list polling never defers a single poll of these jobs
 MAX_IN_PROCESS = 2000  # below this, starting processes takes longer than loading

@@ -22,9 +22,9 @@ from ops.bench.plan import Plan, Run
 from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.job import JobState
-from worker.store.connection import open_store
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import open_store
 
 JOBS = 8
 

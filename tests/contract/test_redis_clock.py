@@ -7,15 +7,15 @@ import redis
 from standardwebhooks import Webhook
 
 from config.settings import Settings
-from tests.contract.test_runner import open_worker, token_of
+from tests.contract.workers import open_worker, token_of
 from tests.running import WEBHOOK_SECRET, Receiver
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
+from worker.domain.lane import Lane
 from worker.lanes.runner import LaneRunner
 from worker.queue.checks import clock_warning
 from worker.services import Services
 from worker.steps.cancel import cancel
-from worker.store.keys import Lane
 
 
 def shift_clock(services: Services, by_s: int) -> None:

@@ -18,13 +18,13 @@ from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState, JsonObject
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, Outcome, as_error
 from worker.domain.reason import Reason
 from worker.queue.continuation import result_fields
 from worker.queue.publisher import CeleryPublisher
-from worker.store.connection import Store
-from worker.store.keys import Lane
 from worker.store.records import JobAccepted
+from worker.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery's own call
 RETENTION_S = 5000

@@ -23,7 +23,7 @@ from config.settings import SECRET_FIELDS, Settings
 from tests.deployment.conftest import ROOT
 from worker import __version__
 from worker.cli.main import COMMANDS, cli
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
 
 FILES = ROOT / "ops/kubernetes"
 BUILDS = ("base", "overlays/keda", "overlays/hpa", "overlays/prometheus-operator")

@@ -13,9 +13,9 @@ from celery.exceptions import TaskRevokedError
 from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, keys
 from tests.waiting import wait_until
+from worker.domain.lane import Lane
 from worker.domain.times import epoch
 from worker.sandbox.remote import SandboxProcess
-from worker.store.keys import Lane
 
 TASK = "photogpt.generate_image"
 TRIGGERS = keys.lane(Lane.TRIGGERS)

@@ -31,7 +31,7 @@ class Services:
         self.settings = SimpleNamespace(list_polling=list_polling)
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=lambda **_: self.call("ticks")),
-            fleet=SimpleNamespace(mark_worker=self.marked.append, forget_worker=self.marked.remove),
+            workers=SimpleNamespace(mark=self.marked.append, forget=self.marked.remove),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
             job_history=SimpleNamespace(continuations=self.continuations),
             load_scripts=lambda: None,

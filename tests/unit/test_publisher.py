@@ -8,9 +8,9 @@ import pytest
 from celery import Celery
 
 from tests.unit.factories import CREATED, make_job, success
+from worker.domain.lane import Lane
 from worker.domain.outcome import outcome
 from worker.queue.publisher import TICK_TASKS, CeleryPublisher
-from worker.store.keys import Lane
 
 
 def test_every_lane_has_a_task() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from worker.cli.status.findings import Facts, duration, problems, warnings
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState, LaneState
-from worker.store.keys import Lane
 
 IDLE = LaneState(members=0, due=0, workable=0, oldest_overdue_s=0, last_tick_at=0, paused_s=0)
 FLEET = FleetState(
@@ -25,6 +25,8 @@ FLEET = FleetState(
     inbox_entries=0,
     inbox_oldest_s=0,
     workers={"here": 0.5},
+    data_since=900,
+    data_loss=None,
     totals={},
 )
 HEALTHY = Facts(

@@ -15,8 +15,9 @@ from config.environment import SettingsError, ignored_variables, remove_celery_v
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
 from worker.queue.transport import configure
-from worker.store.connection import Store, ask, open_store
+from worker.store.connection import ping
 from worker.store.lanes import Tick, leave_to_lane_monitor
+from worker.store.store import Store, open_store
 
 FAILED = 1
 """Exit code when Redis, the broker or PhotoGPT cannot be reached, or the command's own work failed."""
@@ -76,7 +77,7 @@ def connected_store(
     store = open_store(settings, publish_tick)
     try:
         with connection_errors(settings):
-            ask(settings, settings.store_url, timeout_s=ANSWER_WITHIN_S)
+            ping(settings, settings.store_url, timeout_s=ANSWER_WITHIN_S)
             yield store
     finally:
         store.close()

@@ -14,7 +14,7 @@ from worker.domain.reason import Reason
 from worker.domain.submission import SubmissionLimits, parse_submission
 from worker.steps.accept import job_defaults
 from worker.store.codec import dumps
-from worker.store.connection import Store
+from worker.store.store import Store
 
 ACCEPT_WAIT_S = 2.0
 """A worker takes milliseconds to accept an entry; after this time none runs, or all are busy."""

@@ -7,8 +7,8 @@ import json
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
 from worker.store.codec import decode_outcome
-from worker.store.connection import Store
 from worker.store.fleet import FleetState
+from worker.store.store import Store
 
 
 def recent_outcomes(

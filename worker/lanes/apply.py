@@ -16,13 +16,13 @@ from redis import RedisError
 
 from worker.domain.decision import Decision, FilesEnd, Finish, Reschedule, Running, Submitted
 from worker.domain.job import Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.poll import next_poll_delay
 from worker.steps.publish import finish_job
 from worker.steps.publish_files import begin_storing, end_files, stores_first
 from worker.store.connection import is_unavailable
-from worker.store.keys import Lane
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import JOB_WAIT

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from worker.domain.decision import FilesEnd, Finish, Reschedule
 from worker.domain.job import Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.publish import finish_job
 from worker.steps.publish_files import end_files
 from worker.store import codec
-from worker.store.keys import Lane
 
 FAULT_RETRY_S = 1.0  # before the first retry; the second waits twice as long, and so on
 MAX_FAULTS = 5  # then the job ends as `internal_error`, so that it does not occupy its lane

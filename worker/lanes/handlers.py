@@ -8,6 +8,7 @@ from typing import Any
 
 from config.settings import Settings
 from worker.domain.decision import Decision
+from worker.domain.lane import Lane
 from worker.services import Services
 from worker.steps.deliver import deliver
 from worker.steps.list_poll import MAX_SECONDS, list_poll
@@ -17,15 +18,15 @@ from worker.steps.store_files import CONCURRENCY, max_step_s, store_files
 from worker.steps.trigger import trigger
 from worker.store import codec, deliveries
 from worker.store import list_poll as list_poll_store
-from worker.store.keys import Keys, Lane
+from worker.store.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFormat:
     """How the hash of a claimed item is read."""
 
-    #: Returns what stands in front of the item's id in the hash's key.
-    prefix: Callable[[Keys], str]
+    #: Returns the hash's key, given the item's id.
+    key: Callable[[Keys, str], str]
     fields: tuple[str, ...]
     #: Makes the item from the values of the fields.
     decode: Callable[[list[str | None]], Any]
@@ -44,9 +45,9 @@ class LaneHandler:
     concurrency: int | None = None
 
 
-JOB = RecordFormat(lambda keys: keys.job_prefix, codec.FIELDS, codec.decode)
-DELIVERY = RecordFormat(lambda keys: keys.delivery_prefix, deliveries.FIELDS, deliveries.decode)
-LIST_POLL = RecordFormat(lambda keys: keys.list_poll_prefix, list_poll_store.FIELDS, list_poll_store.decode)
+JOB = RecordFormat(Keys.job, codec.FIELDS, codec.decode)
+DELIVERY = RecordFormat(Keys.delivery, deliveries.FIELDS, deliveries.decode)
+LIST_POLL = RecordFormat(Keys.list_poll, list_poll_store.FIELDS, list_poll_store.decode)
 
 
 def _api_call(settings: Settings) -> float:

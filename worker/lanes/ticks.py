@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.store.keys import Lane
+from worker.domain.lane import Lane
 from worker.store.lanes import Tick
 from worker.telemetry.logs import event
 from worker.telemetry.shortage import GrowingExecutor

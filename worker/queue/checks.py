@@ -10,9 +10,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from worker.store.connection import Store
 from worker.store.sentinel import primary_names
 from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode, fault_of
+from worker.store.store import Store
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -9,12 +9,12 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from worker.domain.job import Job, JobState, JsonObject
+from worker.domain.lane import Lane
 from worker.domain.outcome import Outcome, as_error
 from worker.domain.times import epoch
 from worker.queue.continuation import CONTINUED, task_id
 from worker.queue.redaction import describe_outcome
 from worker.queue.results import outcome_update, progress_update
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
 from worker.telemetry.logs import event

@@ -7,7 +7,7 @@ from collections import Counter
 from worker.domain.errors import WebhookError
 from worker.domain.job import JsonObject
 from worker.domain.json_values import text_id
-from worker.store.connection import Store
+from worker.store.store import Store
 from worker.telemetry.logs import event
 
 MAX_DELIVERIES = 10_000  # of one call

@@ -18,6 +18,7 @@ from worker.domain.decision import FilesEnd, Reschedule
 from worker.domain.errors import ApiError, FileError, StorageError, Unauthorized
 from worker.domain.files import Output, outputs_of
 from worker.domain.job import Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.outputs.download import Stopped
 from worker.outputs.outage import retry_after_s, storage_outage
@@ -25,7 +26,6 @@ from worker.services import Services
 from worker.steps.publish_files import STORING
 from worker.steps.store_output import MAX_POLL_S, NotReady, Transfer, store_output
 from worker.store.files import JobFiles
-from worker.store.keys import Lane
 from worker.telemetry.logs import event
 
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0

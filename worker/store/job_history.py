@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from worker.domain.files import FILE_EVENTS
 from worker.domain.job import JobState, JsonObject
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.codec import decode_outcome
-from worker.store.keys import Lane
 from worker.store.streams import entries_of
 
 if TYPE_CHECKING:

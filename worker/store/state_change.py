@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, TypedDict
 from worker.domain.delivery import event_type, plan
 from worker.domain.durations import duration_group
 from worker.domain.job import SEQUENCE, Batch, Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.poll_schedule import bin_of
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
 from worker.store.durations import RETENTION_S
-from worker.store.keys import Keys, Lane
+from worker.store.keys import Keys
 from worker.store.lanes import MIN_TICK_GAP_S
 from worker.store.totals import total_name
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
@@ -19,7 +20,7 @@ from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
 if TYPE_CHECKING:
     from worker.domain.delivery import BodyOptions, Delivery
     from worker.domain.outcome import Outcome
-    from worker.store.records import ResultUpdate
+    from worker.store.records import ResultUpdate, Retention
 
 
 class EventArguments(TypedDict):
@@ -28,6 +29,7 @@ class EventArguments(TypedDict):
     job: str
     events: str
     all_events: str
+    event_draft: str
     id: str
     event_type: str
     sequence: int
@@ -117,17 +119,18 @@ class DurationArguments(TypedDict):
     durations_ttl: int
 
 
-def event_arguments(keys: Keys, job: Job, state: JobState, *, timestamp: str, stream_length: int) -> EventArguments:
+def event_arguments(keys: Keys, job: Job, state: JobState, *, timestamp: str, retention: Retention) -> EventArguments:
     """Return the arguments for the event that a job has entered a state."""
     return {
         "job": keys.job(job.id),
         "events": keys.events(job.id),
         "all_events": keys.all_events,
+        "event_draft": keys.event_draft,
         "id": job.id,
         "event_type": event_type(job, state),
         "sequence": SEQUENCE[state],
         "timestamp": timestamp,
-        "stream_length": stream_length,
+        "stream_length": retention.events_max_length,
     }
 
 

@@ -13,9 +13,9 @@ from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Submitted
 from worker.domain.poll_schedule import bin_of
-from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.list_poll import NAME
+from worker.store.store import open_store
 
 
 def add_durations(client: redis.Redis, duration_group: str, durations: list[float]) -> None:

@@ -13,9 +13,9 @@ from tests.running import keys
 from tests.unit.factories import success
 from tests.waiting import wait_until
 from worker.domain.job import JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.keys import Lane
 from worker.store.records import JobKnown, KeyConflict
 
 UNPAID = JobResult(state=JobState.FAILED, reason=Reason.UNAVAILABLE)

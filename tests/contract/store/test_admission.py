@@ -12,9 +12,9 @@ from tests.contract.store.conftest import Ended, Line
 from tests.running import keys
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import Job, JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.keys import Lane
 from worker.store.lanes import Caps
 
 FULL = Reschedule(after=2, reason=Reason.RATE_LIMITED, error="too many jobs", requeue=True, clear_intent=True)

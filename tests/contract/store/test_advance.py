@@ -11,8 +11,8 @@ from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.reason import Reason
-from worker.store.keys import Lane
 
 URL = "https://shop.example/hooks"
 

@@ -12,8 +12,8 @@ from tests.contract.store.conftest import ENDPOINT, FAILED, OPENS_AFTER, URL, Ho
 from tests.running import keys
 from tests.waiting import wait_until
 from worker.domain.delivery import SCHEDULE_S
+from worker.domain.lane import Lane
 from worker.store.endpoints import Admitted, Deferred, EndpointLimits, Rejected, SlotWait
-from worker.store.keys import Lane
 from worker.store.records import AttemptReport
 
 TIMEOUT = AttemptReport(result="timeout", duration_s=15, fault="timeout")

@@ -13,9 +13,9 @@ from tests.running import keys
 from tests.unit.factories import make_job
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
-from worker.store.connection import Store
-from worker.store.keys import Lane
+from worker.store.store import Store
 
 JOB = make_job()
 SUCCESS = JobResult(state=JobState.SUCCEEDED)

@@ -15,8 +15,8 @@ from worker.cli.local import exporter
 from worker.cli.local.exporter import ENDPOINTS_EVERY_S, ENDS, FleetCollector
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.connection import Store, open_store
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import Store, open_store
 from worker.telemetry.metrics import NO_REASON
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -10,8 +10,8 @@ from tests.contract.store.conftest import Line
 from tests.running import keys
 from worker.domain.files import StoredFile
 from worker.domain.job import Job, JobState
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, Outcome
-from worker.store.keys import Lane
 
 IMAGES = ({"id": "image-1", "url": "https://cdn.example/1.png"},)
 SUCCESS = JobResult(state=JobState.SUCCEEDED, images=IMAGES)

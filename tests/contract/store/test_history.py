@@ -10,10 +10,10 @@ from tests.contract.store.conftest import ACCEPTED, ENDPOINT, FAILED, URL, Hooks
 from tests.running import keys
 from worker.domain.endpoint import endpoint_of
 from worker.domain.errors import WebhookError
+from worker.domain.lane import Lane
 from worker.steps.redeliver import recover, recover_since, resend
 from worker.store.deliveries import MAX_ATTEMPTS
 from worker.store.endpoints import Admitted, Deferred
-from worker.store.keys import Lane
 from worker.store.lanes import Tick
 from worker.store.records import AttemptReport
 

@@ -11,9 +11,9 @@ from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.decision import Reschedule, Submitted
 from worker.domain.job import JobState, Kind
+from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.keys import Lane
 
 
 def test_an_intent_is_granted_once(line: Line) -> None:

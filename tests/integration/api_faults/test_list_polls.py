@@ -20,11 +20,11 @@ from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Submitted
 from worker.domain.durations import seconds_between
 from worker.domain.job import Job
+from worker.domain.lane import Lane
 from worker.domain.list_poll import ListPollState, defer_s
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.steps.list_poll import list_poll
-from worker.store.keys import Lane
 from worker.store.list_poll import NAME, Entry
 from worker.store.records import NO_UPDATE
 

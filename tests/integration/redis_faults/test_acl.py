@@ -23,8 +23,8 @@ from tests.waiting import wait_until
 from worker.cli.context import producer
 from worker.cli.local.exporter import FleetCollector
 from worker.sandbox.remote import SandboxProcess
-from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import open_store
 from worker.telemetry.labels import QueueName
 
 USERS = Path(__file__).parents[3] / "ops" / "redis-acl" / "users.acl"

@@ -22,9 +22,9 @@ from tests.integration.redis_faults.servers import Server
 from tests.running import keys
 from tests.waiting import wait_until
 from worker.queue.inbox import InboxReader
-from worker.store.connection import Store, open_store
 from worker.store.inbox import Unacknowledged
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import Store, open_store
 from worker.telemetry.outage import Outage
 
 BURST = 400
@@ -71,9 +71,7 @@ def entry(job_id: str) -> str:
 def stored(server: Server) -> set[str]:
     """Return the ids of all stored jobs."""
     with connect_once(server.url) as client:
-        return {
-            str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.job_prefix}*", _type="hash", count=1000)
-        }
+        return {str(client.hget(key, "id")) for key in client.scan_iter(keys.job("*"), _type="hash", count=1000)}
 
 
 def take_over_all(impatient: Store, reader: InboxReader) -> None:

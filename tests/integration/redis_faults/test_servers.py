@@ -14,9 +14,9 @@ from tests.waiting import wait_until
 from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.queue.checks import check_broker, check_store
-from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
+from worker.store.store import open_store
 
 SERVERS: dict[str, tuple[dict[str, str], str]] = {
     "cluster": ({"cluster_enabled": "yes"}, "it is a Redis Cluster"),

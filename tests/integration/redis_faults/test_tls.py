@@ -20,9 +20,10 @@ from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.queue.checks import check_store
 from worker.sandbox.remote import SandboxProcess
-from worker.store.connection import connect, open_store
+from worker.store.connection import connect
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
+from worker.store.store import open_store
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from redis.client import PubSub
 from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
+from worker.domain.lane import Lane
 from worker.sandbox.remote import SandboxProcess
-from worker.store.keys import Lane
 
 
 @pytest.fixture

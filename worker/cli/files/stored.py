@@ -18,7 +18,7 @@ from worker.domain.files import StoredFile
 from worker.domain.outcome import Outcome
 from worker.outputs.keys import safe
 from worker.outputs.storage import Storage, open_storage
-from worker.store.connection import Store
+from worker.store.store import Store
 
 MAX_JOBS = 10_000
 

@@ -12,8 +12,8 @@ from worker.cli.output import COLOURS, can_redraw, local_time, plain, status
 from worker.cli.queries import no_worker
 from worker.domain.job import JobState
 from worker.domain.outcome import Outcome
-from worker.store.connection import Store
 from worker.store.job_history import STREAM_START, JobEvent
+from worker.store.store import Store
 
 BLOCK_S = 0.25
 HINT_AFTER_S = 3.0

@@ -21,7 +21,7 @@ from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
-from worker.store.connection import Store
+from worker.store.store import Store
 
 MAX_JOBS = 10_000
 REPLAYABLE = (JobState.FAILED, JobState.EXPIRED, JobState.CANCELED)

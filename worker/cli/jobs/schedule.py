@@ -15,10 +15,10 @@ from worker.cli.output import console
 from worker.cli.streams import json_text
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, JsonObject, Kind
+from worker.domain.lane import Lane
 from worker.domain.list_poll import ListPollState
 from worker.domain.poll_schedule import MIN_HISTORY, MIN_OBSERVED, Schedule
-from worker.store.connection import Store
-from worker.store.keys import Lane
+from worker.store.store import Store
 
 SHOWN_POLLS = 8
 TEXT_COLUMNS = {"duration group", "schedule"}

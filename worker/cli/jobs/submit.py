@@ -24,7 +24,7 @@ from worker.cli.streams import OutputLost, json_text
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
-from worker.store.connection import Store
+from worker.store.store import Store
 
 TIMED_OUT = 3
 INTERRUPTED = 130

@@ -14,7 +14,7 @@ from worker.cli.help import HelpCommand
 from worker.cli.jobs.jobs import details, jobs_table
 from worker.cli.output import can_redraw, console, local_time, printable
 from worker.cli.queries import no_worker, recent_outcomes
-from worker.store.connection import Store
+from worker.store.store import Store
 
 REFRESH_S = 0.5
 OTHER_LINES = 7

@@ -35,7 +35,7 @@ from worker.cli.output import console, plain, status
 from worker.domain.errors import ApiError
 from worker.outputs.folder import UNFINISHED
 from worker.photogpt.client import PhotoGPT
-from worker.store.connection import Store
+from worker.store.store import Store
 
 REFRESH_S = 0.1
 SANDBOX_TIMEOUT_S = 60.0

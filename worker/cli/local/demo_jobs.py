@@ -10,7 +10,7 @@ from celery import Celery, chain
 
 from worker.domain.job import TASKS, JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
-from worker.store.connection import Store
+from worker.store.store import Store
 
 DURATIONS_S = {"image": 3, "upscale": 2, "video": 6, "training": 5, "download": 1}
 """Durations in the sandbox of the demo; PhotoGPT takes longer."""

@@ -15,8 +15,8 @@ from config.settings import Settings
 from worker.domain.job import JobState, Kind
 from worker.domain.reason import Reason
 from worker.queue.backlog import Backlog, read_backlog
-from worker.store.connection import Store
 from worker.store.fleet import FleetState
+from worker.store.store import Store
 from worker.telemetry import metrics
 from worker.telemetry.exposition import Samples, families
 from worker.telemetry.labels import EndpointState, WebhookEnd
@@ -119,6 +119,7 @@ def fleet_samples(state: FleetState) -> Samples:
     """Return the state of lanes, jobs, webhooks and workers."""
     samples: Samples = {
         (metrics.WORKERS, ()): len(state.running_workers),
+        (metrics.DATA_LOST, ()): state.data_loss.noticed_at if state.data_loss else 0,
         (metrics.INBOX_ENTRIES, ()): state.inbox_entries,
         (metrics.INBOX_OLDEST, ()): state.inbox_oldest_s,
         (metrics.JOBS_IN_FLIGHT, ()): state.in_flight,

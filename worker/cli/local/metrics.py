@@ -11,8 +11,8 @@ import click
 from config.fields import split_address
 from worker.cli.context import USAGE, CommandError, producer, read_settings
 from worker.cli.help import HelpCommand
-from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import open_store
 from worker.telemetry.listener import Listener, Route, probe
 from worker.telemetry.logs import configure_logs
 

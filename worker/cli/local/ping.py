@@ -21,9 +21,9 @@ from worker.outputs.storage import check_storage, open_storage
 from worker.photogpt.client import PhotoGPT
 from worker.queue.checks import check_broker, check_store, clock_warning, unavailable
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
-from worker.store.connection import open_store
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
+from worker.store.store import open_store
 
 
 class CheckFailed(Exception):

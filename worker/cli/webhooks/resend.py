@@ -17,7 +17,7 @@ from worker.cli.streams import json_text
 from worker.domain.errors import WebhookError
 from worker.queue.publisher import CeleryPublisher
 from worker.steps.redeliver import MAX_DELIVERIES, PER_S, recover, resend
-from worker.store.connection import Store
+from worker.store.store import Store
 
 
 @click.command("resend", cls=HelpCommand)

@@ -18,7 +18,7 @@ from worker.cli.webhooks.sample_event import ForgingSender, sample_delivery
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
 from worker.domain.submission import EVENT_TYPES, check_webhook_url
-from worker.store.connection import bodies_of
+from worker.store.store import bodies_of
 from worker.webhooks.sender import WebhookSender
 from worker.webhooks.signing import TOLERANCE_S
 
