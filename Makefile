@@ -43,7 +43,7 @@ bench: $(VENV)/.dev ## this service beside its alternatives, half an hour; BENCH
 	@$(BIN)/python -m ops.bench $(BENCH)
 
 bench-webhooks: $(VENV)/.dev ## whether a dead or slow receiver delays the others, two minutes of load
-	@$(BIN)/python ops/bench/receivers.py $(BENCH)
+	@$(BIN)/python -m ops.bench.receivers $(BENCH)
 
 check: $(VENV)/.dev ## format, lint, types, layers, advisories
 	@sh ops/check $(BIN)

@@ -15,7 +15,7 @@ import requests
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.waiting import wait_until
 from worker.http.adapter import BoundedAdapter, bounded_session
-from worker.http.deadline import call_within, read_bounded
+from worker.http.deadline import Call, call_within, read_bounded
 from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
 DEADLINE_S = 0.4
@@ -114,6 +114,32 @@ def test_a_slow_call_does_not_end_another_call(session: requests.Session) -> Non
         wait_until(lambda: peer.requests, "the slow call has started")
         assert fetch(session, f"{peer.url}/fast", deadline=30) == (200, b"ok")
         assert isinstance(slow.exception(), DeadlineExceeded)
+
+
+def test_a_call_does_not_return_while_it_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call past its deadline returns after its connection is shut down, so that no later user of it is cut off."""
+    aborting, go_on, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def abort(call: Call) -> None:
+        del call
+        aborting.set()
+        go_on.wait(5)
+
+    def run() -> None:
+        with call_within(0):
+            aborting.wait(5)
+        returned.set()
+
+    monkeypatch.setattr(Call, "abort", abort)
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert aborting.wait(5)
+        assert not returned.wait(0.1)
+    finally:
+        go_on.set()
+        thread.join()
+    assert returned.is_set()
 
 
 def test_a_kept_alive_connection_is_bounded_too(session: requests.Session) -> None:

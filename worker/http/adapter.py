@@ -37,6 +37,10 @@ KEEP_ALIVE: list[tuple[int, int, int | bytes]] = [
 """Socket options: TCP asks a silent peer every 5 s whether it is still there."""
 
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Codes that no session here follows."""
+
+
 class _FinalResponse(http.client.HTTPResponse):
     """An answer without the informational ones (1xx) before it; `http.client` skips only 100."""
 

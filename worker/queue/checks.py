@@ -60,9 +60,7 @@ def check_broker(app: Celery, settings: Settings) -> str:
         if on_redis:
             ping(settings, settings.queue_url, timeout_s=ANSWER_WITHIN_S)
         with app.connection_for_write(connect_timeout=ANSWER_WITHIN_S) as connection:
-            connection.ensure_connection(
-                max_retries=1, timeout=2
-            )  # less than ANSWER_WITHIN_S: a silent one is asked once
+            connection.ensure_connection(max_retries=1, timeout=2)  # a silent broker is asked once
             kind = str(connection.transport.driver_type)
             channel: Any = connection.default_channel
             if kind == "redis":

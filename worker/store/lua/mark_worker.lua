@@ -6,8 +6,8 @@
 -- KEYS workers data lanes:list
 -- ARGV id kept:number fresh_marker marker marked_at:number max_behind:number in_flight:number
 --   `lanes`: of generations in flight. `in_flight`: their number at `marked_at`.
--- Returns {server time, marker, generations in flight, what is lost: 'all', 'some' or '', the time of the older data that is
---   left, or ''}.
+-- Returns {server time, marker, generations in flight, what is lost: 'all', 'some' or '', the time of the older data
+--   that is left, or ''}.
 local at, known = now(), redis.call('HMGET', data, 'marker', 'lost_at')
 local stored = tonumber(redis.call('ZSCORE', workers, id))
 local lost, restored_to = '', ''

@@ -3,10 +3,10 @@
 -- KEYS rate_bucket queue active intents dead rejected_count inbox workers data totals lanes_and_loops:list
 -- ARGV rate:number unresolved_after:number
 -- USES rate
--- Returns {server time, lanes, numbers, workers, data, totals}. A lane has members, due ones, the due time of the first, the
---   time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without a generation,
---   unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the request rate,
---   entries of the inbox, the id of the first one.
+-- Returns {server time, lanes, numbers, workers, data, totals}. A lane has members, due ones, the due time of the
+--   first, the time of the last tick, the end of its pause. The numbers are: jobs in the queue, active ones without
+--   a generation, unresolved intents, the time of the oldest intent, dead letters, rejected messages, tokens of the
+--   request rate, entries of the inbox, the id of the first one.
 local at = now()
 local lanes = {}
 for i = 1, #lanes_and_loops, 2 do
@@ -28,4 +28,5 @@ local numbers = {
   (redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1] or {''})[1],
 }
 local marks = redis.call('HMGET', data, 'made_at', 'lost_at', 'last_seen_at', 'lost', 'restored_to', 'in_flight')
-return {seconds(at), lanes, numbers, redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES'), marks, redis.call('HGETALL', totals)}
+local seen = redis.call('ZRANGE', workers, 0, -1, 'WITHSCORES')
+return {seconds(at), lanes, numbers, seen, marks, redis.call('HGETALL', totals)}
