@@ -14,6 +14,8 @@ from worker.store.codec import dumps
 from worker.store.keys import ID
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 from worker.store.records import AttemptRecorded, AttemptReport
+from worker.store.totals import total_name
+from worker.telemetry.metrics import WEBHOOKS_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,10 +116,11 @@ class Deliveries:
             dead=self._keys.dead,
             all_events=self._keys.all_events,
             totals=self._keys.totals,
+            counted=None if state == "pending" else total_name(WEBHOOKS_ENDED, state),
             state=state,
             delay=retry_in_s,
             attempt=dumps(attempt),
-            trigger=report.trigger,
+            manual=report.manual,
             result=report.result,
             duration=report.duration_s,
             random_fraction=report.random_fraction,

@@ -203,7 +203,7 @@ class Hooks:
         """Record an attempt."""
         delivery = self.read(delivery.id)
         state = state or ("delivered" if report.result in {"ok", "slow"} else "pending")
-        attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": report.trigger}
+        attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": "scheduled"}
         return self.store.deliveries.record_attempt(delivery, attempt, state=state, retry_in_s=after, report=report)
 
     def fail(self, times: int, report: AttemptReport = FAILED, url: str = URL) -> None:

@@ -17,8 +17,8 @@ from worker.store.endpoints import Admitted, Deferred
 from worker.store.lanes import Tick
 from worker.store.records import AttemptReport
 
-MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
-MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")
+MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, manual=True)
+MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", manual=True)
 
 
 def dead(hooks: Hooks, url: str = URL) -> str:
@@ -122,7 +122,7 @@ def test_a_dead_letter_can_be_resent(hooks: Hooks) -> None:
     (tick,) = again(hooks, name)
     assert tick.lane is Lane.REDELIVERIES
     assert hooks.line.lanes_of(name) == {Lane.REDELIVERIES}
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.read(name).state == "delivered"
     assert hooks.line.lanes_of(name) == set()
@@ -158,7 +158,7 @@ def test_a_pending_webhook_can_be_resent(hooks: Hooks) -> None:
     hooks.record_attempt(delivery, FAILED, after=3600)
     again(hooks, delivery.id)
     assert hooks.due_in(delivery) < 1
-    assert hooks.acquire_slot(delivery) == Admitted("manual")
+    assert hooks.acquire_slot(delivery) == Admitted(manual=True)
     hooks.record_attempt(delivery, MANUAL_FAILED, after=60)
     found = hooks.read(delivery.id)
     assert (found.state, found.attempts, found.steps) == ("pending", 2, 1)
@@ -179,7 +179,7 @@ def test_a_resend_during_an_attempt_is_kept(hooks: Hooks) -> None:
     again(hooks, delivery.id)
     hooks.record_attempt(delivery, FAILED, "dead")
     assert hooks.line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
-    assert hooks.acquire_slot(delivery) == Admitted("manual")
+    assert hooks.acquire_slot(delivery) == Admitted(manual=True)
 
 
 def test_a_resend_survives_its_worker(hooks: Hooks) -> None:
@@ -187,7 +187,7 @@ def test_a_resend_survives_its_worker(hooks: Hooks) -> None:
     name = dead(hooks)
     again(hooks, name)
     for _ in range(2):
-        assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+        assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
 
 
 def test_a_resend_probes_an_open_circuit(hooks: Hooks) -> None:
@@ -195,7 +195,7 @@ def test_a_resend_probes_an_open_circuit(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.open_circuit()
     again(hooks, name)
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.shown["state"] == "healthy"
 
@@ -239,7 +239,7 @@ def test_recover_closes_the_circuit(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.open_circuit()
     recovered(hooks)
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
     assert hooks.shown["state"] == "circuit_open"
 
