@@ -49,7 +49,7 @@ def recover(
     """
     answers: Counter[str] = Counter()
     more = False
-    for delivery_id, url in store.deliveries.in_trouble(since=since, endpoint=endpoint):
+    for delivery_id, url in store.delivery_history.failed_or_deferred(since=since, endpoint=endpoint):
         if answers["scheduled"] >= limit:
             more = True
             break

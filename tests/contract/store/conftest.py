@@ -184,7 +184,7 @@ class Hooks:
         """Return the webhook of a new job that has failed."""
         job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
         assert self.line.finish(job, JobResult(state=JobState.FAILED)) is not None
-        (shown,) = self.store.deliveries.of_job(job.id)
+        (shown,) = self.store.delivery_history.of_job(job.id)
         return self.read(shown["id"])
 
     def read(self, delivery_id: str) -> Delivery:
