@@ -26,9 +26,9 @@ HEAD = START + b"Content-Length: 200\r\n\r\n"
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    """Open a session as both clients use it."""
-    adapter = BoundedAdapter()
+def session(certificate: tuple[Path, Path]) -> Iterator[requests.Session]:
+    """Open a session as both clients use it, which trusts the certificate of the tests."""
+    adapter = BoundedAdapter(ca_file=certificate[0])
     with bounded_session({"http://": adapter, "https://": adapter}) as opened:
         yield opened
 
@@ -84,7 +84,6 @@ def test_a_slow_peer_is_left_at_the_deadline(
     session: requests.Session, script: Script, certificate: tuple[Path, Path], *, tls: bool
 ) -> None:
     """A call to a slow peer ends at its deadline, although every byte arrives within the read timeout."""
-    session.verify = str(certificate[0])
     with Peer(script, tls=server_tls(certificate) if tls else None) as peer:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.4 s"):
             fetch(session, peer.url)

@@ -153,8 +153,7 @@ def test_a_webhook_goes_through_the_proxy(send: Senders) -> None:
 def test_tls_goes_through_a_tunnel(send: Senders, certificate: tuple[Path, Path]) -> None:
     """A webhook over TLS goes through a proxy's tunnel, and the receiver's certificate is checked."""
     with Peer(answering(204), tls=server_tls(certificate)) as peer, Peer(tunnel(peer.port)) as proxy:
-        sender = send.sender(webhook_proxy_url=proxy.url)
-        sender._session.verify = str(certificate[0])
+        sender = send.sender(webhook_proxy_url=proxy.url, webhook_ca_file=certificate[0])
         delivery = Delivery(id="msg_1", type="x", url="https://right.example/hook", body="{}", job_id="j")
         assert sender.send(delivery, at=NOW).status == 204
         assert proxy.requests[0].startswith(b"CONNECT right.example:443 HTTP/1.")
