@@ -137,7 +137,7 @@ def assert_all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]
     """Check that each job ended as its generation did, with its own images, and was paid once."""
     outcomes = [result.get(timeout=40) for result in good]
     assert {outcome["state"] for outcome in outcomes} <= {"succeeded"}
-    assert all(outcome["images"] for outcome in outcomes)
+    assert len({image["id"] for outcome in outcomes for image in outcome["images"]}) == len(good)
     assert len({outcome["generation_id"] for outcome in outcomes}) == len(good)
     assert all(ended(result).startswith("generation_failed: ") for result in bad)
     assert paid_generations(sandbox) == len(good) + len(bad)
