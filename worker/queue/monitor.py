@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
 from redis import RedisError
 
+from worker.domain.lane import Lane
 from worker.queue.revocation import Revocations
 from worker.services import Services
+from worker.store.fleet import SEEN_S
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
@@ -18,6 +21,7 @@ from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
 INTERVAL_S = 1.0
+MARK_EVERY_S = SEEN_S / 4
 
 
 class LaneMonitor:
@@ -29,6 +33,7 @@ class LaneMonitor:
         self._name = name
         self._redis_outage = redis_outage
         self._revocations = Revocations(services)
+        self._mark_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
 
@@ -69,13 +74,15 @@ class LaneMonitor:
 
     def _publish_missing_ticks(self) -> None:
         store = self._services.store
-        store.lanes.ensure_ticks()
-        if self._services.settings.list_polling:
+        members = store.lanes.ensure_ticks()
+        if self._services.settings.list_polling and members[Lane.JOBS] and not members[Lane.LIST_POLLS]:
             store.list_polls.ensure_scheduled()
         health.redis_answered()
 
     def _mark_worker(self) -> None:
-        self._services.store.fleet.mark_worker(self._name)
+        if time.monotonic() >= self._mark_at:
+            self._services.store.fleet.mark_worker(self._name)
+            self._mark_at = time.monotonic() + MARK_EVERY_S
 
     def _forget_worker(self) -> None:
         self._services.store.fleet.forget_worker(self._name)
