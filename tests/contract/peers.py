@@ -164,6 +164,32 @@ def answering(status: int = 200, body: bytes = b"", *headers: str) -> Script:
     return lambda conversation: conversation.answer(status, body, *headers)
 
 
+def tunnel(target: int) -> Script:
+    """Act as a proxy that opens a tunnel to one port of this machine, whatever the request."""
+
+    def script(conversation: Conversation) -> None:
+        with socket.create_connection(("127.0.0.1", target)) as there:
+            conversation.say(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            there.setblocking(False)
+            conversation.sock.setblocking(False)
+            pump(conversation, there)
+
+    return script
+
+
+def pump(conversation: Conversation, there: socket.socket) -> None:
+    """Carry bytes both ways until one side closes."""
+    while not conversation.over.wait(0.005):
+        for source, sink in ((conversation.sock, there), (there, conversation.sock)):
+            try:
+                data = source.recv(65536)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            sink.sendall(data)
+
+
 @contextlib.contextmanager
 def listening() -> Iterator[tuple[int, Callable[[], bool]]]:
     """Open a socket that accepts nothing; yield its port and a function that says whether a client connected."""

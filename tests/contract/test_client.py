@@ -483,8 +483,7 @@ def test_tls_that_breaks_after_the_request_is_not_certain(make: Make, certificat
             raw.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
 
     with Peer(script, tls=server_tls(certificate)) as peer:
-        client = make(peer.url)
-        client._session.verify = str(certificate[0])
+        client = make(peer.url, api_ca_file=certificate[0])
         with pytest.raises(Unavailable) as raised:
             client.trigger(Kind.IMAGE, IMAGE)
         assert len(peer.requests) == 1

@@ -15,7 +15,7 @@ import requests
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
 from tests.waiting import wait_until
 from worker.http.adapter import BoundedAdapter, bounded_session
-from worker.http.deadline import call_within, read_bounded
+from worker.http.deadline import Call, call_within, read_bounded
 from worker.http.errors import AnswerTooLarge, DeadlineExceeded
 
 DEADLINE_S = 0.4
@@ -26,9 +26,9 @@ HEAD = START + b"Content-Length: 200\r\n\r\n"
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    """Open a session as both clients use it."""
-    adapter = BoundedAdapter()
+def session(certificate: tuple[Path, Path]) -> Iterator[requests.Session]:
+    """Open a session as both clients use it, which trusts the certificate of the tests."""
+    adapter = BoundedAdapter(ca_file=certificate[0])
     with bounded_session({"http://": adapter, "https://": adapter}) as opened:
         yield opened
 
@@ -84,7 +84,6 @@ def test_a_slow_peer_is_left_at_the_deadline(
     session: requests.Session, script: Script, certificate: tuple[Path, Path], *, tls: bool
 ) -> None:
     """A call to a slow peer ends at its deadline, although every byte arrives within the read timeout."""
-    session.verify = str(certificate[0])
     with Peer(script, tls=server_tls(certificate) if tls else None) as peer:
         with pytest.raises(DeadlineExceeded, match=r"within 0\.4 s"):
             fetch(session, peer.url)
@@ -114,6 +113,32 @@ def test_a_slow_call_does_not_end_another_call(session: requests.Session) -> Non
         wait_until(lambda: peer.requests, "the slow call has started")
         assert fetch(session, f"{peer.url}/fast", deadline=30) == (200, b"ok")
         assert isinstance(slow.exception(), DeadlineExceeded)
+
+
+def test_a_call_does_not_return_while_it_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call past its deadline returns after its connection is shut down, so that no later user of it is cut off."""
+    aborting, go_on, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def abort(call: Call) -> None:
+        del call
+        aborting.set()
+        go_on.wait(5)
+
+    def run() -> None:
+        with call_within(0):
+            aborting.wait(5)
+        returned.set()
+
+    monkeypatch.setattr(Call, "abort", abort)
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert aborting.wait(5)
+        assert not returned.wait(0.1)
+    finally:
+        go_on.set()
+        thread.join()
+    assert returned.is_set()
 
 
 def test_a_kept_alive_connection_is_bounded_too(session: requests.Session) -> None:

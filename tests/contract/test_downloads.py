@@ -6,12 +6,13 @@ import hashlib
 import ipaddress
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from config.settings import Settings
+from tests.serving import serving
 from worker.domain.errors import FileError
 from worker.outputs.download import Downloader, Stopped
 
@@ -22,8 +23,9 @@ class Host:
     """A host of files; also a proxy, since it answers whatever it is asked for."""
 
     def __init__(self) -> None:
-        """Start to listen on a loopback port."""
+        """Prepare; `host` serves it."""
         host = self
+        self.url = ""
         #: The paths of the requests, with their Authorization header.
         self.asked: list[tuple[str, str | None]] = []
         #: Where a path redirects to.
@@ -43,26 +45,15 @@ class Host:
                 if target is None:
                     self.wfile.write(PNG)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.handler = Handler
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
     """A host of files."""
-    running = Host()
-    yield running
-    running.close()
+    prepared = Host()
+    with serving(prepared.handler) as prepared.url:
+        yield prepared
 
 
 def downloaded(url: str, stopping: threading.Event | None = None, **settings: Any) -> bytes:

@@ -11,24 +11,15 @@ import pytest
 
 from config.settings import Settings
 from tests.contract.conftest import Names
-from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, listening, server_tls
-from tests.contract.test_receiver_answers import Sent, failed, tunnel
+from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, listening, server_tls, tunnel
+from tests.contract.sending import NOW, Senders, failed
 from worker.domain.delivery import Delivery
 from worker.domain.errors import Unavailable
 from worker.http.deadline import call_within
 from worker.photogpt.client import PhotoGPT
 from worker.webhooks.sender import Accepted
 
-NOW = 1_800_000_000.0
 OK = answering(200, b'{"status": "OK", "result": {}}')
-
-
-@pytest.fixture
-def send() -> Iterator[Sent]:
-    """Send webhooks as the worker does."""
-    made = Sent()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -58,7 +49,7 @@ def delivery(url: str, attempts: int = 0) -> Delivery:
 
 
 @pytest.mark.parametrize(("max_idle_s", "connections"), [(1e-9, 3), (60, 1)])
-def test_an_idle_connection_to_a_receiver_is_not_used(send: Sent, max_idle_s: float, connections: int) -> None:
+def test_an_idle_connection_to_a_receiver_is_not_used(send: Senders, max_idle_s: float, connections: int) -> None:
     """A webhook uses a kept-alive connection only if it was idle for less than the limit."""
     with Peer(answering(200, b"ok")) as peer:
         sender = send.sender(webhook_max_idle_s=max_idle_s)
@@ -67,7 +58,7 @@ def test_an_idle_connection_to_a_receiver_is_not_used(send: Sent, max_idle_s: fl
         assert len(peer.conversations) == connections
 
 
-def test_a_retry_opens_a_new_connection(send: Sent) -> None:
+def test_a_retry_opens_a_new_connection(send: Senders) -> None:
     """The retry of a webhook uses no kept-alive connection."""
     with Peer(answering(204)) as peer:
         sender = send.sender()
@@ -103,7 +94,7 @@ def test_a_dropped_idle_connection_loses_no_trigger(client: Client) -> None:
 
 
 @pytest.mark.parametrize("through_proxy", [False, True])
-def test_tcp_keep_alive_is_on(send: Sent, *, through_proxy: bool) -> None:
+def test_tcp_keep_alive_is_on(send: Senders, *, through_proxy: bool) -> None:
     """TCP asks the peer of a kept-alive connection whether it is still there."""
     with Peer(answering(204)) as peer:
         sender = send.sender(**{"webhook_proxy_url": peer.url} if through_proxy else {})
@@ -117,7 +108,7 @@ def test_tcp_keep_alive_is_on(send: Sent, *, through_proxy: bool) -> None:
 
 
 @pytest.mark.parametrize("dead", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"], ["::1"]])
-def test_every_address_of_a_receiver_is_tried(send: Sent, names: Names, dead: list[str]) -> None:
+def test_every_address_of_a_receiver_is_tried(send: Senders, names: Names, dead: list[str]) -> None:
     """A receiver whose first addresses refuse connections gets its webhook at the next; later ones go there at once."""
     names.lead("two.example", [*dead, "127.0.0.1"])
     with Peer(answering(204)) as peer:
@@ -131,7 +122,7 @@ def test_every_address_of_a_receiver_is_tried(send: Sent, names: Names, dead: li
         assert headers_of(peer.requests[1])["host"] == f"two.example:{peer.port}"
 
 
-def test_a_silent_address_leaves_time_for_the_next(send: Sent, names: Names, certificate: tuple[Path, Path]) -> None:
+def test_a_silent_address_leaves_time_for_the_next(send: Senders, names: Names, certificate: tuple[Path, Path]) -> None:
     """An address that accepts connections and says nothing does not use up the attempt's deadline."""
     names.lead("right.example", ["127.0.0.2", "127.0.0.1"])
     with Peer(answering(204), tls=server_tls(certificate)) as peer, socket.create_server(("127.0.0.2", peer.port)):
@@ -144,7 +135,7 @@ def test_a_silent_address_leaves_time_for_the_next(send: Sent, names: Names, cer
     assert isinstance(sent, Accepted)
 
 
-def test_no_other_address_is_tried_after_the_request_was_sent(send: Sent, names: Names) -> None:
+def test_no_other_address_is_tried_after_the_request_was_sent(send: Senders, names: Names) -> None:
     """A receiver that broke the connection after the request may have the webhook: no other address gets it."""
     names.lead("two.example", ["127.0.0.2", "127.0.0.1"])
     with Peer(Conversation.reset, host="127.0.0.2") as first:
@@ -152,7 +143,7 @@ def test_no_other_address_is_tried_after_the_request_was_sent(send: Sent, names:
     assert {address[0] for address in names.connected} == {"127.0.0.2"}
 
 
-def test_all_addresses_dead_is_a_connection_error(send: Sent, names: Names) -> None:
+def test_all_addresses_dead_is_a_connection_error(send: Senders, names: Names) -> None:
     """A receiver without a reachable address is a connection error, and a refused certificate is named before it."""
     names.lead("two.example", ["127.0.0.2", "127.0.0.3"])
     with listening() as (port, _):
@@ -160,7 +151,7 @@ def test_all_addresses_dead_is_a_connection_error(send: Sent, names: Names) -> N
     assert (error.kind, error.final, len(names.connected)) == ("connection_error", False, 2)
 
 
-def test_a_refused_certificate_is_not_hidden(send: Sent, names: Names, certificate: tuple[Path, Path]) -> None:
+def test_a_refused_certificate_is_not_hidden(send: Senders, names: Names, certificate: tuple[Path, Path]) -> None:
     """The error of a refused certificate is reported although another address is unreachable."""
     names.lead("right.example", ["127.0.0.1", "127.0.0.2"])
     with Peer(answering(204), tls=server_tls(certificate)) as peer:
@@ -192,7 +183,7 @@ BODIES: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize(("head", "slow"), BODIES.values(), ids=BODIES)
 @pytest.mark.parametrize("deadline", [0.5, 5])
-def test_a_dripping_body_does_not_undo_an_acceptance(send: Sent, head: bytes, slow: bytes, deadline: float) -> None:
+def test_a_dripping_body_does_not_undo_an_acceptance(send: Senders, head: bytes, slow: bytes, deadline: float) -> None:
     """A receiver that answers 200 at once has accepted the webhook, however long its body takes."""
     with Peer(drips_after(START % 200 + head, slow)) as peer:
         sent = send(peer.url, webhook_deadline_s=deadline)
@@ -202,7 +193,7 @@ def test_a_dripping_body_does_not_undo_an_acceptance(send: Sent, head: bytes, sl
 
 
 @pytest.mark.parametrize(("head", "slow"), BODIES.values(), ids=BODIES)
-def test_a_dripping_410_is_heard(send: Sent, head: bytes, slow: bytes) -> None:
+def test_a_dripping_410_is_heard(send: Senders, head: bytes, slow: bytes) -> None:
     """A 410 whose body does not end disables the endpoint."""
     with Peer(drips_after(START % 410 + head, slow)) as peer:
         error = failed(send(peer.url, webhook_deadline_s=0.5))
@@ -224,7 +215,7 @@ ODD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
-def test_an_odd_answer_with_2xx_is_accepted(send: Sent, answer: bytes) -> None:
+def test_an_odd_answer_with_2xx_is_accepted(send: Senders, answer: bytes) -> None:
     """An answer whose final head says 2xx is accepted, whatever comes before and after it."""
 
     def script(conversation: Conversation) -> None:
@@ -237,7 +228,7 @@ def test_an_odd_answer_with_2xx_is_accepted(send: Sent, answer: bytes) -> None:
     assert sent.status in {200, 204}
 
 
-def test_endless_informational_answers_are_a_timeout(send: Sent) -> None:
+def test_endless_informational_answers_are_a_timeout(send: Senders) -> None:
     """A receiver that sends informational answers only is left at the deadline."""
 
     def script(conversation: Conversation) -> None:
@@ -249,7 +240,7 @@ def test_endless_informational_answers_are_a_timeout(send: Sent) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_a_receiver_with_ipv6_only(send: Sent, names: Names) -> None:
+def test_a_receiver_with_ipv6_only(send: Senders, names: Names) -> None:
     """A receiver whose name has only an IPv6 address gets its webhook."""
     names.lead("six.example", ["::1"])
     with Peer(answering(204), host="::1") as peer:
@@ -261,7 +252,7 @@ def test_a_receiver_with_ipv6_only(send: Sent, names: Names) -> None:
 # -- certificates of private authorities ------------------------------------------------------------------------------
 
 
-def test_a_receiver_of_a_private_authority(send: Sent, certificate: tuple[Path, Path]) -> None:
+def test_a_receiver_of_a_private_authority(send: Senders, certificate: tuple[Path, Path]) -> None:
     """A receiver with a certificate of a private authority is trusted through the setting that the error names."""
     with Peer(answering(204), tls=server_tls(certificate)) as peer:
         error = failed(send(peer.url))

@@ -29,11 +29,13 @@ def app(valkey: EmbeddedValkey) -> Iterator[Celery]:
     made.close()
 
 
-def test_a_tick_over_a_closed_channel(app: Celery) -> None:
-    """A tick message that cannot be sent is lost and raises nothing: the lane monitor sends it again."""
+def test_a_tick_over_a_closed_channel(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    """A tick message that cannot be sent raises nothing and is logged: the lane monitor sends it again."""
     CeleryPublisher(app).publish_tick(Tick(Lane.JOBS, "1", 0))
+    assert [record.msg for record in caplog.records] == ["cannot send a tick message; the lane monitor sends it again"]
 
 
-def test_a_continuation_over_a_closed_channel(app: Celery) -> None:
-    """A continuation that cannot be sent is lost and raises nothing: the results lane sends it again."""
+def test_a_continuation_over_a_closed_channel(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    """A continuation that cannot be sent raises nothing and is logged: the results lane sends it again."""
     CeleryPublisher(app).resend_task({"task": "photogpt.generate_image", "options": {"task_id": "a job"}})
+    assert [record.msg for record in caplog.records] == ["cannot send a continuation; the results lane sends it again"]

@@ -4,66 +4,18 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config.settings import Settings
-from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls
+from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls, tunnel
+from tests.contract.sending import NOW, Senders, failed
 from tests.running import WEBHOOK_SECRET
 from worker.domain.delivery import Delivery
-from worker.domain.errors import DeliveryError
-from worker.webhooks.sender import MAX_ANSWER_BYTES, Accepted, WebhookSender
+from worker.webhooks.sender import MAX_ANSWER_BYTES, Accepted
 
-NOW = 1_800_000_000.0
 ED25519 = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
-
-
-class Sent:
-    """Sends webhooks, each with its own settings."""
-
-    def __init__(self) -> None:
-        """Start without senders."""
-        self._made: list[WebhookSender] = []
-
-    def sender(self, **settings: Any) -> WebhookSender:
-        """Return a sender; loopback is allowed by default."""
-        usual: dict[str, Any] = {
-            "webhook_allow_networks": "127.0.0.0/8",
-            "webhook_secrets": WEBHOOK_SECRET,
-            "webhook_deadline_s": 5,
-        }
-        self._made.append(WebhookSender(Settings(**{"_env_file": None} | usual | settings)))
-        return self._made[-1]
-
-    def __call__(self, url: str, **settings: Any) -> Accepted | DeliveryError:
-        """Send one webhook and return the result or the error."""
-        delivery = Delivery(id="msg_1", type="job.succeeded", url=url, body="{}", job_id="job-1")
-        try:
-            return self.sender(**settings).send(delivery, at=NOW)
-        except DeliveryError as error:
-            return error
-
-    def close(self) -> None:
-        """Close every connection."""
-        for sender in self._made:
-            sender.close()
-
-
-@pytest.fixture
-def send() -> Iterator[Sent]:
-    """Send webhooks as the worker does."""
-    made = Sent()
-    yield made
-    made.close()
-
-
-def failed(outcome: Accepted | DeliveryError) -> DeliveryError:
-    """Return the error, and fail if there is none."""
-    assert isinstance(outcome, DeliveryError)
-    return outcome
 
 
 # -- control headers --------------------------------------------------------------------------------------------------
@@ -81,7 +33,7 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize(("status", "control", "final", "disable"), CONTROLS)
-def test_a_receiver_ends_the_attempts(send: Sent, status: int, control: str, disable: str, *, final: bool) -> None:
+def test_a_receiver_ends_the_attempts(send: Senders, status: int, control: str, disable: str, *, final: bool) -> None:
     """A control header or 410 ends the attempts of a webhook or disables the endpoint."""
     with Peer(answering(status, b"", *([f"Webhook-Delivery: {control}"] if control else []))) as peer:
         error = failed(send(peer.url))
@@ -89,7 +41,7 @@ def test_a_receiver_ends_the_attempts(send: Sent, status: int, control: str, dis
 
 
 @pytest.mark.parametrize(("control", "disable"), [("disable", True), ("abort-message", False), ("", False)])
-def test_a_receiver_may_accept_and_disable(send: Sent, control: str, *, disable: bool) -> None:
+def test_a_receiver_may_accept_and_disable(send: Senders, control: str, *, disable: bool) -> None:
     """A receiver can accept a webhook and disable its endpoint in one answer."""
     with Peer(answering(200, b"", f"webhook-delivery: {control}")) as peer:
         accepted = send(peer.url)
@@ -110,7 +62,7 @@ ANSWERS: dict[str, tuple[bytes, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("answer", "recorded"), ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_kilobyte_of_the_answer_is_kept(send: Sent, status: int, answer: bytes, recorded: dict[str, str]) -> None:
+def test_a_kilobyte_of_the_answer_is_kept(send: Senders, status: int, answer: bytes, recorded: dict[str, str]) -> None:
     """The first kilobyte of an answer is recorded, as text or base64, cut between two characters."""
     with Peer(answering(status, answer)) as peer:
         outcome = send(peer.url)
@@ -119,7 +71,7 @@ def test_a_kilobyte_of_the_answer_is_kept(send: Sent, status: int, answer: bytes
     assert outcome.duration_s > 0
 
 
-def test_an_attempt_without_an_answer_has_a_duration(send: Sent) -> None:
+def test_an_attempt_without_an_answer_has_a_duration(send: Senders) -> None:
     """An attempt without an answer has a duration and no answer in the history."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -128,7 +80,7 @@ def test_an_attempt_without_an_answer_has_a_duration(send: Sent) -> None:
     assert error.duration_s is not None
 
 
-def test_both_signatures_are_sent_in_one_header(send: Sent) -> None:
+def test_both_signatures_are_sent_in_one_header(send: Senders) -> None:
     """A webhook signed with a shared secret and an ed25519 key has both tokens in one header."""
     with Peer(answering(204)) as peer:
         send(peer.url, webhook_secrets=f"{WEBHOOK_SECRET},{ED25519}")
@@ -139,7 +91,7 @@ def test_both_signatures_are_sent_in_one_header(send: Sent) -> None:
 # -- ports and schemes ------------------------------------------------------------------------------------------------
 
 
-def test_a_port_that_is_not_listed_is_refused(send: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_not_listed_is_refused(send: Senders, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that is not listed is refused without a connection, and a listed one is connected to."""
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *args, **more: real("8.8.8.8", *args, **more))
@@ -158,7 +110,7 @@ def test_a_port_that_is_not_listed_is_refused(send: Sent, monkeypatch: pytest.Mo
     assert connected == [("8.8.8.8", 6379), ("8.8.8.8", 443)]
 
 
-def test_a_scheme_that_is_not_listed_is_refused(send: Sent) -> None:
+def test_a_scheme_that_is_not_listed_is_refused(send: Senders) -> None:
     """A scheme that is not listed is refused without a connection."""
     with Peer(answering(204)) as peer:
         error = failed(send(peer.url, webhook_schemes="https"))
@@ -170,7 +122,7 @@ def test_a_scheme_that_is_not_listed_is_refused(send: Sent) -> None:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy"])
-def test_a_proxy_of_the_environment_is_ignored(send: Sent, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_ignored(send: Senders, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment is ignored."""
     with Peer(answering(204)) as peer, Peer(answering(502)) as planted:
         monkeypatch.setenv(name, planted.url)
@@ -178,7 +130,7 @@ def test_a_proxy_of_the_environment_is_ignored(send: Sent, name: str, monkeypatc
         assert planted.conversations == []
 
 
-def test_a_netrc_is_ignored(send: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_netrc_is_ignored(send: Senders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A password in .netrc is not sent."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login root password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -191,44 +143,17 @@ def test_a_netrc_is_ignored(send: Sent, tmp_path: Path, monkeypatch: pytest.Monk
 # -- a proxy that was asked for ---------------------------------------------------------------------------------------
 
 
-def test_a_webhook_goes_through_the_proxy(send: Sent) -> None:
+def test_a_webhook_goes_through_the_proxy(send: Senders) -> None:
     """A webhook through a proxy leaves the name to the proxy to resolve."""
     with Peer(answering(204)) as proxy:
         assert isinstance(send("http://inside.invalid/hook", webhook_proxy_url=proxy.url), Accepted)
         assert proxy.requests[0].startswith(b"POST http://inside.invalid/hook HTTP/1.1")
 
 
-def tunnel(target: int) -> Any:
-    """Act as a proxy that opens a tunnel to one port of this machine, whatever the request."""
-
-    def script(conversation: Conversation) -> None:
-        with socket.create_connection(("127.0.0.1", target)) as there:
-            conversation.say(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            there.setblocking(False)
-            conversation.sock.setblocking(False)
-            pump(conversation, there)
-
-    return script
-
-
-def pump(conversation: Conversation, there: socket.socket) -> None:
-    """Carry bytes both ways until one side closes."""
-    while not conversation.over.wait(0.005):
-        for source, sink in ((conversation.sock, there), (there, conversation.sock)):
-            try:
-                data = source.recv(65536)
-            except BlockingIOError:
-                continue
-            if not data:
-                return
-            sink.sendall(data)
-
-
-def test_tls_goes_through_a_tunnel(send: Sent, certificate: tuple[Path, Path]) -> None:
+def test_tls_goes_through_a_tunnel(send: Senders, certificate: tuple[Path, Path]) -> None:
     """A webhook over TLS goes through a proxy's tunnel, and the receiver's certificate is checked."""
     with Peer(answering(204), tls=server_tls(certificate)) as peer, Peer(tunnel(peer.port)) as proxy:
-        sender = send.sender(webhook_proxy_url=proxy.url)
-        sender._session.verify = str(certificate[0])
+        sender = send.sender(webhook_proxy_url=proxy.url, webhook_ca_file=certificate[0])
         delivery = Delivery(id="msg_1", type="x", url="https://right.example/hook", body="{}", job_id="j")
         assert sender.send(delivery, at=NOW).status == 204
         assert proxy.requests[0].startswith(b"CONNECT right.example:443 HTTP/1.")
@@ -240,7 +165,7 @@ def drips(conversation: Conversation) -> None:
     conversation.drip(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 400)
 
 
-def test_the_deadline_holds_through_a_proxy(send: Sent) -> None:
+def test_the_deadline_holds_through_a_proxy(send: Senders) -> None:
     """The deadline ends an attempt at a slow receiver behind a proxy."""
     with Peer(drips) as proxy:
         error = failed(send("http://slow.invalid/", webhook_proxy_url=proxy.url, webhook_deadline_s=0.4))
@@ -248,7 +173,7 @@ def test_the_deadline_holds_through_a_proxy(send: Sent) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
-def test_a_refused_tunnel_is_a_proxy_error(send: Sent, status: int) -> None:
+def test_a_refused_tunnel_is_a_proxy_error(send: Senders, status: int) -> None:
     """A refused tunnel is a proxy error, is not final, and does not count against the endpoint."""
     with Peer(answering(status)) as proxy:
         error = failed(send("https://inside.invalid/", webhook_proxy_url=proxy.url))
@@ -263,14 +188,14 @@ BROKEN_TUNNELS: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("script", BROKEN_TUNNELS.values(), ids=BROKEN_TUNNELS)
-def test_a_broken_tunnel_is_a_proxy_error(send: Sent, script: Script) -> None:
+def test_a_broken_tunnel_is_a_proxy_error(send: Senders, script: Script) -> None:
     """A proxy that breaks CONNECT off does not count against the endpoint, and the webhook is sent again."""
     with Peer(script) as proxy:
         error = failed(send("https://inside.invalid/", webhook_proxy_url=proxy.url))
     assert (error.kind, error.endpoint_at_fault, error.final) == ("proxy_error", False, False)
 
 
-def test_a_proxy_that_requires_authentication_is_a_proxy_error(send: Sent) -> None:
+def test_a_proxy_that_requires_authentication_is_a_proxy_error(send: Senders) -> None:
     """A 407 without a tunnel is a proxy error whose message hides the password."""
     with Peer(answering(407)) as proxy:
         url = proxy.url.replace("//", "//user:hunter2@")
@@ -280,7 +205,7 @@ def test_a_proxy_that_requires_authentication_is_a_proxy_error(send: Sent) -> No
     assert "hunter2" not in str(error)
 
 
-def test_an_unreachable_proxy_is_a_proxy_error(send: Sent) -> None:
+def test_an_unreachable_proxy_is_a_proxy_error(send: Senders) -> None:
     """An unreachable proxy is a proxy error whose message hides the password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -290,7 +215,7 @@ def test_an_unreachable_proxy_is_a_proxy_error(send: Sent) -> None:
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:169.254.169.254]"])
-def test_a_forbidden_address_itself_does_not_reach_the_proxy(send: Sent, host: str) -> None:
+def test_a_forbidden_address_itself_does_not_reach_the_proxy(send: Senders, host: str) -> None:
     """A literal forbidden address is refused before the proxy is connected to."""
     with Peer(answering(204)) as proxy:
         error = failed(send(f"http://{host}/", webhook_proxy_url=proxy.url))
@@ -298,7 +223,7 @@ def test_a_forbidden_address_itself_does_not_reach_the_proxy(send: Sent, host: s
     assert (error.kind, error.final) == ("address_refused", True)
 
 
-def test_ports_are_checked_before_the_proxy(send: Sent) -> None:
+def test_ports_are_checked_before_the_proxy(send: Senders) -> None:
     """Through a proxy, only listed ports and ports of allowed addresses are used."""
     with Peer(answering(204)) as proxy:
         assert failed(send("http://inside.invalid:25/", webhook_proxy_url=proxy.url)).kind == "port_refused"

@@ -7,7 +7,7 @@ import redis
 from standardwebhooks import Webhook
 
 from config.settings import Settings
-from tests.contract.test_runner import open_worker, token_of
+from tests.contract.workers import open_worker, token_of
 from tests.running import WEBHOOK_SECRET, Receiver
 from tests.unit.factories import make_job
 from tests.waiting import wait_until

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 import redis
 
 from config.settings import Settings
 from tests.conftest import image_request
+from tests.contract.workers import open_worker, token_of
 from tests.running import keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
@@ -21,24 +21,12 @@ from worker.domain.decision import Reschedule
 from worker.domain.lane import Lane
 from worker.lanes.runner import LaneRunner
 from worker.sandbox.remote import SandboxProcess
-from worker.services import Services, TaskPublisher, open_services
+from worker.services import Services
 from worker.store.codec import FIELDS
-from worker.store.records import NO_UPDATE
+from worker.store.keys import ID
 from worker.telemetry.labels import PoolState
 
 NO_LIMIT = float("inf")
-
-
-def open_worker(settings: Settings) -> Services:
-    """Return the clients of a worker process whose tick messages are kept by a mock."""
-    publisher = create_autospec(TaskPublisher, instance=True)
-    publisher.progress.return_value = publisher.result.return_value = NO_UPDATE
-    return open_services(settings, publisher)
-
-
-def token_of(client: redis.Redis, lane: Lane) -> str:
-    """Return the token of the lane's next tick."""
-    return str(client.hget(keys.loop(lane), "token"))
 
 
 def accept_jobs(services: Services, count: int) -> None:
@@ -53,9 +41,7 @@ def claim_records(services: Services, client: redis.Redis, count: int) -> list[l
     """Accept some jobs, and return their records as a claim returns them."""
     accept_jobs(services, count)
     token = token_of(client, Lane.TRIGGERS)
-    claim = services.store.lanes.claim(
-        Lane.TRIGGERS, token, limit=99, lease_s=60, prefix=keys.job_prefix, fields=FIELDS
-    )
+    claim = services.store.lanes.claim(Lane.TRIGGERS, token, limit=99, lease_s=60, pattern=keys.job(ID), fields=FIELDS)
     assert claim is not None
     return claim.records
 

@@ -254,8 +254,7 @@ def test_a_certificate_for_another_name_is_refused(
     """A certificate for another name is refused, although the address is pinned."""
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *args, **more: real("127.0.0.1", *args, **more))
-    sender = make()
-    sender._session.verify = str(certificate[0])
+    sender = make(webhook_ca_file=certificate[0])
     with Peer(answering(204), tls=server_tls(certificate)) as peer:
         assert sender.send(delivery(f"https://right.example:{peer.port}/"), at=NOW).status == 204
         with pytest.raises(DeliveryError, match=r"wrong\.example") as raised:

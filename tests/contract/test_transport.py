@@ -34,16 +34,18 @@ def orphan(valkey: EmbeddedValkey) -> Any:
     return message, errors
 
 
-def test_acknowledging_after_the_connection_is_lost(orphan: Any) -> None:
-    """Acknowledging a message of a closed connection raises nothing but what Celery expects: anything else ends it."""
+def test_acknowledging_after_the_connection_is_lost(orphan: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Acknowledging a message of a closed connection is an error that Celery logs; any other would end the worker."""
     message, errors = orphan
     message.ack_log_error(logging.getLogger("a test"), errors)
+    assert "Couldn't ack" in caplog.text
 
 
-def test_requeueing_after_the_connection_is_lost(orphan: Any) -> None:
-    """Requeueing a message of a closed connection raises nothing but what Celery expects."""
+def test_requeueing_after_the_connection_is_lost(orphan: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Requeueing a message of a closed connection is an error that Celery logs; any other would end the worker."""
     message, errors = orphan
     message.reject_log_error(logging.getLogger("a test"), errors, requeue=True)
+    assert "Couldn't reject" in caplog.text
 
 
 # -- transports --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,6 @@ def store(settings: Settings) -> Iterator[Store]:
     opened = open_store(settings, leave_to_lane_monitor)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def other_receiver() -> Iterator[Receiver]:
-    """Start another receiver."""
-    running = Receiver()
-    yield running
-    running.close()
 
 
 Send = Callable[..., list[str]]
@@ -118,9 +111,7 @@ def test_a_receiver_can_accept_and_disable(send: Send, store: Store, receiver: R
     assert shown["disabled"] == "asked"
 
 
-def test_an_open_circuit_delays_no_other_endpoint(
-    send: Send, store: Store, receiver: Receiver, other_receiver: Receiver
-) -> None:
+def test_an_open_circuit_delays_no_other_endpoint(send: Send, store: Store, receiver: Receiver) -> None:
     """An endpoint with an open circuit gets no attempts, and another endpoint gets all of its webhooks."""
     receiver.answers = lambda _: 500
     for job in send(receiver.url, 30):
@@ -128,13 +119,14 @@ def test_an_open_circuit_delays_no_other_endpoint(
     failing = endpoint_of(receiver.url).id
     wait_until(lambda: (store.endpoints.get(failing) or {}).get("state") == "circuit_open", "the circuit opens")
     before = len(receiver.requests)
-    jobs = send(receiver.url, 20) + send(other_receiver.url, 20)
-    for job in jobs[20:]:
-        ends(store, job, "delivered")
+    with closing(Receiver()) as other:
+        jobs = send(receiver.url, 20) + send(other.url, 20)
+        for job in jobs[20:]:
+            ends(store, job, "delivered")
     wait_until(lambda: store.lanes.sizes()[Lane.DELIVERIES] == 0, "the lane is empty")
     assert len(receiver.requests) - before <= 4  # attempts in flight when the circuit opened
     assert all(webhook(store, job)["attempts"] == [] for job in jobs[:20])
-    assert len(other_receiver.requests) == 20
+    assert len(other.requests) == 20
 
 
 def test_a_webhook_can_be_sent_again(send: Send, store: Store, producer: Celery, receiver: Receiver) -> None:

@@ -17,6 +17,7 @@ from kombu.utils.json import loads
 
 from tests.conftest import image_request, paid_generations
 from tests.running import Receiver, WorkerProcess, keys
+from tests.unit.factories import nested
 from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxProcess
 
@@ -46,14 +47,6 @@ AS_TEXT: dict[str, Any] = {
 def image(producer: Celery, **kwargs: Any) -> Any:
     """Return the signature of an image task."""
     return producer.signature(TASK, kwargs={"request": image_request(), **kwargs})
-
-
-def nested(depth: int) -> Any:
-    """Return a list in a list in a list."""
-    value: Any = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from worker.domain.job import Job, Kind
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.codec import FIELDS, decode
+from worker.store.keys import ID
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.records import Finished
 from worker.store.store import Store, open_store
@@ -98,9 +99,7 @@ class Admission(RuleBasedStateMachine):
         token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
         if token is None:
             return
-        found = self.store.lanes.claim(
-            Lane.TRIGGERS, token, limit=64, lease_s=60, prefix=keys.job_prefix, fields=FIELDS
-        )
+        found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease_s=60, pattern=keys.job(ID), fields=FIELDS)
         assert found is not None
         for record in found.records:
             job = decode(record)

@@ -30,6 +30,7 @@ from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, Outcome, outcome
 from worker.domain.reason import Reason
 from worker.store.codec import FIELDS, decode
+from worker.store.keys import ID
 from worker.store.lanes import Tick, poll_lane
 from worker.store.records import JobAccepted, JobKnown, KeyConflict
 from worker.store.store import Store, open_store
@@ -161,7 +162,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.views[claimant][job.id] = job
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Any:
-        return self.store.lanes.claim(lane, token, limit=limit, lease_s=30, prefix=keys.job_prefix, fields=FIELDS)
+        return self.store.lanes.claim(lane, token, limit=limit, lease_s=30, pattern=keys.job(ID), fields=FIELDS)
 
     def _pick(self, random_fraction: int, *, queued: bool | None = None, granted: bool = False) -> Job | None:
         """Pick a job from the view of a claimant, which may be outdated; current views are picked more often."""

@@ -1,7 +1,6 @@
 """Fixtures: one sandbox process for all tests, reset before each, and a client that checks every answer."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -63,14 +62,6 @@ class Api:
     def listed(self, **query: Any) -> Any:
         """Return the result of GET /jobs."""
         return self.get("/jobs", params=query).json()["result"]
-
-
-def wait_until(condition: Callable[[], bool], sentence: str) -> None:
-    """Wait until the condition holds; after ten seconds fail with the sentence."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, sentence
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.sandbox.conftest import Api, wait_until
+from tests.sandbox.conftest import Api
+from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxControl
 
 
@@ -86,7 +87,7 @@ def test_a_client_that_gives_up_may_have_a_job(api: Api, control: SandboxControl
     with pytest.raises(requests.ReadTimeout):
         api.session.post(url, json=body, timeout=0.1)
     assert created(control) == 1
-    wait_until(lambda: created(control) == 2, "the late job was never made")
+    wait_until(lambda: created(control) == 2, "the late job is made")
 
 
 @pytest.mark.parametrize(("value", "header"), [(2, "2"), (0.5, "0.5"), ("soon", "soon")])
@@ -142,7 +143,7 @@ def test_a_fresh_job_may_not_be_found_yet(api: Api, control: SandboxControl) -> 
     control.faults({"match": "getJobStatus", "younger_than_s": 0.8, "action": {"not_found": True}})
     job_id = api.image_id(duration_s=0)
     assert api.get(f"/jobs/{job_id}").status_code == 404
-    wait_until(lambda: api.get(f"/jobs/{job_id}").status_code == 200, "the job was never found")
+    wait_until(lambda: api.get(f"/jobs/{job_id}").status_code == 200, "the job is found")
 
 
 def test_a_rule_may_name_one_id_or_one_text(api: Api, control: SandboxControl) -> None:

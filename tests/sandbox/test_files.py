@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tests.media import probe
-from tests.sandbox.conftest import Api, wait_until
+from tests.sandbox.conftest import Api
+from tests.waiting import wait_until
 from worker.sandbox.media.content import BLOCK_BYTES
 from worker.sandbox.remote import SandboxControl, SandboxProcess
 
@@ -154,7 +155,7 @@ def test_a_video_file_exists_once_prepared(api: Api, control: SandboxControl) ->
     assert fetch(url).status_code == 404
     api.get(f"/videos/{video_id}/create-download")
     assert fetch(url).status_code == 404
-    wait_until(lambda: fetch(url).status_code == 200, "the file was never there")
+    wait_until(lambda: fetch(url).status_code == 200, "the file is there")
 
 
 def test_other_files_are_not_found(api: Api) -> None:
@@ -177,7 +178,7 @@ def test_a_url_expires_and_a_new_read_renews_it(api: Api, control: SandboxContro
 
     old = url()
     assert fetch(old).status_code == 200
-    wait_until(lambda: fetch(old).status_code == 403, "the URL never expired")
+    wait_until(lambda: fetch(old).status_code == 403, "the URL has expired")
     assert fetch(url()).status_code == 200
     assert fetch(urlsplit(old)._replace(query="").geturl()).status_code == 403
     assert fetch(url().replace("expires=1", "expires=9")).status_code == 403

@@ -1,10 +1,11 @@
 """Triggers and single jobs."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Api, wait_until
+from tests.sandbox.conftest import Api
 from worker.sandbox.remote import SandboxControl
 
 
@@ -62,9 +63,11 @@ def test_a_success_may_have_no_outputs(api: Api) -> None:
 
 def test_durations_come_from_the_options(api: Api, control: SandboxControl) -> None:
     """A duration set at run time applies to the next trigger."""
-    control.options(durations={"image": "0.02"})
-    job_id = api.image().json()["result"]["jobId"]
-    wait_until(lambda: api.job(job_id)["status"] == "success", "the image never ended")
+    control.options(durations={"image": "2.5"})
+    api.image()
+    [made] = control.generations()
+    seconds = datetime.fromisoformat(made["endsAt"]) - datetime.fromisoformat(made["createdAt"])
+    assert seconds == timedelta(seconds=2.5)
 
 
 IMAGE = {"modelID": "nanobanana", "prompt": "a harbour"}

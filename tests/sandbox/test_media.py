@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.conftest import Api, wait_until
+from tests.sandbox.conftest import Api
+from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxControl
 
 ANNA = {"modelID": "demo-anna", "type": "modelInput"}
@@ -98,7 +99,7 @@ def test_a_download_takes_two_steps(api: Api, control: SandboxControl, prefix: s
         states.append(api.get(f"/videos/{video_id}/download").json()["result"])
         return bool(states[-1]["status"] == "ready")
 
-    wait_until(ready, "the download was never ready")
+    wait_until(ready, "the download is ready")
     assert states[-1]["url"].endswith(".mp4")
     assert all("url" not in state for state in states[:-1])
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.sandbox.conftest import Api, wait_until
+from tests.sandbox.conftest import Api
+from tests.waiting import wait_until
 from worker.sandbox.remote import SandboxControl
 
 
@@ -32,7 +33,7 @@ def test_a_training_passes_through_its_states(api: Api, control: SandboxControl)
         seen.append(api.get("/models/demo-anna").json()["result"]["status"])
         return seen[-1] == "ready"
 
-    wait_until(ready, "the model never became ready")
+    wait_until(ready, "the model is ready")
     assert list(dict.fromkeys(seen)) == [status for status in ("training", "processing", "ready") if status in seen]
     assert control.state()["trainings"] == {"demo-anna": 1}
 

@@ -1,4 +1,4 @@
-"""Jobs and endings, valid by default."""
+"""Jobs and endings, valid by default, and values that are nested deeply."""
 
 from __future__ import annotations
 
@@ -39,3 +39,11 @@ def success(**changes: Any) -> JobResult:
 def ended(job: Job, result: JobResult, *, at: float, polled: bool = False) -> Outcome:
     """Return the final outcome of a job, as the step that ends it computes it."""
     return outcome(replace(job, polls=job.polls + int(polled)), result, at=at)
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list, this many levels deep."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.factories import CREATED, make_job, success
 from worker.cli.jobs.schemas import Webhook
-from worker.domain.delivery import SCHEDULE_S, BodyOptions, Delivery, event_type, plan
+from worker.domain.delivery import FULL, SCHEDULE_S, BodyOptions, Delivery, event_type, plan, plan_for_files
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import outcome
 
@@ -37,6 +37,15 @@ def test_only_listed_events_are_sent() -> None:
     """A job with a list of events creates webhooks for these events only."""
     job = make_job(webhook_url=URL, webhook_events=("job.running", "job.queued", "model.succeeded"))
     assert planned_types(job) == ["job.queued", "job.running"]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"), [((), ["job.stored"]), (("job.stored",), ["job.stored"]), (("job.succeeded",), [])]
+)
+def test_the_event_of_stored_files_is_sent(events: tuple[str, ...], expected: list[str]) -> None:
+    """The event of stored files creates a webhook by default, and with a list of events only if the list has it."""
+    found = plan_for_files(make_job(webhook_url=URL, webhook_events=events), "job.stored", {}, at=CREATED, body=FULL)
+    assert [each.type for each in found] == expected
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -100,7 +109,6 @@ def written(images: int, bodies: BodyOptions, job_id: str = "job-1") -> dict[str
     job = make_job(webhook_url=URL, id=job_id)
     data = outcome(job, success(), at=CREATED) | {"images": [{"url": "https://cdn.example/" + "x" * 80}] * images}
     (delivery,) = plan(job, JobState.SUCCEEDED, data, at=CREATED, body=bodies)
-    assert images > 9 or bodies.thin or "images" in json.loads(delivery.body)["data"]
     assert len(delivery.body.encode()) <= bodies.max_bytes
     found: dict[str, Any] = json.loads(delivery.body)
     Webhook.model_validate(found)
@@ -125,9 +133,17 @@ def test_a_body_below_the_limit_is_complete() -> None:
     assert len(found["data"]["images"]) == 2
 
 
-def test_a_thin_body_never_has_outputs() -> None:
-    """A thin body has no outputs, links to the outcome, and is not marked as truncated."""
-    found = written(1, replace(BODIES, thin=True))
+def test_the_limit_itself_is_allowed() -> None:
+    """A body of exactly the limit is complete, and with one byte less allowed it is truncated."""
+    size = len(json.dumps(written(2, BODIES), separators=(",", ":")).encode())
+    assert written(2, replace(BODIES, max_bytes=size))["truncated"] is False
+    assert written(2, replace(BODIES, max_bytes=size - 1))["truncated"] is True
+
+
+@pytest.mark.parametrize("images", [1, 40])
+def test_a_thin_body_never_has_outputs(images: int) -> None:
+    """A thin body has no outputs, links to the outcome, and is not marked as truncated, however large it was."""
+    found = written(images, replace(BODIES, thin=True))
     assert found["truncated"] is False
     assert not {"images", "videos"} & found["data"].keys()
     assert found["outcome_key"] == "photogpt:job:{job-1}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from tests.unit.factories import CREATED, make_job, success
 from worker.domain.job import SEQUENCE, TASKS, TERMINAL, JobState, Kind
-from worker.domain.outcome import JobResult, outcome
+from worker.domain.outcome import JobResult, as_error, canceled, expired, outcome
 from worker.domain.reason import Reason
 from worker.domain.times import epoch, rfc3339
 
@@ -113,6 +114,36 @@ def test_an_expired_job_is_retryable_if_nothing_can_have_been_paid(
     job = make_job(Kind.TRAINING, generation_id=generation_id, intent_at=intent_at, submitted_at=submitted_at)
     result = JobResult(state=JobState.EXPIRED, reason=Reason.DEADLINE_EXCEEDED, error="x")
     assert outcome(job, result, at=CREATED)["retryable"] is expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "of_expired", "of_canceled"),
+    [
+        ({}, "PhotoGPT started nothing, so nothing is charged", "nothing is charged"),
+        ({"intent_at": CREATED}, "a generation may exist and be charged", "it may go on there and be charged"),
+        ({"generation_id": "g-1"}, "its generation g-1 may go on and be charged", "goes on and is charged"),
+        ({"submitted_at": CREATED}, "its training may go on and be charged", "goes on and is charged"),
+    ],
+)
+def test_an_early_end_says_what_may_be_charged(progress: dict[str, Any], of_expired: str, of_canceled: str) -> None:
+    """The error of an expired and of a canceled job says whether PhotoGPT may charge for it."""
+    job = make_job(**progress)
+    assert str(expired(job).error).endswith(of_expired)
+    assert str(canceled(job).error).endswith(of_canceled)
+
+
+def test_an_expired_job_names_what_it_waited_for() -> None:
+    """The error of an expired job quotes PhotoGPT's last status and the last error, where there was one."""
+    job = make_job(generation_id="g-1", photogpt_status="moderated", error="HTTP 503")
+    assert "; PhotoGPT's last status was 'moderated'; last error: HTTP 503" in str(expired(job).error)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL - {JobState.SUCCEEDED}))
+def test_the_error_for_a_producer_starts_with_the_reason(state: JobState) -> None:
+    """A job that did not succeed raises an error that starts with its reason; one that succeeded raises none."""
+    result = JobResult(state=state, reason=Reason.REFUSED, error="no")
+    assert str(as_error(outcome(make_job(), result, at=CREATED))) == "refused: no"
+    assert as_error(outcome(make_job(), success(), at=CREATED)) is None
 
 
 def test_states_and_their_order() -> None:

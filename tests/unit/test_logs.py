@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -73,7 +76,8 @@ def test_a_traceback_is_kept(formatter: logging.Formatter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "level"), [({}, "INFO"), ({"warn": True}, "WARNING"), ({"exc_info": True}, "ERROR")]
+    ("options", "level"),
+    [({}, "INFO"), ({"warn": True}, "WARNING"), ({"severe": True}, "ERROR"), ({"exc_info": True}, "ERROR")],
 )
 def test_levels(caplog: pytest.LogCaptureFixture, options: dict[str, bool], level: str) -> None:
     """An event is logged as info, as a warning, or with a traceback as an error."""
@@ -116,3 +120,31 @@ def test_a_long_outage_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
     outage.report("refused")
     outage.report("refused")
     assert len(caplog.records) == 2
+
+
+class Both(AbstractContextManager[None]):
+    """A lock that two threads have to wait for before one gets it."""
+
+    def __init__(self) -> None:
+        """Wait for two."""
+        self._come, self._lock = threading.Barrier(2), threading.Lock()
+
+    def __enter__(self) -> None:
+        """Wait for the other thread, then for the lock."""
+        self._come.wait(5)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+
+def test_an_outage_ends_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Of two threads that notice the end of an outage together, one logs it."""
+    outage = make_outage()
+    outage.report("refused")
+    outage._lock = Both()  # type: ignore[assignment]
+    caplog.clear()
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: outage.resolve(), range(2)))
+    assert [each.message for each in caplog.records] == ["Redis is back after 0 s"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -20,16 +18,8 @@ from worker.domain.errors import (
 from worker.domain.reason import Reason
 from worker.photogpt.measured import Measured, outcome_of
 from worker.steps.deliver import webhook_outcome
-from worker.telemetry import recorder
 from worker.telemetry.labels import ApiOutcome, Operation, WebhookOutcome
 from worker.telemetry.metrics import KEY_REJECTED
-
-
-@pytest.fixture
-def registry() -> Iterator[CollectorRegistry]:
-    """The registry of a process that records."""
-    yield recorder.start()
-    recorder.stop()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Services:
         self.settings = SimpleNamespace(list_polling=list_polling)
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=self.ensure_ticks),
-            fleet=SimpleNamespace(mark_worker=self.marked.append, forget_worker=self.marked.remove),
+            workers=SimpleNamespace(mark=self.marked.append, forget=self.marked.remove),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
             job_history=SimpleNamespace(continuations=self.continuations),
             load_scripts=lambda: None,

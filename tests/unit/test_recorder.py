@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
-import pytest
 from prometheus_client import CollectorRegistry
 
 from worker import __version__
@@ -16,13 +14,6 @@ from worker.telemetry.labels import ApiOutcome, LoopPart, Operation
 from worker.telemetry.logs import event
 from worker.telemetry.metric import Source
 from worker.telemetry.metrics import API_REQUESTS, LANE_LATENESS, LOG_EVENTS, LOOP_AGE, METRICS, READY
-
-
-@pytest.fixture
-def registry() -> Iterator[CollectorRegistry]:
-    """The registry of a process that records."""
-    yield recorder.start()
-    recorder.stop()
 
 
 def names(registry: CollectorRegistry) -> set[str]:

@@ -25,6 +25,8 @@ FLEET = FleetState(
     inbox_entries=0,
     inbox_oldest_s=0,
     workers={"here": 0.5},
+    data_since=900,
+    data_loss=None,
     totals={},
 )
 HEALTHY = Facts(

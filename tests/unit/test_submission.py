@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.factories import REQUESTS
+from tests.unit.factories import REQUESTS, nested
 from worker.domain.errors import SubmissionError
 from worker.domain.job import Kind
 from worker.domain.submission import (
@@ -52,17 +52,13 @@ def test_every_argument_is_kept() -> None:
         "webhook_events": ["job.running", "job.succeeded"],
         "metadata": {"order": 7, "lines": [1, {"a": None}]},
         "deadline_s": 90.5,
+        "not_before": "2027-01-15T08:00:00Z",
+        "delay_s": 30,
         "idempotency_key": "order-7",
+        "tenant": "shop-7",
     }
+    assert arguments.keys() == Submission.model_fields.keys()
     assert parsed(**arguments).model_dump(exclude_unset=True) == arguments
-
-
-def nested(depth: int) -> Any:
-    """Return a list in a list in a list."""
-    value: Any = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
@@ -118,6 +114,14 @@ def test_a_bad_argument_is_named(kwargs: dict[str, Any], field: str) -> None:
         parsed(**kwargs)
     assert raised.value.field == field
     assert str(raised.value).startswith(f"{field}: ")
+
+
+def test_the_error_of_an_unknown_argument_lists_the_known_ones() -> None:
+    """An argument that no task takes is refused with the names of those it takes; other errors do not list them."""
+    with pytest.raises(SubmissionError, match=r"is not an argument of this task; known arguments are request, "):
+        parsed(request=IMAGE, prompt="a harbour")
+    with pytest.raises(SubmissionError, match=r"^deadline_s: (?!.*known arguments)"):
+        parsed(request=IMAGE, deadline_s=0)
 
 
 @pytest.mark.parametrize("name", ["request", "metadata"])

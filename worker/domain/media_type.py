@@ -51,6 +51,8 @@ BRANDS = {
 MP4 = MediaType("video/mp4", ".mp4")
 PLAYLIST = b"#EXTM3U"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks of UTF-16."""
 
 
 def media_type(start: bytes) -> MediaType:
@@ -75,7 +77,7 @@ def what_is_wrong(start: bytes, *, is_video: bool) -> str | None:
         return "is empty"
     if text.startswith(PLAYLIST):
         return "is a playlist, not a file"
-    if found is UNKNOWN and _is_text(text):
+    if found is UNKNOWN and (_is_text(text) or start.startswith(WIDE_TEXT)):
         return "is text, not a picture or video"
     if is_video and not found.is_video:
         return f"is {found.content_type}, not a video"

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ KEEP_ALIVE: list[tuple[int, int, int | bytes]] = [
     ),
 ]
 """Socket options: TCP asks a silent peer every 5 s whether it is still there."""
+
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Codes that no session here follows."""
 
 
 class _FinalResponse(http.client.HTTPResponse):
@@ -124,7 +129,7 @@ class BoundedAdapter(HTTPAdapter):
             connections: kept-alive connections per server.
             pools: servers to which connections are kept.
         """
-        self._tls = trusting_context(ca_file)
+        self._tls = trusting_context(ca_file, type(self).__name__)
         super().__init__(max_retries=0, pool_connections=pools, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -145,11 +150,19 @@ class BoundedAdapter(HTTPAdapter):
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # requests ships no types
 
 
-def trusting_context(ca_file: Path | None) -> ssl.SSLContext:
+@cache
+def trusting_context(ca_file: Path | None, adapter: str) -> ssl.SSLContext:
     """Return a TLS context for a client, which trusts the system's authorities and those of a PEM file.
 
-    It is made once: reading the system's list takes 20 ms of CPU, which `requests` spends on every connection.
+    It is made once in a process: reading the system's list takes 20 ms of CPU, which `requests` spends on every
+    connection. Each class of adapters has its own, because urllib3 changes a context: for the address guard, which
+    names the host, it sets `check_hostname` to False and compares the names without OpenSSL.
+
+    Args:
+        ca_file: PEM file with more certificate authorities to trust.
+        adapter: name of the adapters' class.
     """
+    del adapter  # only part of the key
     context = create_urllib3_context()
     context.load_default_certs()
     paths = ssl.get_default_verify_paths()

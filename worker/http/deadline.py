@@ -96,12 +96,12 @@ class _Watchdog:
             self._has_calls.wait()
             time.sleep(CHECK_INTERVAL_S)
             now = time.monotonic()
-            with self._lock:
-                overdue = [call for call in self._calls if call.ends < now]
+            with self._lock:  # also while aborting: the connection of a call that has returned may serve another one
+                for call in self._calls:
+                    if call.ends < now:
+                        call.abort()
                 if not self._calls:
                     self._has_calls.clear()
-            for call in overdue:
-                call.abort()
 
 
 _watchdog = _Watchdog()

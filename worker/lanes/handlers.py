@@ -25,8 +25,8 @@ from worker.store.keys import Keys
 class RecordFormat:
     """How the hash of a claimed item is read."""
 
-    #: Returns what stands in front of the item's id in the hash's key.
-    prefix: Callable[[Keys], str]
+    #: Returns the hash's key, given the item's id.
+    key: Callable[[Keys, str], str]
     fields: tuple[str, ...]
     #: Makes the item from the values of the fields.
     decode: Callable[[list[str | None]], Any]
@@ -45,9 +45,9 @@ class LaneHandler:
     concurrency: int | None = None
 
 
-JOB = RecordFormat(lambda keys: keys.job_prefix, codec.FIELDS, codec.decode)
-DELIVERY = RecordFormat(lambda keys: keys.delivery_prefix, deliveries.FIELDS, deliveries.decode)
-LIST_POLL = RecordFormat(lambda keys: keys.list_poll_prefix, list_poll_store.FIELDS, list_poll_store.decode)
+JOB = RecordFormat(Keys.job, codec.FIELDS, codec.decode)
+DELIVERY = RecordFormat(Keys.delivery, deliveries.FIELDS, deliveries.decode)
+LIST_POLL = RecordFormat(Keys.list_poll, list_poll_store.FIELDS, list_poll_store.decode)
 
 
 def _api_call(settings: Settings) -> float:

@@ -24,6 +24,7 @@ from worker.lanes.ticks import LocalTicks
 from worker.services import Services
 from worker.store import codec
 from worker.store.connection import is_unavailable
+from worker.store.keys import ID
 from worker.store.lanes import Claim, Tick
 from worker.telemetry import recorder
 from worker.telemetry.labels import PoolState
@@ -127,7 +128,7 @@ class LaneRunner:
             token,
             limit=limit,
             lease_s=max_step_s + LEASE_MARGIN_S,
-            prefix=record.prefix(self._services.store.keys),
+            pattern=record.key(self._services.store.keys, ID),
             fields=record.fields,
         )
         if claim is not None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -24,8 +25,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from worker import __version__
 from worker.domain.errors import FileError
 from worker.domain.media_end import EndCheck
-from worker.domain.media_type import MIN_BYTES, MediaType, media_type, what_is_wrong
-from worker.http.adapter import BoundedAdapter, bounded_session
+from worker.domain.media_type import MIN_BYTES, UNKNOWN, MediaType, media_type, what_is_wrong
+from worker.http.adapter import REDIRECTS, BoundedAdapter, bounded_session
 from worker.http.deadline import Call, call_within
 from worker.http.errors import root_cause, unknown_authority_hint
 from worker.http.guard import AddressRefused, GuardedAdapter, ProxiedAdapter
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 MAX_REDIRECTS = 5
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 EXPIRED = frozenset({401, 403, 404, 410})
 """Codes after which a fresh URL may help."""
+
+DECODED = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+"""Values of Content-Encoding that are undone, although none was asked for. With another, only what is known by its
+first bytes is stored: some hosts name an encoding that they do not use."""
 
 STALLED = (requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError)
 MAX_ATTEMPTS_IF_TOO_LARGE = 3  # each may transfer PHOTOGPT_OUTPUTS_MAX_BYTES
@@ -89,13 +93,8 @@ class Download:
                 self._check(piece)
                 yield piece
                 piece = self._pace.read(self._answer, PIECE_BYTES)
-        headers = self._answer.headers
-        expected = headers.get("Content-Length", "")
-        received = self._answer.raw.tell()  # before a content encoding is undone
-        if expected.isdigit() and received != int(expected):
-            raise FileError(f"the download ended after {received} of {expected} bytes")
-        if not expected and "chunked" not in headers.get("Transfer-Encoding", "") and self._end.is_cut:
-            raise FileError(f"the download ended after {received} bytes, before the end of the file")
+        if not _says_length(self._answer.headers) and self._end.is_cut:
+            raise FileError(f"the download ended after {self.size} bytes, before the end of the file")
 
     def _check(self, piece: bytes) -> None:
         if self._stopping.is_set():
@@ -158,9 +157,11 @@ class Downloader:
         with _explained(call):
             while len(first) < MIN_BYTES and (piece := pace.read(answer, PIECE_BYTES)):
                 first += piece
+        found, encoding = media_type(first), answer.headers.get("Content-Encoding", "").strip().lower()
+        if found is UNKNOWN and encoding not in DECODED:
+            raise FileError(f"{_host(answer.url)} sent a Content-Encoding that was not asked for: {encoding[:40]}")
         if problem := what_is_wrong(first[:MIN_BYTES], is_video=is_video):
             raise FileError(f"what {_host(answer.url)} sent {problem}", expired=True)
-        found = media_type(first)
         return Download(str(answer.url), is_video, found, answer, pace, first, self._limit, self._stopping)
 
     def _final_answer(self, url: str) -> requests.Response:
@@ -174,7 +175,7 @@ class Downloader:
             if answer.status_code not in REDIRECTS:
                 return _successful(answer)
             answer.close()
-            followed = urljoin(url, answer.headers.get("Location", ""))
+            followed = urljoin(url, _as_utf8(answer.headers.get("Location", "")))
             if urlsplit(followed).scheme not in {"http", "https"} or (_is_secure(url) and not _is_secure(followed)):
                 raise FileError(f"{_host(url)} redirects to an address that is not https://")
             url = followed
@@ -219,11 +220,12 @@ def _paced(stall_s: float) -> Iterator[Call]:
 
 
 def _successful(answer: requests.Response) -> requests.Response:
-    if 200 <= answer.status_code < 300:
+    is_part = answer.status_code == 206 and not _is_whole(answer.headers.get("Content-Range", ""))
+    if 200 <= answer.status_code < 300 and not is_part:
         return answer
     answer.close()
     raise FileError(
-        f"{_host(answer.url)} answered {answer.status_code}",
+        f"{_host(answer.url)} answered {answer.status_code}{', with a part of the file' if is_part else ''}",
         status=answer.status_code,
         expired=answer.status_code in EXPIRED,
     )
@@ -243,7 +245,37 @@ def _explained(call: Call, *, proxied: bool = False) -> Iterator[None]:
     except (OSError, ValueError, HTTPError, HTTPException) as error:
         if call.expired or isinstance(error, STALLED):
             raise FileError("the download made no progress") from error
-        raise FileError(f"the download broke: {root_cause(error)}") from error
+        raise FileError(f"the download broke: {_broken(error)}") from error
+
+
+def _is_whole(content_range: str) -> bool:
+    """Whether the range of a 206 is the whole file: `bytes 0-99/100`."""
+    found = re.fullmatch(r"bytes 0-(\d+)/(\d+)", content_range.strip(), re.IGNORECASE | re.ASCII)
+    return found is not None and int(found[1]) + 1 == int(found[2])
+
+
+def _says_length(headers: Mapping[str, str]) -> bool:
+    """Whether HTTP shows where the file ends. What is compressed may be cut although its body is complete."""
+    encoded = headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
+    return not encoded and ("Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower())
+
+
+def _as_utf8(header: str) -> str:
+    """Return a header as UTF-8 if it is that; `http.client` reads all as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
+
+
+def _broken(error: Exception) -> str:
+    """Return why a download broke."""
+    lost = next((each for each in error.args if isinstance(each, IncompleteRead)), None)
+    if lost is None:
+        return root_cause(error)
+    partial: Any = lost.partial  # bytes in http.client, and their number in urllib3
+    received = partial if isinstance(partial, int) else len(partial)
+    return f"it ended after {received} of {received + lost.expected} bytes" if lost.expected else "it ended too early"
 
 
 def _host(url: str) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from config.environment import ignored_proxy_variables
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
+from worker.domain.media_type import UNKNOWN, media_type
 from worker.domain.reason import Reason
+from worker.http.adapter import REDIRECTS
 from worker.http.errors import root_cause, unknown_authority_hint
 from worker.http.headers import parse_retry_after
 
@@ -52,6 +55,40 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
         message = _message(envelope) or _quote(body)
         raise Refused(message, reason=_reason_from_message(message) or Reason.REFUSED, status=status)
     raise _error(status, headers, body, envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadStatus:
+    """The answer of GET /videos/{id}/download. `status` is in lower case; only `ready` is documented."""
+
+    status: str
+    url: str | None
+    #: Of the preparation.
+    percent: float = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the file is prepared, also under a status that is not documented."""
+        return self.status == "ready" or self.percent >= 100
+
+
+def read_download(url: str, status: int, headers: Mapping[str, str], body: bytes) -> DownloadStatus:
+    """Return the status of a download. An answer that is the file, or redirects to it, says that `url` leads to it.
+
+    Raises:
+        ApiError: the answer is an error.
+    """
+    if status in REDIRECTS or (status == 200 and media_type(body) is not UNKNOWN):
+        return DownloadStatus("ready", url)
+    result = read_answer(status, headers, body)
+    if not isinstance(result, dict):
+        raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
+    percent = result.get("percentComplete")
+    return DownloadStatus(
+        status=str(result.get("status") or "").strip().lower(),
+        url=text_of(result.get("url")),
+        percent=percent if isinstance(percent, int | float) else 0,
+    )
 
 
 def text_of(value: Any) -> str | None:

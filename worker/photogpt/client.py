@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,7 +22,7 @@ from worker.http.adapter import BoundedAdapter, bounded_session
 from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
-from worker.photogpt.answers import connection_error, read_answer, text_of
+from worker.photogpt.answers import DownloadStatus, connection_error, read_answer, read_download, text_of
 from worker.photogpt.listing import PAGE_ATTEMPTS, listed_pages
 from worker.photogpt.measured import Measured
 from worker.telemetry import traces
@@ -70,14 +70,6 @@ class ModelStatus:
     def fingerprint(self) -> str:
         """A text that changes when the model does."""
         return json.dumps([self.status, self.updated_at])
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadStatus:
-    """The answer of GET /videos/{id}/download. `status` is in lower case; only `ready` is documented."""
-
-    status: str
-    url: str | None
 
 
 class PhotoGPT:
@@ -165,12 +157,20 @@ class PhotoGPT:
             self._call("GET", f"/videos/{_segment(video_id)}/create-download")
 
     def download(self, video_id: str) -> DownloadStatus:
-        """Return whether the file of a video is prepared, and its URL."""
+        """Return whether the file of a video is prepared, and its URL.
+
+        It is the URL of this call if PhotoGPT answers with the file or with a redirect. Neither is documented.
+        """
+        path = f"/videos/{_segment(video_id)}/download"
+        url = f"{self._base}{path}"
         with Measured(Operation.FILE):
-            result = self._call("GET", f"/videos/{_segment(video_id)}/download")
-            if not isinstance(result, dict):
-                raise Unavailable("PhotoGPT's answer has no status of the download", status=200)
-        return DownloadStatus(str(result.get("status") or "").strip().lower(), text_of(result.get("url")))
+            try:
+                status: DownloadStatus = self._call("GET", path, read=partial(read_download, url))
+            except Unavailable as error:
+                if not isinstance(error.__cause__, AnswerTooLarge):
+                    raise
+                return DownloadStatus("ready", url)
+        return status
 
     def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
         """Yield the generations created between two times (epoch seconds), as GET /jobs lists them.
@@ -217,13 +217,19 @@ class PhotoGPT:
             return result
 
     def _call(
-        self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: JsonObject | None = None,
+        query: dict[str, str] | None = None,
+        read: Callable[[int, Mapping[str, str], bytes], Any] = read_answer,
     ) -> Any:
         attributes = {"http.request.method": method, "url.template": _route(path), "server.address": self._host}
         with traces.span(f"{method} {_route(path)}", SpanKind.CLIENT, attributes) as span:
             status, headers, content = self._exchange(method, path, body, query)
             span.set({"http.response.status_code": status})
-            return read_answer(status, headers, content)
+            return read(status, headers, content)
 
     def _exchange(
         self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None

@@ -1,4 +1,4 @@
-"""Lane monitor: about once a second, sends missing tick messages and cancels revoked jobs."""
+"""Lane monitor: about once a second, sends missing tick messages, cancels revoked jobs and notices lost data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from functools import partial
 from redis import RedisError
 
 from worker.domain.lane import Lane
+from worker.domain.times import rfc3339
 from worker.queue.revocation import Revocations
 from worker.services import Services
-from worker.store.fleet import SEEN_S
+from worker.store.server import ServerFault
 from worker.telemetry.health import health
 from worker.telemetry.labels import LoopPart
 from worker.telemetry.logs import event
@@ -21,7 +22,7 @@ from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
 INTERVAL_S = 1.0
-MARK_EVERY_S = SEEN_S / 4
+MARK_EVERY_S = 2.0  # below MAX_BEHIND_S of worker/store/workers.py by more than a round of the monitor
 
 
 class LaneMonitor:
@@ -80,12 +81,28 @@ class LaneMonitor:
         health.redis_answered()
 
     def _mark_worker(self) -> None:
-        if time.monotonic() >= self._mark_at:
-            self._services.store.fleet.mark_worker(self._name)
-            self._mark_at = time.monotonic() + MARK_EVERY_S
+        """Every few seconds, record that this worker runs, and report data that Redis has lost since the last time."""
+        if time.monotonic() < self._mark_at:
+            return
+        loss = self._services.store.workers.mark(self._name)
+        self._mark_at = time.monotonic() + MARK_EVERY_S
+        if loss is None:
+            return
+        seen_at = rfc3339(loss.last_seen_at)
+        event("redis.data_lost", str(loss), severe=True, last_seen_at=seen_at, in_flight=loss.in_flight)
+        if loss.complete:
+            self._register_account()
+
+    def _register_account(self) -> None:
+        """Register the account again, which is lost too, so that no worker of another account takes the namespace."""
+        settings, server = self._services.settings, self._services.store.server
+        try:
+            server.check_account(settings.base_url, settings.api_key, replaces=settings.replace_account)
+        except ServerFault as error:
+            event("worker.refused", f"a worker that starts now ends, and this one should: {error}", severe=True)
 
     def _forget_worker(self) -> None:
-        self._services.store.fleet.forget_worker(self._name)
+        self._services.store.workers.forget(self._name)
 
     def _check_recovery(self) -> None:
         """Report the end of an outage once Redis accepts a write; a replica or a full server answers reads."""

@@ -26,7 +26,9 @@ MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which 
 
 PollDecision = Reschedule | Running | Finish
 
-_unknown_statuses: set[str] = set()  # logged once each by this process
+MAX_UNKNOWN_STATUSES = 100
+
+_unknown_statuses: set[str] = set()  # logged once each by this process; later ones beyond the maximum are not logged
 
 
 def poll(services: Services, job: Job, at: float) -> PollDecision:
@@ -110,7 +112,7 @@ def _still_under_way(  # noqa: PLR0913 - one poll's facts
     services: Services, job: Job, at: float, status: str, *, known: frozenset[str], working: bool
 ) -> PollDecision:
     shown = truncate(status, MAX_STATUS_LENGTH)
-    if status not in known and shown not in _unknown_statuses:
+    if status not in known and shown not in _unknown_statuses and len(_unknown_statuses) < MAX_UNKNOWN_STATUSES:
         _unknown_statuses.add(shown)
         message = f"PhotoGPT's status {shown!r} is not documented; polling goes on"
         event("status.unknown", message, job=job.id, status=shown)

@@ -38,12 +38,11 @@ from worker.services import Services
 from worker.telemetry.logs import event
 
 MIN_SETTLES = 2  # settling times before a list without a candidate counts
-MAX_SETTLES = (
-    4  # settling times that a job waits for other unresolved jobs, or for the generation of an accepted trigger
-)
+MAX_SETTLES = 4  # that a job waits for other unresolved jobs, or for the generation of an accepted trigger
 MAX_RETRIGGER_S = 600.0  # before a trigger is sent once more
 MAX_SKEW_S = 86_400  # between two clocks; GET /jobs shows a week at most
 MAX_CACHED_MODELS = 10_000
+MAX_NAMED = 20  # candidates in an error message, which goes into every record and webhook of the job
 
 _model_by_generation: dict[str, str] = {}  # many unresolved jobs share candidates, and check them in every round
 
@@ -255,6 +254,8 @@ def _wait(job: Job, seconds: float) -> Reschedule:
 
 
 def _uncertain(job: Job, problem: str, candidates: list[str]) -> Finish:
-    names = f": {', '.join(candidates)}" if candidates else ""
+    names = f": {', '.join(candidates[:MAX_NAMED])}" if candidates else ""
+    if len(candidates) > MAX_NAMED:
+        names += f" and {len(candidates) - MAX_NAMED} others"
     error = f"{problem}{names}. Job {job.id} was not triggered again, since that could pay twice"
     return Finish(JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error=error))

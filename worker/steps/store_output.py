@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.domain.errors import ApiError, FileError, Refused
+from worker.domain.errors import ApiError, Conflict, FileError, Refused
 from worker.domain.files import Output, StoredFile
 from worker.domain.job import Job
 from worker.domain.times import epoch
@@ -16,7 +16,7 @@ from worker.outputs.keys import file_key
 from worker.outputs.measured import measured_transfer
 from worker.outputs.outage import storage_outage
 from worker.outputs.storage import Storage
-from worker.photogpt.client import DownloadStatus
+from worker.photogpt.answers import DownloadStatus
 from worker.services import Services
 from worker.store.files import JobFiles
 from worker.telemetry.logs import event
@@ -82,7 +82,9 @@ def _fresh_url(transfer: Transfer, output: Output) -> str | None:
         same = [each for each in outputs if output.id and each.id == output.id] or outputs[position : position + 1]
         if same and same[0].url:
             return same[0].url
-        return photogpt.image_url(output.id) if output.id and not output.is_video else None
+        if not output.id or output.is_video:
+            return None
+        return Output(output.number, is_video=False, record={"url": photogpt.image_url(output.id)}).url
     except ApiError as error:
         raise FileError(f"PhotoGPT gives no fresh URL: {error}") from error
 
@@ -113,6 +115,8 @@ def _request_download(transfer: Transfer, output: Output, video_id: str) -> bool
     files.record_requested(transfer.job.id, number)
     try:
         transfer.services.photogpt.create_download(video_id)
+    except Conflict:
+        pass  # it is being prepared already, or was; the poll shows which
     except ApiError as error:
         lost = error.status is None and not error.definite
         if not lost:
@@ -139,7 +143,7 @@ def _prepared_url(transfer: Transfer, output: Output, video_id: str) -> str:
             raise NotReady from None
         _request_again(transfer, output)
         raise FileError(f"PhotoGPT does not know the download that was requested: {error}") from error
-    if status.status == "ready" and status.url:
+    if status.is_ready and status.url and not _has_failed(status):
         return status.url
     if _has_failed(status) or waited_s > MAX_PREPARATION_S:
         _request_again(transfer, output)

@@ -21,6 +21,7 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from worker.domain.lane import Lane
 from worker.store.sentinel import sentinels_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 TEMPORARY_ERRORS = ("READONLY", "OOM ", "LOADING", "BUSY ", "NOREPLICAS", "MISCONF", "MASTERDOWN", "NOPERM")
 """Error codes of a Redis that refuses commands for a while, also inside the error of a script."""
+
+
+OTHER_THREADS = 40
+"""Threads beside Celery's and the lanes' that may wait for Redis at once: for local ticks, slices of a list, leases.
+
+A command for which no connection is left fails at once, as if Redis were unavailable.
+"""
 
 
 def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
@@ -39,7 +47,7 @@ def connect(settings: Settings, *, retries: int = 3) -> redis.Redis:
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 15,
-        "max_connections": settings.concurrency + 2 * settings.call_concurrency + 8,
+        "max_connections": settings.concurrency + len(Lane) * settings.call_concurrency + OTHER_THREADS,
         "client_name": "photogpt-worker",
         "driver_info": None,  # each of these two costs a new connection round trips, and nobody reads them
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),

@@ -11,6 +11,7 @@ from worker.domain.job import JsonObject
 from worker.domain.lane import Lane
 from worker.domain.times import rfc3339
 from worker.store.codec import dumps
+from worker.store.keys import ID
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 from worker.store.records import AttemptRecorded, AttemptReport
 
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
     from worker.store.endpoints import EndpointLimits
     from worker.store.lanes import Tick
+    from worker.store.records import Retention
     from worker.store.scripts import Scripts
-
-MIN_RETENTION_S = 2 * 86_400
-"""Longer than the webhook schedule, even if the records of jobs are kept for less."""
 
 MAX_ATTEMPTS = 30
 """That are kept of one webhook, which may be resent without a limit."""
@@ -71,15 +70,15 @@ class Deliveries:
         scripts: Scripts,
         publish_tick: Callable[[Tick], None],
         *,
-        retention_s: int,
+        retention: Retention,
         endpoint_limits: EndpointLimits,
     ) -> None:
-        """Use one client; records are kept for `retention_s` after their last change."""
+        """Use one client."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
         self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
-        self._retention_s = max(MIN_RETENTION_S, retention_s)
+        self._retention = retention
         self._limits = endpoint_limits
 
     def record_attempt(
@@ -110,7 +109,7 @@ class Deliveries:
             in_flight=self._keys.in_flight(endpoint.id),
             id=delivery.id,
             gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
-            ttl=self._retention_s,
+            ttl=self._retention.deliveries_s,
             delivered=self._keys.delivered,
             dead=self._keys.dead,
             all_events=self._keys.all_events,
@@ -127,13 +126,13 @@ class Deliveries:
             disable=report.disable,
             disable_after=self._limits.disable_after_s,
             endpoint_ttl=self._limits.retention_s,
-            delivery_prefix=self._keys.delivery_prefix,
-            endpoint_prefix=self._keys.endpoint_prefix,
+            delivery_pattern=self._keys.delivery(ID),
+            endpoint_deliveries_pattern=self._keys.endpoint_deliveries(ID),
             max_ended=self._limits.history_max,
             max_attempts=MAX_ATTEMPTS,
             endpoint_id=endpoint.id,
             timestamp=attempt.get("at"),
-            stream_length=self._limits.events_max_length,
+            stream_length=self._retention.events_max_length,
         )
         self._ticks.publish(Lane.REDELIVERIES, tick)
         return AttemptRecorded(disabled, float(paused_s) if paused_s else None)
@@ -162,7 +161,7 @@ class Deliveries:
             in_flight=self._keys.in_flight(endpoint.id),
             id=delivery_id,
             gap=MIN_TICK_GAP_S[Lane.REDELIVERIES],
-            ttl=self._retention_s,
+            ttl=self._retention.deliveries_s,
             delay=after,
             at_once=at_once,
         )

@@ -10,6 +10,7 @@ from redis import RedisError
 from worker.domain.durations import duration_group
 from worker.domain.job import Job, Kind
 from worker.domain.poll_schedule import Limits, Schedule, fixed, learn
+from worker.store.keys import ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,6 @@ class Schedules:
 
     def duration_groups(self) -> list[str]:
         """Return the names of all groups that have durations."""
-        prefix, suffix = self._keys.durations("\n").split("\n")
+        prefix, suffix = self._keys.durations(ID).split(ID)
         found = self._client.scan_iter(match=f"{prefix}*{suffix}", count=1000)
         return sorted(str(name).removeprefix(prefix).removesuffix(suffix) for name in found)

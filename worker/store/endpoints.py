@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import redis
 
     from worker.store.lanes import Tick
+    from worker.store.records import Retention
     from worker.store.scripts import Scripts
 
-MIN_RETENTION_S = 30 * 86_400
-"""How long a failing endpoint is kept without attempts."""
+FAILING_RETENTION_S = 30 * 86_400
+"""How long a failing endpoint is kept without attempts, at least."""
 
 LEASE_MARGIN_S = 5.0
 """From the deadline of an attempt until its slot is free again, if its worker has died."""
@@ -59,13 +60,11 @@ class EndpointLimits:
     disable_after_s: float = 5 * 86_400
     #: Webhooks that have ended.
     history_max: int = 100_000
-    #: Entries of the stream of all jobs.
-    events_max_length: int = 100_000
 
     @property
     def retention_s(self) -> int:
         """How long a failing endpoint is kept, so that it can be seen to fail for days."""
-        return int(max(MIN_RETENTION_S, 2 * self.disable_after_s))
+        return int(max(FAILING_RETENTION_S, 2 * self.disable_after_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Endpoints:
         publish_tick: Callable[[Tick], None],
         *,
         endpoint_limits: EndpointLimits,
-        delivery_retention_s: int,
+        retention: Retention,
     ) -> None:
         """Use one client."""
         self._client: Any = client  # redis-py types its answers for a sync and an async client at once
@@ -115,7 +114,7 @@ class Endpoints:
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
         self._limits = endpoint_limits
-        self._delivery_retention_s = delivery_retention_s
+        self._retention = retention
 
     def acquire_slot(
         self, delivery: Delivery, *, random_fraction: float, waits_s: float = 0
@@ -150,7 +149,7 @@ class Endpoints:
             steps_left=len(SCHEDULE_S) - delivery.steps if pending else 0,
             random_fraction=random_fraction,
             endpoint_ttl=self._limits.retention_s,
-            delivery_ttl=self._delivery_retention_s,
+            delivery_ttl=self._retention.deliveries_s,
             max_listed=self._limits.history_max,
             caller_waits=waits_s,
         )

@@ -12,7 +12,6 @@ from worker.domain.lane import Lane
 from worker.domain.outcome import outcome
 from worker.domain.times import epoch, rfc3339
 from worker.store.codec import decode_outcome, dumps, encode_outcome, pairs
-from worker.store.deliveries import MIN_RETENTION_S
 from worker.store.lanes import TickPublisher
 from worker.store.state_change import duration_arguments, file_arguments, trigger_arguments, webhook_targets
 
@@ -159,13 +158,14 @@ class Files:
             job=self._keys.job(job.id),
             events=self._keys.events(job.id),
             all_events=self._keys.all_events,
+            event_draft=self._keys.event_draft,
             files=arguments["files"],
             progress=arguments["progress"],
             **webhook_targets(self._keys, job, planned),
             id=job.id,
             retention=self._retention.record_s,
             stream_length=self._retention.events_max_length,
-            deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
+            deliveries_ttl=self._retention.deliveries_s,
             event_type=name,
             sequence=FILES_SEQUENCE,
             timestamp=timestamp,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from worker.domain.data_loss import DataLoss
 from worker.domain.lane import Lane
 from worker.store.lanes import POLLED_LANES
 from worker.store.totals import Totals, read_totals
+from worker.store.workers import read_loss
 
 if TYPE_CHECKING:
-    import redis
-
     from worker.store.scripts import Scripts
 
 SEEN_S = 15.0
@@ -19,9 +19,6 @@ SEEN_S = 15.0
 
 ANSWER_MARGIN_S = 5.0
 """After the deadline of a call, a trigger without an answer counts as unresolved."""
-
-WORKERS_KEPT_S = 3600
-"""How long the name of a worker that ended is kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +64,10 @@ class FleetState:
     inbox_oldest_s: float
     #: Seconds since the last sign of life of each worker process of the last hour, by name.
     workers: dict[str, float]
+    #: When a worker found this Redis without data and made its marker, epoch seconds; None if no worker has run.
+    data_since: float | None
+    #: The last loss of data that a worker noticed.
+    data_loss: DataLoss | None
     totals: Totals
 
     @property
@@ -97,20 +98,16 @@ class FleetState:
 
 
 class Fleet:
-    """Reads the state of the service, and records which workers run."""
+    """Reads the state of the service."""
 
-    def __init__(
-        self, client: redis.Redis, scripts: Scripts, *, requests_per_s: float, unresolved_after_s: float
-    ) -> None:
-        """Use one client.
+    def __init__(self, scripts: Scripts, *, requests_per_s: float, unresolved_after_s: float) -> None:
+        """Use the scripts of one client.
 
         Args:
-            client: of Redis.
             scripts: loaded with that client.
             requests_per_s: the request rate over all workers; 0 without a limit.
             unresolved_after_s: seconds after which a trigger without an answer counts as unresolved.
         """
-        self._client: Any = client
         self._keys = scripts.keys
         self._scripts = scripts
         self._requests_per_s = requests_per_s
@@ -118,7 +115,7 @@ class Fleet:
 
     def read(self) -> FleetState:
         """Return the state of the service."""
-        at, lanes, numbers, workers, totals = self._scripts.read_fleet(
+        at, lanes, numbers, workers, data, totals = self._scripts.read_fleet(
             rate_bucket=self._keys.rate,
             queue=self._keys.queue,
             active=self._keys.active,
@@ -127,6 +124,7 @@ class Fleet:
             rejected_count=self._keys.rejected_count,
             inbox=self._keys.inbox,
             workers=self._keys.workers,
+            data=self._keys.data,
             totals=self._keys.totals,
             lanes_and_loops=[key for lane in Lane for key in (self._keys.lane(lane), self._keys.loop(lane))],
             rate=self._requests_per_s,
@@ -146,16 +144,10 @@ class Fleet:
             inbox_entries=entries,
             inbox_oldest_s=max(0.0, now - int(first_entry.partition("-")[0]) / 1000) if first_entry else 0.0,
             workers={name: max(0.0, now - float(seen)) for name, seen in _pairs(workers)},
+            data_since=float(data[0]) if data[0] else None,
+            data_loss=read_loss(data[1:]),
             totals=read_totals(dict(_pairs(totals))),
         )
-
-    def mark_worker(self, name: str) -> None:
-        """Record that a worker process runs."""
-        self._scripts.mark_worker(workers=self._keys.workers, id=name, kept=WORKERS_KEPT_S)
-
-    def forget_worker(self, name: str) -> None:
-        """Record that a worker process has ended."""
-        self._client.zrem(self._keys.workers, name)
 
 
 def _lane_state(lane: Lane, row: list[Any], now: float, tokens: str) -> LaneState:

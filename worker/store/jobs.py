@@ -11,7 +11,7 @@ from worker.domain.outcome import Outcome, outcome
 from worker.domain.start_time import start_due_at
 from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
-from worker.store.deliveries import MIN_RETENTION_S
+from worker.store.keys import ID
 from worker.store.lanes import Caps, TickPublisher, poll_lane
 from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
 from worker.store.state_change import (
@@ -79,10 +79,10 @@ class Jobs:
 
     def accept(self, job: Job, *, digest: str, continuation: str = "") -> JobAccepted | JobKnown | KeyConflict:
         """Store a new job and schedule its trigger; `continuation` is '' without a canvas."""
-        timestamp, state, length = rfc3339(job.created_at), JobState.QUEUED, self._retention.events_max_length
+        timestamp, state = rfc3339(job.created_at), JobState.QUEUED
         starts_in_s = max(0.0, (job.not_before or 0.0) - job.created_at)
         answer = self._scripts.accept(
-            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, retention=self._retention),
             **webhook_arguments(self._keys, job, state, outcome(job), timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **batch_arguments(self._keys, job.batch),
@@ -92,7 +92,8 @@ class Jobs:
             tenants=self._keys.tenants,
             digest=digest,
             ttl=int(job.deadline_at - job.created_at) + self._retention.record_s,
-            job_prefix=self._keys.job_prefix,
+            job_pattern=self._keys.job(ID),
+            duplicates_pattern=self._keys.duplicates(ID),
             tenant=job.tenant,
             deadline_in=max(job.deadline_at - self._clock(), 0.0),
             start_due_at=start_due_at(job),
@@ -195,14 +196,12 @@ class Jobs:
         if state is JobState.SUBMITTED:
             shown |= {"generation_id": generation_id, "submitted_at": timestamp}
         return self._scripts.advance(
-            **event_arguments(
-                self._keys, job, state, timestamp=timestamp, stream_length=self._retention.events_max_length
-            ),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, retention=self._retention),
             **webhook_arguments(self._keys, job, state, shown, timestamp=timestamp, bodies=self._bodies),
             **move_arguments(self._keys, *lanes),
             **result_arguments(self._keys, job, update),
             client=pipeline,
-            deliveries_ttl=MIN_RETENTION_S,
+            deliveries_ttl=self._retention.deliveries_s,
             delay=poll_after,
             came_from=JobState.QUEUED if state is JobState.SUBMITTED else JobState.SUBMITTED,
             state=state,
@@ -222,7 +221,7 @@ class Jobs:
     def finish(  # noqa: PLR0913 - one script
         self,
         job: Job,
-        outcome: Outcome,
+        final: Outcome,
         update: ResultUpdate | None,
         *,
         polled: bool = False,
@@ -236,7 +235,7 @@ class Jobs:
 
         Args:
             job: as it was claimed.
-            outcome: the final outcome, with `finished_at` by Redis' clock.
+            final: the outcome, with `finished_at` by Redis' clock.
             update: the Celery result to store with it; None if a message will store the result.
             polled: PhotoGPT was asked once more; counts as a poll.
             outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
@@ -245,24 +244,24 @@ class Jobs:
             create: the continuation of a job that ends before it was accepted.
             digest: of the body of such a job.
         """
-        length = self._retention.events_max_length
-        state, timestamp = JobState(outcome["state"]), outcome["finished_at"] or rfc3339(self._clock())
-        fields = encode_outcome(outcome)
+        state, timestamp = JobState(final["state"]), final["finished_at"] or rfc3339(self._clock())
+        fields = encode_outcome(final)
         if create is not None:
             fields = encode(job, create) | fields | {"digest": digest}
         answer = self._scripts.finish(
-            **event_arguments(self._keys, job, state, timestamp=timestamp, stream_length=length),
-            **webhook_arguments(self._keys, job, state, outcome, timestamp=timestamp, bodies=self._bodies),
+            **event_arguments(self._keys, job, state, timestamp=timestamp, retention=self._retention),
+            **webhook_arguments(self._keys, job, state, final, timestamp=timestamp, bodies=self._bodies),
             **trigger_arguments(self._keys),
             **result_arguments(self._keys, job, update or NO_UPDATE),
             **batch_arguments(self._keys, job.batch),
             batch_events=self._keys.batch_events(job.batch.id if job.batch else ""),
-            batch_prefix=self._keys.batch_prefix,
+            batch_pattern=self._keys.batch(ID),
+            batch_events_pattern=self._keys.batch_events(ID),
             **duration_arguments(self._keys, job, duration_s),
             **file_arguments(self._keys, job.id),
             stores_files=store_files,
-            **ended_arguments(self._keys, job, outcome, created=create is not None),
-            deliveries_ttl=max(MIN_RETENTION_S, self._retention.record_s),
+            **ended_arguments(self._keys, job, final, created=create is not None),
+            deliveries_ttl=self._retention.deliveries_s,
             jobs=self._keys.lane(Lane.JOBS),
             models=self._keys.lane(Lane.MODELS),
             **results_lane_arguments(self._keys),
@@ -274,7 +273,7 @@ class Jobs:
             seen_state=job.state if create is None else None,
             retention=self._retention.record_s,
             polled=polled,
-            data=dumps(outcome),
+            data=dumps(final),
             outcome_known=outcome_known or job.state is not JobState.QUEUED,
             saw_intent=job.intent_at is not None,
             stores_result=update is not None,

@@ -11,6 +11,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:job:{<id>}:deliveries` | set | with its webhooks | ids of the job's webhooks |
 | `photogpt:idempotency:{<key>}` | hash | idempotency TTL | the job of an idempotency key, and the digest of its body |
 | `photogpt:events` | stream | never; trimmed by length | the events of all jobs |
+| `photogpt:event_draft` | stream | with the script that makes it | the first event of a job, before it is copied |
 | `photogpt:lane:{<lane>}` | sorted set | never; a member leaves when it is done | ids by due time |
 | `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | token and time of the next tick, pause, cap |
 | `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs with an open intent, by its time |
@@ -23,6 +24,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:rate` | hash | a minute | the token bucket of the request rate |
 | `photogpt:totals` | hash | never; one, of bounded size | numbers of accepted and ended jobs and webhooks |
 | `photogpt:workers` | sorted set | an hour after the last one | worker processes, by their last sign of life |
+| `photogpt:data` | hash | never; one, whose absence shows that Redis lost its data | a marker, and the last loss |
 | `photogpt:account` | hash | never; one | URL and keyed hash of the API key that pays for these jobs |
 | `photogpt:probe` | string | a minute | written to see whether Redis accepts writes again |
 | `photogpt:neighbor_check` | string | minutes | a worker has checked the other apps on the broker |
@@ -41,9 +43,9 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:webhooks:delivered` | sorted set | never; trimmed by number and age | accepted webhooks, by time |
 | `photogpt:webhooks:dead` | sorted set | never; trimmed by number and age | dead letters, by time |
 
-The scripts build the names of claimed records themselves, so lanes and records must live on one server: plain Redis or
-Sentinel, as Celery's own transport demands. An id of a producer stands in braces behind a noun, so it can collide with
-no other key.
+A script that finds an id in Redis makes the key from a pattern, `Keys.job(ID)` for instance, with the id for `<id>`. So
+lanes and records must live on one server: plain Redis or Sentinel, as Celery's own transport demands. An id of a
+producer stands in braces behind a noun, so it can collide with no other key.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.domain.lane import Lane
+
+ID = "<id>"
+"""Stands for an id in the pattern of a key; no namespace contains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class Keys:
     def all_events(self) -> str:
         """The stream of the events of all jobs."""
         return f"{self.namespace}:events"
+
+    @property
+    def event_draft(self) -> str:
+        """The first event of a job, until the script that appends it has copied it."""
+        return f"{self.namespace}:event_draft"
 
     @property
     def intents(self) -> str:
@@ -108,6 +118,11 @@ class Keys:
     def workers(self) -> str:
         """Worker processes, by their last sign of life."""
         return f"{self.namespace}:workers"
+
+    @property
+    def data(self) -> str:
+        """The marker by which workers notice that Redis has lost data, and the last loss."""
+        return f"{self.namespace}:data"
 
     @property
     def account(self) -> str:
@@ -159,74 +174,49 @@ class Keys:
         """Dead letters, by time."""
         return f"{self.namespace}:webhooks:dead"
 
-    @property
-    def job_prefix(self) -> str:
-        """What stands in front of the id in the keys of a job."""
-        return f"{self.namespace}:job:{{"
-
-    @property
-    def batch_prefix(self) -> str:
-        """What stands in front of the id in the keys of a batch."""
-        return f"{self.namespace}:batch:{{"
-
-    @property
-    def delivery_prefix(self) -> str:
-        """What stands in front of the id in the keys of a webhook."""
-        return f"{self.namespace}:delivery:{{"
-
-    @property
-    def endpoint_prefix(self) -> str:
-        """What stands in front of the id in the keys of an endpoint."""
-        return f"{self.namespace}:endpoint:{{"
-
-    @property
-    def list_poll_prefix(self) -> str:
-        """What stands in front of the id in the keys of a list poll."""
-        return f"{self.namespace}:list_poll:{{"
-
     def job(self, job_id: str) -> str:
         """Return the key of a job's record."""
-        return f"{self.job_prefix}{job_id}}}"
+        return f"{self.namespace}:job:{{{job_id}}}"
 
     def events(self, job_id: str) -> str:
         """Return the key of a job's event stream."""
-        return f"{self.job_prefix}{job_id}}}:events"
+        return f"{self.namespace}:job:{{{job_id}}}:events"
 
     def duplicates(self, job_id: str) -> str:
         """Return the key of the set of a job's duplicates."""
-        return f"{self.job_prefix}{job_id}}}:duplicates"
+        return f"{self.namespace}:job:{{{job_id}}}:duplicates"
 
     def files(self, job_id: str) -> str:
         """Return the key of the progress of a job's files."""
-        return f"{self.job_prefix}{job_id}}}:files"
+        return f"{self.namespace}:job:{{{job_id}}}:files"
 
     def deliveries(self, job_id: str) -> str:
         """Return the key of the set of a job's webhooks."""
-        return f"{self.job_prefix}{job_id}}}:deliveries"
+        return f"{self.namespace}:job:{{{job_id}}}:deliveries"
 
     def batch(self, batch_id: str) -> str:
         """Return the key of a batch."""
-        return f"{self.batch_prefix}{batch_id}}}"
+        return f"{self.namespace}:batch:{{{batch_id}}}"
 
     def batch_events(self, batch_id: str) -> str:
         """Return the key of a batch's event stream."""
-        return f"{self.batch_prefix}{batch_id}}}:events"
+        return f"{self.namespace}:batch:{{{batch_id}}}:events"
 
     def delivery(self, delivery_id: str) -> str:
         """Return the key of a webhook's record."""
-        return f"{self.delivery_prefix}{delivery_id}}}"
+        return f"{self.namespace}:delivery:{{{delivery_id}}}"
 
     def endpoint(self, endpoint_id: str) -> str:
         """Return the key of an endpoint's record."""
-        return f"{self.endpoint_prefix}{endpoint_id}}}"
+        return f"{self.namespace}:endpoint:{{{endpoint_id}}}"
 
     def in_flight(self, endpoint_id: str) -> str:
         """Return the key of the webhooks that are being sent to an endpoint."""
-        return f"{self.endpoint_prefix}{endpoint_id}}}:in_flight"
+        return f"{self.namespace}:endpoint:{{{endpoint_id}}}:in_flight"
 
     def endpoint_deliveries(self, endpoint_id: str) -> str:
         """Return the key of the list of an endpoint's webhooks."""
-        return f"{self.endpoint_prefix}{endpoint_id}}}:deliveries"
+        return f"{self.namespace}:endpoint:{{{endpoint_id}}}:deliveries"
 
     def idempotency(self, key: str) -> str:
         """Return the key that stores which job an idempotency key belongs to."""
@@ -238,7 +228,7 @@ class Keys:
 
     def list_poll(self, lane: str) -> str:
         """Return the key of the state of the list poll for a lane."""
-        return f"{self.list_poll_prefix}{lane}}}"
+        return f"{self.namespace}:list_poll:{{{lane}}}"
 
     def lane(self, name: Lane) -> str:
         """Return the key of a lane."""

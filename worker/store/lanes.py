@@ -157,7 +157,7 @@ class Lanes:
         self._ticks.publish(Lane.TRIGGERS, tick)
 
     def claim(  # noqa: PLR0913 - one script
-        self, lane: Lane, token: str, *, limit: int, lease_s: float, prefix: str, fields: Iterable[str]
+        self, lane: Lane, token: str, *, limit: int, lease_s: float, pattern: str, fields: Iterable[str]
     ) -> Claim | None:
         """Claim up to `limit` due members for `lease_s` seconds; None if the token was used before.
 
@@ -166,7 +166,7 @@ class Lanes:
             token: of the tick message.
             limit: maximum number of members.
             lease_s: seconds after which they come due again, unless they are rescheduled or removed.
-            prefix: of the keys of their records.
+            pattern: of the keys of their records, with `keys.ID`.
             fields: to return of each record; the first must never be absent.
         """
         started = time.monotonic()
@@ -179,7 +179,7 @@ class Lanes:
             lease=lease_s,
             gap=MIN_TICK_GAP_S[lane],
             rate=self._caps.requests_per_s if lane in POLLED_LANES else 0,
-            record_prefix=prefix,
+            record_pattern=pattern,
             fields=fields,
         )
         if answer[0] == "stale":

@@ -11,6 +11,7 @@ from worker.domain.lane import Lane
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
 from worker.store import codec
 from worker.store.codec import pairs
+from worker.store.keys import ID
 from worker.store.lanes import MIN_TICK_GAP_S, TickPublisher
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class ListPolls:
         count, throttled, *ages = self._scripts.sample_ages(
             jobs=self._keys.lane(Lane.JOBS),
             triggers_loop=self._keys.loop(Lane.TRIGGERS),
-            job_prefix=self._keys.job_prefix,
+            job_pattern=self._keys.job(ID),
             sample_size=SAMPLE_SIZE,
         )
         return InFlight(in_flight=int(count), ages=[float(age) for age in ages], throttled=bool(throttled))
@@ -140,7 +141,7 @@ class ListPolls:
             jobs=self._keys.lane(Lane.JOBS),
             loop=self._keys.loop(Lane.JOBS),
             jobs_by_generation=self._keys.jobs_by_generation,
-            job_prefix=self._keys.job_prefix,
+            job_pattern=self._keys.job(ID),
             defer=defer_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
             entries=[value for entry in entries for value in entry],

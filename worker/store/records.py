@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+MIN_DELIVERIES_S = 2 * 86_400
+"""How long a webhook is kept at least; its schedule takes about a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
@@ -60,6 +63,11 @@ class Retention:
     idempotency_s: int
     #: Entries of the stream of all jobs.
     events_max_length: int
+
+    @property
+    def deliveries_s(self) -> int:
+        """Seconds from the last change of a webhook; longer than its schedule, even if jobs are kept for less."""
+        return max(MIN_DELIVERIES_S, self.record_s)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

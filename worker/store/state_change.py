@@ -20,7 +20,7 @@ from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
 if TYPE_CHECKING:
     from worker.domain.delivery import BodyOptions, Delivery
     from worker.domain.outcome import Outcome
-    from worker.store.records import ResultUpdate
+    from worker.store.records import ResultUpdate, Retention
 
 
 class EventArguments(TypedDict):
@@ -29,6 +29,7 @@ class EventArguments(TypedDict):
     job: str
     events: str
     all_events: str
+    event_draft: str
     id: str
     event_type: str
     sequence: int
@@ -118,17 +119,18 @@ class DurationArguments(TypedDict):
     durations_ttl: int
 
 
-def event_arguments(keys: Keys, job: Job, state: JobState, *, timestamp: str, stream_length: int) -> EventArguments:
+def event_arguments(keys: Keys, job: Job, state: JobState, *, timestamp: str, retention: Retention) -> EventArguments:
     """Return the arguments for the event that a job has entered a state."""
     return {
         "job": keys.job(job.id),
         "events": keys.events(job.id),
         "all_events": keys.all_events,
+        "event_draft": keys.event_draft,
         "id": job.id,
         "event_type": event_type(job, state),
         "sequence": SEQUENCE[state],
         "timestamp": timestamp,
-        "stream_length": stream_length,
+        "stream_length": retention.events_max_length,
     }
 
 

@@ -10,7 +10,7 @@ from worker.domain.poll_schedule import Limits
 from worker.store.batches import Batches
 from worker.store.clock import ServerClock
 from worker.store.connection import connect
-from worker.store.deliveries import MIN_RETENTION_S, Deliveries
+from worker.store.deliveries import Deliveries
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.files import FileOptions, Files
@@ -26,6 +26,7 @@ from worker.store.records import Retention
 from worker.store.rejected import Rejected
 from worker.store.scripts import Scripts
 from worker.store.server import Server
+from worker.store.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ class Store:
     files: Files
     batches: Batches
     fleet: Fleet
+    workers: Workers
 
     def close(self) -> None:
         """Close every connection."""
@@ -110,7 +112,6 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
     scripts = Scripts(client, keys, max_countdown_s=settings.max_countdown_s)
     caps = Caps(active=settings.max_active, requests_per_s=settings.max_requests_per_s)
     limits, retention, bodies = _endpoint_limits(settings), _retention(settings), bodies_of(settings)
-    delivery_retention_s = max(MIN_RETENTION_S, settings.retention_s)
     return Store(
         _client=client,
         keys=keys,
@@ -128,19 +129,17 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
         generations=Generations(client, keys),
-        deliveries=Deliveries(client, scripts, publish_tick, retention_s=delivery_retention_s, endpoint_limits=limits),
-        endpoints=Endpoints(
-            client, scripts, publish_tick, endpoint_limits=limits, delivery_retention_s=delivery_retention_s
-        ),
+        deliveries=Deliveries(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
+        endpoints=Endpoints(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
         files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),
         batches=Batches(scripts, clock, retention),
         fleet=Fleet(
-            client,
             scripts,
             requests_per_s=settings.max_requests_per_s,
             unresolved_after_s=settings.api_call_deadline_s + ANSWER_MARGIN_S,
         ),
+        workers=Workers(client, scripts),
         lanes=Lanes(client, scripts, publish_tick, caps=caps, clock=clock),
         server=Server(client, scripts),
         schedules=Schedules(client, keys, clock, limits=poll_limits(settings), learned=settings.schedule == "learned"),
@@ -163,5 +162,4 @@ def _endpoint_limits(settings: Settings) -> EndpointLimits:
         deadline_s=settings.webhook_deadline_s,
         disable_after_s=settings.webhook_disable_after_s,
         history_max=settings.webhook_history_max,
-        events_max_length=settings.events_max_length,
     )

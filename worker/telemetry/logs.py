@@ -52,6 +52,7 @@ EventName = Literal[
     "queue.foreign_consumer",
     "queue.unread",
     "redis.clock_skewed",
+    "redis.data_lost",
     "redis.recovered",
     "redis.unavailable",
     "resources.exhausted",
@@ -84,13 +85,16 @@ on_event: Callable[[EventName], None] | None = None
 """Called with the name of each event, if metrics are on."""
 
 
-def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool = False, **fields: Any) -> None:
+def event(
+    name: EventName, message: str, *, warn: bool = False, severe: bool = False, exc_info: bool = False, **fields: Any
+) -> None:
     """Log one event.
 
     Args:
         name: what to search for.
         message: what happened, and what happens next.
         warn: an operator may have to act.
+        severe: an operator has to act now.
         exc_info: add the traceback of the exception that is being handled.
         fields: every id and number of the event; never a secret, never a prompt. None is left out of text lines.
             `trace_id` is added where tracing is on.
@@ -100,7 +104,7 @@ def event(name: EventName, message: str, *, warn: bool = False, exc_info: bool =
         fields["trace_id"] = trace_id
     if on_event is not None:
         on_event(name)
-    level = logging.ERROR if exc_info else logging.WARNING if warn else logging.INFO
+    level = logging.ERROR if severe or exc_info else logging.WARNING if warn else logging.INFO
     log.log(level, message, exc_info=exc_info, extra={"event": name, "fields": fields})
 
 

@@ -94,6 +94,12 @@ WEBHOOKS_ENDED = _metric(
 REDIS_UP = _metric(
     "redis_up", _G, Source.FLEET, "1 if Redis answered this scrape; else 0, and the other fleet metrics are absent."
 )
+DATA_LOST = _metric(
+    "redis_data_lost_timestamp_seconds",
+    _G,
+    Source.FLEET,
+    "When a worker last noticed that Redis had lost data, Unix time of Redis; 0 if never.",
+)
 WORKERS = _metric("workers", _G, Source.FLEET, "Worker processes whose lane monitor has run within the last 15 s.")
 LANE_MEMBERS = _metric("lane_members", _G, Source.FLEET, "Members of a lane: due, claimed and future ones.", lane=Lane)
 LANE_DUE = _metric("lane_due", _G, Source.FLEET, "Members of a lane that are due and not claimed.", lane=Lane)

@@ -72,5 +72,7 @@ class Outage:
         if not self._began_at or time.monotonic() - self._reported_at < self._quiet_s:
             return
         with self._lock:
+            if not self._began_at:  # another thread was first
+                return
             outage_s, self._began_at = round(time.monotonic() - self._began_at), 0.0
         event(self._ended_event, f"{self._recovered} after {outage_s} s", outage_s=outage_s, **self._fields)

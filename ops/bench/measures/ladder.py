@@ -7,7 +7,7 @@ from functools import partial
 
 from ops.bench.figures import spread
 from ops.bench.machine import cpu_s, load
-from ops.bench.peers import PEERS, OnCelery
+from ops.bench.peers import OnCelery, celery_peer
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
 from worker.domain.lane import Lane
@@ -44,10 +44,7 @@ def _run(plan: Plan, name: str, jobs: int, failed: set[str]) -> list[Run]:
         return []
     before = load()
     with Stage(plan, f"ladder-{name}-{jobs}") as stage:
-        design = PEERS[name]
-        if not issubclass(design, OnCelery):
-            raise TypeError(f"{name} cannot take over generations in flight")
-        peer = design(stage, PHOTOGPT_SCHEDULE="fixed", PHOTOGPT_JOB_DEADLINE_S=36000)
+        peer = celery_peer(name, stage, PHOTOGPT_SCHEDULE="fixed", PHOTOGPT_JOB_DEADLINE_S=36000)
         try:
             numbers = _climb(plan, peer, stage, jobs)
         finally:

@@ -10,7 +10,7 @@ from functools import partial
 
 from ops.bench.machine import cpu_s, load
 from ops.bench.medians import medians
-from ops.bench.peers import PEERS, OnCelery
+from ops.bench.peers import celery_peer
 from ops.bench.plan import Numbers, Plan, Row, Run, Steps
 from ops.bench.stage import Stage, wait
 from worker.cli.local.processes import Child
@@ -63,11 +63,8 @@ def _bare(stage: Stage, threads: int) -> Numbers:
 
 
 def _design(stage: Stage, name: str) -> Numbers:
-    design = PEERS[name]
-    if not issubclass(design, OnCelery):
-        raise TypeError(f"{name} cannot take over generations in flight")
     off = {"PHOTOGPT_LIST_POLLING": "false", "PHOTOGPT_SCHEDULE": "fixed"}
-    peer = design(stage, interval=INTERVAL_S, **off)
+    peer = celery_peer(name, stage, interval=INTERVAL_S, **off)
     with ExitStack() as ended:
         ended.callback(peer.stop)
         ids = stage.control.make(JOBS, duration=FOREVER)

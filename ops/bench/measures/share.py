@@ -41,7 +41,7 @@ def _run(plan: Plan, count: int) -> list[Run]:
         numbers = {
             "cpu_ms_per_job": round(1000 * sum(spent) / plan.jobs, 3),
             "largest_share": round(max(spent) / sum(spent), 3),
-            "requests_per_job": round(sum(stage.counts()["requests"].values()) / plan.jobs, 3),
+            "requests_per_job": round(stage.requests() / plan.jobs, 3),
             "lag_s": spread(stage.lags()),
         }
     parameters = {"jobs": plan.jobs, "processes": count}

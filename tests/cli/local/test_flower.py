@@ -7,9 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -20,6 +19,7 @@ from click.testing import CliRunner
 from config.environment import SettingsError
 from config.settings import Settings, load_settings
 from tests.cli.commands import Running
+from tests.serving import serving
 from tests.waiting import wait_until
 from worker.cli.context import CommandError
 from worker.cli.local.flower import flower_argv, flower_environment
@@ -122,16 +122,8 @@ def proxy_to(port: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        def log_request(self, *_: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Forward) as url:
+        yield url
 
 
 @pytest.mark.parametrize("prefix", ["/", "//x", "a b", "/a/../b", "https://host/x", "/x?y"])

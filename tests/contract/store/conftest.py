@@ -24,6 +24,7 @@ from worker.store import deliveries
 from worker.store import keys as keys_page
 from worker.store.codec import FIELDS, decode
 from worker.store.endpoints import Admitted, Deferred, Rejected, SlotWait
+from worker.store.keys import ID
 from worker.store.lanes import Claim, Tick
 from worker.store.records import AttemptRecorded, AttemptReport, JobAccepted
 from worker.store.store import Store, open_store
@@ -122,7 +123,7 @@ class Line:
     def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease_s: float = 30) -> Claim | None:
         """Claim as a tick does."""
         return self.store.lanes.claim(
-            lane, token or self.token(lane), limit=limit, lease_s=lease_s, prefix=keys.job_prefix, fields=FIELDS
+            lane, token or self.token(lane), limit=limit, lease_s=lease_s, pattern=keys.job(ID), fields=FIELDS
         )
 
     def claimed(self, lane: Lane, **options: Any) -> list[Job]:

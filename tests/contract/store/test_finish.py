@@ -19,6 +19,7 @@ from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store import codec, deliveries
 from worker.store.deliveries import decode
+from worker.store.keys import ID
 
 URL = "https://shop.example/hooks"
 
@@ -213,7 +214,7 @@ def delivery_of(line: Line, **changes: Any) -> Delivery:
     finish(line, job)
     token = line.token(Lane.DELIVERIES)
     claim = line.store.lanes.claim(
-        Lane.DELIVERIES, token, limit=9, lease_s=30, prefix=keys.delivery_prefix, fields=deliveries.FIELDS
+        Lane.DELIVERIES, token, limit=9, lease_s=30, pattern=keys.delivery(ID), fields=deliveries.FIELDS
     )
     assert claim is not None
     return decode(claim.records[-1])

@@ -106,15 +106,15 @@ def test_a_trigger_in_progress_is_not_unresolved(line: Line) -> None:
 
 def test_workers_are_known_by_their_signs_of_life(line: Line) -> None:
     """A worker runs while its last sign of life is recent; one that stopped is forgotten at once."""
-    fleet = line.store.fleet
+    fleet, workers = line.store.fleet, line.store.workers
     for name in ("a", "b", "c"):
-        fleet.mark_worker(name)
-    fleet.forget_worker("b")
+        workers.mark(name)
+    workers.forget("b")
     line.client.zadd(keys.workers, {"c": line.store.clock() - 60})
     state = fleet.read()
     assert (set(state.workers), state.running_workers) == ({"a", "c"}, ["a"])
     line.client.zadd(keys.workers, {"c": line.store.clock() - 4000})
-    fleet.mark_worker("a")
+    workers.mark("a")
     assert set(fleet.read().workers) == {"a"}
 
 

@@ -13,6 +13,7 @@ from worker.domain.decision import Reschedule
 from worker.domain.job import Job
 from worker.domain.lane import Lane
 from worker.store.codec import FIELDS
+from worker.store.keys import ID
 from worker.store.lanes import Tick
 
 GRACE_S = 2.0
@@ -71,7 +72,7 @@ def test_a_token_is_used_once(line: Line) -> None:
 def test_an_unknown_token_claims_nothing(line: Line, token: str) -> None:
     """An unknown token claims nothing and does not use up the right one."""
     job = line.accepted()
-    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, prefix=keys.job_prefix, fields=FIELDS)
+    stranger = line.store.lanes.claim(Lane.TRIGGERS, token, limit=9, lease_s=9, pattern=keys.job(ID), fields=FIELDS)
     assert stranger is None
     assert line.claimed(Lane.TRIGGERS) == [job]
 

@@ -16,6 +16,7 @@ from worker.domain.decision import Submitted
 from worker.domain.job import Job, JobState
 from worker.domain.lane import Lane
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
+from worker.store.keys import ID
 from worker.store.lanes import Tick
 from worker.store.list_poll import NAME, Entry, InFlight
 
@@ -224,7 +225,7 @@ def test_a_list_poll_under_way_is_not_scheduled_again(line: Line) -> None:
     fill_lane(line, MIN_IN_FLIGHT)
     (tick,) = ensure_scheduled(line)
     claim = line.store.lanes.claim(
-        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, prefix=keys.list_poll_prefix, fields=("id", "failures")
+        Lane.LIST_POLLS, tick.token, limit=1, lease_s=60, pattern=keys.list_poll(ID), fields=("id", "failures")
     )
     assert claim is not None
     assert claim.records == [[NAME, None]]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
 from redis.exceptions import DataError, NoScriptError, ResponseError
 
+from config.settings import Settings
 from tests.running import keys
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.lane import Lane
-from worker.store.connection import is_unavailable
+from worker.store.connection import connect, is_unavailable
+from worker.store.keys import ID
 from worker.store.lanes import Lanes, Tick
 from worker.store.scripts import Scripts
 from worker.store.store import Store
@@ -38,11 +42,28 @@ def test_a_restart_after_loading_a_script_is_an_outage(client: redis.Redis, valk
     assert is_unavailable(raised.value)
 
 
+def test_every_thread_of_a_worker_can_wait_for_redis(client: redis.Redis, store_settings: Settings) -> None:
+    """While Redis answers nothing for a moment, a command of each thread of a worker waits, and none fails."""
+    settings = store_settings.model_copy(update={"concurrency": 8, "call_concurrency": 4})
+    every_thread = settings.concurrency + len(Lane) * settings.call_concurrency
+    begin = threading.Barrier(every_thread + 1)
+
+    def get(_: int) -> Any:
+        begin.wait()
+        return connected.get("photogpt:a")
+
+    with connect(settings) as connected, ThreadPoolExecutor(every_thread) as pool:
+        answers = pool.map(get, range(every_thread))
+        client.client_pause(300)
+        begin.wait()
+        assert list(answers) == [None] * every_thread
+
+
 def test_an_invalid_value_is_no_outage(store: Store) -> None:
     """A value that cannot be sent to Redis does not count as an outage."""
     lanes: Lanes = store.lanes
     with pytest.raises(DataError) as raised:
-        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, prefix="", fields=["id"])  # type: ignore[arg-type]
+        lanes.claim(Lane.JOBS, {"a": 1}, limit=1, lease_s=1, pattern=ID, fields=["id"])  # type: ignore[arg-type]
     assert not is_unavailable(raised.value)
 
 

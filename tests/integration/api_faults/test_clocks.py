@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from unittest.mock import create_autospec
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from config.settings import Settings
+from tests.serving import serving
 from tests.unit.factories import make_job
 from worker.domain.decision import Decision, Reschedule, Submitted
 from worker.domain.times import epoch, rfc3339
@@ -45,13 +45,8 @@ def photogpt(ahead_s: float, date: str | None = None) -> Iterator[str]:
             del timestamp
             return formatdate(time.time() + ahead_s, usegmt=True) if date is None else date
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Api) as url:
+        yield url
 
 
 def reconciled(settings: Settings, base_url: str) -> Decision:

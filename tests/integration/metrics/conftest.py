@@ -72,6 +72,12 @@ class Served:
         return self.samples().get((name, frozenset(labels.items())))
 
 
+def grown(before: Samples, after: Samples, name: str, **labels: str) -> float:
+    """Return by how much a series has grown."""
+    series = f"photogpt_{name}", frozenset(labels.items())
+    return after[series] - before[series]
+
+
 StartWorker = Callable[..., tuple[WorkerProcess, Served]]
 
 BLOCKING_WORKER = """

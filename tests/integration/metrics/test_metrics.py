@@ -14,7 +14,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from tests.conftest import image_request
-from tests.integration.metrics.conftest import Samples, Served
+from tests.integration.metrics.conftest import Samples, Served, grown
 from tests.parts import need_program
 from tests.running import Receiver, WorkerProcess, keys
 from tests.waiting import wait_until
@@ -107,12 +107,6 @@ def missing(before: Samples, after: Samples) -> list[str]:
     """Return the metrics that have not grown as expected, with their growth."""
     growth = [(name, grown(before, after, name, **labels), count) for name, labels, count in EXPECTED]
     return [f"{name}: {found:g} instead of {count}" for name, found, count in growth if found != count]
-
-
-def grown(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    """Return by how much a series has grown."""
-    series = f"photogpt_{name}", frozenset(labels.items())
-    return after[series] - before[series]
 
 
 def test_the_fleet_is_served(served: Worker, exporter: Served) -> None:

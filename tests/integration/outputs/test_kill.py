@@ -94,21 +94,3 @@ def test_stopped_in_mid_transfer(open_line: OpenLine, sandbox: SandboxProcess, t
     assert due <= seconds[0] + 1
     line.worker.start()
     line.check(line.wait_for_files(job))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("storage", ["bucket", "folder"])
-def test_a_large_file_takes_little_memory(storage: str, open_line: OpenLine, sandbox: SandboxProcess) -> None:
-    """A file of 500 MB raises the memory of a worker by less than 64 MB."""
-    line = open_line(storage)
-    line.wait_for_files(line.send("image"))
-    memory = Path(f"/proc/{line.worker.child.pid}/statm")
-    pages = [int(memory.read_text().split()[1])]
-    job = line.send("image", sandbox={"file_bytes": 500_000_000})
-
-    def is_stored() -> bool:
-        pages.append(int(memory.read_text().split()[1]))
-        return "files" in line.record(job)
-
-    wait_until(is_stored, "the file is stored", within=100)
-    assert (max(pages) - pages[0]) * 4096 < 64_000_000

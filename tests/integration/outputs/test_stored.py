@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import chain
 
-from tests.integration.metrics.conftest import Samples, Served
+from tests.integration.metrics.conftest import Served, grown
 from tests.integration.otlp import Collector, Span
 from tests.integration.outputs.conftest import Line
 from tests.parts import need_program
@@ -68,12 +68,6 @@ def test_a_video_is_a_video(sandbox: SandboxProcess, folder_line: Line, tmp_path
         str(movie),
     ]
     assert subprocess.check_output(command, text=True).strip() == "h264"
-
-
-def grown(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    """Return by how much a series has grown."""
-    series = f"photogpt_{name}", frozenset(labels.items())
-    return after[series] - before[series]
 
 
 def test_transfers_are_measured(sandbox: SandboxProcess, s3_line: Line, s3_metrics: Served, spans: Collector) -> None:

@@ -71,9 +71,7 @@ def entry(job_id: str) -> str:
 def stored(server: Server) -> set[str]:
     """Return the ids of all stored jobs."""
     with connect_once(server.url) as client:
-        return {
-            str(client.hget(key, "id")) for key in client.scan_iter(f"{keys.job_prefix}*", _type="hash", count=1000)
-        }
+        return {str(client.hget(key, "id")) for key in client.scan_iter(keys.job("*"), _type="hash", count=1000)}
 
 
 def take_over_all(impatient: Store, reader: InboxReader) -> None:

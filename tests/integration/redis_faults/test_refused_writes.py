@@ -1,15 +1,23 @@
-"""Redis is gone, frozen, read-only, full or slow: the worker stays, and every job succeeds afterwards."""
+"""Redis is gone, emptied, frozen, read-only, full or slow: the worker stays, and jobs succeed afterwards."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 import redis
 
+from config.settings import load_settings
 from tests.integration.redis_faults.conftest import Line, full, lasts, read_only, without_replicas
+from tests.running import keys
+from tests.waiting import wait_until
+from worker.cli.status.report import Report, read_report
+from worker.store.lanes import leave_to_lane_monitor
+from worker.store.store import open_store
 
 
 def assert_few_lines(line: Line) -> None:
@@ -18,6 +26,23 @@ def assert_few_lines(line: Line) -> None:
     assert "Traceback" not in text, text
     lines = Counter(entry.split()[3] for entry in text.splitlines() if " WARNING " in entry or " ERROR " in entry)
     assert all(count <= 20 for count in lines.values()), lines
+
+
+def wait_until_marked(line: Line) -> None:
+    """Wait until the worker has marked itself once more, after everything that happened before."""
+    client: Any = line.client
+    since = client.time()[0] + 1
+    wait_until(lambda: client.zrange(keys.workers, 0, -1, withscores=True)[0][1] > since, "the worker marks itself")
+
+
+def report_of(line: Line) -> Report:
+    """Return what `status` reports."""
+    settings = load_settings(redis_url=line.server.url)
+    store = open_store(settings, leave_to_lane_monitor)
+    try:
+        return read_report(store, settings)
+    finally:
+        store.close()
 
 
 @pytest.mark.parametrize("seconds", [2, pytest.param(25, marks=pytest.mark.long)])
@@ -31,6 +56,30 @@ def test_gone(line: Line, seconds: float) -> None:
     line.server.start()
 
     line.assert_succeeded(ids)
+    wait_until_marked(line)
+    assert "redis.data_lost" not in line.log()
+    assert_few_lines(line)
+
+
+def test_emptied(line: Line) -> None:
+    """A worker whose Redis restarts without its data says so at ERROR, with what was in flight, and takes new jobs."""
+    line.enqueue(3, duration_s=3600)
+    line.wait_until_scheduled(3)
+    wait_until_marked(line)
+
+    line.server.kill()
+    shutil.rmtree(line.server.directory / "appendonlydir")
+    line.server.start()
+
+    wait_until(lambda: "redis.data_lost" in line.log(), "the worker says that the data is gone", within=30)
+    entry = next(row for row in line.log().splitlines() if "redis.data_lost" in row)
+    assert " ERROR " in entry
+    assert "generations in flight then: 3" in entry
+    wait_until(lambda: line.client.exists(keys.account), "the account is registered again")
+    assert [each for each in report_of(line)["problems"] if each.startswith("Redis has lost its data")]
+    line.sandbox.control.reset()
+    line.assert_succeeded(line.enqueue(1))
+    assert line.log().count("redis.data_lost") == 1
     assert_few_lines(line)
 
 

@@ -14,17 +14,15 @@ from worker.sandbox.remote import SandboxProcess
 
 
 @pytest.fixture
-def client(isolated_env: dict[str, str]) -> Iterator[redis.Redis]:
+def client(isolated_client: redis.Redis) -> redis.Redis:
     """A client of that database."""
-    with redis.Redis.from_url(isolated_env["PHOTOGPT_REDIS_URL"], decode_responses=True) as opened:
-        yield opened
+    return isolated_client
 
 
 @pytest.fixture
 def producer(isolated_env: dict[str, str]) -> Iterator[Celery]:
     """A producer's Celery app on that database."""
-    broker, ledger = isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]
-    with celery_app(broker, ledger) as app:
+    with celery_app(isolated_env["PHOTOGPT_BROKER_URL"], isolated_env["PHOTOGPT_REDIS_URL"]) as app:
         yield app
 
 

@@ -119,6 +119,7 @@ def fleet_samples(state: FleetState) -> Samples:
     """Return the state of lanes, jobs, webhooks and workers."""
     samples: Samples = {
         (metrics.WORKERS, ()): len(state.running_workers),
+        (metrics.DATA_LOST, ()): state.data_loss.noticed_at if state.data_loss else 0,
         (metrics.INBOX_ENTRIES, ()): state.inbox_entries,
         (metrics.INBOX_OLDEST, ()): state.inbox_oldest_s,
         (metrics.JOBS_IN_FLIGHT, ()): state.in_flight,

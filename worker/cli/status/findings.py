@@ -20,6 +20,10 @@ MAX_UNRESOLVED_S = 300.0
 """An unresolved trigger is searched in PhotoGPT's list of jobs, which takes a minute or two."""
 
 
+LOSS_SHOWN_S = 3600.0
+"""How long after it was noticed a loss of data is a problem; the alert clears then, too."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """What was read."""
@@ -58,6 +62,9 @@ def problems(facts: Facts) -> list[str]:
 def _servers(facts: Facts) -> Iterator[str]:
     if facts.redis_fault:
         yield f"Redis answers, but cannot be used: {facts.redis_fault}"
+    loss = facts.fleet.data_loss
+    if loss and facts.fleet.at < loss.noticed_at + LOSS_SHOWN_S:
+        yield str(loss)
     yield from facts.broker
     if abs(facts.clock_offset_s) > MAX_CLOCK_OFFSET_S:
         side = "ahead of" if facts.clock_offset_s > 0 else "behind"

@@ -63,6 +63,14 @@ class WebhooksStatus(TypedDict):
     endpoints: dict[str, int]
 
 
+class DataStatus(TypedDict):
+    """Since when Redis holds its data, and the last loss that a worker noticed. Times are RFC 3339."""
+
+    since: str | None
+    lost_at: str | None
+    lost: str | None
+
+
 class MessagesStatus(TypedDict):
     """Messages in the broker and entries of the inbox."""
 
@@ -104,6 +112,7 @@ class Report(TypedDict):
     jobs: JobsStatus
     webhooks: WebhooksStatus
     messages: MessagesStatus
+    data: DataStatus
     delays: list[Delay]
     last_errors: list[LastError]
 
@@ -140,6 +149,7 @@ def read_report(store: Store, settings: Settings) -> Report:
         "jobs": _jobs(fleet),
         "webhooks": {"pending": fleet.webhooks_pending, "dead": fleet.webhooks_dead, "endpoints": endpoints},
         "messages": messages,
+        "data": _data(fleet),
         "delays": delays,
         "last_errors": _last_errors(store),
     }
@@ -200,6 +210,15 @@ def _jobs(fleet: FleetState) -> JobsStatus:
         "scheduled": fleet.scheduled,
         "unresolved": fleet.unresolved,
         "unresolved_oldest_s": round(fleet.unresolved_oldest_s, 1),
+    }
+
+
+def _data(fleet: FleetState) -> DataStatus:
+    loss = fleet.data_loss
+    return {
+        "since": None if fleet.data_since is None else rfc3339(fleet.data_since),
+        "lost_at": rfc3339(loss.noticed_at) if loss else None,
+        "lost": str(loss) if loss else None,
     }
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from worker.cli.output import counted, local_time, plain
 from worker.cli.status.findings import duration
-from worker.cli.status.report import LaneStatus, Report
+from worker.cli.status.report import DataStatus, LaneStatus, Report
 
 NAME_WIDTH = 10
 MIN_WIDTH = 79
@@ -61,8 +61,16 @@ def _lines(report: Report) -> dict[str, str]:
         ),
         "webhooks": f"{webhooks['pending']} pending, {webhooks['dead']} dead; endpoints: {endpoints or 'none'}",
         "messages": f"{broker}{unacked}, {messages['inbox']} in the inbox; {messages['rejected']} rejected",
+        "data": _data_line(report["data"]),
         "API key": "rejected by PhotoGPT" if report["api_key_rejected"] else "not rejected",
     }
+
+
+def _data_line(data: DataStatus) -> str:
+    if data["since"] is None:
+        return "no worker has run on this Redis yet"
+    lost = f"; data was lost at {local_time(data['lost_at'])}" if data["lost_at"] else ", nothing lost"
+    return f"in Redis since {local_time(data['since'])}{lost}"
 
 
 def _worker_line(report: Report) -> str:

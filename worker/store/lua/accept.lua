@@ -2,22 +2,22 @@
 -- A job with a start time stays in the lane until then; start.lua puts it into the admission queue.
 -- A job with a known idempotency key and the same body is accepted as a duplicate of the job that has the key.
 --
--- KEYS job events all_events triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
+-- KEYS job events all_events event_draft triggers triggers_loop idempotency job_deliveries deliveries deliveries_loop
 -- KEYS queue tenants active totals batch delivery_records:list
 -- ARGV id digest ttl:number idempotency_ttl:number stream_length:number triggers_gap:number deliveries_gap:number
--- ARGV event_type sequence timestamp job_prefix tenant deadline_in:number max_active:number is_generation:flag
--- ARGV start_due_at:number batch_id batch_total:number fields:list webhooks:list counted:list
+-- ARGV event_type sequence timestamp job_pattern duplicates_pattern tenant deadline_in:number max_active:number
+-- ARGV is_generation:flag start_due_at:number batch_id batch_total:number fields:list webhooks:list counted:list
 -- USES events deliveries fair_queue batches idempotency
 -- Returns {'accepted', tick of triggers, tick of deliveries} | {'known', digest} | {'conflict', id of the other job}.
 if redis.call('EXISTS', job) == 1 then return {'known', redis.call('HGET', job, 'digest') or ''} end
 local at, owner = now(), false
 if idempotency_ttl > 0 then
-  local known, known_digest = owner_of_key(idempotency, job_prefix)
+  local known, known_digest = owner_of_key(idempotency, job_pattern)
   if known and known_digest ~= digest then return {'conflict', known} end
   owner = known
 end
 -- first, since it needs rights (COPY) that nothing below needs: without them nothing is written
-append_event(events, all_events, stream_length, id,
+append_event(events, all_events, event_draft, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 if idempotency_ttl > 0 and not owner then
@@ -26,7 +26,7 @@ if idempotency_ttl > 0 and not owner then
 end
 redis.call('HSET', job, 'digest', digest, unpack(fields))
 if owner then
-  local duplicates = job_prefix .. owner .. '}:duplicates'
+  local duplicates = key_of(duplicates_pattern, owner)
   redis.call('HSET', job, 'duplicate_of', owner)
   redis.call('SADD', duplicates, id)
   redis.call('EXPIRE', duplicates, ttl)

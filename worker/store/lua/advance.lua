@@ -1,8 +1,8 @@
 -- Move a job to the next state that is not terminal: fields, event, webhooks and timer in one step. A generation is
 -- remembered as ours even if the job has moved on: it exists.
 --
--- KEYS job events all_events old_lane new_lane new_loop intents generations job_deliveries deliveries deliveries_loop
--- KEYS jobs_by_generation active result delivery_records:list
+-- KEYS job events all_events event_draft old_lane new_lane new_loop intents generations job_deliveries deliveries
+-- KEYS deliveries_loop jobs_by_generation active result delivery_records:list
 -- ARGV id state came_from delay:number gap:number deliveries_gap:number stream_length:number deliveries_ttl:number
 -- ARGV generation model event_type sequence timestamp result_ttl:number result_text result_kept
 -- ARGV fields:list webhooks:list
@@ -32,7 +32,7 @@ if generation ~= '' then
   redis.call('ZREM', active, id)  -- from now on the new lane counts it
 end
 redis.call('HDEL', job, 'intent_at', 'intent_by', 'reason', 'error')
-append_event(events, all_events, stream_length, id,
+append_event(events, all_events, event_draft, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = ''})
 publish_result(result, result_ttl, result_text, result_kept)
 if old_lane ~= new_lane then redis.call('ZREM', old_lane, id) end

@@ -2,10 +2,10 @@
 -- records. Uses up the token, so that of several messages that carry it only one goes on.
 --
 -- KEYS lane loop rate_bucket
--- ARGV token max_claimed:number lease:number gap:number rate:number record_prefix fields:list
+-- ARGV token max_claimed:number lease:number gap:number rate:number record_pattern fields:list
 -- USES rate
--- Returns {'stale'} | {'claimed', server time, tick, lateness, record…}. The lateness is the seconds from the due time of
---   the first claimed member, or false. A record has the values of its fields, in order.
+-- Returns {'stale'} | {'claimed', server time, tick, lateness, record…}. The lateness is the seconds from the due time
+--   of the first claimed member, or false. A record has the values of its fields, in order.
 if redis.call('HGET', loop, 'token') ~= token then return {'stale'} end
 local at = now()
 local paused_until = tonumber(redis.call('HGET', loop, 'paused_until') or '0')
@@ -28,7 +28,7 @@ if paused_until <= at then
   local due = redis.call('ZRANGEBYSCORE', lane, '-inf', at, 'WITHSCORES', 'LIMIT', 0, limit)
   for i = 1, #due, 2 do
     local member = due[i]
-    local record = redis.call('HMGET', record_prefix .. member .. '}', unpack(fields))
+    local record = redis.call('HMGET', key_of(record_pattern, member), unpack(fields))
     if record[1] then
       redis.call('ZADD', lane, seconds(at + lease), member)
       answer[#answer + 1] = record

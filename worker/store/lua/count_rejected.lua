@@ -1,4 +1,4 @@
--- Count an entry of the inbox that was rejected in the batch that it names. Safe to repeat: the batch remembers the entry.
+-- Count a rejected entry of the inbox in the batch that it names. Safe to repeat: the batch remembers the entry.
 --
 -- KEYS batch batch_events
 -- ARGV digest batch_id batch_total:number timestamp ttl:number

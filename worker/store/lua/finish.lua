@@ -1,13 +1,14 @@
 -- End a job, once: set the terminal state, store the outcome, append the event, store the Celery result or schedule the
 -- message for it, schedule the webhooks and the duplicates. A second end changes nothing.
 --
--- KEYS job events all_events triggers triggers_loop jobs models results results_loop deliveries deliveries_loop
--- KEYS job_deliveries duplicates intents active queue result durations jobs_by_generation recently_ended
--- KEYS totals batch batch_events files files_loop progress delivery_records:list
+-- KEYS job events all_events event_draft triggers triggers_loop jobs models results results_loop deliveries
+-- KEYS deliveries_loop job_deliveries duplicates intents active queue result durations jobs_by_generation
+-- KEYS recently_ended totals batch batch_events files files_loop progress delivery_records:list
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
 -- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
--- ARGV durations_ttl:number generation batch_id batch_total:number batch_prefix files_gap:number stores_files:flag
+-- ARGV durations_ttl:number generation batch_id batch_total:number batch_pattern batch_events_pattern
+-- ARGV files_gap:number stores_files:flag
 -- ARGV fields:list webhooks:list counted:list
 -- USES events deliveries durations batches files
 -- Returns {1, tick of results, tick of deliveries, tick of triggers, tick of files, continuation}, or {0, state}: the
@@ -21,13 +22,13 @@ local at = now()
 redis.call('HDEL', job, 'reason', 'error')
 redis.call('HSET', job, unpack(fields))
 if polled then redis.call('HINCRBY', job, 'polls', 1) end
-append_event(events, all_events, stream_length, id,
+append_event(events, all_events, event_draft, stream_length, id,
   {type = event_type, sequence = sequence, timestamp = timestamp, data = data})
 if seen_state == '' then join_batch(batch, batch_id, batch_total, timestamp, retention) end
-if batch_id ~= '' then end_in_batch(batch, batch_events, redis.call('HGET', job, 'state'), timestamp, retention) end
+local ended_as = redis.call('HGET', job, 'state')
+if batch_id ~= '' then end_in_batch(batch, batch_events, ended_as, timestamp, retention) end
 for _, other in ipairs(other_batches(job)) do
-  local key = batch_prefix .. other .. '}'
-  end_in_batch(key, key .. ':events', redis.call('HGET', job, 'state'), timestamp, retention)
+  end_in_batch(key_of(batch_pattern, other), key_of(batch_events_pattern, other), ended_as, timestamp, retention)
 end
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 for _, key in ipairs({job, events, job_deliveries, duplicates, progress}) do redis.call('EXPIRE', key, retention) end

@@ -3,7 +3,8 @@
 --
 -- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight delivered dead all_events totals
 -- ARGV id state delay:number gap:number attempt ttl:number trigger result duration:number random_fraction:number
--- ARGV max_in_flight:number fault disable disable_after:number endpoint_ttl:number delivery_prefix endpoint_prefix
+-- ARGV max_in_flight:number fault disable disable_after:number endpoint_ttl:number delivery_pattern
+-- ARGV endpoint_deliveries_pattern
 -- ARGV max_ended:number max_attempts:number endpoint_id timestamp stream_length:number
 --   State: delivered | pending | dead. Trigger: scheduled | manual. Result: see lib/endpoint_health.lua.
 -- USES endpoint_health delivery_end
@@ -37,12 +38,12 @@ if why then
   local url = redis.call('HGET', endpoint, 'url') or ''
   append_endpoint_event(all_events, stream_length, was[3], timestamp, {endpoint = endpoint_id, url = url, why = why})
 end
-redis.call('ZREM', deliveries, id)  -- not before the writes: a full server refuses those and still deletes
+redis.call('ZREM', deliveries, id)
 if state == 'pending' then
   return {schedule(redeliveries, redeliveries_loop, gap, id, at, delay), why, paused}
 end
 redis.call('HDEL', delivery, 'deferred_at', 'slot_at')
-list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_prefix, endpoint_prefix)
+list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_pattern, endpoint_deliveries_pattern)
 if not manual and was[2] then  -- a resend was requested during the attempt
   return {schedule(redeliveries, redeliveries_loop, gap, id, at, 0), why, paused}
 end

@@ -16,7 +16,7 @@ end
 -- Write the event of a batch once all its items have ended.
 local function finish_batch(batch, events, timestamp)
   local found = redis.call('HMGET', batch, 'id', 'total', 'created_at', 'ended', 'finished_at', unpack(BATCH_COUNTS))
-  local total = tonumber(found[2] or nil)
+  local total = tonumber(found[2])
   if found[5] or not total or tonumber(found[4]) < total then return end
   redis.call('HSET', batch, 'finished_at', timestamp)
   local data = {id = found[1], total = total, created_at = found[3], finished_at = timestamp}

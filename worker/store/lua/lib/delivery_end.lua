@@ -19,24 +19,24 @@ local function append_endpoint_event(all_events, max_length, job, timestamp, dat
     'sequence', 0, 'timestamp', timestamp, 'data', cjson.encode(data))
 end
 
-local function remove_oldest(delivered, dead, delivery_prefix, endpoint_prefix)
+local function remove_oldest(delivered, dead, delivery_pattern, list_pattern)
   local first_delivered = redis.call('ZRANGE', delivered, 0, 0, 'WITHSCORES')
   local first_dead = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
   local is_delivered = not first_dead[1]
     or (first_delivered[1] and tonumber(first_delivered[2]) < tonumber(first_dead[2]))
   local id = is_delivered and first_delivered[1] or first_dead[1]
   redis.call('ZREM', is_delivered and delivered or dead, id)
-  local record = delivery_prefix .. id .. '}'
+  local record = key_of(delivery_pattern, id)
   local endpoint = redis.call('HGET', record, 'endpoint')
-  if endpoint then redis.call('ZREM', endpoint_prefix .. endpoint .. '}:deliveries', id) end
+  if endpoint then redis.call('ZREM', key_of(list_pattern, endpoint), id) end
   redis.call('DEL', record)
 end
 
 -- List a webhook among those that have ended. Remove the oldest above the maximum, and those whose record has expired.
-local function list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_prefix, endpoint_prefix)
+local function list_ended(delivered, dead, id, state, at, ttl, max_ended, delivery_pattern, list_pattern)
   redis.call('ZREM', state == 'dead' and delivered or dead, id)
   redis.call('ZADD', state == 'dead' and dead or delivered, seconds(at), id)
   for _, list in ipairs({delivered, dead}) do redis.call('ZREMRANGEBYSCORE', list, '-inf', seconds(at - ttl)) end
   local over = redis.call('ZCARD', delivered) + redis.call('ZCARD', dead) - max_ended
-  for _ = 1, math.min(over, 4) do remove_oldest(delivered, dead, delivery_prefix, endpoint_prefix) end
+  for _ = 1, math.min(over, 4) do remove_oldest(delivered, dead, delivery_pattern, list_pattern) end
 end

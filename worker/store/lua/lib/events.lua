@@ -1,14 +1,13 @@
 -- Event streams and Celery's result.
 
 -- Append one event to the job's stream and to the stream of all jobs. `data` is the outcome as JSON, or ''.
--- The first event goes through a copy: a new stream takes 4 kB (stream-node-max-bytes), a copy only what it holds.
-local function append_event(events, all_events, max_length, job, event)
+-- The first event goes through `draft`: a new stream takes 4 kB (stream-node-max-bytes), a copy only what it holds.
+local function append_event(events, all_events, draft, max_length, job, event)
   local fields = {'type', event.type, 'sequence', event.sequence, 'timestamp', event.timestamp}
   if event.data ~= '' then table.insert(fields, 'data'); table.insert(fields, event.data) end
   if redis.call('EXISTS', events) == 1 then
     redis.call('XADD', events, '*', unpack(fields))
   else
-    local draft = events .. ':draft'
     redis.call('XADD', draft, '*', unpack(fields))
     redis.call('COPY', draft, events)
     redis.call('DEL', draft)

@@ -8,6 +8,12 @@ local function now() local t = redis.call('TIME') return tonumber(t[1]) + tonumb
 
 local function seconds(value) return string.format('%.6f', value) end
 
+-- Return the key of an id. In a pattern, which keys.py makes, <id> stands for the id.
+local function key_of(pattern, id)
+  local before, after = pattern:match('^(.-)<id>(.*)$')
+  return before .. id .. after
+end
+
 local TERMINAL = {succeeded = true, failed = true, expired = true, canceled = true}
 local function is_terminal(state) return TERMINAL[state] == true end
 

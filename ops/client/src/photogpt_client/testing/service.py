@@ -63,7 +63,9 @@ class PhotoGPTService:
 
         self.sandbox("DELETE", "faults")
         with redis.Redis.from_url(self.redis_url) as server:
-            server.flushall()
+            kept = {b"photogpt:data", b"photogpt:workers"}  # without them the worker logs that Redis has lost its data
+            if names := set(server.keys()) - kept:
+                server.delete(*names)
         self.sandbox("POST", "reset")  # last, since no job is left that could make a generation
 
     def sandbox(self, method: str, path: str, body: Any = None) -> Any:
