@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
 from worker.http.errors import DeadlineExceeded
-from worker.http.headers import MAX_RETRY_AFTER_S, parse_retry_after
+from worker.http.headers import MAX_SECONDS, parse_retry_after
 from worker.photogpt.answers import connection_error, read_answer
 
 HTML = b"<html><head><title>Attention required</title></head><body>error code: 1010</body></html>"
@@ -80,7 +80,7 @@ CASES = [
     Case(429, nok(), Throttled, LIMIT, True, DATED | {"Retry-After": "Wed, 21 Oct 2026 07:29:30 GMT"}, 90),
     Case(429, nok(), Throttled, LIMIT, True, DATED | {"Retry-After": "Wed, 21 Oct 2026 07:00:00 GMT"}, 0),
     Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2015 07:29:30 GMT"}, 0),
-    Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2099 07:29:30 GMT"}, MAX_RETRY_AFTER_S),
+    Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2099 07:29:30 GMT"}, MAX_SECONDS),
     Case(429, HTML, Throttled, LIMIT, True, {"Retry-After": "3"}, 3),
     Case(500, nok(), Unavailable, LOST, False),
     Case(502, HTML, Unavailable, LOST, False),

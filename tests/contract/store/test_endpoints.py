@@ -25,7 +25,7 @@ TIMEOUT = AttemptReport(result="timeout", duration_s=15, fault="timeout")
 def test_a_healthy_endpoint_admits(hooks: Hooks) -> None:
     """A new endpoint admits a webhook, and is listed without the query of its URL."""
     delivery = hooks.made()
-    assert hooks.acquire_slot(delivery) == Admitted("scheduled")
+    assert hooks.acquire_slot(delivery) == Admitted(manual=False)
     assert (hooks.shown["url"], hooks.shown["state"], hooks.shown["in_flight"]) == (ENDPOINT.url, "healthy", 1)
     assert "order" not in hooks.shown["url"]
     hooks.record_attempt(delivery)
