@@ -34,7 +34,7 @@ from worker.store.list_poll import Entry
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
-from worker.telemetry.shortage import GrowingExecutor
+from worker.threads import LifoExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
@@ -181,7 +181,7 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
     if len(slices) == 1:
         return _read(scan, *slices[0])
     try:
-        with GrowingExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
+        with LifoExecutor(min(PARALLEL_SLICES, len(slices)), name="list-poll") as pool:
             errors = list(pool.map(lambda window: _read(scan, *window), slices))
     except RuntimeError:  # no thread can start
         errors = [_read(scan, *window) for window in slices]
