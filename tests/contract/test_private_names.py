@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from worker.queue.request import RedactedRequest
 from worker.queue.strategy import JobRequest
 from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport
 from worker.queue.unacked import RetryingQoS
-from worker.telemetry.shortage import GrowingExecutor
 
 ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
@@ -44,7 +42,6 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
     ThreadPool: (TaskPool, {"on_start"}),
-    GrowingExecutor: (ThreadPoolExecutor, {"_adjust_thread_count"}),
     JobRequest: (Request, {"execute_using_pool", "on_success", "revoked"}),
     RedactedRequest: (Request, {"reject", "argsrepr", "kwargsrepr"}),
     ResilientConsumer: (
