@@ -1,1 +1,1 @@
-"""Everything the environment may say, and the Celery options derived from it."""
+"""The settings, their checks, and Celery's options, which follow from them."""

@@ -52,7 +52,7 @@ def enqueue(producer: Celery, url: str, count: int) -> list[str]:
 
 def webhook(store: Store, job_id: str) -> dict[str, Any]:
     """Return the only webhook of a job, once it exists."""
-    (found,) = wait_until(lambda: store.deliveries.of_job(job_id), "there is a webhook")
+    (found,) = wait_until(lambda: store.delivery_history.of_job(job_id), "there is a webhook")
     return found
 
 

@@ -349,7 +349,7 @@ class StoreMachine(RuleBasedStateMachine):
                 stored: Any = self.store.jobs.outcome(name) or {}
                 late = {"generation_id": known.generation}  # stored even after a cancel
                 assert stored == known.final | late
-            webhooks = [found["type"] for found in self.store.deliveries.of_job(name)]
+            webhooks = [found["type"] for found in self.store.delivery_history.of_job(name)]
             assert sorted(webhooks) == sorted(set(types) & set(known.job.webhook_events))
 
     @invariant()

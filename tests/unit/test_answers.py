@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unauthorized, Unavailable
 from worker.domain.reason import Reason
 from worker.http.errors import DeadlineExceeded
-from worker.http.headers import MAX_RETRY_AFTER_S, parse_retry_after
-from worker.photogpt.answers import connection_error, read_answer
+from worker.http.headers import MAX_SECONDS, parse_retry_after
+from worker.photogpt.answers import connection_error, read_answer, text_of
 
 HTML = b"<html><head><title>Attention required</title></head><body>error code: 1010</body></html>"
 DATED = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
@@ -80,7 +80,7 @@ CASES = [
     Case(429, nok(), Throttled, LIMIT, True, DATED | {"Retry-After": "Wed, 21 Oct 2026 07:29:30 GMT"}, 90),
     Case(429, nok(), Throttled, LIMIT, True, DATED | {"Retry-After": "Wed, 21 Oct 2026 07:00:00 GMT"}, 0),
     Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2015 07:29:30 GMT"}, 0),
-    Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2099 07:29:30 GMT"}, MAX_RETRY_AFTER_S),
+    Case(429, nok(), Throttled, LIMIT, True, {"Retry-After": "Wed, 21 Oct 2099 07:29:30 GMT"}, MAX_SECONDS),
     Case(429, HTML, Throttled, LIMIT, True, {"Retry-After": "3"}, 3),
     Case(500, nok(), Unavailable, LOST, False),
     Case(502, HTML, Unavailable, LOST, False),
@@ -88,6 +88,7 @@ CASES = [
     Case(504, b"upstream timed out", Unavailable, LOST, False),
     Case(599, nok(), Unavailable, LOST, False),
     Case(302, nok(), Unavailable, LOST, True),
+    Case(400, b'{"error": "no"}', Refused, BAD, True),
     Case(303, b"", Unavailable, LOST, False),
     Case(302, b"", Unavailable, LOST, True),
     Case(304, b"", Unavailable, LOST, True),
@@ -151,6 +152,14 @@ def test_the_message_is_found_and_fits_one_line(envelope: dict[str, Any], messag
     with pytest.raises(Refused) as raised:
         read_answer(400, {}, json.dumps(envelope).encode())
     assert str(raised.value) == f"PhotoGPT answered 400: {message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("ü", "ü"), ("", None), (None, None), (7, "7"), ({"a": [1]}, '{"a": [1]}')]
+)
+def test_a_value_that_should_be_text(value: object, text: str | None) -> None:
+    """Text of PhotoGPT's stays, nothing and '' are None, and a value of any other type becomes JSON."""
+    assert text_of(value) == text
 
 
 def test_an_infinite_number_is_read_as_none() -> None:

@@ -168,9 +168,10 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ("last_polled_at", "stated", "expected"),
     [
         (CREATED + 10, 12.0, 12.0),
-        (CREATED + 10, 9.5, 9.5),
-        (CREATED + 10, 3.0, 12.5),
-        (CREATED + 10, 17.0, 12.5),
+        (CREATED + 10, 9.0, 9.0),
+        (CREATED + 10, 16.0, 16.0),
+        (CREATED + 10, 8.9, 12.5),
+        (CREATED + 10, 16.1, 12.5),
         (CREATED + 10, float("nan"), 12.5),
         (None, None, 7.5),
         (CREATED + 90, None, 90.0),
@@ -178,7 +179,8 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ],
     ids=[
         "stated",
-        "within tolerance",
+        "shorter by the tolerance",
+        "longer by the tolerance",
         "too short",
         "too long",
         "not a number",
@@ -188,7 +190,7 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ],
 )
 def test_a_stated_duration_is_checked(last_polled_at: float | None, stated: float | None, expected: float) -> None:
-    """A duration that PhotoGPT states counts only if it lies between the last two polls."""
+    """A duration that PhotoGPT states counts if it lies between the last two polls, or a second beside them."""
     job = make_job(submitted_at=CREATED, last_polled_at=last_polled_at)
     assert measured_duration(job, at=CREATED + 15, stated=stated, random_fraction=0.5) == expected
 
@@ -206,9 +208,12 @@ def test_an_unreadable_time_gives_no_duration(begin: object) -> None:
 
 
 def test_list_polling_is_active_for_a_while() -> None:
-    """List polling counts as active until one interval has passed without a list poll."""
+    """List polling is active until an interval of single polls, or two of its own, passed without a list poll."""
     active = replace(KNOWN, window_s=60.0, interval_s=1.0, at=CREATED)
-    assert is_active(active, CREATED + 1, INTERVAL_S)
-    assert not is_active(active, CREATED + 100, INTERVAL_S)
+    assert is_active(active, CREATED + INTERVAL_S - 0.1, INTERVAL_S)
+    assert not is_active(active, CREATED + INTERVAL_S, INTERVAL_S)
+    rare = replace(active, interval_s=4.0)
+    assert is_active(rare, CREATED + 7.9, INTERVAL_S)
+    assert not is_active(rare, CREATED + 8, INTERVAL_S)
     assert not is_active(replace(active, window_s=0.0), CREATED + 1, INTERVAL_S)
     assert not is_active(None, CREATED, INTERVAL_S)

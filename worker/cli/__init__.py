@@ -1,1 +1,1 @@
-"""The command `photogpt-worker`: the rooms `jobs`, `webhooks` and `local`, and the modules that they share."""
+"""The command `photogpt-worker`: the folders `jobs`, `webhooks` and `local`, and the modules that they share."""

@@ -61,7 +61,7 @@ def job_details(store: Store, job_id: str) -> JsonObject | None:
         "next_step": _next_step(store, job_id),
         "queue_position": store.job_history.position(job_id),
         "events": [{"type": event.type, "timestamp": event.timestamp} for event in store.job_history.events(job_id)],
-        "deliveries": store.deliveries.of_job(job_id),
+        "deliveries": store.delivery_history.of_job(job_id),
     }
 
 

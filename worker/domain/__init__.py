@@ -1,1 +1,1 @@
-"""What a job is, without a clock, a network or a store."""
+"""Values and pure functions: no clock, no network, no Redis."""

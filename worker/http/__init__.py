@@ -1,1 +1,1 @@
-"""HTTP calls with a deadline, and answer headers, for the PhotoGPT client and the webhook sender."""
+"""HTTP calls with a deadline, to guarded addresses: for PhotoGPT's API, downloads and webhooks."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-MAX_RETRY_AFTER_S = 7 * 86_400.0  # each caller has a lower limit of its own
+MAX_SECONDS = 7 * 86_400.0  # keeps an absurd Retry-After finite; each caller has a lower limit of its own
 
 
 def parse_http_date(text: str) -> float | None:
@@ -32,11 +32,11 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     date = headers.get("Date")
     now = parse_http_date(date) if date else time.time()
-    return None if now is None else min(max(0.0, until - now), MAX_RETRY_AFTER_S)
+    return None if now is None else min(max(0.0, until - now), MAX_SECONDS)
 
 
 def _seconds(text: str) -> float | None:
     try:
-        return min(float(text), MAX_RETRY_AFTER_S)
+        return min(float(text), MAX_SECONDS)
     except ValueError:  # isdigit accepts digits, such as superscripts, that float does not
         return None

@@ -2,7 +2,8 @@
 
 In a lane, a step reads and decides, and this module writes, with three exceptions for jobs: `steps/trigger.py` records
 its intent before it calls PhotoGPT, and starts a job whose start time has come; `steps/reconcile.py` counts lost
-answers; `steps/store_files.py` records each stored file. Deliveries and list polls write their own results.
+answers; `steps/store_files.py` records how far the files of a job are. Deliveries and list polls write their own
+results.
 """
 
 from __future__ import annotations

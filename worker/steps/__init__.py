@@ -1,1 +1,1 @@
-"""The straight line, one verb a file."""
+"""The steps of jobs, files and webhooks: one verb a file."""

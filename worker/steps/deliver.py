@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
 
 from worker.domain.backoff import jittered
 from worker.domain.delivery import SCHEDULE_S, Delivery
@@ -18,22 +17,26 @@ from worker.telemetry import recorder
 from worker.telemetry.labels import WebhookOutcome
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
+from worker.webhooks.sender import Accepted
 
 JITTER = 0.2
 SLOT_WAITS_S = (0.1, 0.1, 0)  # for a free slot of the endpoint; after the last one the delivery is deferred
 
-REFUSALS = frozenset({"address_refused", "port_refused", "scheme_refused", "invalid_url"})
-"""Kinds of failures for which no connection was opened."""
+REFUSED_KINDS = frozenset({"address_refused", "port_refused", "scheme_refused", "invalid_url"})
+"""Kinds of failures for which this service opened no connection."""
 
-Trigger = Literal["scheduled", "manual"]
-
-EXPLANATIONS = {
+REJECTIONS = {
     "endpoint_disabled": "the endpoint is disabled ({detail}); to enable it: photogpt-worker webhooks enable",
     "schedule_over": "no attempt was possible before the schedule was over ({detail})",
+}
+"""Why a webhook is not sent any more, in words."""
+
+DISABLED = {
     "gone": "it answered 410",
     "asked": "it answered webhook-delivery: disable",
     "failing": "every attempt has failed for too long",
 }
+"""Why an endpoint was disabled, in words."""
 
 
 def deliver(services: Services, delivery: Delivery, at: float) -> None:
@@ -45,12 +48,12 @@ def deliver(services: Services, delivery: Delivery, at: float) -> None:
         at: Redis' time, epoch seconds.
     """
     match _acquire_slot(services, delivery):
-        case Admitted(trigger):
-            _attempt(services, delivery, trigger, at)
+        case Admitted(manual):
+            _attempt(services, delivery, at, manual=manual)
         case Rejected(why, detail):
-            trigger = "scheduled" if delivery.state == "pending" else "manual"
-            error = DeliveryError(EXPLANATIONS[why].format(detail=detail), kind=why, final=True)
-            _record_failure(services, delivery, error, AttemptReport(trigger=trigger), _entry(delivery, at, trigger))
+            text = REJECTIONS[why].format(detail=detail)
+            error = DeliveryError(text, kind=why, final=True, endpoint_at_fault=False)
+            _record_failure(services, delivery, error, at, manual=delivery.state != "pending")
         case Deferred() | SlotWait() | None:
             pass  # it has its next time, or has ended
 
@@ -67,69 +70,73 @@ def _acquire_slot(services: Services, delivery: Delivery) -> Admitted | SlotWait
     return answer
 
 
-def _attempt(services: Services, delivery: Delivery, trigger: Trigger, at: float) -> None:
-    entry, random_fraction = _entry(delivery, at, trigger), services.random.random()
+def _attempt(services: Services, delivery: Delivery, at: float, *, manual: bool) -> None:
     try:
-        # Receivers compare the signature's time with their own clock, not with Redis'.
+        # receivers compare the signature's time with their own clock, not with Redis'
         accepted = services.sender.send(delivery, at=time.time())
     except DeliveryError as error:
-        report = _failure_report(services, error, trigger, random_fraction)
-        _record_failure(services, delivery, error, report, entry)
-        return
+        _record_failure(services, delivery, error, at, manual=manual)
+    else:
+        _record_success(services, delivery, accepted, at, manual=manual)
+
+
+def _record_success(services: Services, delivery: Delivery, accepted: Accepted, at: float, *, manual: bool) -> None:
     recorder.count(WEBHOOK_ATTEMPTS, WebhookOutcome.DELIVERED)
     recorder.observe(WEBHOOK_DURATION, accepted.duration_s)
-    entry |= {"status": accepted.status, "duration_ms": round(accepted.duration_s * 1000), **accepted.answer}
+    duration_ms = round(accepted.duration_s * 1000)
+    entry = _entry(delivery, at, manual=manual)
+    entry |= {"status": accepted.status, "duration_ms": duration_ms, **accepted.answer}
     slow = accepted.duration_s > services.settings.webhook_deadline_s / 2
     report = AttemptReport(
         result="slow" if slow else "ok",
         duration_s=accepted.duration_s,
         disable="asked" if accepted.disable else "",
-        trigger=trigger,
-        random_fraction=random_fraction,
+        manual=manual,
     )
     recorded = services.store.deliveries.record_attempt(delivery, entry, state="delivered", report=report)
-    fields = _fields(delivery, entry) | {"duration_ms": entry["duration_ms"]}
-    event("webhook.delivered", f"HTTP {accepted.status}", **fields)
+    event("webhook.delivered", f"HTTP {accepted.status}", **_fields(delivery, entry), duration_ms=duration_ms)
     _log_endpoint(delivery, recorded)
 
 
-def _record_failure(
-    services: Services, delivery: Delivery, error: DeliveryError, report: AttemptReport, entry: JsonObject
-) -> None:
-    entry |= {"status": error.status, "fault": error.kind, "error": str(error)}
+def _record_failure(services: Services, delivery: Delivery, error: DeliveryError, at: float, *, manual: bool) -> None:
     recorder.count(WEBHOOK_ATTEMPTS, webhook_outcome(error))
+    entry = _entry(delivery, at, manual=manual) | {"status": error.status, "fault": error.kind, "error": str(error)}
     if error.duration_s is not None:
         recorder.observe(WEBHOOK_DURATION, error.duration_s)
         entry |= {"duration_ms": round(error.duration_s * 1000), **error.answer}
-    manual = report.trigger == "manual"
     retry_in_s = _retry_delay(delivery.steps, error, manual=manual, random_fraction=services.random.random())
-    state = "dead" if retry_in_s is None else "pending"
     recorded = services.store.deliveries.record_attempt(
-        delivery, entry, state=state, retry_in_s=retry_in_s or 0, report=report
+        delivery,
+        entry,
+        state="dead" if retry_in_s is None else "pending",
+        retry_in_s=retry_in_s or 0,
+        report=_failure_report(services, error, manual=manual),
     )
-    if manual and delivery.state != "pending":
-        follows = f"the delivery stays {delivery.state}"
-    else:
-        follows = "no further attempt" if retry_in_s is None else f"retry in {retry_in_s:.0f} s"
-    fields = _fields(delivery, entry) | {
-        "kind": error.kind,
-        "retry_in_s": None if retry_in_s is None else round(retry_in_s),
-    }
-    event("webhook.attempt_failed", f"{error}; {follows}", warn=True, **fields)
+    fields = _fields(delivery, entry) | {"kind": error.kind}
+    fields["retry_in_s"] = None if retry_in_s is None else round(retry_in_s)
+    event("webhook.attempt_failed", f"{error}; {_next(delivery, retry_in_s, manual=manual)}", warn=True, **fields)
     _log_endpoint(delivery, recorded)
+
+
+def _next(delivery: Delivery, retry_in_s: float | None, *, manual: bool) -> str:
+    """Return what follows a failed attempt, in words."""
+    if manual and delivery.state != "pending":
+        return f"the delivery stays {delivery.state}"
+    return "no further attempt" if retry_in_s is None else f"retry in {retry_in_s:.0f} s"
 
 
 def webhook_outcome(error: DeliveryError) -> WebhookOutcome:
     """Return the metrics' word for a failure."""
     if error.duration_s is None:
         return WebhookOutcome.NOT_SENT
-    if error.kind in REFUSALS:
+    if error.kind in REFUSED_KINDS:
         return WebhookOutcome.ADDRESS_REFUSED
     return WebhookOutcome(error.kind) if error.kind in set(WebhookOutcome) else WebhookOutcome.OTHER
 
 
-def _entry(delivery: Delivery, at: float, trigger: Trigger) -> JsonObject:
-    """Return the entry of the delivery's history that this attempt begins."""
+def _entry(delivery: Delivery, at: float, *, manual: bool) -> JsonObject:
+    """Return the first fields of an attempt's entry in the delivery's history."""
+    trigger = "manual" if manual else "scheduled"
     return {"number": delivery.attempts + 1, "at": rfc3339(at), "trigger": trigger}
 
 
@@ -152,29 +159,27 @@ def _log_endpoint(delivery: Delivery, recorded: AttemptRecorded) -> None:
         message = f"{endpoint.url} fails repeatedly: no delivery for {pause} s, then one probe"
         event("endpoint.circuit_opened", message, endpoint=endpoint.id, paused_s=pause, warn=True)
     if recorded.disabled:
-        message = f"no more deliveries to {endpoint.url}: {EXPLANATIONS[recorded.disabled]}"
+        message = f"no more deliveries to {endpoint.url}: {DISABLED[recorded.disabled]}"
         event(
             "endpoint.disabled",
             message,
             endpoint=endpoint.id,
             job=delivery.job_id,
-            cause=recorded.disabled,
+            why=recorded.disabled,
             warn=True,
         )
 
 
-def _failure_report(
-    services: Services, error: DeliveryError, trigger: Trigger, random_fraction: float
-) -> AttemptReport:
-    """Return what a failure means for the endpoint: nothing if our proxy failed or we refused the address."""
+def _failure_report(services: Services, error: DeliveryError, *, manual: bool) -> AttemptReport:
+    """Return what a failure shows about the endpoint: nothing if our proxy failed, or if nothing was sent."""
     duration_s = error.duration_s if error.duration_s is not None else services.settings.webhook_deadline_s
     return AttemptReport(
         result=("timeout" if error.kind == "timeout" else "failed") if error.endpoint_at_fault else "none",
         duration_s=duration_s,
         fault=error.kind,
         disable=error.disable,
-        trigger=trigger,
-        random_fraction=random_fraction,
+        manual=manual,
+        random_fraction=services.random.random(),
     )
 
 

@@ -14,7 +14,7 @@ MAX_DELIVERIES = 10_000  # of one call
 PER_S = 20.0  # so that a receiver which has just recovered is not overloaded
 MAX_SINCE_S = 30 * 86_400
 
-REFUSALS = {
+NOT_RESENT = {
     "unknown": "there is no webhook {id}; ended ones are kept for a limited time",
     "disabled": "the endpoint of {id} is disabled; photogpt-worker webhooks enable lets deliveries in again",
 }
@@ -29,8 +29,8 @@ def resend(store: Store, delivery_id: object) -> JsonObject:
     if not isinstance(delivery_id, str) or text_id(delivery_id) is None:
         raise WebhookError("webhook_id must be the id of a webhook, msg_…")
     answer = store.deliveries.resend(delivery_id)
-    if answer in REFUSALS:
-        raise WebhookError(REFUSALS[answer].format(id=delivery_id))
+    if answer in NOT_RESENT:
+        raise WebhookError(NOT_RESENT[answer].format(id=delivery_id))
     event("webhook.requeued", "the webhook is sent again on request", delivery=delivery_id)
     return {"id": delivery_id, "answer": answer}
 
@@ -49,7 +49,7 @@ def recover(
     """
     answers: Counter[str] = Counter()
     more = False
-    for delivery_id, url in store.deliveries.in_trouble(since=since, endpoint=endpoint):
+    for delivery_id, url in store.delivery_history.failed_or_deferred(since=since, endpoint=endpoint):
         if answers["scheduled"] >= limit:
             more = True
             break

@@ -17,7 +17,7 @@ from worker.telemetry.logs import event
 
 DUPLICATE_POLL_S = 15.0  # the end of the first job brings its duplicates forward; this is the fallback
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 60.0
-MAX_RETRY_AFTER_S = 3600.0  # of a Retry-After header
+MAX_TRIGGER_RETRY_AFTER_S = 3600.0  # longer than for polls: a job that was not triggered has no result to miss
 
 
 def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa: PLR0911 - one question after another
@@ -78,7 +78,7 @@ def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> De
     throttled = isinstance(error, Throttled) and job.kind is not Kind.TRAINING
     wait = KEY_CHECK_S if key_rejected else _backoff(services, job, throttled=throttled)
     return Reschedule(
-        after=min(obeying(error.retry_after, wait, cap=MAX_RETRY_AFTER_S), max(0.0, job.deadline_at - at)),
+        after=min(obeying(error.retry_after, wait, cap=MAX_TRIGGER_RETRY_AFTER_S), max(0.0, job.deadline_at - at)),
         reason=error.reason,
         error=str(error),
         clear_intent=True,

@@ -71,7 +71,8 @@ class EndpointLimits:
 class Admitted:
     """Send the webhook; it has a slot."""
 
-    trigger: Literal["scheduled", "manual"]
+    #: It is sent on request, besides the schedule.
+    manual: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Endpoints:
         )
         match answer[0]:
             case "admitted":
-                return Admitted(answer[1])
+                return Admitted(bool(answer[1]))
             case "wait":
                 return SlotWait(float(answer[1]))
             case "deferred":

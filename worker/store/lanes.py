@@ -1,8 +1,9 @@
-"""Lanes: sorted sets of ids by due time, each with a loop of tick messages.
+"""Lanes: sorted sets of ids by due time, each with a loop of ticks.
 
-A tick is a Celery message that makes a worker claim what is due in a lane. Each lane has a chain of them, one at a
-time: the token in the lane's hash decides which message may go on. Every script that schedules something, and every
-worker about once a second, makes sure that a tick is on its way (`schedule_tick` in `lua/lib/prelude.lua`).
+A tick makes a worker claim what is due in a lane. It is a Celery message, or runs in the worker that asked for it if it
+is due soon. Each lane has a chain of ticks, one at a time: the token in the lane's hash decides which one may go on.
+Every script that schedules something, and every worker about once a second, makes sure that a tick is on its way
+(`schedule_tick` in `lua/lib/prelude.lua`).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def poll_lane(job: Job) -> Lane:
 
 
 def parse_tick(lane: Lane, answer: Any) -> Tick | None:
-    """Return the tick message that a script asked for, or None."""
+    """Return the tick that a script asked for, or None."""
     return Tick(lane, answer[0], float(answer[1])) if answer else None
 
 
@@ -91,7 +92,7 @@ def leave_to_lane_monitor(tick: Tick) -> None:
 
 
 class TickPublisher:
-    """Publishes the tick messages that scripts ask for."""
+    """Publishes the ticks that scripts ask for."""
 
     def __init__(self, publish_tick: Callable[[Tick], None]) -> None:
         """Send through `publish_tick`, which must not raise when the broker is unavailable."""
@@ -239,7 +240,7 @@ class Lanes:
         self._scripts.extend_lease(lane=self._keys.lane(lane), member=member, lease=lease_s)
 
     def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> None:
-        """Publish the tick messages that are missing; with `again`, also those that are on their way."""
+        """Publish the ticks that are missing; with `again`, also those that are on their way."""
         asked = list(lanes)
         answers = self._scripts.ensure_ticks(
             queue=self._keys.queue,

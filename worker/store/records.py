@@ -77,11 +77,12 @@ class AttemptReport:
     #: `none`: nothing was sent, or the fault is not the endpoint's.
     result: Literal["ok", "slow", "failed", "timeout", "none"] = "none"
     duration_s: float = 0
-    #: The class of the fault.
+    #: The kind of the failure.
     fault: str = ""
     #: Why the endpoint is to be disabled, `gone` or `asked`; or ''.
     disable: str = ""
-    trigger: Literal["scheduled", "manual"] = "scheduled"
+    #: It was made on request, besides the schedule.
+    manual: bool = False
     #: A random number in [0, 1).
     random_fraction: float = 0.5
 

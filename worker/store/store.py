@@ -11,6 +11,7 @@ from worker.store.batches import Batches
 from worker.store.clock import ServerClock
 from worker.store.connection import connect
 from worker.store.deliveries import Deliveries
+from worker.store.delivery_history import DeliveryHistory
 from worker.store.durations import Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
 from worker.store.files import FileOptions, Files
@@ -48,6 +49,7 @@ class Store:
     inbox: Inbox
     generations: Generations
     deliveries: Deliveries
+    delivery_history: DeliveryHistory
     endpoints: Endpoints
     lanes: Lanes
     server: Server
@@ -130,6 +132,7 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         inbox=Inbox(client, keys),
         generations=Generations(client, keys),
         deliveries=Deliveries(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
+        delivery_history=DeliveryHistory(client, keys),
         endpoints=Endpoints(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
         files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
         rejected=Rejected(client, keys, clock),

@@ -1,1 +1,1 @@
-"""What operators see."""
+"""Logs, metrics, probes and traces."""

@@ -1,1 +1,1 @@
-"""Sending webhooks: signature, address guard, one attempt."""
+"""Signs and sends webhooks."""

@@ -184,7 +184,7 @@ class Hooks:
         """Return the webhook of a new job that has failed."""
         job = self.line.submitted(webhook_url=url, generation=f"g-{self.line.made}")
         assert self.line.finish(job, JobResult(state=JobState.FAILED)) is not None
-        (shown,) = self.store.deliveries.of_job(job.id)
+        (shown,) = self.store.delivery_history.of_job(job.id)
         return self.read(shown["id"])
 
     def read(self, delivery_id: str) -> Delivery:
@@ -203,7 +203,7 @@ class Hooks:
         """Record an attempt."""
         delivery = self.read(delivery.id)
         state = state or ("delivered" if report.result in {"ok", "slow"} else "pending")
-        attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": report.trigger}
+        attempt = {"number": delivery.attempts + 1, "at": rfc3339(self.store.clock()), "trigger": "scheduled"}
         return self.store.deliveries.record_attempt(delivery, attempt, state=state, retry_in_s=after, report=report)
 
     def fail(self, times: int, report: AttemptReport = FAILED, url: str = URL) -> None:

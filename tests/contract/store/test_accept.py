@@ -171,7 +171,7 @@ def test_a_webhook_for_the_first_event_is_scheduled(line: Line) -> None:
     job = line.job(webhook_url="https://shop.example/hooks", webhook_events=("job.queued",))
     ticks = line.accept(job)
     assert {tick.lane for tick in ticks} == {Lane.TRIGGERS, Lane.DELIVERIES}
-    (delivery,) = line.store.deliveries.of_job(job.id)
+    (delivery,) = line.store.delivery_history.of_job(job.id)
     assert (delivery["type"], delivery["state"], delivery["attempts"]) == ("job.queued", "pending", [])
     body = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))
     assert body["data"]["state"] == "queued"
@@ -185,7 +185,7 @@ def test_a_refused_submission_ends_at_once(line: Line) -> None:
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.events(job) == ["job.failed"]
     assert line.store.jobs.outcome(job.id) == finished.outcome
-    assert len(line.store.deliveries.of_job(job.id)) == 1
+    assert len(line.store.delivery_history.of_job(job.id)) == 1
 
 
 def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
@@ -199,7 +199,7 @@ def test_an_unknown_job_is_none(line: Line) -> None:
     """Every read of an unknown job returns None or nothing."""
     jobs = line.store.jobs
     assert (jobs.get("x"), jobs.outcome("x"), line.store.job_history.continuation("x")) == (None, None, None)
-    assert line.store.deliveries.of_job("x") == []
+    assert line.store.delivery_history.of_job("x") == []
 
 
 def test_accepting_takes_one_round_trip(line: Line) -> None:

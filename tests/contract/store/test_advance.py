@@ -40,7 +40,7 @@ def test_a_repeated_acceptance_changes_nothing(line: Line) -> None:
     for _ in range(3):
         line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
     assert line.events(job) == ["job.queued", "job.submitted"]
-    assert len(line.store.deliveries.of_job(job.id)) == 1
+    assert len(line.store.delivery_history.of_job(job.id)) == 1
     assert line.lanes_of(job.id) == {Lane.JOBS}
 
 
@@ -60,7 +60,7 @@ def test_running_is_published_once(line: Line) -> None:
     assert not line.store.jobs.mark_running(job, poll_after=5)
     assert line.read(job).state is JobState.RUNNING
     assert line.events(job) == ["job.queued", "job.submitted", "job.running"]
-    assert [found["type"] for found in line.store.deliveries.of_job(job.id)] == ["job.running"]
+    assert [found["type"] for found in line.store.delivery_history.of_job(job.id)] == ["job.running"]
 
 
 def test_a_queued_job_cannot_run(line: Line) -> None:
@@ -137,7 +137,7 @@ def test_a_job_that_left_its_lane_is_not_put_back(line: Line) -> None:
 def test_a_webhook_shows_the_record(line: Line) -> None:
     """The webhook of an intermediate state has the outcome that is stored."""
     job = line.submitted(webhook_url=URL, webhook_events=("job.submitted",), metadata={"order": 7})
-    (delivery,) = line.store.deliveries.of_job(job.id)
+    (delivery,) = line.store.delivery_history.of_job(job.id)
     body = json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))
     assert body["data"] == line.store.jobs.outcome(job.id)
 

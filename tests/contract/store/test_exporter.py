@@ -55,7 +55,7 @@ def end_jobs(hooks: Hooks, count: int) -> None:
         result = JobResult(state=state, reason=Reason(reason) if reason != NO_REASON else None, error=f"error {number}")
         assert line.finish(job, result) is not None
         if number % 10 == 0:
-            (shown,) = line.store.deliveries.of_job(job.id)
+            (shown,) = line.store.delivery_history.of_job(job.id)
             hooks.acquire_slot(hooks.read(shown["id"]))
             hooks.record_attempt(hooks.read(shown["id"]))
 

@@ -60,7 +60,7 @@ def test_after_the_end(line: Line) -> None:
 
     assert Lane.FILES not in line.lanes_of(job.id)
     assert line.events(job)[-2:] == ["job.succeeded", "job.stored"]
-    webhooks = {each["type"] for each in line.store.deliveries.of_job(job.id)}
+    webhooks = {each["type"] for each in line.store.delivery_history.of_job(job.id)}
     assert webhooks == {"job.succeeded", "job.stored"}
     outcome = line.store.jobs.outcome(job.id)
     assert outcome is not None

@@ -44,7 +44,7 @@ def test_an_end_is_the_same_everywhere(line: Line, kind: Kind, state: JobState) 
     assert json.loads(event["data"]) == finished.outcome
     *_, (_, of_all) = line.client.xrange(keys.all_events)
     assert {name: of_all[name] for name in event} == event
-    (delivery,) = line.store.deliveries.of_job(job.id)
+    (delivery,) = line.store.delivery_history.of_job(job.id)
     assert json.loads(str(line.client.hget(keys.delivery(delivery["id"]), "body")))["data"] == finished.outcome
     assert finished.continuation == '{"task":"t"}'
     assert {tick.lane for tick in finished.ticks} == {Lane.RESULTS, Lane.DELIVERIES}
@@ -81,7 +81,7 @@ def test_of_concurrent_ends_one_counts(line: Line) -> None:
     (finished,) = [end for end in ends if end is not None]
     assert line.store.jobs.outcome(job.id) == finished.outcome
     assert len(line.events(job)) == 3
-    assert len(line.store.deliveries.of_job(job.id)) == 1
+    assert len(line.store.delivery_history.of_job(job.id)) == 1
 
 
 def test_the_last_poll_is_counted(line: Line) -> None:
@@ -171,7 +171,7 @@ def test_the_retention_starts_with_the_end(line: Line) -> None:
     finish(line, job)
     for name in (keys.job(job.id), keys.events(job.id), keys.duplicates(job.id)):
         assert 4990 < line.ttl(name) <= 5000, name
-    (delivery,) = line.store.deliveries.of_job(job.id)
+    (delivery,) = line.store.delivery_history.of_job(job.id)
     assert line.ttl(keys.deliveries(job.id)) == line.ttl(keys.delivery(delivery["id"]))
 
 
@@ -226,7 +226,7 @@ def test_a_delivered_webhook_is_done(line: Line) -> None:
     line.published()
     done = line.store.deliveries.record_attempt(delivery, {"number": 1, "status": 204}, state="delivered")
     assert (line.published(), done.disabled) == ([], None)
-    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    (shown,) = line.store.delivery_history.of_job(delivery.job_id)
     assert (shown["state"], shown["attempts"]) == ("delivered", [{"number": 1, "status": 204}])
     assert (shown["url"], "body" in shown) == (URL, False)
     assert line.lanes_of(delivery.id) == set()
@@ -243,7 +243,7 @@ def test_a_failed_attempt_is_retried_in_another_lane(line: Line) -> None:
     assert 4 < line.due_in(Lane.REDELIVERIES, delivery.id) <= 5
     line.store.deliveries.record_attempt(delivery, {"number": 2}, state="dead")
     assert line.lanes_of(delivery.id) == set()
-    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    (shown,) = line.store.delivery_history.of_job(delivery.job_id)
     assert (shown["state"], [attempt["number"] for attempt in shown["attempts"]]) == ("dead", [1, 2])
 
 
@@ -255,7 +255,7 @@ def test_an_ended_webhook_keeps_its_state(line: Line, end: str) -> None:
     line.published()
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
     assert line.published() == []
-    (shown,) = line.store.deliveries.of_job(delivery.job_id)
+    (shown,) = line.store.delivery_history.of_job(delivery.job_id)
     assert (shown["state"], len(shown["attempts"])) == (end, 1)
     assert line.lanes_of(delivery.id) == set()
 
@@ -267,7 +267,7 @@ def test_an_expired_webhook_is_not_created(line: Line) -> None:
     line.store.deliveries.record_attempt(delivery, {"number": 1}, state="pending", retry_in_s=5)
     assert line.client.exists(keys.delivery(delivery.id)) == 0
     assert line.lanes_of(delivery.id) == set()
-    assert line.store.deliveries.of_job(delivery.job_id) == []
+    assert line.store.delivery_history.of_job(delivery.job_id) == []
 
 
 @pytest.mark.parametrize("attempts", [0, 1])

@@ -155,9 +155,9 @@ def test_a_webhook_counts_when_it_enters_an_end(hooks: Hooks) -> None:
     hooks.record_attempt(delivery, AttemptReport(result="failed"))
     assert (WEBHOOKS_ENDED.name, "dead") not in totals(hooks.line)
     hooks.record_attempt(delivery, AttemptReport(result="failed"), state="dead")
-    hooks.record_attempt(delivery, AttemptReport(result="failed", trigger="manual"), state="dead")
-    hooks.record_attempt(delivery, AttemptReport(result="ok", trigger="manual"))
-    hooks.record_attempt(delivery, AttemptReport(result="ok", trigger="manual"))
+    hooks.record_attempt(delivery, AttemptReport(result="failed", manual=True), state="dead")
+    hooks.record_attempt(delivery, AttemptReport(result="ok", manual=True))
+    hooks.record_attempt(delivery, AttemptReport(result="ok", manual=True))
     found = totals(hooks.line)
     assert (found[WEBHOOKS_ENDED.name, "dead"], found[WEBHOOKS_ENDED.name, "delivered"]) == (1, 1)
     assert hooks.line.store.fleet.read().webhooks_dead == 0

@@ -17,8 +17,8 @@ from worker.store.endpoints import Admitted, Deferred
 from worker.store.lanes import Tick
 from worker.store.records import AttemptReport
 
-MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, trigger="manual")
-MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", trigger="manual")
+MANUAL_ACCEPTED = AttemptReport(result="ok", duration_s=0.05, manual=True)
+MANUAL_FAILED = AttemptReport(result="failed", duration_s=0.05, fault="http_5xx", manual=True)
 
 
 def dead(hooks: Hooks, url: str = URL) -> str:
@@ -52,7 +52,7 @@ def test_webhooks_are_filtered(hooks: Hooks) -> None:
     hooks.acquire_slot(failing)
     hooks.record_attempt(failing, FAILED)
     given_up = dead(hooks)
-    listed = hooks.store.deliveries.listed
+    listed = hooks.store.delivery_history.listed
     assert ids(listed()) == {taken.id, failing.id, fresh.id, given_up}
     assert ids(listed(state="delivered")) == {taken.id}
     assert ids(listed(state="dead")) == {given_up}
@@ -70,13 +70,13 @@ def test_webhooks_are_filtered(hooks: Hooks) -> None:
 def test_a_webhook_is_shown_with_its_body(hooks: Hooks) -> None:
     """A webhook is read with its body and its next attempt, and an unknown one is None."""
     delivery = hooks.made()
-    shown = hooks.store.deliveries.get(delivery.id)
+    shown = hooks.store.delivery_history.get(delivery.id)
     assert shown is not None
     assert shown["body"]["type"] == "job.failed"
     assert shown["next_attempt_at"] is not None
     hooks.record_attempt(delivery)
-    assert (hooks.store.deliveries.get(delivery.id) or {})["next_attempt_at"] is None
-    assert hooks.store.deliveries.get("msg_unknown") is None
+    assert (hooks.store.delivery_history.get(delivery.id) or {})["next_attempt_at"] is None
+    assert hooks.store.delivery_history.get("msg_unknown") is None
 
 
 def test_the_history_is_bounded(with_settings: WithSettings) -> None:
@@ -91,7 +91,7 @@ def test_the_history_is_bounded(with_settings: WithSettings) -> None:
         ended.append(delivery.id)
     kept = [name for name in ended if hooks.client.exists(keys.delivery(name))]
     assert kept == ended[3:]
-    assert ids(hooks.store.deliveries.listed()) == {waiting.id, *ended[3:]}
+    assert ids(hooks.store.delivery_history.listed()) == {waiting.id, *ended[3:]}
     assert hooks.client.zrange(keys.endpoint_deliveries(ENDPOINT.id), 0, -1) == ended[3:]
 
 
@@ -108,7 +108,7 @@ def test_kept_attempts_are_bounded(hooks: Hooks) -> None:
     name = dead(hooks)
     for _ in range(MAX_ATTEMPTS + 3):
         hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
-    (shown,) = hooks.store.deliveries.listed(state="dead")
+    (shown,) = hooks.store.delivery_history.listed(state="dead")
     numbers = [attempt["number"] for attempt in shown["attempts"]]
     assert numbers == list(range(5, MAX_ATTEMPTS + 5))
 
@@ -122,11 +122,11 @@ def test_a_dead_letter_can_be_resent(hooks: Hooks) -> None:
     (tick,) = again(hooks, name)
     assert tick.lane is Lane.REDELIVERIES
     assert hooks.line.lanes_of(name) == {Lane.REDELIVERIES}
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.read(name).state == "delivered"
     assert hooks.line.lanes_of(name) == set()
-    assert ids(hooks.store.deliveries.listed(state="dead")) == set()
+    assert ids(hooks.store.delivery_history.listed(state="dead")) == set()
 
 
 def test_a_resent_dead_letter_that_fails_stays_dead(hooks: Hooks) -> None:
@@ -158,7 +158,7 @@ def test_a_pending_webhook_can_be_resent(hooks: Hooks) -> None:
     hooks.record_attempt(delivery, FAILED, after=3600)
     again(hooks, delivery.id)
     assert hooks.due_in(delivery) < 1
-    assert hooks.acquire_slot(delivery) == Admitted("manual")
+    assert hooks.acquire_slot(delivery) == Admitted(manual=True)
     hooks.record_attempt(delivery, MANUAL_FAILED, after=60)
     found = hooks.read(delivery.id)
     assert (found.state, found.attempts, found.steps) == ("pending", 2, 1)
@@ -179,7 +179,7 @@ def test_a_resend_during_an_attempt_is_kept(hooks: Hooks) -> None:
     again(hooks, delivery.id)
     hooks.record_attempt(delivery, FAILED, "dead")
     assert hooks.line.lanes_of(delivery.id) == {Lane.REDELIVERIES}
-    assert hooks.acquire_slot(delivery) == Admitted("manual")
+    assert hooks.acquire_slot(delivery) == Admitted(manual=True)
 
 
 def test_a_resend_survives_its_worker(hooks: Hooks) -> None:
@@ -187,7 +187,7 @@ def test_a_resend_survives_its_worker(hooks: Hooks) -> None:
     name = dead(hooks)
     again(hooks, name)
     for _ in range(2):
-        assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+        assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
 
 
 def test_a_resend_probes_an_open_circuit(hooks: Hooks) -> None:
@@ -195,7 +195,7 @@ def test_a_resend_probes_an_open_circuit(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.open_circuit()
     again(hooks, name)
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_ACCEPTED)
     assert hooks.shown["state"] == "healthy"
 
@@ -239,7 +239,7 @@ def test_recover_closes_the_circuit(hooks: Hooks) -> None:
     name = dead(hooks)
     hooks.open_circuit()
     recovered(hooks)
-    assert hooks.acquire_slot(hooks.read(name)) == Admitted("manual")
+    assert hooks.acquire_slot(hooks.read(name)) == Admitted(manual=True)
     hooks.record_attempt(hooks.read(name), MANUAL_FAILED, "dead")
     assert hooks.shown["state"] == "circuit_open"
 

@@ -13,7 +13,7 @@ from worker.cli.output import state as state_text
 from worker.cli.rows import print_rows
 from worker.cli.streams import json_text
 from worker.domain.job import JsonObject
-from worker.store.deliveries import STATES
+from worker.store.delivery_history import STATES
 
 COLUMNS = ("webhook", "event", "state", "attempts", "last attempt", "result", "URL")
 
@@ -40,7 +40,7 @@ def webhooks_list(  # noqa: PLR0913 - the options of the command
     with connected_store(read_settings()) as store:
         since_s = store.clock() - since if since else 0.0
         endpoint_id = store.endpoints.find(endpoint).id if endpoint else None
-        found = store.deliveries.listed(state=state, endpoint=endpoint_id, job=job, since=since_s, limit=limit)
+        found = store.delivery_history.listed(state=state, endpoint=endpoint_id, job=job, since=since_s, limit=limit)
     if as_json:
         for webhook in found:
             click.echo(json_text(webhook))
@@ -77,7 +77,7 @@ def webhooks_show(webhook_id: str, *, as_json: bool) -> None:
     Settings: PHOTOGPT_REDIS_URL.
     """
     with connected_store(read_settings()) as store:
-        found = store.deliveries.get(webhook_id)
+        found = store.delivery_history.get(webhook_id)
     if found is None:
         raise CommandError(f"there is no webhook {webhook_id}, or its record has expired")
     if as_json:

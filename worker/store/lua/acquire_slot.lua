@@ -6,8 +6,8 @@
 -- ARGV steps_left:number random_fraction:number gap:number endpoint_ttl:number delivery_ttl:number max_listed:number
 -- ARGV caller_waits:number
 -- USES endpoint_health endpoint_index endpoint_slots
--- Returns {'admitted', scheduled | manual} | {'wait', seconds} | {'deferred', tick, why} | {'schedule_over', why} |
---   {'endpoint_disabled', why} | {'ended'}
+-- Returns {'admitted', 1 if it is sent on request, else 0} | {'wait', seconds} | {'deferred', tick, why} |
+--   {'schedule_over', why} | {'endpoint_disabled', why} | {'ended'}
 local at = now()
 local own = redis.call('HMGET', delivery, 'state', 'resend', 'slot_at', 'deferred_at')
 if not own[1] or (own[1] ~= 'pending' and not own[2]) then
@@ -53,4 +53,4 @@ redis.call('ZADD', in_flight, seconds(at + lease), id)
 redis.call('EXPIRE', in_flight, math.ceil(lease))
 if known[2] then redis.call('HSET', endpoint, 'probe_until', seconds(at + lease)) end
 redis.call('HDEL', delivery, 'slot_at', 'deferred_at')
-return {'admitted', own[2] and 'manual' or 'scheduled'}
+return {'admitted', own[2] and 1 or 0}

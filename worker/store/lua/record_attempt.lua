@@ -2,15 +2,15 @@
 -- keeps its end, unless it was sent again by hand and the receiver accepted it.
 --
 -- KEYS delivery deliveries redeliveries redeliveries_loop endpoint in_flight delivered dead all_events totals
--- ARGV id state delay:number gap:number attempt ttl:number trigger result duration:number random_fraction:number
+-- ARGV id state delay:number gap:number attempt ttl:number manual:flag result duration:number random_fraction:number
 -- ARGV max_in_flight:number fault disable disable_after:number endpoint_ttl:number delivery_pattern
 -- ARGV endpoint_deliveries_pattern
--- ARGV max_ended:number max_attempts:number endpoint_id timestamp stream_length:number
---   State: delivered | pending | dead. Trigger: scheduled | manual. Result: see lib/endpoint_health.lua.
+-- ARGV max_ended:number max_attempts:number endpoint_id timestamp stream_length:number counted
+--   State: delivered | pending | dead. Manual: it was made on request. Result: see lib/endpoint_health.lua.
 -- USES endpoint_health delivery_end
 -- Returns {what schedule_tick() returns, why the endpoint is disabled from now on or false, seconds for which its
 --   circuit is open from now on or false}.
-local at, manual = now(), trigger == 'manual'
+local at = now()
 redis.call('ZREM', in_flight, id)
 local paused = record_health(endpoint, at, result, duration, random_fraction, max_in_flight, fault)
 keep_endpoint(endpoint, endpoint_ttl)
@@ -30,7 +30,7 @@ if manual then
   redis.call('HINCRBY', delivery, 'manual', 1)
   redis.call('HDEL', delivery, 'resend')
 end
-if state ~= 'pending' and state ~= was[1] then redis.call('HINCRBY', totals, 'webhooks_ended_total:' .. state, 1) end
+if counted ~= '' and state ~= was[1] then redis.call('HINCRBY', totals, counted, 1) end
 redis.call('EXPIRE', delivery, ttl)
 local why = (disable ~= '' or state == 'dead') and disable_endpoint(endpoint, at, disable, disable_after)
 if why then

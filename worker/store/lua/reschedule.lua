@@ -4,12 +4,17 @@
 -- ARGV gap:number pause:number rows:list
 --   Each row: id, delay, reason, error, polled 0|1, clears the intent 0|1, the intent to clear or '' for any,
 --   PhotoGPT's status or ''.
--- USES single_poll
 -- Returns what schedule_tick() returns.
 local at, first_due = now(), false
 if pause > 0 then  -- the next claim takes half as many
   local paused_until = math.max(at + pause, tonumber(redis.call('HGET', loop, 'paused_until') or '0'))
   redis.call('HSET', loop, 'paused_until', seconds(paused_until), 'burst', math.max(1, math.floor(#job_records / 2)))
+end
+
+-- Trust PhotoGPT's list about a job for as long again as its generation has been in flight, but not past its deadline.
+local function defer_single_poll(job, accepted_at, ends_at)
+  local until_at = math.min(2 * at - tonumber(accepted_at), tonumber(ends_at or 'inf'))
+  redis.call('HSET', job, 'must_poll_at', seconds(until_at))
 end
 
 local function store_progress(job, reason, problem, polled, status)
@@ -25,7 +30,7 @@ local function store_progress(job, reason, problem, polled, status)
   if status ~= '' and known[3] ~= status then
     redis.call('HSET', job, 'photogpt_status', status, 'photogpt_status_since', seconds(at))
   end
-  if known[1] then defer_single_poll(job, at, known[1], known[2]) end
+  if known[1] then defer_single_poll(job, known[1], known[2]) end
 end
 
 for i, job in ipairs(job_records) do

@@ -1,8 +1,8 @@
 -- Constants and functions that stand in front of every script. The loader defines MAX_COUNTDOWN_S, the seconds that a
--- tick message may wait in a worker. Time is the server's: no client's clock decides anything here.
+-- tick may wait in a worker. Time is the server's: no client's clock decides anything here.
 
-local GRACE_S = 2     -- after which a tick message that has not arrived counts as lost
-local SLACK_S = 0.02  -- by which a tick message may be late without another one being sent
+local GRACE_S = 2     -- after which a tick that has not run counts as lost
+local SLACK_S = 0.02  -- by which a tick may be late without another one being published
 
 local function now() local t = redis.call('TIME') return tonumber(t[1]) + tonumber(t[2]) / 1000000 end
 
@@ -27,8 +27,8 @@ local function slice(items, first, last)
   return found, last + 1
 end
 
--- Decide whether a tick message has to be sent so that a lane is claimed at `due`. Return {token, delay} to send, or
--- false if one is on its way in time. The token stays until a tick uses it, so a repeated message does nothing.
+-- Decide whether a tick has to be published so that a lane is claimed at `due`. Return {token, delay} to publish, or
+-- false if one is on its way in time. The token stays until a tick uses it, so a repeated tick does nothing.
 local function schedule_tick(loop, at, due, gap)
   local state = redis.call('HMGET', loop, 'token', 'tick_due_at', 'last_tick_at', 'paused_until')
   due = math.max(due, at, (tonumber(state[3]) or 0) + gap, tonumber(state[4]) or 0)
