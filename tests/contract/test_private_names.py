@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ from worker.queue.request import RedactedRequest
 from worker.queue.strategy import JobRequest
 from worker.queue.transport import BrokerAMQP, BrokerConnection, RedisChannel, RedisTransport
 from worker.queue.unacked import RetryingQoS
-from worker.telemetry.shortage import GrowingExecutor
 
 ROOT = Path(__file__).parents[2]
 ADR = ROOT / "ops" / "adr" / "0008-public-hooks-of-celery.md"
@@ -50,7 +48,6 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
     ThreadPool: (TaskPool, {"on_start"}),
-    GrowingExecutor: (ThreadPoolExecutor, {"_adjust_thread_count"}),
     Environment: (EnvSettingsSource, {"_load_env_vars"}),
     adapter._FinalResponse: (HTTPResponse, {"begin"}),
     adapter._HTTPConnection: (HTTPConnection, {"connect", "is_connected", "response_class", "send"}),

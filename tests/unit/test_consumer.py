@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from celery.exceptions import InvalidTaskError
+from celery.exceptions import InvalidTaskError, WorkerShutdown
+from celery.worker import state
 
 from worker.queue import rejected
 from worker.queue.consumer import ResilientConsumer
+from worker.telemetry.outage import Outage
 
 SECRET = "a prompt that no log may quote"
 
@@ -53,6 +55,15 @@ def consumer() -> ResilientConsumer:
     made.connection_errors = ()
     made.event_dispatcher = None
     return made
+
+
+def test_a_stop_ends_the_wait_for_servers(consumer: ResilientConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is stopped while it waits for a server at its start does not connect to that server once more."""
+    monkeypatch.setattr("worker.queue.consumer.check_servers", lambda _: False)
+    monkeypatch.setattr(state, "should_stop", 0)
+    consumer._outage = Outage("broker.unavailable", "broker.recovered", message="", recovered="")
+    with pytest.raises(WorkerShutdown):
+        consumer.ensure_connected(None)
 
 
 Use = Callable[[ResilientConsumer, Message], Any]

@@ -18,6 +18,7 @@ from worker.queue.transport import configure
 from worker.store.connection import ping
 from worker.store.lanes import Tick, leave_to_lane_monitor
 from worker.store.store import Store, open_store
+from worker.telemetry.error_text import error_text
 
 FAILED = 1
 """Exit code when Redis, the broker or PhotoGPT cannot be reached, or the command's own work failed."""
@@ -111,4 +112,5 @@ def producer(settings: Settings) -> Celery:
 
 
 def _unreachable(name: str, url: str, variable: str, error: Exception) -> str:
-    return f"{name} does not answer at {masked(url)} ({error}); check that it runs and that {variable} is right"
+    address, text = masked(url), error_text(error)
+    return f"{name} does not answer at {address} ({text}); check that it runs and that {variable} is right"

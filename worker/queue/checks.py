@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused, PreconditionFailed
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from worker.store.sentinel import primary_names
+from worker.store.connection import ping
+from worker.store.diagnosis import settings_fault, unknown_host
 from worker.store.server import MAX_CLOCK_OFFSET_S, ServerFault, ServerReport, check_mode, fault_of
 from worker.store.store import Store
+from worker.telemetry.error_text import error_text
 
 if TYPE_CHECKING:
     from celery import Celery
 
-CLIENT = re.compile(r"<redis\.client\.Redis\(.*?host=([^,]*),port=(\d+).*?\)>\)>\)>")
-"""A Sentinel in an error of redis-py, with all options of its client."""
+REDIS_SCHEMES = ("redis", "rediss", "sentinel")
+
+ANSWER_WITHIN_S = 3.0
+"""How long a server may take to accept a connection, and then to answer, before it counts as unavailable."""
 
 
 def check_store(store: Store, settings: Settings, *, register: bool) -> ServerReport:
@@ -34,24 +38,14 @@ def check_store(store: Store, settings: Settings, *, register: bool) -> ServerRe
         redis.RedisError: Redis is unavailable.
     """
     try:
+        ping(settings, settings.store_url, timeout_s=ANSWER_WITHIN_S)
         report = store.server.check()
-    except RedisError as error:
-        raise _primary_fault(settings, settings.store_url, error) or error from None
+    except (RedisError, OSError) as error:
+        raise settings_fault(settings, settings.store_url, error) or error from None
     store.server.check_account(
         settings.base_url, settings.api_key, replaces=settings.replace_account, register=register
     )
     return report
-
-
-def _primary_fault(settings: Settings, url: str, error: Exception) -> ServerFault | None:
-    """Return the fault of a primary that no Sentinel knows. One that is known and down is an outage."""
-    if "No master found" not in str(error):
-        return None
-    names, name = primary_names(settings, url), settings.sentinel_master
-    if names is None or name in names:
-        return None
-    known = f"they know {', '.join(sorted(names))}" if names else "they know none"
-    return ServerFault(f"the Sentinels know no primary {name!r}, and {known}; correct PHOTOGPT_SENTINEL_MASTER")
 
 
 def check_broker(app: Celery, settings: Settings) -> str:
@@ -61,9 +55,12 @@ def check_broker(app: Celery, settings: Settings) -> str:
         ServerFault: the service cannot work with this broker.
         kombu.exceptions.OperationalError: the broker is unavailable.
     """
+    on_redis = urlsplit(settings.queue_url).scheme in REDIS_SCHEMES
     try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
+        if on_redis:
+            ping(settings, settings.queue_url, timeout_s=ANSWER_WITHIN_S)
+        with app.connection_for_write(connect_timeout=ANSWER_WITHIN_S) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)  # a silent broker is asked once
             kind = str(connection.transport.driver_type)
             channel: Any = connection.default_channel
             if kind == "redis":
@@ -79,19 +76,22 @@ def check_broker(app: Celery, settings: Settings) -> str:
     except AccessRefused as error:
         raise ServerFault(f"the user may not declare a queue ({error.reply_text}); allow it in RabbitMQ") from None
     except (OperationalError, RedisError, OSError) as error:
-        if fault := fault_of(error) or _primary_fault(settings, settings.queue_url, error):
+        if fault := settings_fault(settings, settings.queue_url, error) if on_redis else fault_of(error):
             raise fault from None
         raise
 
 
-def unavailable(error: Exception, variable: str) -> str:
+def unavailable(error: Exception, url: str, variable: str) -> str:
     """Return the sentence for a server that does not answer, or not as it should.
 
     Args:
         error: with which a command failed.
+        url: of the server.
         variable: that holds the server's URL.
     """
-    text = CLIENT.sub(r"\1:\2", str(error))
+    text = error_text(error)
+    if unknown := unknown_host(url, variable):
+        return unknown
     if "No master found" in text:
         return f"no primary ({text}); check the Sentinels in {variable}, and PHOTOGPT_SENTINEL_MASTER"
     return f"no answer ({text}); check that it runs and that {variable} is right"

@@ -86,7 +86,8 @@ class ResilientConsumer(Consumer):
 
     def _check_servers(self) -> None:
         """Check the servers, unless that was done already."""
-        self._checked = self._checked or check_servers()
+        self._checked = self._checked or check_servers(self._outage)
+        state.maybe_shutdown()  # a stop that came while the check waited; connecting would wait again
 
     def _on_refused_connection(self, error: Exception, _: float) -> None:
         health.beat(LoopPart.CONSUMER)

@@ -17,6 +17,7 @@ from worker.queue.redaction import describe_outcome
 from worker.queue.results import outcome_update, progress_update
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
+from worker.telemetry.error_text import error_text
 from worker.telemetry.logs import event
 from worker.telemetry.shortage import is_shortage, resources
 from worker.telemetry.trace_context import current_traceparent
@@ -46,7 +47,7 @@ def _report_unsent(error: Exception, message: str, **fields: Any) -> None:
     if is_shortage(error):
         resources.report(error)
     else:
-        event("message.unsent", message, warn=True, **fields, error=error)
+        event("message.unsent", message, warn=True, **fields, error=error_text(error))
 
 
 class CeleryPublisher:
@@ -65,6 +66,10 @@ class CeleryPublisher:
     def _backend(self) -> Any:
         """The result backend. Only its texts and keys are used; Celery makes one for each thread, 1 ms each."""
         return self._app.backend
+
+    def start(self) -> None:
+        """Load the result backend, whose modules take 11 ms, before a first job waits for it."""
+        _ = self._backend
 
     def _queue_of(self, task: str) -> str:
         return str(self._app.conf.task_routes[task]["queue"])

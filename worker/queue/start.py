@@ -14,17 +14,22 @@ from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import check_broker, check_store
 from worker.queue.unacked import wait_before_retry
+from worker.store.diagnosis import unknown_host
 from worker.store.server import ServerFault
 from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import event
+from worker.telemetry.outage import Outage
 
 
-def check_servers() -> bool:
-    """Check the servers before the worker consumes; wait while Redis is unavailable.
+def check_servers(broker_outage: Outage) -> bool:
+    """Check the servers before the worker consumes; wait while Redis or the broker is unavailable.
+
+    Args:
+        broker_outage: reports that the broker is unavailable; the consumer ends it.
 
     Returns:
-        False if the broker is unavailable, or the worker stops.
+        False if the worker stops.
 
     Raises:
         SystemExit: the worker cannot work with these servers.
@@ -33,13 +38,7 @@ def check_servers() -> bool:
     if not _check_store():
         return False
     threading.Thread(target=_check_outputs, name="outputs-check", daemon=True).start()
-    try:
-        check_broker(app, settings)
-    except ServerFault as error:
-        raise _refused("the broker", settings.queue_url, error) from None
-    except (OperationalError, OSError, RedisError):
-        return False  # the consumer reports it, and connects again
-    return True
+    return _check_broker(broker_outage)
 
 
 def _start_traces() -> None:
@@ -60,14 +59,35 @@ def _check_store() -> bool:
         except StorageError as error:
             event("worker.refused", f"the worker cannot work: {error}", warn=True)
             raise SystemExit(1) from None
-        except RedisError as error:
-            redis_outage.report(error)
+        except (RedisError, OSError) as error:
+            _report(redis_outage, settings.store_url, "PHOTOGPT_REDIS_URL", error)
         else:
             redis_outage.resolve()
             health.redis_answered()
             return True
         if not wait_before_retry():
             return False
+
+
+def _check_broker(outage: Outage) -> bool:
+    """Check the broker, again and again while it is unavailable; return False if the worker stops."""
+    variable = "PHOTOGPT_REDIS_URL" if settings.broker_url is None else "PHOTOGPT_BROKER_URL"
+    while True:
+        try:
+            check_broker(app, settings)
+        except ServerFault as error:
+            raise _refused("the broker", settings.queue_url, error) from None
+        except (OperationalError, OSError, RedisError) as error:
+            _report(outage, settings.queue_url, variable, error)
+        else:
+            return True
+        if not wait_before_retry():
+            return False
+
+
+def _report(outage: Outage, url: str, variable: str, error: Exception) -> None:
+    """Report an outage, the first time with what is wrong with its URL, if that is known."""
+    outage.report((not outage.active and unknown_host(url, variable)) or error)
 
 
 def _check_outputs() -> None:

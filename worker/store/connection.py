@@ -77,22 +77,22 @@ def ping(settings: Settings, url: str, *, timeout_s: float) -> None:
         redis.RedisError, OSError: Redis does not answer.
     """
     limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
-    with _client(settings, url, limits) as client:
+    with _client(settings, url, limits, sentinel_retries=0) as client:
         client.ping()
 
 
-def _client(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
+def _client(settings: Settings, url: str, limits: dict[str, Any], *, sentinel_retries: int = 1) -> redis.Redis:
     if url.startswith("sentinel://"):
-        return _primary(settings, url, limits)
+        return _primary(settings, url, limits, sentinel_retries)
     if url.startswith("rediss://") and settings.redis_ca_file:
         limits = limits | {"ssl_ca_certs": str(settings.redis_ca_file)}
     return redis.Redis.from_url(url, **limits)
 
 
-def _primary(settings: Settings, url: str, limits: dict[str, Any]) -> redis.Redis:
+def _primary(settings: Settings, url: str, limits: dict[str, Any], sentinel_retries: int) -> redis.Redis:
     """Return a client of the primary that the Sentinels name at each new connection."""
     first = urlsplit(url.partition(";")[0])
-    found: redis.Redis = sentinels_of(settings, url).master_for(
+    found: redis.Redis = sentinels_of(settings, url, retries=sentinel_retries).master_for(
         settings.sentinel_master or "",
         db=int(first.path.strip("/") or 0),
         username=unquote(first.username) if first.username else None,

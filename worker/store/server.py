@@ -26,6 +26,8 @@ NO_DATABASE = (
 NO_LOGIN = ("WRONGPASS", "NOAUTH", "AUTH <password>", "invalid username-password pair", "Authentication required")
 """Errors of a login, also inside the error of another library."""
 
+NO_TLS = "it does not speak TLS; write redis://, or the port for TLS"
+
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
 
@@ -86,7 +88,7 @@ def _lacks_a_command(text: str) -> ServerFault:
 def _tls_fault(text: str) -> ServerFault | None:
     """Return what to do about a certificate that is refused, or a server without TLS."""
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
-        return ServerFault("it does not speak TLS; write redis://, or the port for TLS")
+        return ServerFault(NO_TLS)
     if "CERTIFICATE_VERIFY_FAILED" not in text:
         return None
     advice = "set PHOTOGPT_REDIS_CA_FILE to the authority that signed it"

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from worker.telemetry.error_text import error_text
 from worker.telemetry.logs import EventName, event
 
 REMIND_S = 60.0
@@ -65,7 +66,13 @@ class Outage:
                 return
             self._began_at, self._logged_at = self._began_at or now, now
             outage_s = round(now - self._began_at)
-        event(self._began_event, f"{self._message}: {error}", warn=True, outage_s=outage_s or None, **self._fields)
+        event(
+            self._began_event,
+            f"{self._message}: {error_text(error)}",
+            warn=True,
+            outage_s=outage_s or None,
+            **self._fields,
+        )
 
     def resolve(self) -> None:
         """Record a success; logged if it ends an outage."""

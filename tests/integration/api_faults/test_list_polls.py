@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -348,6 +349,22 @@ def test_a_list_that_stops_gives_jobs_back(
     assert pages_requested(sandbox) > 1
     due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     assert max(due) <= services.settings.job_poll_interval_s
+
+
+def test_pages_that_cost_as_much_as_single_polls(
+    services: Services, sandbox: SandboxProcess, isolated_client: redis.Redis
+) -> None:
+    """A list of one generation a page is given up, and no job waits longer than an interval since that page."""
+    names, interval_s = accept_generations(services, MANY), services.settings.job_poll_interval_s
+    sandbox.control.options(page_size=1)
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    read, known = pages_requested(sandbox), services.store.list_polls.state()
+    assert known is not None
+    assert 1 < read < MANY / 4
+    list_poll(services, replace(known, at=services.store.clock() - interval_s / 2), services.store.clock())
+    assert pages_requested(sandbox) == read
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    assert max(due) <= interval_s / 2
 
 
 def seconds_passed(begin: str, end: str) -> float:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from config.settings import load_settings
 from tests.integration.redis_faults.servers import Server
@@ -13,10 +17,13 @@ from tests.running import WorkerProcess
 from tests.waiting import wait_until
 from worker.cli.context import producer
 from worker.cli.local.embedded import EmbeddedValkey
-from worker.queue.checks import check_broker, check_store
+from worker.queue import checks
+from worker.queue.checks import check_broker, check_store, unavailable
+from worker.store.connection import ping
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
 from worker.store.store import open_store
+from worker.telemetry.error_text import error_text
 
 SERVERS: dict[str, tuple[dict[str, str], str]] = {
     "cluster": ({"cluster_enabled": "yes"}, "it is a Redis Cluster"),
@@ -81,6 +88,68 @@ def test_a_primary_that_no_sentinel_knows(start: Callable[..., Server], valkey: 
         check_store(store, settings, register=False)
     store.close()
     with producer(settings) as app, pytest.raises(ServerFault, match="know right; correct PHOTOGPT_SENTINEL_MASTER"):
+        check_broker(app, settings)
+
+
+@pytest.mark.parametrize("password", ["wrong", None])
+def test_sentinels_that_refuse_the_login(start: Callable[..., Server], password: str | None) -> None:
+    """A wrong or missing password of the Sentinels is refused with the setting's name, for Redis and for the broker."""
+    server = start(sentinel="sentinel monitor known 127.0.0.1 1 1\n", requirepass="right")
+    url = f"sentinel://127.0.0.1:{server.port}"
+    settings = load_settings(redis_url=url, broker_url=url, sentinel_master="known", sentinel_password=password)
+    advice = "the Sentinels refuse the login .*; correct PHOTOGPT_SENTINEL_PASSWORD"
+    with closing(open_store(settings, leave_to_lane_monitor)) as store, pytest.raises(ServerFault, match=advice):
+        check_store(store, settings, register=False)
+    with producer(settings) as app, pytest.raises(ServerFault, match=advice):
+        check_broker(app, settings)
+
+
+def test_a_sentinel_in_an_error_is_its_address() -> None:
+    """An error that names a Sentinel shows its host and port, and no options of redis-py's client."""
+    settings = load_settings(redis_url="sentinel://127.0.0.1:1", sentinel_master="known")
+    with pytest.raises(redis.RedisError) as failed:
+        ping(settings, settings.store_url, timeout_s=1)
+    assert error_text(failed.value) == "No master found for 'known' : 127.0.0.1:1 - network:ConnectionError"
+
+
+def test_tls_to_a_server_without_it(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rediss://` to a port without TLS is refused with the right scheme, for Redis and for the broker."""
+    monkeypatch.setattr(checks, "ANSWER_WITHIN_S", 0.3)  # such a server waits for the rest of a command
+    url = valkey.url.replace("redis:", "rediss:")
+    settings = load_settings(redis_url=url, broker_url=url)
+    with closing(open_store(settings, leave_to_lane_monitor)) as store, pytest.raises(ServerFault, match="redis://"):
+        check_store(store, settings, register=False)
+    with producer(settings) as app, pytest.raises(ServerFault, match="it does not speak TLS; write redis://"):
+        check_broker(app, settings)
+
+
+def test_a_silent_server_is_asked_once(start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a Redis that answers nothing ends with its first question; redis-py repeats one for a minute."""
+    monkeypatch.setattr(checks, "ANSWER_WITHIN_S", 0.3)
+    server = start()
+    settings = load_settings(redis_url=server.url)
+    client = redis.Redis(port=server.port)
+    before = client.info()["total_connections_received"]
+    with closing(open_store(settings, leave_to_lane_monitor)) as store:
+        server.freeze()
+        with pytest.raises(redis.TimeoutError):
+            check_store(store, settings, register=False)
+        with producer(settings) as app, pytest.raises(redis.TimeoutError):
+            check_broker(app, settings)
+        server.thaw()
+    assert client.info()["total_connections_received"] - before == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://no.invalid/0", "sentinel://127.0.0.1:1;sentinel://no.invalid", "amqp://no.invalid"]
+)
+def test_an_unknown_host_is_an_outage(url: str) -> None:
+    """A host that DNS does not know is no fault, since DNS may know it later; the sentence names host and variable."""
+    sentence = unavailable(OSError("refused"), url, "PHOTOGPT_BROKER_URL")
+    assert sentence.startswith("the host 'no.invalid' is unknown (")
+    assert sentence.endswith("); correct PHOTOGPT_BROKER_URL, unless DNS gets to know it later")
+    settings = load_settings(broker_url=url, sentinel_master="known")
+    with producer(settings) as app, pytest.raises((RedisError, OperationalError, OSError)):
         check_broker(app, settings)
 
 

@@ -116,6 +116,16 @@ def test_a_worker_ends_at_an_untrusted_certificate(
     assert "Traceback" not in running.text()
 
 
+def test_no_tls_to_a_server_that_needs_it(server: Server) -> None:
+    """`redis://` to a port with TLS is refused with the right scheme."""
+    settings = load_settings(redis_url=server.url.replace("rediss:", "redis:"))
+    with (
+        closing(open_store(settings, leave_to_lane_monitor)) as store,
+        pytest.raises(ServerFault, match="it speaks TLS; write rediss://"),
+    ):
+        check_store(store, settings, register=False)
+
+
 def test_a_certificate_of_another_name(server: Server, authority: Path) -> None:
     """A certificate that does not name the URL's host is refused with the advice to change the host."""
     url = server.url.replace("127.0.0.1", "localhost")

@@ -86,8 +86,8 @@ def _check_redis(settings: Settings) -> str:
         report = check_store(store, settings, register=False)
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
-    except RedisError as error:
-        raise CheckFailed(unavailable(error, "PHOTOGPT_REDIS_URL")) from None
+    except (RedisError, OSError) as error:
+        raise CheckFailed(unavailable(error, settings.store_url, "PHOTOGPT_REDIS_URL")) from None
     finally:
         store.close()
     durability = "" if report.durable else " (no append-only file: a crash loses jobs)"
@@ -103,7 +103,7 @@ def _check_broker(settings: Settings) -> str:
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
     except (OperationalError, OSError, RedisError) as error:
-        raise CheckFailed(unavailable(error, variable)) from None
+        raise CheckFailed(unavailable(error, settings.queue_url, variable)) from None
 
 
 def _check_api(settings: Settings) -> str:

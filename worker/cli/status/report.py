@@ -19,6 +19,7 @@ from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, 
 from worker.store.fleet import SEEN_S, FleetState
 from worker.store.server import ServerFault
 from worker.store.store import Store
+from worker.telemetry.error_text import error_text
 
 MAX_ENDPOINTS = 1000
 """Endpoints that are read, those with the newest attempts."""
@@ -179,7 +180,7 @@ def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, li
             if names := foreign_consumers(app):
                 found.append(foreign_consumer_warning(names))
     except (OperationalError, OSError, RedisError) as error:
-        return counted, [f"the broker does not answer at {masked(settings.queue_url)} ({error})"]
+        return counted, [f"the broker does not answer at {masked(settings.queue_url)} ({error_text(error)})"]
     waiting = {name.value: count for name, count in backlog.waiting.items()}
     return {**counted, "waiting": waiting, "unacked": backlog.unacked}, found
 
