@@ -15,7 +15,7 @@ from worker.domain.errors import ApiError, Conflict, Refused, Throttled, Unautho
 from worker.domain.reason import Reason
 from worker.http.errors import DeadlineExceeded
 from worker.http.headers import MAX_SECONDS, parse_retry_after
-from worker.photogpt.answers import connection_error, read_answer
+from worker.photogpt.answers import connection_error, read_answer, text_of
 
 HTML = b"<html><head><title>Attention required</title></head><body>error code: 1010</body></html>"
 DATED = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
@@ -88,6 +88,7 @@ CASES = [
     Case(504, b"upstream timed out", Unavailable, LOST, False),
     Case(599, nok(), Unavailable, LOST, False),
     Case(302, nok(), Unavailable, LOST, True),
+    Case(400, b'{"error": "no"}', Refused, BAD, True),
     Case(303, b"", Unavailable, LOST, False),
     Case(302, b"", Unavailable, LOST, True),
     Case(304, b"", Unavailable, LOST, True),
@@ -151,6 +152,14 @@ def test_the_message_is_found_and_fits_one_line(envelope: dict[str, Any], messag
     with pytest.raises(Refused) as raised:
         read_answer(400, {}, json.dumps(envelope).encode())
     assert str(raised.value) == f"PhotoGPT answered 400: {message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("ü", "ü"), ("", None), (None, None), (7, "7"), ({"a": [1]}, '{"a": [1]}')]
+)
+def test_a_value_that_should_be_text(value: object, text: str | None) -> None:
+    """Text of PhotoGPT's stays, nothing and '' are None, and a value of any other type becomes JSON."""
+    assert text_of(value) == text
 
 
 def test_an_infinite_number_is_read_as_none() -> None:

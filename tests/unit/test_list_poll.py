@@ -23,6 +23,7 @@ from worker.domain.list_poll import (
     earned_credit,
     expected_pages,
     is_active,
+    is_affordable,
     is_control_sample,
     list_interval,
 )
@@ -80,6 +81,14 @@ def test_a_burst_is_expected_to_fill_its_pages() -> None:
     """Generations that were created within a second need as many pages as they fill, whatever the density is."""
     assert expected_pages(1000, 1.0, replace(KNOWN, page_size=50, density=2.0)) == 20
     assert expected_pages(1, 3600.0, replace(KNOWN, page_size=50, density=2.0)) == 144
+    assert expected_pages(51, 1.0, replace(KNOWN, page_size=50)) == 1  # an estimate is not worth a page
+
+
+@pytest.mark.parametrize("in_flight", [2, 5, 40])
+def test_pages_of_one_are_not_read(in_flight: int) -> None:
+    """Where each page shows one generation, single polls cost the same and decide: the list is not read."""
+    state = replace(KNOWN, page_size=1.0, credit=MAX_CREDIT)
+    assert choose_window([20.0 + number / 100 for number in range(in_flight)], in_flight, state, BUDGET) is None
 
 
 def test_the_share_of_control_samples() -> None:
@@ -92,10 +101,11 @@ def test_the_share_of_control_samples() -> None:
 
 @given(st.integers(1, 3000), st.integers(MIN_IN_FLIGHT, 100_000), st.floats(0, 1000), st.floats(0.1, 20))
 def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: float, budget: float) -> None:
-    """List polls never come faster than the floor, and never cost more than the budget."""
+    """List polls come no faster than the floor, no slower than single polls, and cost no more than the budget."""
     found = list_interval(pages, in_flight, ends_per_s, credit=0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=budget)
-    assert found >= FLOOR_S
-    assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
+    assert FLOOR_S <= found <= INTERVAL_S
+    if is_affordable(pages, in_flight, 0, budget):
+        assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,7 @@ def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: floa
         (20, 1000, 50.0, FLOOR_S),
         (20, 1000, 20.0, math.sqrt(2 * PAGE_VALUE_S)),
         (20, 30, 20.0, 20 * INTERVAL_S / (BUDGET * 30)),  # the budget decides
+        (20, 10, 20.0, INTERVAL_S),  # no slower than single polls
     ],
 )
 def test_more_ends_shorten_the_interval(pages: int, in_flight: int, ends_per_s: float, seconds: float) -> None:
@@ -168,9 +179,10 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ("last_polled_at", "stated", "expected"),
     [
         (CREATED + 10, 12.0, 12.0),
-        (CREATED + 10, 9.5, 9.5),
-        (CREATED + 10, 3.0, 12.5),
-        (CREATED + 10, 17.0, 12.5),
+        (CREATED + 10, 9.0, 9.0),
+        (CREATED + 10, 16.0, 16.0),
+        (CREATED + 10, 8.9, 12.5),
+        (CREATED + 10, 16.1, 12.5),
         (CREATED + 10, float("nan"), 12.5),
         (None, None, 7.5),
         (CREATED + 90, None, 90.0),
@@ -178,7 +190,8 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ],
     ids=[
         "stated",
-        "within tolerance",
+        "shorter by the tolerance",
+        "longer by the tolerance",
         "too short",
         "too long",
         "not a number",
@@ -188,7 +201,7 @@ def asking(model: str, kind: Kind = Kind.IMAGE) -> Job:
     ],
 )
 def test_a_stated_duration_is_checked(last_polled_at: float | None, stated: float | None, expected: float) -> None:
-    """A duration that PhotoGPT states counts only if it lies between the last two polls."""
+    """A duration that PhotoGPT states counts if it lies between the last two polls, or a second beside them."""
     job = make_job(submitted_at=CREATED, last_polled_at=last_polled_at)
     assert measured_duration(job, at=CREATED + 15, stated=stated, random_fraction=0.5) == expected
 
@@ -206,9 +219,12 @@ def test_an_unreadable_time_gives_no_duration(begin: object) -> None:
 
 
 def test_list_polling_is_active_for_a_while() -> None:
-    """List polling counts as active until one interval has passed without a list poll."""
+    """List polling is active until an interval of single polls, or two of its own, passed without a list poll."""
     active = replace(KNOWN, window_s=60.0, interval_s=1.0, at=CREATED)
-    assert is_active(active, CREATED + 1, INTERVAL_S)
-    assert not is_active(active, CREATED + 100, INTERVAL_S)
+    assert is_active(active, CREATED + INTERVAL_S - 0.1, INTERVAL_S)
+    assert not is_active(active, CREATED + INTERVAL_S, INTERVAL_S)
+    rare = replace(active, interval_s=4.0)
+    assert is_active(rare, CREATED + 7.9, INTERVAL_S)
+    assert not is_active(rare, CREATED + 8, INTERVAL_S)
     assert not is_active(replace(active, window_s=0.0), CREATED + 1, INTERVAL_S)
     assert not is_active(None, CREATED, INTERVAL_S)

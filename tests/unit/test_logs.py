@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,12 +116,56 @@ def test_an_outage_is_logged_once_at_each_end(caplog: pytest.LogCaptureFixture) 
     assert vars(caplog.records[1])["fields"] == {"outage_s": 0, "lane": "jobs"}
 
 
-def test_a_long_outage_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
-    """A report is logged again once the last line is old enough."""
-    outage = make_outage(remind_s=0)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock of outages, which a test moves: `at` in seconds."""
+    moved = SimpleNamespace(at=1000.0)
+    monkeypatch.setattr("worker.telemetry.outage.time", SimpleNamespace(monotonic=lambda: moved.at))
+    return moved
+
+
+def test_an_outage_is_reminded_of_once_a_minute(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    """Reminders of an outage, and its end, say for how long it has lasted."""
+    caplog.set_level(logging.INFO, "photogpt")
+    outage = make_outage()
+    lasted = []
+    for clock.at in (1000.0, 1059.9, 1060.0):
+        outage.report("refused")
+        lasted.append(outage.lasts_s)
+    clock.at = 1075.0
+    outage.resolve()
+    assert lasted == pytest.approx([0, 59.9, 60])
+    assert outage.lasts_s == 0
+    assert [vars(line)["fields"]["outage_s"] for line in caplog.records] == [None, 60, 75]
+
+
+def test_an_outage_that_must_be_quiet_first(clock: SimpleNamespace) -> None:
+    """With `quiet_s`, a success ends an outage only if no failure was reported for so long."""
+    outage = make_outage(quiet_s=10)
     outage.report("refused")
-    outage.report("refused")
-    assert len(caplog.records) == 2
+    active = []
+    for clock.at in (1009.9, 1010.0):
+        outage.resolve()
+        active.append(outage.active)
+    assert active == [True, False]
+
+
+@pytest.mark.parametrize(("style", "start"), [("text", "2"), ("json", "{")])
+def test_a_process_logs_in_one_style(style: str, start: str) -> None:
+    """A process writes its events in the style of the setting to standard error, and no chatter of libraries."""
+    code = f"""
+import logging
+from worker.telemetry.logs import configure_logs, event
+configure_logs("INFO", {style!r})
+event("job.accepted", "the job waits", job="1")
+for name in ("kombu", "celery", "redis", "urllib3"):
+    logging.getLogger(name).info("chatter")
+logging.getLogger("urllib3").warning("a connection is tried again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    assert line.startswith(start)
+    assert "job.accepted" in line
 
 
 class Both(AbstractContextManager[None]):

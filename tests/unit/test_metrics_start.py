@@ -21,7 +21,10 @@ def test_another_pool_is_refused(pool: type, monkeypatch: pytest.MonkeyPatch, ca
     assert "--pool=threads" in caplog.text
 
 
-def test_without_an_address_nothing_is_served() -> None:
+def test_without_an_address_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PHOTOGPT_HTTP_ADDRESS any pool is accepted, and no port is opened."""
+    served: list[object] = []
+    monkeypatch.setattr(app, "serve_worker", lambda *given: served.append(given))
     assert app.settings.http_address is None
     app._listen(instance=SimpleNamespace(pool_cls=SoloPool))
+    assert served == []

@@ -141,9 +141,11 @@ def _start(sender: Any = None, **_: Any) -> None:
     name = process_name(getattr(sender, "hostname", "worker"), os.getpid())
     _monitors[:] = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
     _inbox = InboxReader(services(), redis_outage)
+    parts = runner(), *_monitors, _inbox, publisher
     try:
-        for start in (start_watchdog, runner().start, *(monitor.start for monitor in _monitors), _inbox.start):
-            start()
+        start_watchdog()
+        for part in parts:
+            part.start()
         publisher.take_tick = runner().ticks.take
     except RuntimeError as error:
         text = f"the worker cannot work: {error}; raise its limit of threads (ulimit -u, pids.max)"

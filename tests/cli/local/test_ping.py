@@ -68,5 +68,5 @@ def test_a_redis_that_evicts_keys(invoke: Invoke, client: redis.Redis) -> None:
 
 def test_no_generation_is_triggered(invoke: Invoke, sandbox: SandboxProcess) -> None:
     """`ping` triggers no generation at PhotoGPT."""
-    invoke("ping")
+    assert invoke("ping").exit_code == 0
     assert sandbox.control.generations() == []

@@ -161,6 +161,7 @@ def test_promtool_finds_no_fault(served: Worker, exporter: Served) -> None:
     promtool = need_program("promtool")
     for serving in (served[1], exporter):
         text = serving.get("/metrics")[1]
+        assert "photogpt_" in text
         done = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
         assert "photogpt_" not in done.stdout + done.stderr
 

@@ -26,7 +26,7 @@ SENDERS = 2  # threads; with the follower's, a client holds three connections at
 
 
 class AsyncJob:
-    """A job that Redis has taken, or one that is known by its id. `await job` waits for its outcome."""
+    """A job in the inbox or in Redis' records, by its id. `await job` waits for its outcome."""
 
     def __init__(self, client: AsyncClient, job: Job) -> None:
         """Refer to a job."""

@@ -22,7 +22,7 @@ Item = Event | PhotoGPTError
 
 
 class Job:
-    """A job that Redis has taken, or one that is known by its id."""
+    """A job in the inbox or in Redis' records, by its id."""
 
     def __init__(self, client: Client, job_id: str, *, kind: Kind | None = None, entry_id: str | None = None) -> None:
         """Refer to a job."""

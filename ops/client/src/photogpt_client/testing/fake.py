@@ -16,13 +16,12 @@ from photogpt_client.follower import position
 from photogpt_client.jobs import Job
 from photogpt_client.new_jobs import dumps
 from photogpt_client.outcomes import COUNTS, FINAL_STATES
-from photogpt_client.testing.events import now, sample_outcome
+from photogpt_client.testing.events import END, SEQUENCES, now, sample_outcome
 from photogpt_client.transport import StreamEntry
 from photogpt_client.validation import start_of
 
 MAX_METADATA = 4096  # bytes; the default of the service
 PORTS = (None, 80, 443)
-SEQUENCES = {"queued": 1, "submitted": 2, "running": 3}
 NAMESPACE = "photogpt"
 
 
@@ -225,7 +224,7 @@ class FakeTransport:
 
     def _write(self, record: dict[str, Any]) -> None:
         noun = "model" if record["kind"] == "training" else "job"
-        event = {"type": f"{noun}.{record['state']}", "sequence": str(SEQUENCES.get(record["state"], 4))}
+        event = {"type": f"{noun}.{record['state']}", "sequence": str(SEQUENCES.get(record["state"], END))}
         if record["state"] in FINAL_STATES:
             outcome = {name: value for name, value in record.items() if name not in {"batches", "duplicate_of"}}
             event["data"] = dumps(outcome)
