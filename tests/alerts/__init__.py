@@ -1,0 +1,1 @@
+"""The alerts under a real Prometheus, while faults happen in a real service."""

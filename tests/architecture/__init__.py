@@ -1,1 +1,1 @@
-"""What the shape of the code promises."""
+"""Layers, names, sizes and documents: rules about the repository itself."""

@@ -1,1 +1,1 @@
-"""The benchmark."""
+"""The benchmarks: small runs, and the arithmetic of their tables."""

@@ -1,1 +1,1 @@
-"""Tests: browser."""
+"""Flower in Chromium, with real workers."""

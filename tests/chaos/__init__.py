@@ -1,1 +1,1 @@
-"""Breaking things on purpose, and counting."""
+"""Random kills of workers, Redis and the API, then an audit of all records."""

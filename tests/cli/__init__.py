@@ -1,1 +1,1 @@
-"""Tests of the command line."""
+"""The command line, in the process of the test and in processes of its own."""

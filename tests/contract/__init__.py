@@ -1,1 +1,1 @@
-"""Each seam against the real thing it talks to."""
+"""One part of the service against a real neighbour: Valkey, an HTTP server, Celery's own classes."""

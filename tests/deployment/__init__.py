@@ -1,0 +1,1 @@
+"""Files for Docker, Kubernetes and monitoring, compared with the code."""

@@ -1,1 +1,1 @@
-"""Tests: integration."""
+"""Jobs through real workers."""

@@ -115,6 +115,11 @@ def test_cancel_before_and_after_its_job(client: redis.Redis, worker: WorkerProc
     append(client, id=job_id, request=image_request(duration_s=60))
     assert outcome(client, job_id)["state"] == "canceled"
 
+    later = append(client, request=image_request(duration_s=60))
+    wait_until(lambda: client.exists(keys.job(later)), "the job is stored")
+    client.xadd(keys.inbox, {"job": json.dumps({"v": 1, "kind": "cancel", "job_id": later})})
+    assert outcome(client, later)["state"] == "canceled"
+
 
 def test_a_batch(client: redis.Redis, worker: WorkerProcess) -> None:
     """A batch counts each item once, however it ends and however often it is sent, and finishes with one event."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+import requests
 from celery import Celery
 
 from tests.conftest import image_request, paid_generations
@@ -51,8 +52,9 @@ def test_video_keeps_its_records_whole(producer: Celery, sandbox: SandboxProcess
 
     outcome = send(producer, "generate_video", request=request).get(timeout=20)
 
+    url = f"{sandbox.base_url}/jobs/{outcome['generation_id']}"
+    assert outcome["videos"] == requests.get(url, headers=sandbox.headers, timeout=10).json()["result"]["videos"]
     assert len(outcome["videos"]) == 2
-    assert all(video["url"].endswith(".m3u8") for video in outcome["videos"])
     assert outcome["images"] == []
 
 

@@ -1,1 +1,1 @@
-"""What must hold whatever happens."""
+"""Rules that hold for every sequence of calls, tried with random ones."""

@@ -1,1 +1,1 @@
-"""Tests: unit."""
+"""One function or class at a time, without a server."""

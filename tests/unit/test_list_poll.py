@@ -23,6 +23,7 @@ from worker.domain.list_poll import (
     earned_credit,
     expected_pages,
     is_active,
+    is_affordable,
     is_control_sample,
     list_interval,
 )
@@ -80,6 +81,14 @@ def test_a_burst_is_expected_to_fill_its_pages() -> None:
     """Generations that were created within a second need as many pages as they fill, whatever the density is."""
     assert expected_pages(1000, 1.0, replace(KNOWN, page_size=50, density=2.0)) == 20
     assert expected_pages(1, 3600.0, replace(KNOWN, page_size=50, density=2.0)) == 144
+    assert expected_pages(51, 1.0, replace(KNOWN, page_size=50)) == 1  # an estimate is not worth a page
+
+
+@pytest.mark.parametrize("in_flight", [2, 5, 40])
+def test_pages_of_one_are_not_read(in_flight: int) -> None:
+    """Where each page shows one generation, single polls cost the same and decide: the list is not read."""
+    state = replace(KNOWN, page_size=1.0, credit=MAX_CREDIT)
+    assert choose_window([20.0 + number / 100 for number in range(in_flight)], in_flight, state, BUDGET) is None
 
 
 def test_the_share_of_control_samples() -> None:
@@ -92,10 +101,11 @@ def test_the_share_of_control_samples() -> None:
 
 @given(st.integers(1, 3000), st.integers(MIN_IN_FLIGHT, 100_000), st.floats(0, 1000), st.floats(0.1, 20))
 def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: float, budget: float) -> None:
-    """List polls never come faster than the floor, and never cost more than the budget."""
+    """List polls come no faster than the floor, no slower than single polls, and cost no more than the budget."""
     found = list_interval(pages, in_flight, ends_per_s, credit=0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=budget)
-    assert found >= FLOOR_S
-    assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
+    assert FLOOR_S <= found <= INTERVAL_S
+    if is_affordable(pages, in_flight, 0, budget):
+        assert pages / found <= budget * in_flight / INTERVAL_S * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,7 @@ def test_the_interval_of_list_polls(pages: int, in_flight: int, ends_per_s: floa
         (20, 1000, 50.0, FLOOR_S),
         (20, 1000, 20.0, math.sqrt(2 * PAGE_VALUE_S)),
         (20, 30, 20.0, 20 * INTERVAL_S / (BUDGET * 30)),  # the budget decides
+        (20, 10, 20.0, INTERVAL_S),  # no slower than single polls
     ],
 )
 def test_more_ends_shorten_the_interval(pages: int, in_flight: int, ends_per_s: float, seconds: float) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import ReadOnlyError
 
 from tests.waiting import wait_until
 from worker.domain.errors import SubmissionError
+from worker.domain.lane import Lane
 from worker.queue import monitor, revocation
 from worker.queue.monitor import LaneMonitor
 from worker.queue.serialization import dumps
@@ -23,14 +24,15 @@ from worker.telemetry.outage import Outage
 class Services:
     """Records what a check calls; `error` is raised by each call."""
 
-    def __init__(self, *, list_polling: bool = True) -> None:
-        """Start with nothing called."""
+    def __init__(self, *, list_polling: bool = True, members: dict[Lane, int] | None = None) -> None:
+        """Start with nothing called; by default, a generation is in flight."""
+        self.members = {Lane.JOBS: 1, Lane.LIST_POLLS: 0} | (members or {})
         self.calls: list[str] = []
         self.marked: list[str] = []
         self.error: Exception | None = None
         self.settings = SimpleNamespace(list_polling=list_polling)
         self.store: Any = SimpleNamespace(
-            lanes=SimpleNamespace(ensure_ticks=lambda **_: self.call("ticks")),
+            lanes=SimpleNamespace(ensure_ticks=self.ensure_ticks),
             workers=SimpleNamespace(mark=self.marked.append, forget=self.marked.remove),
             list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
             job_history=SimpleNamespace(continuations=self.continuations),
@@ -42,6 +44,11 @@ class Services:
         """Return two stamped jobs."""
         options = {"stamped_headers": ["customer"], "customer": ["7", "8"]}
         return [("job-1", dumps({"options": options})), ("job-2", dumps({"options": {}}))]
+
+    def ensure_ticks(self, **_: Any) -> dict[Lane, int]:
+        """Return the members of the lanes that matter here."""
+        self.call("ticks")
+        return self.members
 
     def call(self, name: str) -> None:
         """Record a call."""
@@ -72,10 +79,18 @@ def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
     return LaneMonitor(watched, outage, "worker-1"), outage
 
 
-@pytest.mark.parametrize(("list_polling", "calls"), [(True, ["ticks", "list polls"]), (False, ["ticks"])])
-def test_a_check_publishes_missing_ticks(list_polling: bool, calls: list[str]) -> None:
-    """A check publishes missing tick messages, and schedules list polls where they are enabled."""
-    services = Services(list_polling=list_polling)
+@pytest.mark.parametrize(
+    ("list_polling", "members", "calls"),
+    [
+        (True, {}, ["ticks", "list polls"]),
+        (True, {Lane.JOBS: 0}, ["ticks"]),
+        (True, {Lane.LIST_POLLS: 1}, ["ticks"]),
+        (False, {}, ["ticks"]),
+    ],
+)
+def test_a_check_publishes_missing_ticks(list_polling: bool, members: dict[Lane, int], calls: list[str]) -> None:
+    """A check publishes missing tick messages, and schedules a list poll if generations need one that has none."""
+    services = Services(list_polling=list_polling, members=members)
     new_monitor(services)[0].check()
     assert services.calls == calls
 

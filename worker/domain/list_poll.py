@@ -14,7 +14,7 @@ from zlib import crc32
 MIN_IN_FLIGHT = 2  # generations; fewer do not start list polling
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
-QUIET_PART = 0.4  # of the interval of single polls: maximum between two list polls while no generation ends
+QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends
 MAX_CREDIT = 10.0  # pages beyond the next list poll; enough for the last generations of a group
 SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled singly although it is listed
 STALE_S = 0.5  # a list may lag so much behind a single poll
@@ -27,7 +27,7 @@ class ListPollState:
     """What is known of PhotoGPT's list of jobs. Times are epoch seconds by Redis' clock."""
 
     id: str
-    #: Entries of a full page.
+    #: Entries of a full page; at least so many while the whole window fits on one.
     page_size: float = PAGE_SIZE
     #: Entries listed per second of a window, those of other users included.
     density: float = 0.0
@@ -63,7 +63,8 @@ def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s
 def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, budget: float) -> float | None:
     """Return the age up to which the list is read, in seconds; None if single polls cost less and no credit is left.
 
-    Old generations lie far apart in the list, so it takes fewer requests to poll them singly.
+    Old generations lie far apart in the list, so it takes fewer requests to poll them singly. So it does where a page
+    shows few generations. One generation alone is listed while there is credit, since that is soonest.
 
     Args:
         ages: of a random sample of the generations in flight, seconds.
@@ -75,20 +76,24 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
         return None
     ordered = sorted(ages)
     weight = in_flight / len(ordered)
-    best, min_requests = None, math.inf
+    best, min_requests = None, in_flight if in_flight > 1 else math.inf
     for number, age in enumerate(ordered, start=1):
         pages = expected_pages(number * weight, age, state)
         requests = pages + (len(ordered) - number) * weight
-        affordable = pages < budget * number * weight or pages <= state.credit
-        if affordable and requests < min_requests:
+        if requests < min_requests and is_affordable(pages, number * weight, state.credit, budget):
             best, min_requests = age, requests
     return best
+
+
+def is_affordable(pages: int, in_flight: float, credit: float, budget: float) -> bool:
+    """Return whether so many pages may be read for so many generations, instead of polling each of them."""
+    return pages < budget * in_flight or pages <= credit
 
 
 def expected_pages(in_flight: float, age: float, state: ListPollState) -> int:
     """Return how many pages show the last `age` seconds, in which `in_flight` of our generations were created."""
     entries = max(in_flight, (state.density or 0.0) * age)
-    return max(1, math.ceil(entries / state.page_size))
+    return max(1, round(entries / state.page_size))
 
 
 def list_interval(  # noqa: PLR0913 - one formula
@@ -97,7 +102,7 @@ def list_interval(  # noqa: PLR0913 - one formula
     """Return the seconds from the start of one list poll to the start of the next.
 
     With `ends_per_s` ends a second, an interval T costs pages / T requests and ends_per_s * T / 2 seconds of delay per
-    second; their sum is least at the square root below.
+    second; their sum is least at the square root below. No interval is longer than that of single polls.
 
     Args:
         pages: of one list poll.
@@ -110,7 +115,8 @@ def list_interval(  # noqa: PLR0913 - one formula
     """
     quiet_s = QUIET_PART * interval_s
     best_s = math.sqrt(2 * PAGE_VALUE_S * pages / ends_per_s) if ends_per_s else quiet_s
-    return max(floor_s, min(quiet_s, best_s), (pages - credit) * interval_s / (budget * in_flight))
+    wanted_s = max(min(quiet_s, best_s), (pages - credit) * interval_s / (budget * in_flight))
+    return max(floor_s, min(wanted_s, interval_s))
 
 
 def is_control_sample(generation_id: str) -> bool:

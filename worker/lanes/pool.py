@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from worker.telemetry.logs import event
-from worker.telemetry.shortage import GrowingExecutor
+from worker.threads import LifoExecutor
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class LanePool(Generic[T]):
             write: writes the values that steps returned.
         """
         self._name = name
-        self._executor = GrowingExecutor(size, thread_name_prefix=f"{name}-step")
+        self._executor = LifoExecutor(size, name=f"{name}-step")
         self._write = write
         self._lock = threading.Lock()
         self._slot_freed = threading.Condition(self._lock)
@@ -84,7 +84,7 @@ class LanePool(Generic[T]):
 
     def close(self) -> None:
         """Finish the steps in progress and write what they return."""
-        self._executor.shutdown(wait=True)
+        self._executor.shutdown()
         with self._lock:
             self._closing = True
             self._has_returned.set()
@@ -95,6 +95,8 @@ class LanePool(Generic[T]):
         returned = None
         try:
             returned = step()
+        except Exception:  # noqa: BLE001 - the thread must survive every error
+            event("step.failed", "a step raised; its item comes due again", exc_info=True, lane=self._name)
         finally:
             self.release_slots(1)
         if returned is not None:

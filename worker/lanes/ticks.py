@@ -13,7 +13,7 @@ from dataclasses import replace
 from worker.domain.lane import Lane
 from worker.store.lanes import Tick
 from worker.telemetry.logs import event
-from worker.telemetry.shortage import GrowingExecutor
+from worker.threads import LifoExecutor
 
 SOON_S = 2.5
 """A tick that is due within this time is no message. A poll after the interval of 5 s is one, with a countdown."""
@@ -40,7 +40,7 @@ class LocalTicks:
         self._stopping = stopping
         self._lock = threading.Lock()
         self._taken = 0
-        self._executor = GrowingExecutor(MAX_LOCAL, thread_name_prefix="tick")
+        self._executor = LifoExecutor(MAX_LOCAL, name="tick")
 
     def start(self) -> None:
         """Start the first thread.

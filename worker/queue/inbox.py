@@ -19,9 +19,10 @@ from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
 MAX_READ = 64  # entries of one read
-BLOCK_S = 1.0  # of a read; a worker that stops waits for it
+BLOCK_S = 2.0  # of a read, below the timeout of 5 s of its connection
 IDLE_S = 2.0  # after which another worker takes over what one has read; it takes milliseconds
-CLAIM_EVERY_S = 1.0
+CLAIM_EVERY_S = 2.0
+STOP_S = 2.0  # for which a worker that stops waits for what it is taking over
 RETRY_S = 1.0  # after an error
 MAX_FAULTS = 5  # then an entry is rejected, so that it does not come back forever
 
@@ -35,6 +36,7 @@ class InboxReader:
         self._redis_outage = redis_outage
         self._faults: Counter[str] = Counter()
         self._claim_at = 0.0
+        self._working = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
     def start(self) -> None:
@@ -42,9 +44,8 @@ class InboxReader:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until the thread has ended, for as long as one read takes."""
-        if self._thread.is_alive():
-            self._thread.join(2 * BLOCK_S)
+        """Wait until the thread takes over nothing; a read that still waits for entries ends with its connection."""
+        self._working.acquire(timeout=STOP_S)
 
     def _run(self) -> None:
         while not self._services.stopping.is_set():
@@ -68,9 +69,10 @@ class InboxReader:
         self._take_over(self._services.store.inbox.claim(MAX_READ, idle_s=IDLE_S))
 
     def _take_over(self, entries: list[Entry]) -> None:
-        done = [entry.id for entry in entries if self._is_done(entry)]
-        if done:
-            self._services.store.inbox.delete(done)
+        with self._working:
+            done = [entry.id for entry in entries if self._is_done(entry)]
+            if done:
+                self._services.store.inbox.delete(done)
 
     def _is_done(self, entry: Entry) -> bool:
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
 from redis import RedisError
 
+from worker.domain.lane import Lane
 from worker.domain.times import rfc3339
 from worker.queue.revocation import Revocations
 from worker.services import Services
@@ -20,6 +22,7 @@ from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
 INTERVAL_S = 1.0
+MARK_EVERY_S = 2.0  # below MAX_BEHIND_S of worker/store/workers.py by more than a round of the monitor
 
 
 class LaneMonitor:
@@ -31,6 +34,7 @@ class LaneMonitor:
         self._name = name
         self._redis_outage = redis_outage
         self._revocations = Revocations(services)
+        self._mark_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
 
@@ -71,14 +75,17 @@ class LaneMonitor:
 
     def _publish_missing_ticks(self) -> None:
         store = self._services.store
-        store.lanes.ensure_ticks()
-        if self._services.settings.list_polling:
+        members = store.lanes.ensure_ticks()
+        if self._services.settings.list_polling and members[Lane.JOBS] and not members[Lane.LIST_POLLS]:
             store.list_polls.ensure_scheduled()
         health.redis_answered()
 
     def _mark_worker(self) -> None:
-        """Record that this worker runs, and report data that Redis has lost since the last time."""
+        """Every few seconds, record that this worker runs, and report data that Redis has lost since the last time."""
+        if time.monotonic() < self._mark_at:
+            return
         loss = self._services.store.workers.mark(self._name)
+        self._mark_at = time.monotonic() + MARK_EVERY_S
         if loss is None:
             return
         seen_at = rfc3339(loss.last_seen_at)

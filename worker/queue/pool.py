@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.concurrency.thread import TaskPool
 
-from worker.telemetry.shortage import GrowingExecutor
+from worker.threads import LifoExecutor
 
 
 class ThreadPool(TaskPool):
@@ -15,7 +15,7 @@ class ThreadPool(TaskPool):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take Celery's arguments."""
         super().__init__(*args, **kwargs)
-        self.executor = GrowingExecutor(self.limit)
+        self.executor = LifoExecutor(self.limit)
 
     def on_start(self) -> None:
         """Start the first thread.

@@ -24,6 +24,7 @@ from worker.domain.list_poll import (
     defer_s,
     earned_credit,
     expected_pages,
+    is_affordable,
     is_control_sample,
     list_interval,
 )
@@ -33,13 +34,13 @@ from worker.store.list_poll import Entry
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
-from worker.telemetry.shortage import GrowingExecutor
+from worker.threads import LifoExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
 SLICE_PAGES = 5  # a longer window is read in slices, some at the same time
 MAX_SLICES, PARALLEL_SLICES = 64, 8
-MAX_OVERRUN = 3  # times the expected pages; then a list poll stops
+MAX_OVERRUN = 2  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
 CLOCK_MARGIN_S = 2.0  # of the window, where the Date header shows PhotoGPT's clock
 
@@ -57,7 +58,8 @@ class Scan:
     ends_at: float
     #: Ends that single polls have shown lately, by generation: epoch seconds.
     recently_ended: dict[str, float]
-    #: Entries of the largest page that another one followed.
+    #: Entries of the largest page, and of the largest that another one followed.
+    largest_page: int = 0
     page_size: int = 0
     pages: int = 0
     entries: int = 0
@@ -93,14 +95,16 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     if window_s is None or at < state.suspended_until:
         idle = replace(state, window_s=0.0, pages=0, seconds=0.0, credit=0.0)
         waits = sample.in_flight and settings.list_polling
-        if state.window_s:
-            _resume_single_polls(services)
+        if state.window_s:  # no generation waits longer than an interval from one page or poll to the next
+            _resume_single_polls(services, max(0.0, interval_s - (at - state.at + state.seconds)))
         store.reschedule(idle, retry_in_s=max(interval_s, state.suspended_until - at) if waits else None)
         return
     share = sum(age <= window_s for age in sample.ages) / len(sample.ages)
     pages = expected_pages(share * sample.in_flight, window_s, state)
     floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
     measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
+    if not is_affordable(measured.pages, sample.in_flight, credit, budget):
+        measured = replace(measured, window_s=0.0)
     measured = replace(measured, credit=credit - measured.pages)
     every_s = list_interval(
         measured.pages or pages,
@@ -113,15 +117,15 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     )
     pause_s = _pause_after(error, measured.failures, interval_s) if error else every_s - measured.seconds
     if not measured.window_s:
-        _resume_single_polls(services)
+        _resume_single_polls(services, interval_s)
     retry_in_s = 0.0 if services.stopping.is_set() else max(MIN_PAUSE_S, pause_s)
     store.reschedule(replace(measured, interval_s=every_s), retry_in_s=retry_in_s)
 
 
-def _resume_single_polls(services: Services) -> None:
+def _resume_single_polls(services: Services, within_s: float) -> None:
     """Poll deferred jobs singly again; the next list poll then sends Redis everything once more."""
     _sent.clear()
-    services.store.list_polls.resume_single_polls(services.settings.job_poll_interval_s)
+    services.store.list_polls.resume_single_polls(within_s)
 
 
 def _scan(
@@ -132,7 +136,7 @@ def _scan(
     scan = Scan(
         services=services,
         at=at,
-        max_pages=MAX_OVERRUN * pages + 2,
+        max_pages=MAX_OVERRUN * pages,
         ends_at=began + MAX_SECONDS,
         recently_ended=services.store.list_polls.recently_ended(),
     )
@@ -144,7 +148,7 @@ def _scan(
     density = scan.entries / max(state.window_s, 1.0)
     measured = replace(
         state,
-        page_size=float(scan.page_size) or state.page_size,
+        page_size=float(scan.page_size or max(scan.largest_page, state.page_size)),
         density=max(density, state.density) if scan.stopped else density,
         pages=scan.pages,
         ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at, MIN_PAUSE_S)) / 2,
@@ -177,7 +181,7 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
     if len(slices) == 1:
         return _read(scan, *slices[0])
     try:
-        with GrowingExecutor(min(PARALLEL_SLICES, len(slices)), thread_name_prefix="list-poll") as pool:
+        with LifoExecutor(min(PARALLEL_SLICES, len(slices)), name="list-poll") as pool:
             errors = list(pool.map(lambda window: _read(scan, *window), slices))
     except RuntimeError:  # no thread can start
         errors = [_read(scan, *window) for window in slices]
@@ -190,6 +194,7 @@ def _read(scan: Scan, start: float, end: float) -> ApiError | None:
         for asked_at, page in _pages(scan, start, end):
             scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
             before = len(page)
+            scan.largest_page = max(scan.largest_page, before)
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.store.scripts import Scripts
 
 SEEN_S = 15.0
-"""A worker counts as running for this long after its last sign of life, which comes about once a second."""
+"""A worker counts as running for this long after its last sign of life, which comes every few seconds."""
 
 ANSWER_MARGIN_S = 5.0
 """After the deadline of a call, a trigger without an answer counts as unresolved."""

@@ -239,8 +239,12 @@ class Lanes:
         """Let a claimed member come due again only after `lease_s` more seconds, while its step makes progress."""
         self._scripts.extend_lease(lane=self._keys.lane(lane), member=member, lease=lease_s)
 
-    def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> None:
-        """Publish the ticks that are missing; with `again`, also those that are on their way."""
+    def ensure_ticks(self, lanes: Iterable[Lane] = Lane, *, again: bool = False) -> dict[Lane, int]:
+        """Publish the ticks that are missing; with `again`, also those that are on their way.
+
+        Returns:
+            The number of members of each lane.
+        """
         asked = list(lanes)
         answers = self._scripts.ensure_ticks(
             queue=self._keys.queue,
@@ -249,8 +253,10 @@ class Lanes:
             again=again,
             gaps=[MIN_TICK_GAP_S[lane] for lane in asked],
         )
-        for lane, answer in zip(asked, answers, strict=True):
-            self._ticks.publish(lane, answer)
+        sizes: dict[Lane, int] = {}
+        for lane, (tick, sizes[lane]) in zip(asked, answers, strict=True):
+            self._ticks.publish(lane, tick)
+        return sizes
 
     def due(self, lane: Lane, member: str) -> float | None:
         """Return the seconds until a member comes due, below 0 if it is overdue; None if the lane does not have it."""

@@ -150,12 +150,12 @@ class ListPolls:
         self._ticks.publish(Lane.JOBS, tick)
         return int(ended), [codec.decode(values) for values in running]
 
-    def resume_single_polls(self, interval_s: float) -> None:
-        """Poll every job within `interval_s` seconds that list polls have deferred for longer."""
+    def resume_single_polls(self, within_s: float) -> None:
+        """Poll every job within `within_s` seconds that list polls have deferred for longer."""
         tick = self._scripts.resume_single_polls(
             jobs=self._keys.lane(Lane.JOBS),
             loop=self._keys.loop(Lane.JOBS),
-            interval=interval_s,
+            within=within_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
         )
         self._ticks.publish(Lane.JOBS, tick)

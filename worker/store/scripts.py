@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class Name:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
     """The contract of a script."""
 
@@ -56,7 +57,7 @@ class Head:
     args: tuple[Name, ...]
     uses: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The keywords of a call."""
         return frozenset(each.name for each in (*self.keys, *self.args))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from concurrent.futures import ThreadPoolExecutor
 
 from worker.telemetry.outage import Outage
 
@@ -40,30 +39,3 @@ def is_shortage(error: BaseException | None) -> bool:
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
-
-
-class GrowingExecutor(ThreadPoolExecutor):
-    """A thread pool that goes on with the threads it has where no further one can start.
-
-    Python's own pool raises then, although it keeps the call and a thread runs it later.
-    """
-
-    def start(self) -> None:
-        """Start the first thread.
-
-        Raises:
-            RuntimeError: no thread can start.
-        """
-        self.submit(int).result()
-
-    def _adjust_thread_count(self) -> None:
-        before = len(self._threads)
-        try:
-            super()._adjust_thread_count()
-        except RuntimeError as error:
-            if not before:
-                raise
-            threads.report(error)
-        else:
-            if len(self._threads) > before:
-                threads.resolve()

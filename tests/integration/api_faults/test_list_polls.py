@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -64,7 +65,7 @@ def url(valkey: EmbeddedValkey, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def ledger(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
+def store_client(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
     """A client of an empty database, with an empty sandbox."""
     with redis.Redis.from_url(url, decode_responses=True) as client:
         client.flushall()
@@ -74,9 +75,9 @@ def ledger(url: str, sandbox: SandboxProcess) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def list_poller(ledger: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
+def list_poller(store_client: redis.Redis, module_worker: WorkerProcess) -> WorkerProcess:
     """The shared worker, on an empty database."""
-    del ledger
+    del store_client
     return module_worker
 
 
@@ -93,9 +94,11 @@ def enqueue(url: str) -> Iterator[Callable[..., list[Any]]]:
 
 
 @pytest.fixture
-def start(ledger: redis.Redis, url: str, list_polling_env: dict[str, str], tmp_path: Path) -> Iterator[StartWorker]:
+def start(
+    store_client: redis.Redis, url: str, list_polling_env: dict[str, str], tmp_path: Path
+) -> Iterator[StartWorker]:
     """Start a worker of the test's own."""
-    del ledger
+    del store_client
     started: list[WorkerProcess] = []
 
     def begin(**changes: str) -> WorkerProcess:
@@ -135,7 +138,7 @@ def assert_all_end_well(sandbox: SandboxProcess, good: list[Any], bad: list[Any]
     """Check that each job ended as its generation did, with its own images, and was paid once."""
     outcomes = [result.get(timeout=40) for result in good]
     assert {outcome["state"] for outcome in outcomes} <= {"succeeded"}
-    assert all(outcome["images"] for outcome in outcomes)
+    assert len({image["id"] for outcome in outcomes for image in outcome["images"]}) == len(good)
     assert len({outcome["generation_id"] for outcome in outcomes}) == len(good)
     assert all(ended(result).startswith("generation_failed: ") for result in bad)
     assert paid_generations(sandbox) == len(good) + len(bad)
@@ -191,7 +194,7 @@ def test_a_list_that_hides_ends(
 
 
 def test_canceled_jobs_in_the_list(
-    sandbox: SandboxProcess, ledger: redis.Redis, enqueue: Callable[..., list[Any]], list_poller: WorkerProcess
+    sandbox: SandboxProcess, store_client: redis.Redis, enqueue: Callable[..., list[Any]], list_poller: WorkerProcess
 ) -> None:
     """A list that still shows canceled jobs as running is not suspended for it."""
     before = len(list_poller.text())
@@ -203,7 +206,7 @@ def test_canceled_jobs_in_the_list(
     canceled_at = pages_requested(sandbox)
     wait_until(lambda: pages_requested(sandbox) > canceled_at + 12, "some more list polls")
     assert all(ended(job).startswith("canceled: ") for job in gone)
-    assert ledger.hget(keys.list_poll(NAME), "suspended_until") in (None, "0.0")
+    assert store_client.hget(keys.list_poll(NAME), "suspended_until") in (None, "0.0")
     assert "list_poll.suspended" not in list_poller.text()[before:]
     assert {job.get(timeout=40)["state"] for job in jobs[10:]} == {"succeeded"}
 
@@ -238,25 +241,25 @@ def test_list_polling_can_be_switched_off(
 
 
 def test_killed_in_the_middle(
-    sandbox: SandboxProcess, ledger: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
+    sandbox: SandboxProcess, store_client: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
 ) -> None:
     """After the worker that reads the list is killed, single polls go on and every job ends once."""
     first, jobs = in_a_list_poll(3)
-    assert float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) > 0
+    assert float(str(store_client.zscore(keys.lane(Lane.LIST_POLLS), NAME))) > 0
     start()
     first.kill()
     assert_all_end_well(sandbox, jobs, [])
-    assert ledger.zcard(keys.lane(Lane.LIST_POLLS)) <= 1
+    assert store_client.zcard(keys.lane(Lane.LIST_POLLS)) <= 1
 
 
 def test_stopped_in_the_middle(
-    sandbox: SandboxProcess, ledger: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
+    sandbox: SandboxProcess, store_client: redis.Redis, start: StartWorker, in_a_list_poll: Callable[[float], Middle]
 ) -> None:
     """A list poll that SIGTERM interrupts is due again at once, not after its lease."""
     leaving, jobs = in_a_list_poll(1.5)
     leaving.stop()
-    seconds, microseconds = ledger.time()
-    assert float(str(ledger.zscore(keys.lane(Lane.LIST_POLLS), NAME))) <= seconds + microseconds / 1e6
+    seconds, microseconds = store_client.time()
+    assert float(str(store_client.zscore(keys.lane(Lane.LIST_POLLS), NAME))) <= seconds + microseconds / 1e6
     start()
     assert_all_end_well(sandbox, jobs, [])
 
@@ -348,6 +351,22 @@ def test_a_list_that_stops_gives_jobs_back(
     assert pages_requested(sandbox) > 1
     due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     assert max(due) <= services.settings.job_poll_interval_s
+
+
+def test_pages_that_cost_as_much_as_single_polls(
+    services: Services, sandbox: SandboxProcess, isolated_client: redis.Redis
+) -> None:
+    """A list of one generation a page is given up, and no job waits longer than an interval since that page."""
+    names, interval_s = accept_generations(services, MANY), services.settings.job_poll_interval_s
+    sandbox.control.options(page_size=1)
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    read, known = pages_requested(sandbox), services.store.list_polls.state()
+    assert known is not None
+    assert 1 < read < MANY / 4
+    list_poll(services, replace(known, at=services.store.clock() - interval_s / 2), services.store.clock())
+    assert pages_requested(sandbox) == read
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    assert max(due) <= interval_s / 2
 
 
 def seconds_passed(begin: str, end: str) -> float:

@@ -19,6 +19,11 @@ def job(producer: Celery, task: str, **kwargs: Any) -> Any:
     return producer.signature(f"photogpt.{task}", kwargs=kwargs)
 
 
+def upscaled(sandbox: SandboxProcess) -> list[str]:
+    """Return the ids of the images that PhotoGPT was asked to upscale."""
+    return [generation["request"]["imageID"] for generation in sandbox.control.generations(kind="upscale")]
+
+
 def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None:
     """In chain(train, generate, upscale) each request takes what it lacks from the outcome before it."""
     sandbox.control.model("model_a", status="new", duration_s=0.8)
@@ -32,6 +37,7 @@ def test_chain_pipes_outcomes(producer: Celery, sandbox: SandboxProcess) -> None
     outcome = result.get(timeout=60)
     generated = result.parent.get(timeout=5)
     assert outcome["kind"] == "upscale"
+    assert upscaled(sandbox) == [generated["images"][0]["id"]]
     assert generated["model_id"] == "model_a"
     assert result.parent.parent.get(timeout=5)["kind"] == "training"
 
@@ -49,11 +55,16 @@ def test_chain_stops_at_a_failure(producer: Celery, sandbox: SandboxProcess) -> 
 
 def test_group(producer: Celery, sandbox: SandboxProcess) -> None:
     """A group's outcomes come in the order of its tasks."""
-    jobs = [job(producer, "generate_image", request=image_request(duration_s=seconds)) for seconds in (0.9, 0.1, 0.5)]
+    seconds = (0.9, 0.1, 0.5)
+    jobs = [
+        job(producer, "generate_image", request=image_request(duration_s=each), metadata={"s": each})
+        for each in seconds
+    ]
 
     outcomes = group(jobs).apply_async().get(timeout=40)
 
-    assert [outcome["state"] for outcome in outcomes] == ["succeeded"] * 3
+    assert [outcome["metadata"]["s"] for outcome in outcomes] == list(seconds)
+    assert {outcome["state"] for outcome in outcomes} == {"succeeded"}
     assert len({outcome["generation_id"] for outcome in outcomes}) == 3
 
 
@@ -84,9 +95,10 @@ def test_link(producer: Celery, sandbox: SandboxProcess) -> None:
     upscale = job(producer, "upscale_image").clone()
     upscale.set(task_id="linked")
 
-    job(producer, "generate_image", request=image_request()).apply_async(link=upscale)
+    image = job(producer, "generate_image", request=image_request()).apply_async(link=upscale)
 
     assert producer.AsyncResult("linked").get(timeout=60)["kind"] == "upscale"
+    assert upscaled(sandbox) == [image.get(timeout=5)["images"][0]["id"]]
 
 
 def test_link_error(producer: Celery, sandbox: SandboxProcess) -> None:

@@ -1,1 +1,1 @@
-"""Where the messages and the ledger live misbehaves, or is something else."""
+"""Redis or the broker fails, refuses, is another server, or has other rights."""
