@@ -75,7 +75,7 @@ FILES_LATE = fleet(lanes=FLEET.lanes | {Lane.FILES: LATE})
         (replace(fleet(workers={}), waiting=None), "0 messages wait; what waits in the broker is unknown"),
         (
             fleet(data_loss=replace(LOSS, noticed_at=900)),
-            "Redis has lost its data: jobs and webhooks of before 1970",
+            "Redis has lost its data: what it stored before 1970",
         ),
         (lane(LATE), "lane jobs: 7 items are due, the oldest for 90 s"),
         (fleet(inbox_entries=3, inbox_oldest_s=61), "inbox: 3 jobs wait, the oldest for 61 s"),
