@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from config.outputs import check_output_key, check_outputs_url
-from config.secrets import signing_key
 from config.urls import check_broker_url, check_redis_url
+from config.webhook_keys import signing_key
 
 
 def check_http_url(url: str) -> str:

@@ -31,8 +31,8 @@ from typing import Any
 
 import redis
 
-from config.secrets import new_webhook_secret
 from config.settings import load_settings
+from config.webhook_keys import new_webhook_secret
 from ops.bench.figures import percentile
 from ops.bench.stage import wait
 from worker.cli.context import producer

@@ -15,7 +15,7 @@ import pytest
 import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from config.secrets import SigningKey, decode_webhook_secret, public_key
+from config.webhook_keys import SigningKey, decode_webhook_secret, public_key
 from photogpt_client import RedisUnavailable
 from photogpt_client.webhooks import (
     AsyncReceiver,

@@ -1,9 +1,10 @@
-"""The names of Celery and kombu that no document promises, and that the service uses. See `ops/adr/0008`."""
+"""The names of libraries that no document promises, and that the service uses. See `ops/adr/0008`."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from kombu import Connection
 from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.utils import json as kombu_json
+from pydantic_settings import EnvSettingsSource
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
+from config.environment import Environment
+from worker.http import adapter
 from worker.queue.consumer import ResilientConsumer
 from worker.queue.pool import ThreadPool
 from worker.queue.request import RedactedRequest
@@ -42,6 +48,11 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
     ThreadPool: (TaskPool, {"on_start"}),
+    Environment: (EnvSettingsSource, {"_load_env_vars"}),
+    adapter._FinalResponse: (HTTPResponse, {"begin"}),
+    adapter._HTTPConnection: (HTTPConnection, {"connect", "is_connected", "response_class", "send"}),
+    adapter._HTTPSConnection: (HTTPSConnection, {"_tunnel", "connect", "is_connected", "response_class", "send"}),
+    adapter._HTTPPool: (HTTPConnectionPool, {"ConnectionCls"}),
     JobRequest: (Request, {"execute_using_pool", "on_success", "revoked"}),
     RedactedRequest: (Request, {"reject", "argsrepr", "kwargsrepr"}),
     ResilientConsumer: (
@@ -96,7 +107,7 @@ NAMES = sorted({(owner, name) for owner, listed in [*OVERRIDES.values(), *USED.i
 
 @pytest.mark.parametrize(("owner", "name"), NAMES, ids=str)
 def test_the_library_has_the_name(owner: Any, name: str) -> None:
-    """Celery and kombu still have every name that the service overrides, calls or reads."""
+    """The libraries still have every name that the service overrides, calls or reads."""
     assert hasattr(owner, name)
 
 
@@ -104,7 +115,7 @@ def test_the_library_has_the_name(owner: Any, name: str) -> None:
 def test_every_override_is_listed(ours: type) -> None:
     """A class of ours overrides the listed names of its library, and no others."""
     base, listed = OVERRIDES[ours]
-    own = {name for kind in ours.__mro__ if kind.__module__.startswith("worker.") for name in vars(kind)}
+    own = {name for kind in ours.__mro__ if kind.__module__.startswith(("worker.", "config.")) for name in vars(kind)}
     listed_elsewhere = {name for other in OVERRIDES if other in ours.__mro__[1:] for name in OVERRIDES[other][1]}
     overridden = {name for name in own if hasattr(base, name) and not name.startswith("__") and name != "_abc_impl"}
     assert overridden - listed_elsewhere == listed
@@ -119,6 +130,9 @@ SIGNATURES = {
     kombu_redis.QoS.restore_by_tag: ["self", "tag", "client", "leftmost"],
     kombu_redis.QoS.restore_unacked_once: ["self", "stderr"],
     kombu_redis.QoS.can_consume_max_estimate: ["self"],
+    HTTPResponse.begin: ["self"],
+    HTTPSConnection._tunnel: ["self"],
+    EnvSettingsSource._load_env_vars: ["self"],
     vars(kombu_redis.Channel)["_q_for_pri"]: ["self", "queue", "pri"],
     vars(kombu_redis.Channel.__mro__[1])["_get_message_priority"]: ["self", "message", "reverse"],
     kombu_redis.Channel.conn_or_acquire: ["self", "client"],

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.secrets import new_webhook_secret, public_key, signing_key, verifying_key
+from config.webhook_keys import new_webhook_secret, public_key, signing_key, verifying_key
 from worker.webhooks.signing import MAX_TOKENS, SignatureError, sign, verify
 
 SECRET = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr, TypeAdapter
 
 from config.celery import celery_options, queue_names
-from config.environment import PREFIX, SettingsError
+from config.environment import PREFIX, SettingsError, ignored_variables
 from config.fields import split_address
 from config.settings import LOCAL_REDIS, SECRET_FIELDS, Settings, load_settings
 from ops import settings_page
@@ -49,6 +49,18 @@ def test_defaults_of_the_contract(load: Load) -> None:
     assert (settings.job_poll_interval_s, settings.model_poll_interval_s) == (5, 300)
     assert settings.model_deadline_s == 2100
     assert settings.base_url == "https://developer.photogptai.com/api"
+
+
+def test_variables_of_a_kubernetes_service_are_ignored(load: Load) -> None:
+    """What Kubernetes sets for a Service named `photogpt-flower` is no setting, and the log says so."""
+    settings = load(FLOWER_PORT="tcp://10.0.0.9:5555", FLOWER_SERVICE_HOST="10.0.0.9", FLOWER_ADRESS="::1")
+    assert settings.flower_port == 5555
+    said = ignored_variables(Settings.model_fields, SECRET_FIELDS)
+    assert [sentence.split()[0] for sentence in said if "Kubernetes" in sentence] == [
+        "PHOTOGPT_FLOWER_PORT",
+        "PHOTOGPT_FLOWER_SERVICE_HOST",
+    ]
+    assert "PHOTOGPT_FLOWER_ADRESS in the environment is no setting and is ignored; did you mean" in "".join(said)
 
 
 def test_every_wrong_value_is_listed_at_once(load: Load) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from config.secrets import decode_webhook_secret
+from config.webhook_keys import decode_webhook_secret
 from worker.webhooks.signing import TOLERANCE_S, SignatureError, sign, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

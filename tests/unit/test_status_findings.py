@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from worker import __version__
 from worker.cli.status.findings import Facts, duration, problems, warnings
+from worker.domain.data_loss import DataLoss
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState, LaneState
@@ -39,6 +41,7 @@ HEALTHY = Facts(
     storage_errors=(),
     waiting=0,
 )
+LOSS = DataLoss(noticed_at=-3000, last_seen_at=0, complete=True, restored_to=None, in_flight=3)
 LATE = replace(IDLE, members=9, due=7, oldest_overdue_s=90)
 PAUSED = replace(LATE, paused_s=30)
 KEY = {(Reason.UNAUTHORIZED.value, "no"): 2}
@@ -69,6 +72,11 @@ FILES_LATE = fleet(lanes=FLEET.lanes | {Lane.FILES: LATE})
     [
         (fleet(workers={}), "no worker runs; start one"),
         (fleet(workers={"old": 700.0, "new": 70.0}), "no worker runs (new was seen last, 70 s ago)"),
+        (replace(fleet(workers={}), waiting=None), "0 messages wait; what waits in the broker is unknown"),
+        (
+            fleet(data_loss=replace(LOSS, noticed_at=900)),
+            "Redis has lost its data: what it stored before 1970",
+        ),
         (lane(LATE), "lane jobs: 7 items are due, the oldest for 90 s"),
         (fleet(inbox_entries=3, inbox_oldest_s=61), "inbox: 3 jobs wait, the oldest for 61 s"),
         (fleet(unresolved=2, unresolved_oldest_s=400), "2 triggers are unresolved, the oldest for 6.7 min"),
@@ -92,6 +100,7 @@ def test_problems(facts: Facts, said: str) -> None:
     [
         (lane(PAUSED), "1 lane is paused: jobs for 30 s"),
         (fleet(unresolved=1, unresolved_oldest_s=40), "1 trigger has no known answer yet"),
+        (fleet(workers={"a 1 v0.0.1": 1, "b 1 v0.0.1": 1, f"c 1 v{__version__}": 1}), "0.0.1 (2), "),
         (fleet(webhooks_dead=4), "4 webhooks are dead"),
         (fleet(messages_rejected=5), "5 messages were rejected"),
         (fleet(messages_rejected=1), "1 message was rejected"),
@@ -105,6 +114,12 @@ def test_warnings(facts: Facts, said: str) -> None:
     assert problems(facts) == []
     (warning,) = warnings(facts)
     assert said in warning
+
+
+def test_what_is_no_news() -> None:
+    """A loss of data that is over an hour old, and workers of this version or one that has ended, are not mentioned."""
+    facts = fleet(data_loss=LOSS, workers={f"a 1 v{__version__}": 1, "old 1 v0.0.1": 60})
+    assert (problems(facts), warnings(facts)) == ([], [])
 
 
 def test_one_timeout_is_no_outage() -> None:

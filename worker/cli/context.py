@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError, ResponseError
@@ -14,9 +15,12 @@ from redis import RedisError, ResponseError
 from config.environment import SettingsError, ignored_variables, remove_celery_variables
 from config.settings import SECRET_FIELDS, Settings, load_settings
 from config.urls import masked
+from worker.queue.checks import broker_fault, broker_variable
 from worker.queue.transport import configure
 from worker.store.connection import ping
+from worker.store.diagnosis import settings_fault, unknown_host
 from worker.store.lanes import Tick, leave_to_lane_monitor
+from worker.store.server import ServerFault, refusal_of
 from worker.store.store import Store, open_store
 from worker.telemetry.error_text import error_text
 
@@ -93,15 +97,17 @@ def connection_errors(settings: Settings) -> Iterator[None]:
     """
     try:
         yield
-    except ResponseError as error:
-        message = (
-            f"Redis at {masked(settings.store_url)} refuses a command ({error}); photogpt-worker status shows more"
-        )
-        raise CommandError(message) from None
     except RedisError as error:
-        raise CommandError(_unreachable("Redis", settings.store_url, "PHOTOGPT_REDIS_URL", error)) from None
-    except OperationalError as error:
-        raise CommandError(_unreachable("the broker", settings.queue_url, "PHOTOGPT_BROKER_URL", error)) from None
+        fault = settings_fault(settings, settings.store_url, error) or refusal_of(error)
+        raise CommandError(_problem("Redis", settings.store_url, "PHOTOGPT_REDIS_URL", error, fault)) from None
+    except (OperationalError, AMQPError) as error:
+        raise CommandError(broker_problem(settings, error)) from None
+
+
+def broker_problem(settings: Settings, error: Exception) -> str:
+    """Return a sentence for an error of the broker."""
+    fault = broker_fault(settings, error) or refusal_of(error)
+    return _problem("the broker", settings.queue_url, broker_variable(settings), error, fault)
 
 
 def producer(settings: Settings) -> Celery:
@@ -111,6 +117,12 @@ def producer(settings: Settings) -> Celery:
     return app
 
 
-def _unreachable(name: str, url: str, variable: str, error: Exception) -> str:
-    address, text = masked(url), error_text(error)
-    return f"{name} does not answer at {address} ({text}); check that it runs and that {variable} is right"
+def _problem(name: str, url: str, variable: str, error: Exception, fault: ServerFault | str | None) -> str:
+    address = masked(url)
+    if fault:
+        return f"{name} at {address} cannot be used: {fault}"
+    if isinstance(error, ResponseError):
+        return f"{name} at {address} refuses a command ({error}); report it, since a record may be damaged"
+    if unknown := unknown_host(url, variable):
+        return f"{name} does not answer at {address}: {unknown}"
+    return f"{name} does not answer at {address} ({error_text(error)}); check that it runs and that {variable} is right"

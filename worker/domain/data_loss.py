@@ -28,7 +28,7 @@ class DataLoss:
         """Return what is lost and what to do, for the log and for `status`."""
         until = rfc3339(self.last_seen_at)
         if self.complete:
-            lost = f"Redis has lost its data: jobs and webhooks of before {until} are unknown"
+            lost = f"Redis has lost its data: what it stored before {until} is gone"
         else:
             since = rfc3339(self.restored_to) if self.restored_to else "an unknown time"
             lost = f"Redis went back to older data: what it stored from {since} to {until} is lost"

@@ -29,6 +29,7 @@ from worker.queue.server_watch import ServerWatch
 from worker.queue.transport import BrokerAMQP, configure
 from worker.services import Services, open_services
 from worker.store.connection import is_unavailable
+from worker.store.workers import process_name
 from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import configure_logs, event
@@ -137,7 +138,7 @@ def _listen(instance: Any = None, **_: Any) -> None:
 def _start(sender: Any = None, **_: Any) -> None:
     global _inbox  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
-    name = f"{getattr(sender, 'hostname', 'worker')} {os.getpid()}"
+    name = process_name(getattr(sender, "hostname", "worker"), os.getpid())
     _monitors[:] = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
     _inbox = InboxReader(services(), redis_outage)
     parts = runner(), *_monitors, _inbox, publisher

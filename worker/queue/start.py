@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from config.urls import masked
@@ -12,7 +11,7 @@ from worker.domain.errors import StorageError
 from worker.outputs.outage import storage_outage
 from worker.outputs.storage import check_storage
 from worker.queue.app import app, redis_outage, services, settings
-from worker.queue.checks import check_broker, check_store
+from worker.queue.checks import BROKER_ERRORS, broker_variable, check_broker, check_store
 from worker.queue.unacked import wait_before_retry
 from worker.store.diagnosis import unknown_host
 from worker.store.server import ServerFault
@@ -71,14 +70,13 @@ def _check_store() -> bool:
 
 def _check_broker(outage: Outage) -> bool:
     """Check the broker, again and again while it is unavailable; return False if the worker stops."""
-    variable = "PHOTOGPT_REDIS_URL" if settings.broker_url is None else "PHOTOGPT_BROKER_URL"
     while True:
         try:
             check_broker(app, settings)
         except ServerFault as error:
             raise _refused("the broker", settings.queue_url, error) from None
-        except (OperationalError, OSError, RedisError) as error:
-            _report(outage, settings.queue_url, variable, error)
+        except BROKER_ERRORS as error:
+            _report(outage, settings.queue_url, broker_variable(settings), error)
         else:
             return True
         if not wait_before_retry():

@@ -19,7 +19,7 @@ ANSWER_S = 2.0
 CLOSED = ("closed by server", "reset by peer")
 """Errors of a connection that the server ends at the first command, as one with TLS does."""
 
-ONLY_TLS = "it speaks TLS; write rediss://, or the port without TLS"
+ONLY_TLS = "it speaks TLS; write rediss://, or the port without it"
 
 
 def settings_fault(settings: Settings, url: str, error: Exception) -> ServerFault | None:

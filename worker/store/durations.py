@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis import RedisError
@@ -26,6 +27,18 @@ SCHEDULE_CACHE_S = 20.0
 """How long a process uses a schedule before it reads the durations again."""
 
 
+MAX_SCHEDULES = 1000
+"""Schedules that a process keeps; each model of the account has its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PollLimits:
+    """Between which limits jobs are polled."""
+
+    generations: Limits
+    trainings: Limits
+
+
 class Schedules:
     """The poll schedule of each duration group, computed from the durations that all workers have recorded."""
 
@@ -35,7 +48,7 @@ class Schedules:
         keys: Keys,
         clock: Callable[[], float],
         *,
-        limits: dict[bool, Limits],
+        limits: PollLimits,
         learned: bool = True,
     ) -> None:
         """Use one client.
@@ -44,7 +57,7 @@ class Schedules:
             client: of Redis.
             keys: of one namespace.
             clock: returns Redis' time in epoch seconds.
-            limits: of trainings (True) and of all other jobs (False).
+            limits: of the time between two polls.
             learned: False polls at the fixed interval.
         """
         self._client: Any = client
@@ -60,12 +73,14 @@ class Schedules:
         read_at, schedule = self._cache.get(group, (float("-inf"), None))
         if schedule is None or now - read_at > SCHEDULE_CACHE_S:
             schedule = self.read(group, training=job.kind is Kind.TRAINING)
+            if len(self._cache) >= MAX_SCHEDULES:
+                self._cache.clear()
             self._cache[group] = now, schedule
         return schedule
 
     def read(self, group: str, *, training: bool) -> Schedule:
         """Return the schedule of a group as its durations are now; the fixed one if Redis is unavailable."""
-        limits = self._limits[training]
+        limits = self._limits.trainings if training else self._limits.generations
         if not self._learned:
             return fixed(limits)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from worker.domain.delivery import SCHEDULE_S, Delivery
@@ -30,6 +31,9 @@ LEASE_MARGIN_S = 5.0
 
 MAX_MANUAL_WAIT_S = 3600.0
 """How long a resent webhook waits for its endpoint."""
+
+BATCH = 200
+"""Endpoints that are read at once."""
 
 STATE_FIELDS = ("url", "disabled", "open_until", "probe_until", "failures")
 """What the state of an endpoint follows from; `url` is in every record."""
@@ -176,15 +180,15 @@ class Endpoints:
 
     def listed(self, *, limit: int = 100, disabled: bool = False) -> list[JsonObject]:
         """Return up to `limit` endpoints, those with the newest attempts first; or only the disabled ones."""
+        attempted = iter(self._client.zrevrange(self._keys.endpoints, 0, -1, withscores=True))
         found: list[JsonObject] = []
-        for endpoint_id, at in self._client.zrevrange(self._keys.endpoints, 0, -1, withscores=True):
-            shown = self.get(endpoint_id)
-            if shown is None or (disabled and not shown["disabled"]):
-                continue
-            found.append(shown | {"last_attempt_at": rfc3339(at)})
-            if len(found) == limit:
-                break
-        return found
+        while len(found) < limit and (batch := dict(islice(attempted, BATCH))):
+            found += [
+                shown | {"last_attempt_at": rfc3339(batch[shown["id"]])}
+                for shown in self._read(list(batch))
+                if shown["disabled"] or not disabled
+            ]
+        return found[:limit]
 
     def count_states(self, limit: int) -> dict[str, int]:
         """Return how many of the `limit` endpoints with the newest attempts are in each state."""
@@ -199,18 +203,27 @@ class Endpoints:
 
     def get(self, endpoint_id: str) -> JsonObject | None:
         """Return the health of an endpoint, or None if nothing was sent to it recently."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.hgetall(self._keys.endpoint(endpoint_id))
-        pipeline.time()
-        pipeline.zrange(self._keys.in_flight(endpoint_id), 0, -1, withscores=True)
-        record, (seconds, _), in_flight = pipeline.execute()
-        return _readable(endpoint_id, record, sum(ends > seconds for _, ends in in_flight), seconds) if record else None
+        return next(iter(self._read([endpoint_id])), None)
 
     def find(self, id_or_url: str) -> Endpoint:
         """Return the endpoint with an id, or that of a URL."""
         if id_or_url.startswith("ep_"):
             return Endpoint(id_or_url, self._client.hget(self._keys.endpoint(id_or_url), "url") or "")
         return endpoint_of(id_or_url)
+
+    def _read(self, ids: list[str]) -> list[JsonObject]:
+        """Return the health of some endpoints, without those that have no record."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.time()
+        for endpoint_id in ids:
+            pipeline.hgetall(self._keys.endpoint(endpoint_id))
+            pipeline.zrange(self._keys.in_flight(endpoint_id), 0, -1, withscores=True)
+        (seconds, _), *answers = pipeline.execute()
+        return [
+            _readable(endpoint_id, record, sum(ends > seconds for _, ends in leases), seconds)
+            for endpoint_id, record, leases in zip(ids, answers[::2], answers[1::2], strict=True)
+            if record
+        ]
 
 
 def _state(record: Mapping[str, str | None], now: float) -> str:

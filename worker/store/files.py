@@ -45,36 +45,39 @@ class JobFiles:
     progress: FileProgress
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
-    """How long files and records are kept, and how webhooks are written."""
-
-    retention: Retention
-    #: Seconds for which a job may wait for its files.
-    deadline_s: float
-    bodies: BodyOptions
-
-
 class Files:
     """Reads and writes the progress of files. Each write is one script, and safe to repeat."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that the scripts need
         self,
         client: redis.Redis,
         scripts: Scripts,
         publish_tick: Callable[[Tick], None],
+        *,
+        retention: Retention,
+        deadline_s: float,
         clock: Callable[[], float],
-        options: FileOptions,
+        bodies: BodyOptions,
     ) -> None:
-        """Use one client; `clock` returns Redis' time in epoch seconds."""
+        """Use one client.
+
+        Args:
+            client: of Redis.
+            scripts: loaded with that client.
+            publish_tick: publishes the ticks that scripts ask for.
+            retention: of the records of jobs.
+            deadline_s: seconds for which a job may wait for its files.
+            clock: returns Redis' time in epoch seconds.
+            bodies: how webhooks are written.
+        """
         self._client: Any = client
         self._keys = scripts.keys
         self._scripts = scripts
         self._ticks = TickPublisher(publish_tick)
-        self._retention = options.retention
-        self._ttl = options.retention.record_s + int(options.deadline_s)
+        self._retention = retention
+        self._ttl = retention.record_s + int(deadline_s)
         self._clock = clock
-        self._bodies = options.bodies
+        self._bodies = bodies
 
     def read(self, job_id: str) -> JobFiles | None:
         """Return what is known of a job's outputs, or None if it has no record."""

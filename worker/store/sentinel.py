@@ -12,6 +12,8 @@ from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.store.server import WITHOUT_LOGIN
+
 if TYPE_CHECKING:
     from config.settings import Settings
 
@@ -43,7 +45,7 @@ def ask_sentinels(settings: Settings, url: str) -> SentinelAnswers:
             found |= set(sentinel.sentinel_masters())
             answered = True
         except AuthenticationError as error:
-            refused = str(error)
+            refused = "a password is needed" if WITHOUT_LOGIN in str(error) else str(error)
         except RedisError:
             continue
     return SentinelAnswers(found if answered else None, refused)

@@ -26,10 +26,31 @@ NO_DATABASE = (
 NO_LOGIN = ("WRONGPASS", "NOAUTH", "AUTH <password>", "invalid username-password pair", "Authentication required")
 """Errors of a login, also inside the error of another library."""
 
-NO_TLS = "it does not speak TLS; write redis://, or the port for TLS"
+NO_TLS = "it does not speak TLS; write redis:// or amqp://, or the port for TLS"
 
 MAX_CLOCK_OFFSET_S = 30.0
 """A larger difference of Redis' clock and this machine's is reported; webhook receivers allow five minutes."""
+
+
+WITHOUT_LOGIN = "HELLO must be called with the client already authenticated"
+"""Begins a long answer to a login without a password."""
+
+REFUSALS = (
+    ("maxmemory", "its memory is full; raise its maxmemory, or lower PHOTOGPT_RETENTION_S"),
+    ("read only replica", "it is a replica, which takes no writes; write the primary into the URL, or use sentinel://"),
+    ("NOREPLICAS", "fewer replicas are connected than its min-replicas-to-write; repair the replicas"),
+    ("MISCONF", "it cannot write its file; free space on its disk, and read its log"),
+    ("loading the dataset", "it reads its file; wait"),
+    ("MASTERDOWN", "it is a replica whose primary does not answer; write the primary into the URL, or use sentinel://"),
+    ("BUSY", "a script of another user runs for long; wait, or end it with SCRIPT KILL"),
+)
+"""What to do about a Redis that refuses commands for a while, by a part of the error's text."""
+
+
+def refusal_of(error: Exception) -> str | None:
+    """Return why Redis refuses a command for a while, and what to do; None for any other error."""
+    text = str(error)
+    return next((f"{advice} ({text})" for part, advice in REFUSALS if part in text), None)
 
 
 class ServerFault(Exception):
@@ -71,6 +92,7 @@ def fault_of(error: Exception) -> ServerFault | None:
     if "unknown command" in text.lower():
         return _lacks_a_command(text)
     if isinstance(error, AuthenticationError) or any(known in text for known in NO_LOGIN):
+        text = "it needs a password" if WITHOUT_LOGIN in text else text
         return ServerFault(f"it refuses the login ({text}); correct the user and the password in the URL")
     if isinstance(error, NoPermissionError) or "NOPERM" in text:
         return ServerFault(f"its user lacks a right ({text}); ops/redis-acl/users.acl lists what a worker needs")

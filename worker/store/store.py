@@ -12,9 +12,9 @@ from worker.store.clock import ServerClock
 from worker.store.connection import connect
 from worker.store.deliveries import Deliveries
 from worker.store.delivery_history import DeliveryHistory
-from worker.store.durations import Schedules
+from worker.store.durations import PollLimits, Schedules
 from worker.store.endpoints import EndpointLimits, Endpoints
-from worker.store.files import FileOptions, Files
+from worker.store.files import Files
 from worker.store.fleet import ANSWER_MARGIN_S, Fleet
 from worker.store.generations import Generations
 from worker.store.inbox import Inbox
@@ -88,17 +88,17 @@ def bodies_of(settings: Settings) -> BodyOptions:
     )
 
 
-def poll_limits(settings: Settings) -> dict[bool, Limits]:
-    """Return the poll limits of trainings (True) and of all other jobs (False), by the settings."""
+def poll_limits(settings: Settings) -> PollLimits:
+    """Return between which limits jobs are polled, by the settings."""
     jobs = settings.job_poll_interval_s, settings.job_poll_floor_s, settings.job_poll_ceiling_s
     models = settings.model_poll_interval_s, settings.model_poll_floor_s, settings.model_poll_ceiling_s
-    kinds = (False, jobs), (True, models)
+    return PollLimits(generations=_limits(settings, *jobs), trainings=_limits(settings, *models))
+
+
+def _limits(settings: Settings, interval_s: float, floor_s: float, ceiling_s: float) -> Limits:
     if settings.schedule == "fixed":
-        return {training: Limits(interval, interval, interval) for training, (interval, _, _) in kinds}
-    return {
-        training: Limits(interval, min(floor, interval), max(ceiling, interval))
-        for training, (interval, floor, ceiling) in kinds
-    }
+        return Limits(interval_s, interval_s, interval_s)
+    return Limits(interval_s, min(floor_s, interval_s), max(ceiling_s, interval_s))
 
 
 def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retries: int = 3) -> Store:
@@ -119,22 +119,22 @@ def open_store(settings: Settings, publish_tick: Callable[[Tick], None], *, retr
         keys=keys,
         scripts=scripts,
         clock=clock,
-        jobs=Jobs(
-            client,
-            scripts,
-            publish_tick,
-            retention=retention,
-            caps=caps,
-            clock=clock,
-            bodies=bodies,
-        ),
+        jobs=Jobs(client, scripts, publish_tick, retention=retention, caps=caps, clock=clock, bodies=bodies),
         job_history=JobHistory(client, scripts),
         inbox=Inbox(client, keys),
         generations=Generations(client, keys),
         deliveries=Deliveries(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
         delivery_history=DeliveryHistory(client, keys),
         endpoints=Endpoints(client, scripts, publish_tick, retention=retention, endpoint_limits=limits),
-        files=Files(client, scripts, publish_tick, clock, FileOptions(retention, settings.outputs_deadline_s, bodies)),
+        files=Files(
+            client,
+            scripts,
+            publish_tick,
+            retention=retention,
+            deadline_s=settings.outputs_deadline_s,
+            clock=clock,
+            bodies=bodies,
+        ),
         rejected=Rejected(client, keys, clock),
         batches=Batches(scripts, clock, retention),
         fleet=Fleet(

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from worker import __version__
 from worker.domain.data_loss import DataLoss
 from worker.domain.lane import Lane
 
@@ -22,6 +23,17 @@ MAX_BEHIND_S = 5.0
 
 An append-only file with `appendfsync everysec` lacks up to two seconds, and a worker marks itself every two to three.
 """
+
+
+def process_name(node: str, pid: int) -> str:
+    """Return the name under which a worker process of this version marks itself."""
+    return f"{node} {pid} v{__version__}"
+
+
+def version_of(name: str) -> str | None:
+    """Return the version in the name of a worker process; None if it has none."""
+    _, mark, version = name.rpartition(" v")
+    return version if mark else None
 
 
 class Workers:

@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from config.secrets import signing_key
+from config.webhook_keys import signing_key
 from worker import __version__
 from worker.domain.errors import DeliveryError
 from worker.http.adapter import bounded_session

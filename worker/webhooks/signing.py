@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from config.secrets import SigningKey, VerifyingKey
+from config.webhook_keys import SigningKey, VerifyingKey
 
 TOLERANCE_S = 300
 """The maximum age or lead of a timestamp, in seconds; the reference libraries use five minutes too."""

@@ -10,8 +10,8 @@ import pytest
 import requests
 from celery import Celery
 
-from config.secrets import decode_webhook_secret
 from config.settings import Settings
+from config.webhook_keys import decode_webhook_secret
 from photogpt_client.testing.events import forged_event, signed_event
 from tests.acceptance.receivers.conftest import COMMANDS, EXAMPLES, NEXT_SECRET, Example
 from tests.conftest import image_request

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.secrets import decode_webhook_secret, new_webhook_secret
+from config.webhook_keys import decode_webhook_secret, new_webhook_secret
 from tests.cli.webhooks.sending import send
 from tests.running import WEBHOOK_SECRET
 from tests.waiting import wait_until

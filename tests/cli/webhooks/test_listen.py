@@ -14,7 +14,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from config.secrets import new_webhook_secret, public_key, signing_key
+from config.webhook_keys import new_webhook_secret, public_key, signing_key
 from tests.cli.commands import Running
 from tests.cli.conftest import Invoke
 from tests.cli.webhooks.sending import send

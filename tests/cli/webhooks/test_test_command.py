@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from pydantic import TypeAdapter
 
-from config.secrets import decode_webhook_secret
+from config.webhook_keys import decode_webhook_secret
 from tests.cli.conftest import Invoke
 from tests.contract.conftest import certificate
 from tests.contract.peers import Conversation, Peer, Script, answering, headers_of, server_tls

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner
 
-from config.secrets import public_key, signing_key
+from config.webhook_keys import public_key, signing_key
 from tests.cli.conftest import Invoke
 from tests.running import WEBHOOK_SECRET, Receiver
 from tests.waiting import wait_until

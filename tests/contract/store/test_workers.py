@@ -41,7 +41,7 @@ def test_an_emptied_redis_is_noticed_by_each_worker(line: Line, new: NewWorkers)
         assert loss
         assert loss.complete
         assert loss.in_flight == 1
-        assert "jobs and webhooks of before 2" in str(loss)
+        assert "what it stored before 2" in str(loss)
         assert worker.mark(name) is None
     loss = line.store.fleet.read().data_loss
     assert loss

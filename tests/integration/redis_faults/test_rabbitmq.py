@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +20,13 @@ from tests.integration.redis_faults.rabbitmq import RabbitMQ
 from tests.integration.redis_faults.servers import Server
 from tests.running import WorkerProcess, celery_app
 from tests.waiting import wait_until
+from worker.cli.status.report import read_report
 from worker.queue.app import create_app
 from worker.queue.checks import check_broker
 from worker.sandbox.remote import SandboxProcess
+from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
+from worker.store.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +185,25 @@ def refusals(client: redis.Redis) -> int:
     """Return how many writes Redis has refused because it is a replica."""
     stats: Any = client.info("errorstats")
     return int(stats.get("errorstat_READONLY", {"count": 0})["count"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (("guest:guest@", "guest:wrong@"), "it refuses the login .*; correct the user and the password"),
+        (("//guest", "//guest"), "it allows the user no such virtual host .*; correct the URL"),
+    ],
+    ids=["password", "virtual host"],
+)
+def test_a_login_that_is_refused(node: RabbitMQ, store: Server, wrong: tuple[str, str], advice: str) -> None:
+    """A wrong password or virtual host ends a worker at its start, and `status` says the same, without a traceback."""
+    url = node.url.replace(*wrong).removesuffix("/") + "no-such-host"
+    settings = load_settings(broker_url=url, redis_url=store.url)
+    with create_app(settings) as app, pytest.raises(ServerFault, match=advice):
+        check_broker(app, settings)
+    with closing(open_store(settings, leave_to_lane_monitor)) as opened:
+        problems = read_report(opened, settings)["problems"]
+    assert re.search(rf"the broker at amqp://guest:….* cannot be used: {advice}", problems[0])
 
 
 @pytest.mark.parametrize("arguments", [{"x-max-priority": 10}, {"x-queue-type": "quorum"}], ids="".join)

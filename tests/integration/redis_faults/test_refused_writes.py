@@ -45,6 +45,15 @@ def report_of(line: Line) -> Report:
         store.close()
 
 
+def assert_one_refusal(line: Line, advice: str) -> None:
+    """`status` has one sentence for a Redis that refuses writes, which is the broker, too; it says what to do."""
+    report = report_of(line)
+    (problem,) = [each for each in report["problems"] if "lost" not in each]
+    assert problem.startswith("Redis answers, but cannot be used: ")
+    assert advice in problem
+    assert report["messages"]["waiting"] is not None
+
+
 @pytest.mark.parametrize("seconds", [2, pytest.param(25, marks=pytest.mark.long)])
 def test_gone(line: Line, seconds: float) -> None:
     """Jobs survive a Redis that is killed and comes back."""
@@ -96,15 +105,18 @@ def test_frozen(line: Line) -> None:
     assert_few_lines(line)
 
 
-@pytest.mark.parametrize("outage", [read_only, without_replicas])
-def test_read_only(line: Line, outage: Callable[[redis.Redis], AbstractContextManager[None]]) -> None:
-    """Jobs survive a Redis that refuses writes, as a replica or without its replicas."""
+@pytest.mark.parametrize(
+    ("outage", "advice"), [(read_only, "write the primary into the URL"), (without_replicas, "repair the replicas")]
+)
+def test_read_only(line: Line, outage: Callable[[redis.Redis], AbstractContextManager[None]], advice: str) -> None:
+    """Jobs survive a Redis that refuses writes, as a replica or without its replicas; `status` says what to do."""
     ids = line.enqueue(5, duration_s=2)
     line.wait_until_scheduled(5)
 
     with outage(line.client):
         with pytest.raises(redis.ResponseError):
             line.client.set("a", "b")
+        assert_one_refusal(line, advice)
         lasts(5)
 
     line.assert_succeeded(ids)
@@ -112,13 +124,14 @@ def test_read_only(line: Line, outage: Callable[[redis.Redis], AbstractContextMa
 
 
 def test_out_of_memory(line: Line) -> None:
-    """Jobs survive a Redis that has no memory left and refuses writes."""
+    """Jobs survive a Redis that has no memory left and refuses writes; `status` says what to do."""
     ids = line.enqueue(5, duration_s=2)
     line.wait_until_scheduled(5)
 
     with full(line.client):
         with pytest.raises(redis.OutOfMemoryError):
             line.client.set("a", "b")
+        assert_one_refusal(line, "raise its maxmemory")
         lasts(5)
 
     line.assert_succeeded(ids)

@@ -121,6 +121,7 @@ def test_failover(
     assert sequences[-1] == 4
     package.close()
     assert "Traceback" not in line.log(), line.log()
+    assert "redis.data_lost" not in line.log()
     line.worker.stop()
 
 

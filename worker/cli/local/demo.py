@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from config.secrets import new_webhook_secret
 from config.settings import Settings, load_settings
+from config.webhook_keys import new_webhook_secret
 from worker.cli.context import FAILED, USAGE, CommandError, connected_store, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.local.contact_sheet import write_contact_sheet

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import click
-from kombu.exceptions import OperationalError
 from redis import RedisError
 from rich.console import Console
 
@@ -19,7 +18,7 @@ from worker.cli.output import console, plain
 from worker.domain.errors import ApiError, StorageError
 from worker.outputs.storage import check_storage, open_storage
 from worker.photogpt.client import PhotoGPT
-from worker.queue.checks import check_broker, check_store, clock_warning, unavailable
+from worker.queue.checks import BROKER_ERRORS, broker_variable, check_broker, check_store, clock_warning, unavailable
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
 from worker.store.lanes import leave_to_lane_monitor
 from worker.store.server import ServerFault
@@ -96,14 +95,13 @@ def _check_redis(settings: Settings) -> str:
 
 
 def _check_broker(settings: Settings) -> str:
-    variable = "PHOTOGPT_REDIS_URL" if settings.broker_url is None else "PHOTOGPT_BROKER_URL"
     try:
         with producer(settings) as app:
             return check_broker(app, settings)
     except ServerFault as error:
         raise CheckFailed(str(error)) from None
-    except (OperationalError, OSError, RedisError) as error:
-        raise CheckFailed(unavailable(error, settings.queue_url, variable)) from None
+    except BROKER_ERRORS as error:
+        raise CheckFailed(unavailable(error, settings.queue_url, broker_variable(settings))) from None
 
 
 def _check_api(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from config.secrets import verifying_key
+from config.webhook_keys import verifying_key
 from worker.domain.job import JsonObject
 from worker.webhooks.signing import SignatureError, verify
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.secrets import new_webhook_secret
 from config.settings import Settings
 from config.urls import masked
+from config.webhook_keys import new_webhook_secret
 from worker.cli.context import CommandError
 from worker.cli.local.data_directory import not_writable
 from worker.cli.local.embedded import EmbeddedValkey

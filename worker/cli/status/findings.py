@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from worker import __version__
 from worker.cli.output import counted
 from worker.cli.queries import no_worker
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
 from worker.store.server import MAX_CLOCK_OFFSET_S
+from worker.store.workers import version_of
 
 MAX_OVERDUE_S = 60.0
 """A due member that waits for longer is a problem; workers claim within a second."""
@@ -41,8 +43,8 @@ class Facts:
     delays: dict[tuple[str, str], int]
     #: Why jobs wait for the storage of files, one for each of a sample.
     storage_errors: Sequence[str]
-    #: Messages in the broker that no worker has taken.
-    waiting: int
+    #: Messages in the broker that no worker has taken; None if it does not answer.
+    waiting: int | None
 
     @property
     def api_key_rejected(self) -> bool:
@@ -74,9 +76,10 @@ def _servers(facts: Facts) -> Iterator[str]:
 def _workers(facts: Facts) -> Iterator[str]:
     missing = no_worker(facts.fleet)
     if missing:
-        due, new = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting + facts.fleet.inbox_entries
-        waiting = counted(new, "message waits", "messages wait")
-        yield f"{missing}. {counted(due, 'job or webhook is', 'jobs and webhooks are')} due, and {waiting}"
+        due, known = sum(lane.due for lane in facts.fleet.lanes.values()), facts.waiting is not None
+        waiting = counted((facts.waiting or 0) + facts.fleet.inbox_entries, "message waits", "messages wait")
+        unknown = "" if known else "; what waits in the broker is unknown"
+        yield f"{missing}. {counted(due, 'job or webhook is', 'jobs and webhooks are')} due, and {waiting}{unknown}"
         return
     if facts.fleet.inbox_oldest_s > MAX_OVERDUE_S:
         age = duration(facts.fleet.inbox_oldest_s)
@@ -140,7 +143,15 @@ def warnings(facts: Facts) -> list[str]:
         ),
         (fleet.messages_rejected, "message was", "messages were", "rejected: photogpt-worker rejected"),
     )
-    return [f"{counted(count, one, more)} {text}" for count, one, more, text in rows if count]
+    return [*_versions(facts), *(f"{counted(count, one, more)} {text}" for count, one, more, text in rows if count)]
+
+
+def _versions(facts: Facts) -> Iterator[str]:
+    """Yield a sentence if workers run another version than this command; it may read what they write wrongly."""
+    found = Counter(version for name in facts.fleet.running_workers if (version := version_of(name)))
+    if set(found) - {__version__}:
+        workers = ", ".join(f"{version} ({count})" for version, count in sorted(found.items()))
+        yield f"workers run {workers}, and this command is {__version__}; replace the older: ops/docs/upgrading.md"
 
 
 def duration(seconds: float) -> str:

@@ -6,20 +6,19 @@ import time
 from collections import Counter
 from typing import TypedDict
 
-from kombu.exceptions import OperationalError
+from celery import Celery
 from redis import RedisError
 
 from config.settings import Settings
-from config.urls import masked
-from worker.cli.context import producer
+from worker.cli.context import broker_problem, producer
 from worker.cli.status.findings import Facts, problems, warnings
 from worker.domain.times import rfc3339
 from worker.queue.backlog import read_backlog
+from worker.queue.checks import BROKER_ERRORS, ping_broker
 from worker.queue.neighbors import foreign_consumer_warning, foreign_consumers, unread_lists
 from worker.store.fleet import SEEN_S, FleetState
-from worker.store.server import ServerFault
+from worker.store.server import ServerFault, refusal_of
 from worker.store.store import Store
-from worker.telemetry.error_text import error_text
 
 MAX_ENDPOINTS = 1000
 """Endpoints that are read, those with the newest attempts."""
@@ -126,17 +125,18 @@ def read_report(store: Store, settings: Settings) -> Report:
     """
     fleet = store.fleet.read()
     asked = time.time()
-    messages, broker = _messages(settings, fleet)
+    redis_fault = _redis_fault(store)
+    messages, broker = _messages(settings, fleet, refuses=redis_fault is not None and settings.broker_url is None)
     endpoints, delays = store.endpoints.count_states(MAX_ENDPOINTS), _delays(store)
     facts = Facts(
         fleet=fleet,
         clock_offset_s=fleet.at - asked,
-        redis_fault=_redis_fault(store),
+        redis_fault=redis_fault,
         broker=broker,
         endpoints=endpoints,
         delays={(delay["reason"], delay["error"]): delay["jobs"] for delay in delays},
         storage_errors=store.files.storage_errors(),
-        waiting=sum((messages["waiting"] or {}).values()),
+        waiting=None if messages["waiting"] is None else sum(messages["waiting"].values()),
     )
     found = problems(facts)
     return {
@@ -161,28 +161,43 @@ def _redis_fault(store: Store) -> str | None:
     try:
         store.server.check()
     except (ServerFault, RedisError) as error:
-        return str(error)
+        return refusal_of(error) or str(error)
     return None
 
 
-def _messages(settings: Settings, fleet: FleetState) -> tuple[MessagesStatus, list[str]]:
-    """Return the messages, and a sentence for each problem of the broker."""
+def _messages(settings: Settings, fleet: FleetState, *, refuses: bool) -> tuple[MessagesStatus, list[str]]:
+    """Return the messages, and a sentence for each problem of the broker.
+
+    Args:
+        settings: of the command.
+        fleet: with what Redis knows of messages.
+        refuses: the broker is a Redis that refuses writes; then the other workers on it cannot be asked.
+    """
     counted: MessagesStatus = {
         "waiting": None,
         "unacked": None,
         "inbox": fleet.inbox_entries,
         "rejected": fleet.messages_rejected,
     }
-    try:
-        with producer(settings) as app:
+    with producer(settings) as app:
+        try:
+            ping_broker(settings)
             backlog = read_backlog(app, settings)
-            found = [str(each) for each in unread_lists(app)]
-            if names := foreign_consumers(app):
-                found.append(foreign_consumer_warning(names))
-    except (OperationalError, OSError, RedisError) as error:
-        return counted, [f"the broker does not answer at {masked(settings.queue_url)} ({error_text(error)})"]
+        except BROKER_ERRORS as error:
+            return counted, [broker_problem(settings, error)]
+        found = [] if refuses else _neighbors(app, settings)
     waiting = {name.value: count for name, count in backlog.waiting.items()}
     return {**counted, "waiting": waiting, "unacked": backlog.unacked}, found
+
+
+def _neighbors(app: Celery, settings: Settings) -> list[str]:
+    """Return a sentence for each problem with other apps on the broker, or for the broker that cannot be asked."""
+    try:
+        found = [str(each) for each in unread_lists(app)]
+        names = foreign_consumers(app)
+    except BROKER_ERRORS as error:
+        return [broker_problem(settings, error)]
+    return [*found, foreign_consumer_warning(names)] if names else found
 
 
 def _workers(fleet: FleetState) -> list[WorkerStatus]:

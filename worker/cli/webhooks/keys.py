@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from config.secrets import new_webhook_secret, public_key, signing_key
+from config.webhook_keys import new_webhook_secret, public_key, signing_key
 from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.output import counted

@@ -9,8 +9,8 @@ from datetime import datetime
 import click
 from rich.console import Console
 
-from config.secrets import new_webhook_secret, verifying_key
 from config.settings import Settings
+from config.webhook_keys import new_webhook_secret, verifying_key
 from worker.cli.context import USAGE, CommandError, read_settings
 from worker.cli.help import HelpCommand
 from worker.cli.local.receiver import ReceivedWebhook, VerifyingReceiver
