@@ -43,8 +43,11 @@ ALSO_REFUSED: tuple[Network, ...] = tuple(
         "fec0::/10",  # site-local
     )
 )
+"""Networks that are not public, although `requests-hardened` or some Python versions accept them."""
+
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: IPv4 addresses as an IPv6-only network writes them. The embedded IPv4 address decides."""
+
 METADATA: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -56,7 +59,7 @@ METADATA: tuple[Network, ...] = tuple(
         "fe80::/10",
     )
 )
-
+"""Where clouds serve credentials to their machines. These are refused inside of an allowed network, too."""
 
 MAX_POOLS = 32  # hosts to which connections are kept
 DEAD_S = 60.0  # an address that could not be reached is tried last for this time
