@@ -191,7 +191,7 @@ def test_a_redis_that_refuses_writes(invoke: Invoke, client: redis.Redis) -> Non
     assert "NOREPLICAS" in refused.stderr
     assert "nothing was enqueued" in refused.stderr
     assert shown.exit_code == 1
-    assert "Redis answers, but cannot be used: NOREPLICAS" in shown.stdout
+    assert "Redis answers, but cannot be used: fewer replicas are connected" in shown.stdout
 
 
 def test_without_a_worker_the_job_waits_in_the_inbox(
