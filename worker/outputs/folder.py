@@ -12,11 +12,12 @@ from pathlib import Path
 
 from worker.domain.errors import StorageError
 
+CHECK_KEY = ".photogpt-check"
 UNFINISHED = ".unfinished"
 """The folder of files that are being written."""
 
 PIECE_BYTES = 1 << 20
-OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT})
+OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT, errno.EFBIG})
 """Errors that say nothing of other files."""
 
 
@@ -28,6 +29,7 @@ class Folder:
         self._root = root
         self._mount = next(path for path in (root, *root.parents) if os.path.ismount(path))
         self.name = f"the folder {root}"
+        self.check_key = f"{CHECK_KEY}-{uuid.uuid4().hex[:8]}"  # two workers may check at once
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
         """Write a file, then give it its name. What a killed worker left of the same file is removed."""
