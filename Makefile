@@ -32,11 +32,11 @@ demo: $(VENV)/.service ## four kinds of jobs side by side, webhooks verified, pi
 up: $(VENV)/.service ## the whole service on this machine, Flower included; Ctrl-C ends it
 	@$(BIN)/photogpt-worker up
 
-test: $(VENV)/.dev test-parts ## all tests on real parts, then all checks
+test: $(VENV)/.dev test-parts ## all checks, and all tests on real parts
 	@sh ops/test $(BIN) $(TESTS)
 
 coverage: $(VENV)/.dev test-parts ## all tests, with the lines and branches that none of them reaches
-	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
+	@$(BIN)/python -m pytest -n 6 --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
 
 chaos: $(VENV)/.dev ## kill workers, Redis and the API for two minutes, then compare all records
 	@$(BIN)/python -m tests.chaos.driver --seconds 120 --jobs 300 $(CHAOS)

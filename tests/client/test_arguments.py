@@ -91,6 +91,13 @@ def test_the_client_refuses_times_and_ids_before_the_service() -> None:
         assert refused.value.field == name
 
 
+def test_an_id_may_have_255_characters() -> None:
+    """An id of 255 characters is sent as it is, and a longer one is refused."""
+    assert entry_of(NewJob("image", {**GOOD, "id": "x" * 255})).job_id == "x" * 255
+    with pytest.raises(InvalidJob, match="id: "):
+        entry_of(NewJob("image", {**GOOD, "id": "x" * 256}))
+
+
 WRITTEN = [case for case in golden("inbox/entries") if "id" in case["entry"]]
 """The client always gives an id, and cancels by a method."""
 

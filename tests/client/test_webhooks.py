@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import string
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ from worker.webhooks.signing import sign
 
 OTHER_SECRET = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldA=="
 KEY = decode_webhook_secret(WEBHOOK_SECRET)
+ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
 
 NO_ID = b'{"type": "job.succeeded", "timestamp": "", "data": {"id": null}}'
@@ -184,6 +186,17 @@ def test_an_ed25519_signature_is_verified() -> None:
     assert Receiver([public_key(key)]).receive(body, headers_of(body, key)) is not None
     with pytest.raises(WebhookRefused):
         Receiver([public_key(other)]).receive(body, headers_of(body, key))
+
+
+def test_an_ed25519_signature_has_one_spelling() -> None:
+    """A valid ed25519 signature under another version, or in another spelling of base64, is refused."""
+    key, body = Ed25519PrivateKey.generate(), body_of()
+    good = headers_of(body, key)
+    token = good["webhook-signature"].removeprefix("v1a,")
+    last = ALPHABET[ALPHABET.index(token[-3]) + 1]  # four of its six bits lie behind the signature's end
+    for signature in (f"v1,{token}", f"v1a,{token[:-3]}{last}=="):
+        with pytest.raises(WebhookRefused):
+            Receiver([public_key(key)]).receive(body, good | {"webhook-signature": signature})
 
 
 def test_what_was_not_signed_is_refused() -> None:

@@ -14,12 +14,13 @@ from tests.contract.conftest import Names, Open, host_of, post
 from tests.contract.peers import Peer, answering, listening
 from worker.domain.delivery import Delivery
 from worker.domain.errors import DeliveryError
+from worker.http.guard import AddressRefused
 from worker.webhooks.sender import WebhookSender
 
 ADDRESSES: dict[str, list[str]] = {
-    "this host": ["0.0.0.0", "0.255.255.255", "::"],
+    "this host": ["0.0.0.0", "0.1.2.3", "0.255.255.255", "::"],
     "loopback": ["127.0.0.1", "127.1.2.3", "127.255.255.255", "::1"],
-    "private": ["10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "fc00::1", "fdff::1"],
+    "private": ["10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1", "fc00::1", "fdff::1"],
     "carrier NAT": ["100.64.0.1", "100.127.255.254"],
     "link-local": ["169.254.0.1", "169.254.255.254", "fe80::1", "febf::1", "fec0::1"],
     "metadata": [
@@ -29,11 +30,18 @@ ADDRESSES: dict[str, list[str]] = {
         "192.0.0.192",
         "168.63.129.16",
         "fd00:ec2::254",
+        "fe80::a9fe:a9fe",
     ],
     "protocol, benchmark": ["192.0.0.1", "192.0.0.170", "198.18.0.1", "198.19.255.254", "2001:2::1", "192.88.99.1"],
     "documentation": ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "3fff::1"],
     "multicast, broadcast": ["224.0.0.1", "239.255.255.250", "255.255.255.255", "240.0.0.1", "ff02::1", "ff0e::1"],
-    "IPv4 mapped": ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:8.8.8.8"],
+    "IPv4 mapped": [
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:168.63.129.16",
+        "::ffff:8.8.8.8",
+    ],
     "IPv4 compatible": ["::127.0.0.1", "::10.0.0.1", "::169.254.169.254", "::8.8.8.8"],
     "IPv4 translated (SIIT)": ["::ffff:0:127.0.0.1", "::ffff:0:169.254.169.254"],
     "6to4": ["2002:7f00:1::1", "2002:a9fe:a9fe::1", "2002:a00:1::1", "2002:808:808::1"],
@@ -49,12 +57,15 @@ LOOPBACK_SPELLED = [
     "017700000001",
     "0177.0.0.1",
     "0x7f.0.0.1",
+    "0x7f.1",
     "127.1",
     "127.0.1",
     "0",
     "127.0.0.1.",
+    "localhost",
     "LOCALHOST",
     "localhost.",
+    "[::]",
     "[::1]",
     "[0:0:0:0:0:0:0:1]",
     "[::ffff:7f00:1]",
@@ -84,9 +95,9 @@ def test_forbidden_addresses(names: Names, guarded: Open, book: Book, trick: str
     for scheme in ("http", "https"):
         for answers in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
             names.lead("evil.example", answers)
-            with pytest.raises(requests.RequestException):
+            with pytest.raises(AddressRefused, match=r"evil\.example"):
                 post(guarded(), f"{scheme}://evil.example/hook")
-        with pytest.raises(requests.RequestException):
+        with pytest.raises(AddressRefused):
             post(guarded(), f"{scheme}://{host_of(address)}/hook")
     assert names.connected == []
     book(trick, address, names.connected)

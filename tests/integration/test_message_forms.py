@@ -1,4 +1,4 @@
-"""Every form in which a producer's message may come: in either protocol, twice, malformed."""
+"""Forms in which a producer's message may come: in the older task protocol, and once more after its job has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import redis
 from celery import Celery
 
 from tests.conftest import image_request, paid_generations
-from tests.running import WorkerProcess
 from worker.sandbox.remote import SandboxProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -44,28 +43,3 @@ def test_a_message_of_an_ended_job(producer: Celery, sandbox: SandboxProcess, cl
     client.delete("celery-task-meta-twice")
     assert enqueue(producer, task_id="twice").get(timeout=30) == outcome
     assert paid_generations(sandbox) == 1
-
-
-BODIES: dict[str, Any] = {
-    "not a list": "text",
-    "null": None,
-    "two parts": [[], {}],
-    "positional arguments in an object": [{}, {}, {}],
-    "keyword arguments in a list": [[], [], {}],
-}
-
-
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_malformed_body(producer: Celery, worker: WorkerProcess, sandbox: SandboxProcess, body: Any) -> None:
-    """A message with a malformed body is discarded with one log line, and the worker takes the next message."""
-    before = len(worker.text())
-    headers = {"task": TASK, "id": "malformed", "lang": "py", "root_id": "malformed", "kwargsrepr": "not to be quoted"}
-    with producer.connection_for_write() as connection, connection.channel() as channel:
-        producer.amqp.Producer(channel).publish(body, routing_key="celery", headers=headers, serializer="json")
-
-    assert enqueue(producer).get(timeout=30)["state"] == "succeeded"
-    log = worker.text()[before:]
-    assert log.count("message.rejected") == 1, log
-    assert "Traceback" not in log
-    assert "not to be quoted" not in log
-    assert worker.child.exit_code is None

@@ -68,6 +68,7 @@ UNUSABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     "kwargs is a list": (json.dumps([[], [KWARGS], {}]), {}, "kwargs: must be an object"),
     "two parts": (json.dumps([[], KWARGS]), {}, "[args, kwargs, embed]"),
     "text": (json.dumps("a quiet harbour"), {}, "[args, kwargs, embed]"),
+    "null": (json.dumps(None), {}, "[args, kwargs, embed]"),
     "not JSON": ("a quiet harbour", {}, "Expecting value"),
     "not UTF-8": (b"[[], {}, {\xff}]", {}, "can't decode byte 0xff"),
     "a number of 5000 digits": (f'[[], {{"request": {"9" * 5000}}}, {{}}]', {}, "4300"),

@@ -108,6 +108,27 @@ def test_values_that_return_together_share_a_batch(pool: LanePool[int], written:
     assert len(written.batches) < SIZE
 
 
+def test_a_write_that_raises_costs_its_own_batch_only(caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that cannot be written is logged with its lane and its size, and the next batch is written."""
+    written = Written()
+
+    def write(batch: list[int]) -> None:
+        written(batch)
+        if batch == [1]:
+            raise ValueError("a fault of ours")
+
+    pool = LanePool("test", SIZE, write)
+    pool.start()
+    for value in (1, 2):
+        assert pool.acquire_slots(1) == 1
+        pool.submit(returns(value))
+        wait_until(lambda value=value: value in written.values, f"{value} is written")  # type: ignore[misc]
+    pool.close()
+    assert written.batches == [[1], [2]]
+    [record] = caplog.records
+    assert (vars(record)["event"], vars(record)["fields"]) == ("lane.write_failed", {"lane": "test", "items": 1})
+
+
 def test_closing_finishes_steps_and_writes_their_values(written: Written) -> None:
     """A pool that closes waits for the steps in progress and writes what they return."""
     pool, go_on = LanePool("test", 2, written), threading.Event()
@@ -141,5 +162,6 @@ def test_a_slow_step_does_not_delay_others(pool: LanePool[int], written: Written
         for _ in range(pool.acquire_slots(SIZE, wait_s=20)):
             pool.submit(returns(1))
     wait_until(lambda: len(written.values) >= 3, "other steps have run")
+    wait_until(lambda: pool.busy_slots == 1, "the slow step alone keeps its slot")
     assert not go_on.is_set()
     go_on.set()

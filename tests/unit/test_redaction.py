@@ -68,9 +68,19 @@ def test_of_a_url_only_the_host_is_shown(url: object) -> None:
     assert "hunter2" not in describe_arguments({"request": {}, "webhook_url": url}, hide_prompts=False)
 
 
-def test_the_host_is_shown() -> None:
-    """The host of a webhook URL is shown."""
-    assert "https://shop.example/…" in describe_arguments({"webhook_url": "https://shop.example/a"}, hide_prompts=False)
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://shop.example/a", "https://shop.example/…"),
+        ("http://[", "(not a URL)"),
+        (5, "(not a URL)"),
+        (None, "None"),
+    ],
+)
+def test_the_host_is_shown(url: object, shown: str) -> None:
+    """Of a webhook URL the host is shown, and of a value that is none that it is none."""
+    described = describe_arguments({"request": {}, "webhook_url": url}, hide_prompts=False)
+    assert shown in described
 
 
 SECRET_PROMPTS = {

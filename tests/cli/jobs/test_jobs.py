@@ -102,12 +102,13 @@ def test_cancel_of_a_triggered_job(invoke: Invoke, client: redis.Redis) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_cancel_of_an_ended_job(invoke: Invoke) -> None:
+def test_cancel_of_an_ended_job(invoke: Invoke, client: redis.Redis) -> None:
     """`cancel` of a job that has ended changes nothing and ends with exit code 1."""
     invoke("submit", "image", "--request", SOON, "--id", "done", "--wait")
     result = invoke("cancel", "done")
     assert result.exit_code == 1
     assert "had ended before as succeeded" in result.stderr
+    assert state_of(client, "done") == "succeeded"
 
 
 @pytest.mark.usefixtures("worker")

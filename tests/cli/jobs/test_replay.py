@@ -127,12 +127,16 @@ def test_by_state(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) 
 
 
 def test_since(invoke: Invoke, client: redis.Redis, sandbox: SandboxProcess) -> None:
-    """`replay --state --since` leaves out jobs that ended before the given time."""
+    """`replay --state` takes jobs that ended within an hour, or within the time that `--since` gives."""
     sandbox.control.faults([REFUSED])
     run(invoke, "old")
     client.hset(keys.job("old"), "finished_at", "2026-01-01T00:00:00.000Z")
 
-    assert "nothing to replay" in invoke("replay", "--state", "failed", "--yes").stderr
+    by_state = ("replay", "--state", "failed", "--yes")
+    assert "nothing to replay" in invoke(*by_state).stderr
+    assert "nothing to replay" in invoke(*by_state, "--since", "2h").stderr
+    [replayed] = invoke(*by_state, "--since", "10000d").stdout.split()
+    assert client.exists(keys.job(replayed))
 
 
 def test_refusals(invoke: Invoke, client: redis.Redis) -> None:

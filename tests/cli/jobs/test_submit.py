@@ -100,8 +100,8 @@ def test_every_option_reaches_the_job(invoke: Invoke, receiver: Receiver, tmp_pa
     assert first["metadata"] == {"order": 7}
     assert first["generation_id"] == second["generation_id"]
     wait_until(
-        lambda: {"job.submitted", "job.succeeded"} <= {received.json["type"] for received in receiver.requests},
-        "both events arrive",
+        lambda: {"job.submitted", "job.succeeded"} == {received.json["type"] for received in receiver.requests},
+        "both events arrive, and no others",
     )
 
 
@@ -130,10 +130,11 @@ def test_a_job_that_stays_queued_is_explained(
 
 
 @needs_worker
-def test_a_request_from_standard_input(invoke: Invoke) -> None:
+def test_a_request_from_standard_input(invoke: Invoke, sandbox: SandboxProcess) -> None:
     """`submit --request -` reads the request from standard input."""
-    body = '{"prompt": "x", "sandbox": {"duration_s": 0.3}}'
+    body = '{"prompt": "a kite", "sandbox": {"duration_s": 0.3}}'
     assert invoke("submit", "image", "--request", "-", "--wait", input=body).exit_code == 0
+    assert [made["prompt"] for made in sandbox.control.generations()] == ["a kite"]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from click.testing import CliRunner
 
 from tests.cli.commands import Running, has_ended, run
+from tests.running import keys
 from tests.waiting import wait_until
 from worker.cli.local.processes import free_port
 from worker.cli.local.stack import own_address
@@ -42,9 +43,9 @@ def up(env: dict[str, str], tmp_path: Path) -> Iterator[Running]:
     running.child.stop()
 
 
-def start(env: dict[str, str], log: Path) -> Running:
+def start(env: dict[str, str], log: Path, *options: str) -> Running:
     """Start `up` on free ports and wait until it is ready."""
-    running = Running(log, env, "up", "--redis-port", "0", "--sandbox-port", "0")
+    running = Running(log, env, "up", "--redis-port", "0", "--sandbox-port", "0", *options)
     running.wait_for_output(ENDS)
     return running
 
@@ -97,7 +98,7 @@ def test_ctrl_c_and_a_new_start(up: Running, env: dict[str, str], tmp_path: Path
     children = up.children()
     assert up.end_with(signal.SIGINT) == 0
     assert all(has_ended(pid) for pid in children)
-    again = start(env, tmp_path / "again.log")
+    again = start(env, tmp_path / "again.log", "--no-flower")
     try:
         wait_until(lambda: state(again, job_id) == "succeeded", "the job is finished")
     finally:
@@ -125,9 +126,9 @@ def test_your_own_redis_and_key(worker_env: dict[str, str], env: dict[str, str],
 
 
 def state(up: Running, job_id: str) -> object:
-    """Return the state of a job as `show` prints it."""
-    shown = run(producer_env(up), "show", job_id, "--json")
-    return json.loads(shown.stdout)["outcome"]["state"] if shown.returncode == 0 else None
+    """Return the state of a job in the Redis of `up`."""
+    with redis.Redis.from_url(producer_env(up)["PHOTOGPT_REDIS_URL"], decode_responses=True) as client:
+        return client.hget(keys.job(job_id), "state")
 
 
 @pytest.mark.parametrize(("address", "second"), [("127.0.0.1:9464", "127.0.0.1:9465"), ("[::1]:9464", "[::1]:9465")])

@@ -129,7 +129,7 @@ def test_given_up_and_stored_again(
 def test_the_bucket_comes_back(
     frozen: bool, sandbox: SandboxProcess, s3_line: Line, s3_env: dict[str, str], s3: S3Server
 ) -> None:
-    """Jobs wait for an unavailable bucket with one log line and a problem in `status`; their files follow."""
+    """Jobs wait for an unavailable bucket without a log line each, and `status` names it; their files follow."""
     already = len(s3_line.worker.text())
     s3.freeze() if frozen else s3.stop()
     jobs = [s3_line.send("image") for _ in range(12)]
@@ -141,9 +141,8 @@ def test_the_bucket_comes_back(
         assert (ended["state"], ended["files_error"]) == ("succeeded", None)
         s3_line.check(ended["files"])
     said = s3_line.worker.text()[already:]
-    assert [said.count(name) for name in ("outputs.unavailable", "outputs.recovered", "file.attempt_failed")] == [
-        1,
-        1,
-        0,
-    ]
+    began, ended = map(said.count, ("outputs.unavailable", "outputs.recovered"))
+    assert 1 <= began == ended <= 2  # an attempt from before the start may fail after another has succeeded
+    failed = [line for line in said.splitlines() if "file.attempt_failed" in line]
+    assert [line for line in failed if "cannot store" in line] == []  # a download may stall on a busy machine
     assert "no file can be stored" not in photogpt_worker(s3_env, "status").output

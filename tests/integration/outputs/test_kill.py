@@ -85,7 +85,7 @@ def test_killed_in_mid_transfer(
 def test_stopped_in_mid_transfer(open_line: OpenLine, sandbox: SandboxProcess, tmp_path: Path) -> None:
     """On SIGTERM a worker drops the file in transfer and gives the job back at once; the next one stores it."""
     line = open_line("folder")
-    sandbox.control.faults([{"match": "mediaImage", "action": {"bytes_per_s": 500_000}, "count": 1}])
+    sandbox.control.faults([{"match": "mediaImage", "action": {"bytes_per_s": 500_000}}])
     job = line.send("image", sandbox={"file_bytes": FILE_BYTES})
     wait_until(lambda: drafts(tmp_path), "a part of the file is there")
     line.worker.stop()
@@ -93,6 +93,7 @@ def test_stopped_in_mid_transfer(open_line: OpenLine, sandbox: SandboxProcess, t
     due: Any = line.client.zscore(keys.lane(Lane.FILES), job)
     seconds: Any = line.client.time()
     assert due <= seconds[0] + 1
+    sandbox.control.clear()
     line.worker.start()
     line.check(line.wait_for_files(job))
 

@@ -109,6 +109,7 @@ def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As
     """No command of the user `worker` is refused, nor its answers to remote control."""
     app = Celery(broker=as_user("worker"), set_as_current=False)
 
+    working.assert_succeeded(working.enqueue(1))
     assert app.control.ping(timeout=3)
 
     assert "permission" not in working.worker.text()
