@@ -8,6 +8,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from worker.domain.errors import StorageError
@@ -43,14 +44,14 @@ class Folder:
             for left in unfinished.glob(f"{prefix}.*"):
                 left.unlink(missing_ok=True)
             place.parent.mkdir(parents=True, exist_ok=True)
-            file = draft.open("xb")
+            file = draft.open("xb", buffering=0)  # a buffer would be written once more by `close`, which then raises
         try:
             with file:
                 for part in parts:
                     with self._explained("write"):
-                        file.write(part)
+                        _write(file, part)
                 with self._explained("write"):
-                    _sync(file.fileno(), file.flush)
+                    os.fsync(file.fileno())
             with self._explained("write"):
                 draft.replace(place)
                 _sync_folder(place.parent)
@@ -96,10 +97,11 @@ class Folder:
             raise StorageError(problem, of_one_file=error.errno in OF_ONE_FILE) from error
 
 
-def _sync(descriptor: int, flush: object = None) -> None:
-    if callable(flush):
-        flush()
-    os.fsync(descriptor)
+def _write(file: FileIO, part: bytes) -> None:
+    """Write all bytes; a file system that is nearly full may take a few of them."""
+    left = memoryview(part)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from config.settings import load_settings
-from tests.integration.outputs.s3 import CREDENTIALS, STORED, PreparedS3, S3Server, refusal
+from tests.integration.outputs.s3 import CREDENTIALS, STORED, Answer, PreparedS3, S3Server, refusal
 from worker.cli.main import cli
 from worker.domain.errors import StorageError
 from worker.outputs.folder import UNFINISHED, Folder
@@ -88,8 +88,9 @@ def test_what_a_bucket_refuses(said: str, prepared: PreparedS3) -> None:
 
 def test_a_bucket_that_allows_no_delete(prepared: PreparedS3, worker_env: dict[str, str]) -> None:
     """`ping` succeeds without the right to delete, which no worker needs, and says that its small file stays."""
-    denied = "<DeleteResult><Error><Key>x</Key><Code>AccessDenied</Code><Message>No.</Message></Error></DeleteResult>"
-    prepared.answers = {"PUT": STORED, "POST": (200, {}, denied), "DELETE": DENIED}
+    denied = "<Key>kept/.photogpt-check</Key><Code>AccessDenied</Code><Message>No.</Message>"
+    answer: Answer = (200, {}, f"<DeleteResult><Error>{denied}</Error></DeleteResult>")
+    prepared.answers = {"PUT": STORED, "POST": answer, "DELETE": DENIED}
     done = CliRunner().invoke(cli, ["ping"], env=worker_env | {"PHOTOGPT_OUTPUTS": "s3://bucket/kept"})
     printed = " ".join(done.output.split())
     assert done.exit_code == 0, printed
@@ -153,13 +154,14 @@ def test_a_lost_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.put("a/2.png", iter([b"second"]), "image/png")
 
 
-def test_a_file_system_that_takes_no_large_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "part"), [(1_000_000, bytes(600_000)), (100, bytes(99))])
+def test_a_file_system_that_takes_no_large_file(limit: int, part: bytes, tmp_path: Path) -> None:
     """A file that is too large for its file system leaves nothing, and others can be stored."""
     folder, (soft, hard) = Folder(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         with pytest.raises(StorageError, match="File too large") as refused:
-            folder.put("a/1.png", iter([bytes(600_000)] * 2), "image/png")
+            folder.put("a/1.png", iter([part] * 2), "image/png")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert refused.value.of_one_file
