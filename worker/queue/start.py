@@ -15,7 +15,7 @@ from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import BROKER_ERRORS, broker_variable, check_broker, check_store
 from worker.queue.unacked import wait_before_retry
 from worker.store.diagnosis import unknown_host
-from worker.store.server import ServerFault
+from worker.store.server import ServerFault, refusal_of
 from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import event
@@ -85,8 +85,8 @@ def _check_broker(outage: Outage) -> bool:
 
 
 def _report(outage: Outage, url: str, variable: str, error: Exception) -> None:
-    """Report an outage, the first time with what is wrong with its URL, if that is known."""
-    outage.report((not outage.active and unknown_host(url, variable)) or error)
+    """Report an outage: what Redis refuses, or, the first time, a host that is unknown."""
+    outage.report(refusal_of(error) or (not outage.active and unknown_host(url, variable)) or error)
 
 
 def _check_outputs() -> None:
