@@ -111,5 +111,3 @@ def test_stopped_while_the_storage_is_frozen(open_line: OpenLine, s3: S3Server, 
     due: Any = line.client.zscore(keys.lane(Lane.FILES), job)
     seconds: Any = line.client.time()
     assert due <= seconds[0] + 1
-    line.worker.start()
-    line.check(line.wait_for_files(job))
