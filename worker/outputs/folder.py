@@ -48,7 +48,8 @@ class Folder:
                     with self._explained("write"):
                         file.write(part)
                 with self._explained("write"):
-                    _sync(file.fileno(), file.flush)
+                    file.flush()
+                    os.fsync(file.fileno())
             with self._explained("write"):
                 draft.replace(place)
                 _sync_folder(place.parent)
@@ -92,12 +93,6 @@ class Folder:
         except OSError as error:
             problem = f"cannot {verb} files in {self._root}: {error.strerror or error}"
             raise StorageError(problem, of_one_file=error.errno in OF_ONE_FILE) from error
-
-
-def _sync(descriptor: int, flush: object = None) -> None:
-    if callable(flush):
-        flush()
-    os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -37,7 +37,7 @@ CONCURRENCY = 8
 
 @dataclass
 class Attempt:
-    """What one attempt has left to do."""
+    """What an attempt at the outputs of a job has shown so far."""
 
     #: Seconds until the poll of a video that PhotoGPT prepares.
     poll_after: float | None = None
@@ -73,12 +73,12 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
         return decision
     if storage_outage.active and at > known.progress.since + services.settings.outputs_deadline_s:
         return _given_up(job, known.progress.error or STORING)  # without an attempt: a frozen storage takes a minute
-    attempt, shared = Attempt(), Transfer(services, services.storage, job, known, at)
+    attempt, transfer = Attempt(), Transfer(services, services.storage, job, known, at)
     try:
         with _kept_lease(services, job):
             for output in outputs_of(known.outcome):
                 if output.number not in known.progress.stored and not attempt.no_storage:
-                    _try(attempt, shared, output)
+                    _try(attempt, transfer, output)
     except Stopped:
         return Reschedule(after=0, reason=job.reason, error=job.error)
     return _decide(services, job, known, attempt, at)
@@ -101,7 +101,7 @@ def _without_storage(known: JobFiles, at: float) -> Reschedule | FilesEnd:
 
 
 def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
-    """Store one output. A failure is noted, and the next output has its turn."""
+    """Store one output. A failure is recorded in the attempt, so that the next output is tried too."""
     try:
         store_output(transfer, output)
     except NotReady:
