@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from redis import RedisError
 
@@ -93,10 +94,11 @@ def _check_outputs() -> None:
     storage = services().storage
     if storage is None:
         return
+    began_at = time.monotonic()
     try:
         check_storage(storage)
     except StorageError as error:
-        storage_outage.report(error)
+        storage_outage.report(error, began_at=began_at)
 
 
 def _refused(name: str, url: str, error: ServerFault) -> SystemExit:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from worker.domain.files import Output, outputs_of
 from worker.domain.job import Job, JobState
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
-from worker.outputs.download import Stopped
+from worker.outputs.interruption import Stopped
 from worker.outputs.outage import retry_after_s, storage_outage
 from worker.services import Services
 from worker.steps.publish_files import STORING
@@ -49,6 +50,8 @@ class Attempt:
     final: bool = True
     #: Why the storage takes no file at all.
     no_storage: str | None = None
+    #: By the monotonic clock.
+    began_at: float = field(default_factory=time.monotonic)
 
 
 def max_step_s(settings: Settings) -> float:
@@ -84,10 +87,10 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
     return _decide(services, job, known, attempt, at)
 
 
-def _wait_for_storage(services: Services, job: Job, error: str, left_s: float) -> Reschedule:
+def _wait_for_storage(services: Services, job: Job, attempt: Attempt, left_s: float) -> Reschedule:
     """Reschedule a job for which the storage takes no file; the others wait too once that fails a second time."""
-    fails_again = storage_outage.active
-    storage_outage.report(error)
+    error, fails_again = attempt.no_storage or "", storage_outage.active
+    storage_outage.report(error, began_at=attempt.began_at)
     services.store.files.record_no_storage(job.id, error)
     after = min(retry_after_s(random_fraction=services.random.random()), left_s)
     return Reschedule(after=after, reason=Reason.STORING, error=error, pause_lane=fails_again)
@@ -126,7 +129,7 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
     error = "; ".join(attempt.errors)
     after = attempt.poll_after
     if attempt.no_storage and left_s > 0:
-        return _wait_for_storage(services, job, attempt.no_storage, left_s)
+        return _wait_for_storage(services, job, attempt, left_s)
     if error:
         failures = services.store.files.record_failure(job.id, error)
         retry_s = exponential(failures, base=MIN_RETRY_S, cap=MAX_RETRY_S, random_fraction=services.random.random())
