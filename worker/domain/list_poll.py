@@ -60,8 +60,8 @@ def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s
 def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, budget: float) -> float | None:
     """Return the age up to which the list is read, in seconds; None if single polls cost less and no credit is left.
 
-    Old generations lie far apart in the list, so it takes fewer requests to poll them singly. The same holds where pages
-    are small. The last generation is listed while there is credit, to see it more often.
+    Old generations lie far apart in the list, so it takes fewer requests to poll them singly. The same holds where
+    pages are small. The last generation is listed while there is credit, to see it more often.
 
     Args:
         ages: of a random sample of the generations in flight, seconds.
