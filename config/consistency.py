@@ -15,19 +15,19 @@ def check(settings: Settings) -> None:
     Raises:
         ValueError: two settings do not fit together.
     """
-    check_timeouts(settings)
-    check_webhook_port(settings)
-    check_redis(settings)
-    check_outputs(settings)
+    _check_timeouts(settings)
+    _check_webhook_port(settings)
+    _check_redis(settings)
+    _check_outputs(settings)
 
 
-def check_timeouts(settings: Settings) -> None:
+def _check_timeouts(settings: Settings) -> None:
     """Check that a call's deadline leaves time to connect."""
     if settings.api_connect_timeout_s > settings.api_call_deadline_s:
         raise ValueError("PHOTOGPT_API_CONNECT_TIMEOUT_S must not exceed PHOTOGPT_API_CALL_DEADLINE_S")
 
 
-def check_webhook_port(settings: Settings) -> None:
+def _check_webhook_port(settings: Settings) -> None:
     """Check that the default receiver has a port that webhooks may go to."""
     url = urlsplit(settings.webhook_url or "")
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -35,7 +35,7 @@ def check_webhook_port(settings: Settings) -> None:
         raise ValueError(f"PHOTOGPT_WEBHOOK_URL names port {port}, which PHOTOGPT_WEBHOOK_PORTS does not list")
 
 
-def check_redis(settings: Settings) -> None:
+def _check_redis(settings: Settings) -> None:
     """Check that Sentinel has the primary's name, and that a CA file belongs to a URL with TLS."""
     schemes = {urlsplit(url).scheme for url in (settings.store_url, settings.queue_url)}
     if "sentinel" in schemes and not settings.sentinel_master:
@@ -46,7 +46,7 @@ def check_redis(settings: Settings) -> None:
         raise ValueError("PHOTOGPT_REDIS_CA_FILE is set, but no URL begins with rediss://: use rediss:// or remove it")
 
 
-def check_outputs(settings: Settings) -> None:
+def _check_outputs(settings: Settings) -> None:
     """Check that a record is kept for as long as its files may be missing."""
     if settings.outputs and settings.outputs_deadline_s > settings.retention_s:
         raise ValueError("PHOTOGPT_OUTPUTS_DEADLINE_S must not exceed PHOTOGPT_RETENTION_S: files need their record")

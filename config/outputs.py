@@ -83,5 +83,26 @@ def _check_path(template: str) -> None:
 
 def endpoint_is_plain_http(url: str) -> bool:
     """Whether the operator chose a server without TLS, by a variable that obstore reads too."""
+    return _endpoint(url)[1].startswith("http://")
+
+
+def check_endpoint(url: str) -> None:
+    """Check the variable that names a server other than the provider's.
+
+    Raises:
+        ValueError: names the variable and says what to write. obstore would end the thread.
+    """
+    name, value = _endpoint(url)
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if value and (not usable or any(char.isspace() for char in value)):
+        raise ValueError(f"{name} must be a URL such as https://storage.example:9000")
+
+
+def _endpoint(url: str) -> tuple[str, str]:
+    """Return the name and the value of the variable that counts; both are empty if none is set."""
     names = ENDPOINT_VARIABLES.get(urlsplit(url).scheme, ())
-    return next((value for name in names if (value := os.environ.get(name, ""))), "").startswith("http://")
+    return next(((name, value) for name in names if (value := os.environ.get(name, ""))), ("", ""))

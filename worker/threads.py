@@ -1,7 +1,7 @@
 """A pool of threads in which the thread that became free last runs the next call.
 
 Python's own pool takes turns. With few calls at a time, all its threads work a little, and each finds the CPU's caches
-filled by others: that cost 15 % more CPU at 1,000 jobs with 32 threads (`ops/docs/benchmarks.md`).
+filled by others: at 1,000 jobs with 32 threads, that cost a tenth more CPU (`ops/docs/benchmarks.md`).
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult, outcome
 from worker.queue.publisher import CeleryPublisher
 from worker.store.lanes import Tick
+from worker.store.records import Unaccepted
 from worker.store.store import Store, open_store
 
 IDLE_RATE = 4.0
@@ -109,7 +110,7 @@ class Load:
             deadline_at=started + 3600,
         )
         data = outcome(job, RESULT, at=started)
-        if self._store.jobs.finish(job, data, None, create="", digest="bench") is None:
+        if self._store.jobs.finish(job, data, None, unaccepted=Unaccepted("", "bench")) is None:
             raise SystemExit(f"the store did not finish {job.id}")
         self._unforgotten.append(job.id)
         if len(self._unforgotten) >= FORGET_BATCH:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from photogpt_client import InvalidJob, JobCanceled, JobFailed, JobGone, image
+from photogpt_client import InvalidJob, JobCanceled, JobExpired, JobFailed, JobGone, image
 from photogpt_client.testing.events import SECRET, SignedRequest
 from photogpt_client.testing.fake import FakePhotoGPT
 from photogpt_client.testing.service import PhotoGPTService
@@ -37,6 +38,11 @@ def test_the_real_service_is_empty_for_each_test(photogpt: PhotoGPTService) -> N
     job = photogpt.client.image(modelID="nanobanana", prompt="Dawn", extra={"sandbox": {"end": "failed"}})
     with pytest.raises(JobFailed, match="generation_failed"):
         job.result(timeout=30)
+    assert len(photogpt.sandbox("GET", "generations")) == 1
+    photogpt.reset()  # as the fixture does before each test
+    assert photogpt.sandbox("GET", "generations") == []
+    with pytest.raises(JobGone):
+        photogpt.client.job(job.id).wait()
 
 
 def test_the_fake_answers_at_once(photogpt_fake: FakePhotoGPT) -> None:
@@ -64,7 +70,7 @@ def test_the_fake_answers_at_once(photogpt_fake: FakePhotoGPT) -> None:
 def test_the_fake_ends_jobs_as_a_test_says(photogpt_fake: FakePhotoGPT) -> None:
     """A test lets jobs go on, fail, expire and disappear, and a job can be canceled."""
     photogpt_fake.automatic = False
-    jobs = [photogpt_fake.client.image(modelID="nanobanana", prompt="Dawn") for _ in range(3)]
+    jobs = [photogpt_fake.client.image(modelID="nanobanana", prompt="Dawn") for _ in range(4)]
     photogpt_fake.advance(jobs[0], "running")
     assert jobs[0].outcome()["state"] == "running"
     photogpt_fake.fail(jobs[0], "unavailable", retryable=True)
@@ -74,9 +80,12 @@ def test_the_fake_ends_jobs_as_a_test_says(photogpt_fake: FakePhotoGPT) -> None:
     jobs[1].cancel()
     with pytest.raises(JobCanceled):
         jobs[1].result(5)
-    photogpt_fake.forget(jobs[2])
+    photogpt_fake.expire(jobs[2])
+    with pytest.raises(JobExpired):
+        jobs[2].result(5)
+    photogpt_fake.forget(jobs[3])
     with pytest.raises(JobGone):
-        jobs[2].wait()
+        jobs[3].wait()
 
 
 def test_the_fake_refuses_what_the_service_refuses(photogpt_fake: FakePhotoGPT) -> None:
@@ -130,10 +139,13 @@ def test_signed_and_forged_events(
         receiver.receive(forged.body, forged.headers)
 
 
-def test_no_setting_of_the_developer_reaches_the_service(photogpt: PhotoGPTService) -> None:
-    """The worker of the kit runs with the kit's settings only."""
-    worker = photogpt._processes[-1].pid
-    with open(f"/proc/{worker}/environ", encoding="utf-8") as file:  # noqa: PTH123 - not a file of ours
-        names = {line.partition("=")[0] for line in file.read().split("\0")}
-    assert {name for name in names if name.startswith("PHOTOGPT_")} == set(photogpt._settings())
-    assert os.getpid() != worker
+def test_no_setting_of_the_developer_reaches_the_service(
+    photogpt: PhotoGPTService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of the kit has the kit's settings only, whatever the developer has set."""
+    monkeypatch.setenv("PHOTOGPT_API_KEY", "the developer's")
+    monkeypatch.setenv("PHOTOGPT_MAX_ACTIVE", "1")
+    photogpt._run("environment", [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"])
+    photogpt._processes.pop().wait(timeout=30)
+    found = json.loads((photogpt.log.parent / "environment.log").read_text())
+    assert {name: value for name, value in found.items() if name.startswith("PHOTOGPT_")} == photogpt._settings()

@@ -18,7 +18,8 @@ from config.settings import Settings
 from tests.contract.sending import Senders
 from tests.separate import broker_url, valkey, worker_env
 from worker.http.adapter import bounded_session
-from worker.http.guard import GuardedAdapter, Network
+from worker.http.addresses import Network
+from worker.http.guard import GuardedAdapter
 from worker.store.lanes import Tick
 from worker.store.store import Store, open_store
 

@@ -14,7 +14,8 @@ import pytest
 from config.settings import Settings
 from tests.serving import serving
 from worker.domain.errors import FileError
-from worker.outputs.download import Downloader, Stopped
+from worker.outputs.download import Downloader
+from worker.outputs.interruption import Stopped
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(5000) + b"\x00\x00\x00\x00IEND\xaeB`\x82"
 

@@ -8,7 +8,6 @@ addresses, one after the other until one answers; no name reaches a connection p
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import time
 from collections.abc import Sequence
@@ -22,41 +21,8 @@ from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter import InvalidIPAddress, filter_host
 
 from worker.http.adapter import BoundedAdapter
+from worker.http.addresses import NAT64, Address, Network, is_in, is_metadata, is_public, read_address
 from worker.http.deadline import current_call
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-ALSO_REFUSED: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "168.63.129.16/32",  # Azure's host
-        "192.0.0.0/24",  # protocol assignments; Python versions differ on which of these networks are global
-        "192.88.99.0/24",  # 6to4 relays
-        "::/96",  # embeds IPv4, as do the next three
-        "::ffff:0:0:0/96",
-        "64:ff9b:1::/48",
-        "2002::/16",
-        "2001:20::/28",  # ORCHIDv2
-        "3fff::/20",  # documentation
-        "5f00::/16",  # segment routing
-        "fec0::/10",  # site-local
-    )
-)
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""RFC 6052: IPv4 addresses as an IPv6-only network writes them. The embedded IPv4 address decides."""
-METADATA: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "169.254.0.0/16",  # AWS, GCP, Azure, ECS
-        "100.100.100.200/32",  # Alibaba
-        "192.0.0.192/32",  # Oracle
-        "168.63.129.16/32",  # Azure
-        "fd00:ec2::254/128",  # AWS
-        "fe80::/10",
-    )
-)
-
 
 MAX_POOLS = 32  # hosts to which connections are kept
 DEAD_S = 60.0  # an address that could not be reached is tried last for this time
@@ -114,12 +80,12 @@ class ProxiedAdapter(BoundedAdapter):
         parts = urlsplit(str(request.url))
         host = parts.hostname or ""
         try:
-            address = _address(host)
+            address = read_address(host)
         except ValueError:  # a name
             allowed = False
         else:
-            allowed = _in(address, self._allow) and not _metadata(address)
-            if not allowed and not _public(address):
+            allowed = is_in(address, self._allow) and not is_metadata(address)
+            if not allowed and not is_public(address):
                 raise AddressRefused(f"{host} is not a public address")
         if not allowed:
             _check_port(host, parts.port or (443 if parts.scheme == "https" else 80), self._ports)
@@ -213,8 +179,8 @@ class GuardedAdapter(BoundedAdapter):
             raise requests.exceptions.InvalidURL(error, request=request) from error
         host, port = host_params["host"], host_params["port"] or (443 if self._https else 80)
         addresses = list(dict.fromkeys(_resolve(host, port)))
-        if not all(_in(address, self._allow) and not _metadata(address) for address in addresses):
-            if not all(_public(address) and _is_accepted(address, port) for address in addresses):
+        if not all(is_in(address, self._allow) and not is_metadata(address) for address in addresses):
+            if not all(is_public(address) and _is_accepted(address, port) for address in addresses):
                 raise AddressRefused(f"{host} resolves to an address that is not public")
             _check_port(host, port, self._ports)
         since = time.monotonic() - DEAD_S
@@ -249,7 +215,7 @@ def _share(timeout: Any, left: int) -> Any:
 
 
 def _is_accepted(address: Address, port: int) -> bool:
-    """Whether requests-hardened accepts an address. It refuses all of NAT64, which `_public` decides."""
+    """Whether requests-hardened accepts an address. It refuses all of NAT64, which `is_public` decides."""
     try:
         filter_host(str(address), port, allow_loopback=False)
     except InvalidIPAddress:
@@ -264,35 +230,4 @@ def _resolve(host: str, port: int) -> list[Address]:
         raise NotResolved(f"{host} cannot be resolved: {error}") from error
     if not found:
         raise NotResolved(f"{host} has no address")
-    return [_address(str(entry[4][0])) for entry in found]
-
-
-def _address(text: str) -> Address:
-    return ipaddress.ip_address(text.strip("[]").split("%")[0])
-
-
-def _in(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
-
-
-def _metadata(address: Address) -> bool:
-    """Return whether an address is a metadata service's, also as IPv4 embedded in IPv6."""
-    return any(_in(each, METADATA) for each in [address, *_embedded(address)])
-
-
-def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address may embed."""
-    if address.version == 4:
-        return []
-    packed = address.packed
-    last = ipaddress.IPv4Address(packed[12:])  # mapped, compatible, SIIT, NAT64, ISATAP
-    return [last, ipaddress.IPv4Address(packed[2:6])] if packed[:2] == bytes.fromhex("2002") else [last]
-
-
-def _public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64:
-            return _public(ipaddress.IPv4Address(address.packed[12:]))
-        if address.ipv4_mapped is not None:
-            return False
-    return address.is_global and not address.is_multicast and not _in(address, ALSO_REFUSED)
+    return [read_address(str(entry[4][0])) for entry in found]

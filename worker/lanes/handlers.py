@@ -50,21 +50,24 @@ DELIVERY = RecordFormat(Keys.delivery, deliveries.FIELDS, deliveries.decode)
 LIST_POLL = RecordFormat(Keys.list_poll, list_poll_store.FIELDS, list_poll_store.decode)
 
 
-def _api_call(settings: Settings) -> float:
+MAX_RESEND_S = 10.0  # to send one message
+
+
+def _api_deadline_s(settings: Settings) -> float:
     return settings.api_call_deadline_s
 
 
-def _webhook_call(settings: Settings) -> float:
+def _webhook_deadline_s(settings: Settings) -> float:
     return settings.webhook_deadline_s
 
 
 LANE_HANDLERS: dict[Lane, LaneHandler] = {
-    Lane.TRIGGERS: LaneHandler(JOB, trigger, _api_call),
-    Lane.JOBS: LaneHandler(JOB, poll, _api_call),
-    Lane.MODELS: LaneHandler(JOB, poll, _api_call),
+    Lane.TRIGGERS: LaneHandler(JOB, trigger, _api_deadline_s),
+    Lane.JOBS: LaneHandler(JOB, poll, _api_deadline_s),
+    Lane.MODELS: LaneHandler(JOB, poll, _api_deadline_s),
     Lane.LIST_POLLS: LaneHandler(LIST_POLL, list_poll, lambda _: MAX_SECONDS),
-    Lane.RESULTS: LaneHandler(JOB, resend_result, lambda _: 10.0),
-    Lane.DELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
-    Lane.REDELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_call),
+    Lane.RESULTS: LaneHandler(JOB, resend_result, lambda _: MAX_RESEND_S),
+    Lane.DELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_deadline_s),
+    Lane.REDELIVERIES: LaneHandler(DELIVERY, deliver, _webhook_deadline_s),
     Lane.FILES: LaneHandler(JOB, store_files, max_step_s, CONCURRENCY),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,8 +12,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from config.outputs import endpoint_is_plain_http
+from config.outputs import check_endpoint, endpoint_is_plain_http
 from worker.domain.errors import StorageError
+from worker.outputs.bucket_errors import explanation
 
 PART_BYTES = 5 << 20
 """Of a part of a multipart upload; S3 wants 5 MiB or more, and at most 10,000 parts. A smaller file is sent whole."""
@@ -22,12 +22,10 @@ PART_BYTES = 5 << 20
 MAX_PARTS_IN_FLIGHT = 2
 MIN_PART_S = 10.0  # to upload one part
 MAX_RETRIES = 2  # of one request; a longer outage is waited for in the lane, not in a thread
-MAX_ERROR_LENGTH = 300  # characters
-TRIES = re.compile(r"Error performing \w+ (\S+?)(\?\S*)? in \S+?(, after .*?retry_timeout: \w+)? +- ")
-"""What obstore writes in front of the cause. It contains the key, so that no two jobs would have the same message."""
-KEY = re.compile(r" (for path|at location) \S+(?=:| not found)")
-XML = re.compile(r"<\?xml.*?<Code>(.*?)</Code>\s*<Message>(.*?)( RequestId.*?)?</Message>.*")
-SYSTEM_ERROR = re.compile(r'\bOs \{[^}]*message: "([^"]+)"')
+CHECK_KEY = ".photogpt-check"
+NO_BUCKET = "NoSuchBucket"
+PANIC = "PanicException"
+"""The name of what obstore raises for an address that it cannot parse. It is no `Exception`, and cannot be imported."""
 
 
 class Bucket:
@@ -44,6 +42,7 @@ class Bucket:
             StorageError: the URL or one of the provider's variables cannot be used.
         """
         self.name = url
+        self.check_key = CHECK_KEY  # always the same: where no worker may delete it, there is one
         options: dict[str, Any] = {
             "connect_timeout": timedelta(seconds=5),
             "timeout": timedelta(seconds=max(MIN_PART_S, 2 * stall_s)),  # for one part of a file
@@ -51,9 +50,10 @@ class Bucket:
         }
         retries: dict[str, Any] = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)}
         try:
+            check_endpoint(url)
             self._store: Any = from_url(url, client_options=options, retry_config=retries)  # type: ignore[call-overload]
         except (BaseError, ValueError, OSError) as error:
-            raise StorageError(f"PHOTOGPT_OUTPUTS={url} cannot be used: {_explanation(error)}") from error
+            raise StorageError(f"PHOTOGPT_OUTPUTS={url} cannot be used: {explanation(error)}") from error
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
         """Upload a file; one that is larger than a part goes up in parts, of which two are in flight."""
@@ -85,7 +85,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """Delete a file."""
-        with self._explained("delete"):
+        with self._explained("delete"), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
     @contextlib.contextmanager
@@ -93,14 +93,10 @@ class Bucket:
         try:
             yield
         except (BaseError, FileNotFoundError, PermissionError) as error:
-            missing = isinstance(error, FileNotFoundError) and verb == "read"
-            problem = "there is no such file" if missing else _explanation(error)
+            missing = verb == "read" and isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error)
+            problem = "there is no such file" if missing else explanation(error)
             raise StorageError(f"cannot {verb} files in {self.name}: {problem}", of_one_file=missing) from error
-
-
-def _explanation(error: Exception) -> str:
-    """Return what an error of obstore says: without its debugging lines, the key, and how often it was tried."""
-    text, _, details = str(error).partition("\n\nDebug source:")
-    text = XML.sub(r"\1: \2", KEY.sub("", TRIES.sub("", " ".join(text.split()))))
-    system = SYSTEM_ERROR.search(details)
-    return f"{text[:MAX_ERROR_LENGTH]}{f' ({system[1]})' if system else ''}"
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            raise StorageError(f"cannot {verb} files in {self.name}: obstore gave up: {error}") from None

@@ -30,6 +30,7 @@ from worker.http.adapter import REDIRECTS, BoundedAdapter, bounded_session
 from worker.http.deadline import Call, call_within
 from worker.http.errors import root_cause, unknown_authority_hint
 from worker.http.guard import AddressRefused, GuardedAdapter, ProxiedAdapter
+from worker.outputs.interruption import Stopped
 from worker.outputs.pace import Pace
 
 if TYPE_CHECKING:
@@ -49,10 +50,6 @@ NO_HEADERS: Mapping[str, str] = {}
 PIECE_BYTES = 1 << 18
 PORTS = (80, 443)
 CONNECTIONS = 8  # kept alive for each host
-
-
-class Stopped(Exception):
-    """The worker stops; another one downloads the file."""
 
 
 @dataclass

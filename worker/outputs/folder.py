@@ -8,15 +8,17 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from worker.domain.errors import StorageError
 
+CHECK_KEY = ".photogpt-check"
 UNFINISHED = ".unfinished"
 """The folder of files that are being written."""
 
 PIECE_BYTES = 1 << 20
-OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT})
+OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOENT, errno.EFBIG})
 """Errors that say nothing of other files."""
 
 
@@ -28,6 +30,7 @@ class Folder:
         self._root = root
         self._mount = next(path for path in (root, *root.parents) if os.path.ismount(path))
         self.name = f"the folder {root}"
+        self.check_key = f"{CHECK_KEY}-{uuid.uuid4().hex[:8]}"  # two workers may check at once
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
         """Write a file, then give it its name. What a killed worker left of the same file is removed."""
@@ -41,14 +44,14 @@ class Folder:
             for left in unfinished.glob(f"{prefix}.*"):
                 left.unlink(missing_ok=True)
             place.parent.mkdir(parents=True, exist_ok=True)
-            file = draft.open("xb")
+            file = draft.open("xb", buffering=0)  # a buffer would be written once more by `close`, which then raises
         try:
             with file:
                 for part in parts:
                     with self._explained("write"):
-                        file.write(part)
+                        _write(file, part)
                 with self._explained("write"):
-                    _sync(file.fileno(), file.flush)
+                    os.fsync(file.fileno())
             with self._explained("write"):
                 draft.replace(place)
                 _sync_folder(place.parent)
@@ -94,10 +97,11 @@ class Folder:
             raise StorageError(problem, of_one_file=error.errno in OF_ONE_FILE) from error
 
 
-def _sync(descriptor: int, flush: object = None) -> None:
-    if callable(flush):
-        flush()
-    os.fsync(descriptor)
+def _write(file: FileIO, part: bytes) -> None:
+    """Write all bytes; a file system that is nearly full may take a few of them."""
+    left = memoryview(part)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,14 +12,14 @@ from worker.outputs.folder import Folder
 if TYPE_CHECKING:
     from config.settings import Settings
 
-CHECK_KEY = ".photogpt-check"
-
 
 class Storage(Protocol):
     """Keeps files under keys. A file is there as a whole or not at all."""
 
     #: Name of the provider or folder, for messages.
     name: str
+    #: Key of the small file that a check stores.
+    check_key: str
 
     def put(self, key: str, parts: Iterator[bytes], content_type: str) -> None:
         """Store a file of a few parts or many, replacing an earlier one. If `parts` raises, nothing is stored.
@@ -66,12 +65,18 @@ def open_storage(settings: Settings) -> Storage | None:
     return Bucket(settings.outputs, stall_s=settings.outputs_stall_s)
 
 
-def check_storage(storage: Storage) -> None:
+def check_storage(storage: Storage) -> str | None:
     """Check that files can be stored, by storing a small one.
 
+    Returns:
+        Why the small file could not be deleted, or None. Workers delete no file, so they need no right to do it.
+
     Raises:
-        StorageError: they cannot; the message says why.
+        StorageError: no file can be stored; the message says why.
     """
-    key = f"{CHECK_KEY}-{uuid.uuid4().hex[:8]}"
-    storage.put(key, iter([b"ok"]), "text/plain")
-    storage.delete(key)
+    storage.put(storage.check_key, iter([b"ok"]), "text/plain")
+    try:
+        storage.delete(storage.check_key)
+    except StorageError as error:
+        return str(error)
+    return None

@@ -19,7 +19,7 @@ OUTCOMES: tuple[tuple[type[ApiError], ApiOutcome], ...] = (
 
 
 class Measured:
-    """A context in which one request is made, and its answer read."""
+    """Measures one request: its sending and the reading of its answer stand in the `with` block."""
 
     __slots__ = ("_operation", "_started")
 

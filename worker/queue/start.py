@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from redis import RedisError
 
@@ -14,7 +15,7 @@ from worker.queue.app import app, redis_outage, services, settings
 from worker.queue.checks import BROKER_ERRORS, broker_variable, check_broker, check_store
 from worker.queue.unacked import wait_before_retry
 from worker.store.diagnosis import unknown_host
-from worker.store.server import ServerFault
+from worker.store.server import ServerFault, refusal_of
 from worker.telemetry import traces
 from worker.telemetry.health import health
 from worker.telemetry.logs import event
@@ -84,8 +85,8 @@ def _check_broker(outage: Outage) -> bool:
 
 
 def _report(outage: Outage, url: str, variable: str, error: Exception) -> None:
-    """Report an outage, the first time with what is wrong with its URL, if that is known."""
-    outage.report((not outage.active and unknown_host(url, variable)) or error)
+    """Report an outage: what Redis refuses, or, the first time, a host that is unknown."""
+    outage.report(refusal_of(error) or (not outage.active and unknown_host(url, variable)) or error)
 
 
 def _check_outputs() -> None:
@@ -93,10 +94,11 @@ def _check_outputs() -> None:
     storage = services().storage
     if storage is None:
         return
+    began_at = time.monotonic()
     try:
         check_storage(storage)
     except StorageError as error:
-        storage_outage.report(error)
+        storage_outage.report(error, began_at=began_at)
 
 
 def _refused(name: str, url: str, error: ServerFault) -> SystemExit:

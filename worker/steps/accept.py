@@ -12,7 +12,7 @@ from worker.domain.outcome import JobResult, Outcome, canceled, expired_before_s
 from worker.domain.reason import Reason
 from worker.domain.submission import SubmissionLimits, parse_submission, valid_metadata, valid_webhook_url
 from worker.services import Services
-from worker.store.records import JobAccepted, JobKnown, KeyConflict
+from worker.store.records import JobAccepted, JobKnown, KeyConflict, Unaccepted
 from worker.telemetry.logs import event
 
 
@@ -102,7 +102,7 @@ def end_unaccepted(services: Services, envelope: Envelope, state: JobState) -> b
         job, digest = _invalid_job(services, envelope, at), ""
     result = canceled(job) if state is JobState.CANCELED else expired_before_start(job.id)
     final = outcome(job, result, at=at)
-    finished = services.store.jobs.finish(job, final, None, create=envelope.continuation, digest=digest)
+    finished = services.store.jobs.finish(job, final, None, unaccepted=Unaccepted(envelope.continuation, digest))
     if finished is None:
         return False
     event("job.ended", result.error or "", job=job.id, kind=job.kind, state=result.state, reason=result.reason)
@@ -158,7 +158,7 @@ def _refuse(  # noqa: PLR0913 - the parts of one record
     final = outcome(job, result, at=services.store.clock())
     # a message of Celery's returns the outcome, and Celery stores it; an entry of the inbox has none to return it
     update = services.publisher.result(job, final) if envelope.appended_at is not None else None
-    finished = services.store.jobs.finish(job, final, update, create=envelope.continuation, digest=digest)
+    finished = services.store.jobs.finish(job, final, update, unaccepted=Unaccepted(envelope.continuation, digest))
     if finished is None:
         return _known(services, envelope, same_request=False)
     event("job.refused", error, job=job.id, kind=job.kind, reason=reason)

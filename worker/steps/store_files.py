@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from worker.domain.files import Output, outputs_of
 from worker.domain.job import Job, JobState
 from worker.domain.lane import Lane
 from worker.domain.reason import Reason
-from worker.outputs.download import Stopped
+from worker.outputs.interruption import Stopped
 from worker.outputs.outage import retry_after_s, storage_outage
 from worker.services import Services
 from worker.steps.publish_files import STORING
@@ -37,7 +38,7 @@ CONCURRENCY = 8
 
 @dataclass
 class Attempt:
-    """What one attempt has left to do."""
+    """What an attempt at the outputs of a job has shown so far."""
 
     #: Seconds until the poll of a video that PhotoGPT prepares.
     poll_after: float | None = None
@@ -49,6 +50,8 @@ class Attempt:
     final: bool = True
     #: Why the storage takes no file at all.
     no_storage: str | None = None
+    #: By the monotonic clock.
+    began_at: float = field(default_factory=time.monotonic)
 
 
 def max_step_s(settings: Settings) -> float:
@@ -73,21 +76,21 @@ def store_files(services: Services, job: Job, at: float) -> Reschedule | FilesEn
         return decision
     if storage_outage.active and at > known.progress.since + services.settings.outputs_deadline_s:
         return _given_up(job, known.progress.error or STORING)  # without an attempt: a frozen storage takes a minute
-    attempt, shared = Attempt(), Transfer(services, services.storage, job, known, at)
+    attempt, transfer = Attempt(), Transfer(services, services.storage, job, known, at)
     try:
         with _kept_lease(services, job):
             for output in outputs_of(known.outcome):
                 if output.number not in known.progress.stored and not attempt.no_storage:
-                    _try(attempt, shared, output)
+                    _try(attempt, transfer, output)
     except Stopped:
         return Reschedule(after=0, reason=job.reason, error=job.error)
     return _decide(services, job, known, attempt, at)
 
 
-def _wait_for_storage(services: Services, job: Job, error: str, left_s: float) -> Reschedule:
+def _wait_for_storage(services: Services, job: Job, attempt: Attempt, left_s: float) -> Reschedule:
     """Reschedule a job for which the storage takes no file; the others wait too once that fails a second time."""
-    fails_again = storage_outage.active
-    storage_outage.report(error)
+    error, fails_again = attempt.no_storage or "", storage_outage.active
+    storage_outage.report(error, began_at=attempt.began_at)
     services.store.files.record_no_storage(job.id, error)
     after = min(retry_after_s(random_fraction=services.random.random()), left_s)
     return Reschedule(after=after, reason=Reason.STORING, error=error, pause_lane=fails_again)
@@ -101,7 +104,7 @@ def _without_storage(known: JobFiles, at: float) -> Reschedule | FilesEnd:
 
 
 def _try(attempt: Attempt, transfer: Transfer, output: Output) -> None:
-    """Store one output. A failure is noted, and the next output has its turn."""
+    """Store one output. A failure is recorded in the attempt, so that the next output is tried too."""
     try:
         store_output(transfer, output)
     except NotReady:
@@ -126,7 +129,7 @@ def _decide(services: Services, job: Job, known: JobFiles, attempt: Attempt, at:
     error = "; ".join(attempt.errors)
     after = attempt.poll_after
     if attempt.no_storage and left_s > 0:
-        return _wait_for_storage(services, job, attempt.no_storage, left_s)
+        return _wait_for_storage(services, job, attempt, left_s)
     if error:
         failures = services.store.files.record_failure(job.id, error)
         retry_s = exponential(failures, base=MIN_RETRY_S, cap=MAX_RETRY_S, random_fraction=services.random.random())

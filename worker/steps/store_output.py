@@ -7,11 +7,13 @@ takes over goes on with the second.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from worker.domain.errors import ApiError, Conflict, FileError, Refused
 from worker.domain.files import Output, StoredFile
 from worker.domain.job import Job
 from worker.domain.times import epoch
+from worker.outputs.interruption import until_stopped
 from worker.outputs.keys import file_key
 from worker.outputs.measured import measured_transfer
 from worker.outputs.outage import storage_outage
@@ -161,7 +163,16 @@ def _request_again(transfer: Transfer, output: Output) -> None:
 
 def _store(transfer: Transfer, output: Output, url: str) -> None:
     """Stream a file from its URL to its key, and record it."""
-    job, services, number = transfer.job, transfer.services, output.number
+    services, job = transfer.services, transfer.job
+    stored = until_stopped(partial(_transferred, transfer, output, url), services.stopping)
+    storage_outage.resolve()
+    services.store.files.record_stored(job.id, output.number, stored)
+    event("file.stored", f"{output.name} is stored", job=job.id, key=stored["key"], bytes=stored["bytes"])
+
+
+def _transferred(transfer: Transfer, output: Output, url: str) -> StoredFile:
+    """Stream a file from its URL to its key."""
+    job, services = transfer.job, transfer.services
     finished_at = transfer.known.outcome["finished_at"]
     with (
         measured_transfer(job.id, url) as measured,
@@ -170,19 +181,16 @@ def _store(transfer: Transfer, output: Output, url: str) -> None:
         key = file_key(
             services.settings.outputs_key,
             job,
-            number,
+            output.number,
             download.media,
             finished_at=epoch(finished_at) if finished_at else transfer.known.progress.since,
         )
         transfer.storage.put(key, download.parts(), download.media.content_type)
-        storage_outage.resolve()
         measured.size = download.size
-    stored: StoredFile = {
+    return {
         "key": key,
         "bytes": download.size,
         "sha256": download.sha256,
         "content_type": download.media.content_type,
         "source_url": download.source_url,
     }
-    services.store.files.record_stored(job.id, number, stored)
-    event("file.stored", f"{output.name} is stored", job=job.id, key=key, bytes=download.size)

@@ -39,7 +39,7 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
     try:
         fingerprint = _fingerprint_before(services, job)
     except ApiError as error:
-        return on_api_error(services, job, error, at)
+        return _on_api_error(services, job, error, at)
     began = time.monotonic()
     intent = services.store.jobs.record_intent(job, model_fingerprint_before=fingerprint)
     if intent is None:
@@ -50,7 +50,7 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
         return Submitted(services.photogpt.trigger(job.kind, job.request))
     except ApiError as error:
         lost = not error.definite
-        decision = after_lost_answer(services, job, error) if lost else on_api_error(services, job, error, at)
+        decision = after_lost_answer(services, job, error) if lost else _on_api_error(services, job, error, at)
         return replace(decision, intent=intent) if isinstance(decision, Reschedule) else decision
 
 
@@ -67,7 +67,7 @@ def _start(services: Services, job: Job, at: float) -> Decision | None:
     return None
 
 
-def on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
+def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> Decision:
     """Decide what follows an error after which it is certain that PhotoGPT created nothing."""
     if isinstance(error, Refused):
         result = JobResult(state=JobState.FAILED, reason=error.reason, error=str(error))

@@ -23,7 +23,7 @@ ANSWER_MARGIN_S = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneState:
-    """One lane."""
+    """The state of one lane."""
 
     #: Due, claimed and future members.
     members: int

@@ -13,7 +13,7 @@ from worker.domain.times import rfc3339
 from worker.store.codec import FIELDS, decode, decode_outcome, dumps, encode, encode_outcome, pairs
 from worker.store.keys import ID
 from worker.store.lanes import Caps, TickPublisher, poll_lane
-from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict, ResultUpdate, Retention
+from worker.store.records import NO_UPDATE, Finished, JobAccepted, JobKnown, KeyConflict
 from worker.store.state_change import (
     accepted_arguments,
     batch_arguments,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from worker.domain.decision import Submitted
     from worker.domain.delivery import BodyOptions
     from worker.store.lanes import Tick
+    from worker.store.records import ResultUpdate, Retention, Unaccepted
     from worker.store.scripts import Scripts
 
 RESULT_HEAD_START_S = 10.0
@@ -228,8 +229,7 @@ class Jobs:
         outcome_known: bool = False,
         duration_s: float | None = None,
         store_files: bool = False,
-        create: str | None = None,
-        digest: str = "",
+        unaccepted: Unaccepted | None = None,
     ) -> Finished | None:
         """End a job; None if it has no record, has ended, or is no longer in the state of `job`.
 
@@ -241,13 +241,12 @@ class Jobs:
             outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
             duration_s: how long the generation took, for the polling schedule of others.
             store_files: let the job wait in the lane of files.
-            create: the continuation of a job that ends before it was accepted.
-            digest: of the body of such a job.
+            unaccepted: set for a job that ends before it was accepted.
         """
         state, timestamp = JobState(final["state"]), final["finished_at"] or rfc3339(self._clock())
         fields = encode_outcome(final)
-        if create is not None:
-            fields = encode(job, create) | fields | {"digest": digest}
+        if unaccepted is not None:
+            fields = encode(job, unaccepted.continuation) | fields | {"digest": unaccepted.digest}
         answer = self._scripts.finish(
             **event_arguments(self._keys, job, state, timestamp=timestamp, retention=self._retention),
             **webhook_arguments(self._keys, job, state, final, timestamp=timestamp, bodies=self._bodies),
@@ -260,7 +259,7 @@ class Jobs:
             **duration_arguments(self._keys, job, duration_s),
             **file_arguments(self._keys, job.id),
             stores_files=store_files,
-            **ended_arguments(self._keys, job, final, created=create is not None),
+            **ended_arguments(self._keys, job, final, created=unaccepted is not None),
             deliveries_ttl=self._retention.deliveries_s,
             jobs=self._keys.lane(Lane.JOBS),
             models=self._keys.lane(Lane.MODELS),
@@ -270,7 +269,7 @@ class Jobs:
             intents=self._keys.intents,
             jobs_by_generation=self._keys.jobs_by_generation,
             recently_ended=self._keys.recently_ended,
-            seen_state=job.state if create is None else None,
+            seen_state=job.state if unaccepted is None else None,
             retention=self._retention.record_s,
             polled=polled,
             data=dumps(final),

@@ -15,6 +15,16 @@ class JobAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unaccepted:
+    """What the record of a job begins with that ends before it was accepted."""
+
+    #: See `Jobs.accept`.
+    continuation: str
+    #: Of the body; '' if the body is invalid.
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobKnown:
     """A job with this id was accepted before; `digest` is that of its body."""
 
@@ -55,7 +65,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retention:
-    """How long things are kept."""
+    """How long records are kept, and how many events."""
 
     #: Seconds from the end of a job.
     record_s: int

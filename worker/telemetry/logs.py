@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
+from worker.domain.times import rfc3339
 from worker.telemetry.trace_context import current_trace_id
 
 log = logging.getLogger("photogpt")
@@ -135,7 +136,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the object as text."""
         entry = {
-            "time": self.formatTime(record),
+            "time": rfc3339(record.created),
             "level": record.levelname,
             "event": getattr(record, "event", record.name),
             "message": record.getMessage(),

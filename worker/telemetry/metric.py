@@ -1,4 +1,4 @@
-"""What is known of one metric: its name, type, source and labels."""
+"""The definition of a metric: its name, type, source and labels."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Outage:
         self._remind_s = remind_s
         self._quiet_s = quiet_s
         self._fields = fields
-        self._began_at = self._logged_at = self._reported_at = 0.0
+        self._began_at = self._logged_at = self._reported_at = self._resolved_at = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -58,8 +58,15 @@ class Outage:
         began_at = self._began_at
         return time.monotonic() - began_at if began_at else 0.0
 
-    def report(self, error: object) -> None:
-        """Record a failure: logged if it is the first, or if the last line is `remind_s` old."""
+    def report(self, error: object, *, began_at: float | None = None) -> None:
+        """Record a failure: logged if it is the first, or if the last line is `remind_s` old.
+
+        Args:
+            error: what failed.
+            began_at: when the failed call began, by the monotonic clock; one before the end of the outage says nothing.
+        """
+        if began_at is not None and began_at < self._resolved_at:
+            return
         self._reported_at = now = time.monotonic()
         with self._lock:
             if self._began_at and now - self._logged_at < self._remind_s:
@@ -76,6 +83,7 @@ class Outage:
 
     def resolve(self) -> None:
         """Record a success; logged if it ends an outage."""
+        self._resolved_at = time.monotonic()
         if not self._began_at or time.monotonic() - self._reported_at < self._quiet_s:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""What steps and tracers know of a span."""
+"""Protocols of a span and of a tracer, so that a step works with tracing and without."""
 
 from __future__ import annotations
 

@@ -188,10 +188,10 @@ def test_a_redis_that_refuses_writes(invoke: Invoke, client: redis.Redis) -> Non
     finally:
         client.config_set("min-replicas-to-write", 0)
     assert refused.exit_code == 1
-    assert "NOREPLICAS" in refused.stderr
+    assert "repair the replicas (NOREPLICAS" in refused.stderr
     assert "nothing was enqueued" in refused.stderr
     assert shown.exit_code == 1
-    assert "Redis answers, but cannot be used: NOREPLICAS" in shown.stdout
+    assert "Redis answers, but cannot be used: fewer replicas are connected" in " ".join(shown.stdout.split())
 
 
 def test_without_a_worker_the_job_waits_in_the_inbox(

@@ -16,7 +16,7 @@ from worker.domain.job import JobState, Kind
 from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.store.records import JobKnown, KeyConflict
+from worker.store.records import JobKnown, KeyConflict, Unaccepted
 
 UNPAID = JobResult(state=JobState.FAILED, reason=Reason.UNAVAILABLE)
 
@@ -42,7 +42,7 @@ def test_accepting_appends_an_event(line: Line) -> None:
 def test_a_stream_takes_little_memory(line: Line) -> None:
     """The stream of a job takes less than 1,500 bytes, not the 4 kB of a new stream."""
     accepted, refused = line.accepted(), line.job()
-    assert line.finish(refused, success(state=JobState.FAILED), create="") is not None
+    assert line.finish(refused, success(state=JobState.FAILED), unaccepted=Unaccepted("", "")) is not None
     for job in (accepted, refused):
         assert line.client.memory_usage(keys.events(job.id), samples=0) < 1500
         assert line.ttl(keys.events(job.id)) > 0
@@ -180,7 +180,7 @@ def test_a_webhook_for_the_first_event_is_scheduled(line: Line) -> None:
 def test_a_refused_submission_ends_at_once(line: Line) -> None:
     """A refused submission has a record, a final event and a webhook, and waits in no lane but that of results."""
     job = line.job(webhook_url="https://shop.example/hooks")
-    finished = line.finish(job, success(state=JobState.FAILED, images=()), create='{"task":"t"}')
+    finished = line.finish(job, success(state=JobState.FAILED, images=()), unaccepted=Unaccepted('{"task":"t"}', ""))
     assert finished is not None
     assert line.lanes_of(job.id) == {Lane.RESULTS}
     assert line.events(job) == ["job.failed"]
@@ -191,7 +191,7 @@ def test_a_refused_submission_ends_at_once(line: Line) -> None:
 def test_a_refusal_does_not_overwrite_a_job(line: Line) -> None:
     """A refused submission with the id of an accepted job leaves that job as it is."""
     job = line.accepted()
-    assert line.finish(job, success(state=JobState.FAILED), create="{}") is None
+    assert line.finish(job, success(state=JobState.FAILED), unaccepted=Unaccepted("{}", "")) is None
     assert line.read(job).state is JobState.QUEUED
 
 

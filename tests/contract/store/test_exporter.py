@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
@@ -87,6 +88,17 @@ def test_endpoints_are_counted_by_health(
     assert value(collect(collector), "endpoints", state="failing") == 1
     monkeypatch.setattr(time, "monotonic", lambda: now + ENDPOINTS_EVERY_S + 1)
     assert value(collect(collector), "endpoints", state="failing") == 2
+
+
+def test_messages_in_the_broker_are_counted(client: redis.Redis, collector: FleetCollector) -> None:
+    """Messages that no worker takes count under the short name of their queue, whatever their priority."""
+    for name, count in {"celery": 2, "photogpt.webhooks": 1, "photogpt.webhooks\x06\x163": 3}.items():
+        client.lpush(name, *["{}"] * count)
+    client.zadd("photogpt.unacked_index", {"a tag": 1})
+    series = collect(collector)
+    counts = {name: value(series, "broker_messages", queue=name) for name in ("enqueued", "webhooks", "polls")}
+    assert counts == {"enqueued": 2, "webhooks": 4, "polls": 0}
+    assert value(series, "broker_unacked") == 1
 
 
 def test_a_scrape_answers_while_no_server_does(store_settings: Settings) -> None:

@@ -12,7 +12,7 @@ from worker.domain.lane import Lane
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.store.fleet import FleetState
-from worker.store.records import AttemptReport
+from worker.store.records import AttemptReport, Unaccepted
 from worker.store.totals import read_totals
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, WEBHOOKS_ENDED
 
@@ -135,8 +135,8 @@ def test_a_refused_job_is_accepted_and_ended(line: Line) -> None:
     """A job that is refused before it was accepted counts as accepted and as ended, once."""
     job = line.job(Kind.TRAINING)
     refused = JobResult(state=JobState.FAILED, reason=Reason.INVALID_REQUEST, error="bad")
-    assert line.finish(job, refused, create="", digest="d") is not None
-    assert line.finish(job, refused, create="", digest="d") is None
+    assert line.finish(job, refused, unaccepted=Unaccepted("", "d")) is not None
+    assert line.finish(job, refused, unaccepted=Unaccepted("", "d")) is None
     assert totals(line) == {
         (JOBS_ACCEPTED.name, "training"): 1,
         (JOBS_ENDED.name, "training", "failed", "invalid_request"): 1,

@@ -12,7 +12,7 @@ from tests.running import keys
 from tests.unit.factories import success
 from worker.domain.job import Batch, JobState, Kind
 from worker.store.inbox import GROUP, Entry, Inbox
-from worker.store.records import JobAccepted
+from worker.store.records import JobAccepted, Unaccepted
 from worker.store.streams import entries_of
 
 
@@ -75,7 +75,7 @@ def test_a_batch_counts_and_finishes_once(line: Line) -> None:
     failed = success(state=JobState.FAILED, images=())
     for _ in range(2):
         line.store.batches.count_rejected("d1", Batch("b1", 0))
-        line.finish(refused, failed, create="")
+        line.finish(refused, failed, unaccepted=Unaccepted("", ""))
     assert line.client.exists(keys.batch_events("b1")) == 0
     for _ in range(2):
         line.finish(job, success())

@@ -121,18 +121,6 @@ def test_the_fleet_is_served(served: Worker, exporter: Served) -> None:
     wait_until(lambda: exporter.value("photogpt_jobs_in_flight") == 0, "nothing is in flight")
 
 
-def test_messages_in_the_broker_are_counted(exporter: Served, app: Celery, store_client: Any) -> None:
-    """Messages that no worker takes are counted under the short name of their queue."""
-    store_client.lpush("photogpt.webhooks\x06\x163", "{}")  # a priority that no worker of today sends
-    store_client.zadd("photogpt.unacked_index", {"tag": 1})
-    try:
-        assert (exporter.value("photogpt_broker_messages", queue="enqueued") or 0) >= 0
-        assert (exporter.value("photogpt_broker_unacked") or 0) >= 1
-    finally:
-        store_client.zrem("photogpt.unacked_index", "tag")
-    del app
-
-
 def test_series_do_not_grow(served: Worker, exporter: Served, app: Celery) -> None:
     """Jobs of many tenants, models and URLs, ended in several ways, add no series to worker or exporter."""
     before = set(served[1].samples()), set(exporter.samples())

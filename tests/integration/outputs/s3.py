@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
@@ -74,3 +78,59 @@ class S3Server:
             return requests.put(f"{self.url}/{BUCKET}", timeout=2).ok
         except requests.RequestException:
             return False
+
+
+Answer = tuple[int, Mapping[str, str], str]
+"""Status, headers and body."""
+
+STORED: Answer = (200, {"ETag": '"x"'}, "")
+
+
+def refusal(status: int, code: str, message: str) -> Answer:
+    """Return an error of S3."""
+    return status, {}, f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+
+
+class PreparedS3:
+    """A server on a loopback port that answers as S3 does where a bucket, a region or a right is wrong."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Start to listen; `answers` says what each method gets."""
+        prepared = self
+        self.answers: Mapping[str, Answer] = {}
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, headers, body = prepared.answers[self.command]
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def do_PUT(self) -> None:
+                self._answer()
+
+            def do_POST(self) -> None:
+                self._answer()
+
+            def do_DELETE(self) -> None:
+                self._answer()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()

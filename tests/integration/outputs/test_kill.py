@@ -37,7 +37,8 @@ def open_line(valkey: EmbeddedValkey, sandbox: SandboxProcess, s3: S3Server, tmp
             folder = tmp_path / "kept"
             where = {"PHOTOGPT_OUTPUTS": folder.as_uri()} if storage == "folder" else s3.env
             stored = (lambda: files_in(folder)) if storage == "folder" else s3.objects
-            env = line_env(valkey, sandbox, Database.FILES_ALONE, **where)
+            stall_s = {"PHOTOGPT_OUTPUTS_STALL_S": "30"} if storage == "frozen bucket" else {}
+            env = line_env(valkey, sandbox, Database.FILES_ALONE, **where, **stall_s)
             worker = stack.enter_context(running_worker(env, tmp_path / "worker.log"))
             return stack.enter_context(line_of(worker, env, stored))
 
@@ -95,3 +96,18 @@ def test_stopped_in_mid_transfer(open_line: OpenLine, sandbox: SandboxProcess, t
     sandbox.control.clear()
     line.worker.start()
     line.check(line.wait_for_files(job))
+
+
+def test_stopped_while_the_storage_is_frozen(open_line: OpenLine, s3: S3Server, sandbox: SandboxProcess) -> None:
+    """On SIGTERM a worker leaves an upload behind that a frozen storage holds for a minute, and gives the job back."""
+    line = open_line("frozen bucket")
+    s3.freeze()
+    try:
+        job = line.send("image")
+        wait_until(lambda: sandbox.control.state()["requests"].get("mediaImage"), "the image is downloaded")
+        assert line.worker.child.stop(within=30) == 0
+    finally:
+        s3.thaw()
+    due: Any = line.client.zscore(keys.lane(Lane.FILES), job)
+    seconds: Any = line.client.time()
+    assert due <= seconds[0] + 1

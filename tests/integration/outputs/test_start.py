@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import ssl
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from config.settings import load_settings
-from tests.integration.outputs.s3 import CREDENTIALS, S3Server
+from tests.integration.outputs.s3 import CREDENTIALS, STORED, Answer, PreparedS3, S3Server, refusal
 from worker.cli.main import cli
 from worker.domain.errors import StorageError
 from worker.outputs.folder import UNFINISHED, Folder
@@ -47,6 +52,120 @@ def test_a_server_that_does_not_answer(bucket_env: None, monkeypatch: pytest.Mon
     assert said.endswith("(Connection refused)")
     assert ".photogpt-check" not in said
     assert "\n" not in said
+
+
+DENIED = refusal(403, "AccessDenied", "x is not authorized to perform: s3:PutObject on &quot;b&quot;")
+REFUSALS = {
+    'perform: s3:PutObject on "b"': DENIED,
+    "InvalidAccessKeyId": refusal(403, "InvalidAccessKeyId", "The key does not exist in our records."),
+    "SignatureDoesNotMatch": refusal(403, "SignatureDoesNotMatch", "Check your key."),
+    "set AWS_REGION to the region of the bucket": refusal(301, "PermanentRedirect", "Use the endpoint."),
+    "expecting 'eu-central-1'": refusal(400, "AuthorizationHeaderMalformed", "expecting 'eu-central-1'"),
+    "404 Not Found": (404, {}, "<html>\n<body>no such page</body></html>"),
+    "XMinioStorageFull": refusal(507, "XMinioStorageFull", "Storage is full."),
+    "ETag": (200, {}, "<html>another server</html>"),
+}
+"""What a server answers, by what the message says."""
+
+
+@pytest.fixture
+def prepared(bucket_env: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PreparedS3]:
+    """A server with prepared answers, named by the variables of this process."""
+    running = PreparedS3()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_what_a_bucket_refuses(said: str, prepared: PreparedS3) -> None:
+    """A wrong key, region, endpoint or right is named in one line, without the key of a file."""
+    prepared.answers = {"PUT": REFUSALS[said]}
+    found = failure("s3://bucket/kept")
+    assert said in found
+    assert (".photogpt-check" in found, "\n" in found, len(found) < 500) == (False, False, True)
+
+
+def test_a_bucket_that_allows_no_delete(prepared: PreparedS3, worker_env: dict[str, str]) -> None:
+    """`ping` succeeds without the right to delete, which no worker needs, and says that its small file stays."""
+    denied = "<Key>kept/.photogpt-check</Key><Code>AccessDenied</Code><Message>No.</Message>"
+    answer: Answer = (200, {}, f"<DeleteResult><Error>{denied}</Error></DeleteResult>")
+    prepared.answers = {"PUT": STORED, "POST": answer, "DELETE": DENIED}
+    done = CliRunner().invoke(cli, ["ping"], env=worker_env | {"PHOTOGPT_OUTPUTS": "s3://bucket/kept"})
+    printed = " ".join(done.output.split())
+    assert done.exit_code == 0, printed
+    assert "✓ outputs" in printed
+    assert ".photogpt-check, which this check stored, stays there" in printed
+    assert "AccessDenied" in printed
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "storage", "ftp://x", "http://", "http://a b", "http://x:y"])
+def test_an_endpoint_that_is_no_url(endpoint: str, bucket_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that obstore cannot parse is refused by the name of its variable; obstore would end the thread."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert "AWS_ENDPOINT_URL must be a URL" in failure("s3://outputs/x")
+
+
+def test_a_host_that_does_not_exist(bucket_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of an unknown host says that its name is not known."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid:9000")
+    assert "failed to lookup address" in failure("s3://outputs/x")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A private authority that has signed a certificate for 127.0.0.1 in the same folder: `host.pem`, `host.key`."""
+    new = ["openssl", "req", "-x509", "-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    own = ["-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
+    host = ["-subj", "/CN=host", "-keyout", "host.key", "-out", "host.pem", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    for command in ([*new, *own], [*new, *host, *names]):
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    return tmp_path / "ca.pem"
+
+
+def test_a_certificate_that_is_not_trusted(authority: Path, bucket_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a server whose certificate is not trusted says so, and which variable helps; it does."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.with_name("host.pem"), authority.with_name("host.key"))
+    server = PreparedS3(tls)
+    server.answers = {"PUT": DENIED}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    found = failure("s3://outputs/x")
+    assert "certificate is not trusted: UnknownIssuer" in found
+    assert "SSL_CERT_FILE" in found
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    assert "AccessDenied" in failure("s3://outputs/x")
+    server.close()
+
+
+def test_a_lost_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder whose mount point lost its file system takes no file, which the mount would hide when it is back."""
+    mounted = {str(tmp_path), "/"}
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) in mounted)  # only root can mount
+    folder = Folder(tmp_path / "kept")
+    folder.put("a/1.png", iter([b"first"]), "image/png")
+    mounted.remove(str(tmp_path))
+    with pytest.raises(StorageError, match=f"nothing is mounted on {tmp_path}") as lost:
+        folder.put("a/2.png", iter([b"second"]), "image/png")
+    assert not lost.value.of_one_file
+    assert not (tmp_path / "kept" / "a" / "2.png").exists()
+    mounted.add(str(tmp_path))
+    folder.put("a/2.png", iter([b"second"]), "image/png")
+
+
+@pytest.mark.parametrize(("limit", "part"), [(1_000_000, bytes(600_000)), (100, bytes(99))])
+def test_a_file_system_that_takes_no_large_file(limit: int, part: bytes, tmp_path: Path) -> None:
+    """A file that is too large for its file system leaves nothing, and others can be stored."""
+    folder, (soft, hard) = Folder(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(StorageError, match="File too large") as refused:
+            folder.put("a/1.png", iter([part] * 2), "image/png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.of_one_file
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_failover(
     package.close()
     assert "Traceback" not in line.log(), line.log()
     assert "redis.data_lost" not in line.log()
+    assert "redis.client" not in line.log()  # a Sentinel is shown as host:port
     line.worker.stop()
 
 

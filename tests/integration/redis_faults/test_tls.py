@@ -80,7 +80,7 @@ def test_another_authority_is_refused(server: Server, tmp_path: Path) -> None:
         cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 1
-    assert "Redis does not answer at" in done.stderr
+    assert "cannot be used: its certificate is not trusted" in done.stderr
     assert "certificate verify failed" in done.stderr
     assert "Traceback" not in done.stderr
 

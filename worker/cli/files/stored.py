@@ -15,6 +15,8 @@ from worker.cli.output import printable
 from worker.cli.queries import recent_outcomes
 from worker.domain.errors import StorageError
 from worker.domain.files import StoredFile
+from worker.domain.job import JobState
+from worker.domain.lane import Lane
 from worker.domain.outcome import Outcome
 from worker.outputs.keys import safe
 from worker.outputs.storage import Storage, open_storage
@@ -81,11 +83,14 @@ def files_get(job_id: str, folder: Path) -> None:
         try:
             _fetch(storage, stored, path)
         except (StorageError, OSError) as error:
-            click.echo(f"{printable(stored['key'])}: not fetched: {printable(error)}", err=True)
+            problem = f"cannot write {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            click.echo(f"{printable(stored['key'])}: not fetched: {printable(problem)}", err=True)
             failures += 1
         else:
             click.echo(path)
-    sys.exit(FAILED if failures else 0)
+    if outcome["files_error"]:
+        click.echo(printable(f"not every file of job {job_id} is stored: {outcome['files_error']}"), err=True)
+    sys.exit(FAILED if failures or outcome["files_error"] else 0)
 
 
 def _storage(settings: Settings) -> Storage:
@@ -103,9 +108,20 @@ def _with_files(store: Store, job_id: str) -> Outcome:
     if outcome is None:
         raise CommandError(f"there is no job {job_id}, or its record has expired")
     if not outcome["files"]:
-        why = outcome["files_error"] or f"its state is {outcome['state']}"
-        raise CommandError(f"job {job_id} has no stored files: {why}")
+        raise CommandError(f"job {job_id} has no stored files: {_why_none(store, outcome)}")
     return outcome
+
+
+def _why_none(store: Store, outcome: Outcome) -> str:
+    if outcome["files_error"]:
+        return outcome["files_error"]
+    if store.lanes.due(Lane.FILES, outcome["id"]) is not None:
+        known = store.files.read(outcome["id"])
+        problem = known.progress.error if known else None
+        return f"they are being stored{f'; the last attempt failed: {problem}' if problem else ''}"
+    if outcome["state"] != JobState.SUCCEEDED:
+        return f"its state is {outcome['state']}"
+    return "it has no images and no videos, or PHOTOGPT_OUTPUTS was not set on the workers when it ended"
 
 
 def _fetch(storage: Storage, stored: StoredFile, path: Path) -> None:

@@ -24,6 +24,7 @@ from worker.cli.streams import OutputLost, json_text
 from worker.domain.errors import SubmissionError
 from worker.domain.job import JobState, JsonObject, Kind
 from worker.domain.outcome import Outcome
+from worker.store.server import refusal_of
 from worker.store.store import Store
 
 TIMED_OUT = 3
@@ -94,7 +95,7 @@ def _enqueue(store: Store, settings: Settings, kind: Kind, job_id: str, argument
     try:
         return enqueue(store, settings, kind, job_id, arguments)
     except ResponseError as error:
-        raise CommandError(f"Redis refuses the job ({error}); nothing was enqueued") from None
+        raise CommandError(f"Redis refuses the job: {refusal_of(error) or error}; nothing was enqueued") from None
 
 
 def _why_not_accepted(store: Store) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from config.settings import Settings
 from worker.domain.errors import DeliveryError
-from worker.http.guard import METADATA
+from worker.http.addresses import is_metadata
 
 UNSIGNED = (
     "PHOTOGPT_WEBHOOK_SECRETS is not set here, so the event went out unsigned. If the workers have a secret, set the "
@@ -136,7 +136,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _address_advice(host: str) -> str:
     addresses = _resolve(host)
-    if any(address in network for address in addresses for network in METADATA if address.version == network.version):
+    if any(is_metadata(address) for address in addresses):
         return METADATA_SERVICE
     networks = ",".join(sorted(str(ipaddress.ip_network(address)) for address in addresses)) or "10.0.0.0/8"
     return PRIVATE_ADDRESS.format(networks=networks)
