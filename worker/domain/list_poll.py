@@ -50,10 +50,7 @@ class ListPollState:
 
 
 def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s: float, budget: float) -> float:
-    """Return the pages that may be read now: the budget since the last list poll, and what was left of it before.
-
-    What is left while nothing ends pays for the last generations of a group, whose own budget allows few pages.
-    """
+    """Return the pages that may be read now: the budget since the last list poll, and what was left of it before."""
     if not state.window_s:
         return 0.0
     since_s = at - state.at + state.seconds
@@ -63,8 +60,8 @@ def earned_credit(state: ListPollState, in_flight: int, at: float, *, interval_s
 def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, budget: float) -> float | None:
     """Return the age up to which the list is read, in seconds; None if single polls cost less and no credit is left.
 
-    Old generations lie far apart in the list, so it takes fewer requests to poll them singly. So it does where a page
-    shows few generations. One generation alone is listed while there is credit, since that is soonest.
+    Old generations lie far apart in the list, so it takes fewer requests to poll them singly. The same holds where
+    pages are small. The last generation is listed while there is credit, to see it more often.
 
     Args:
         ages: of a random sample of the generations in flight, seconds.

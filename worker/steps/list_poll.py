@@ -14,7 +14,7 @@ from threading import Lock
 
 from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
 from worker.domain.durations import seconds_between
-from worker.domain.errors import ApiError, Unauthorized
+from worker.domain.errors import ApiError, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.list_poll import (
     STALE_S,
@@ -157,7 +157,9 @@ def _scan(
     )
     if scan.lag_s:
         return _suspended(measured, scan, at), error
-    return (replace(measured, window_s=0.0) if error else measured), error
+    # single polls of all jobs would only get more 429; a deferred job comes due within three intervals anyway
+    gives_back = error is not None and not isinstance(error, Throttled)
+    return (replace(measured, window_s=0.0) if gives_back else measured), error
 
 
 def _window(services: Services, window_s: float, at: float) -> tuple[float, float]:

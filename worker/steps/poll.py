@@ -21,6 +21,7 @@ from worker.telemetry.logs import event
 from worker.telemetry.metrics import NOTICE_LAG, POLLS
 
 JITTER = 0.05
+MIN_THROTTLED_S = 1.0  # pause after a 429, even if its Retry-After is shorter
 MAX_STATUS_LENGTH = 100  # characters of a status
 MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which goes into every record of it
 
@@ -141,7 +142,10 @@ def _on_api_error(services: Services, job: Job, error: ApiError, at: float) -> P
             return Finish(JobResult(state=JobState.FAILED, reason=error.reason, error=message), polled=True)
     if isinstance(error, Unauthorized):
         event("api_key.rejected", f"{error}. Polls wait until it is accepted; no job fails", job=job.id, warn=True)
-    wait = obeying(error.retry_after, next_poll_delay(services, job, at), cap=MAX_RETRY_AFTER_S)
+    planned_s = next_poll_delay(services, job, at)
+    if isinstance(error, Throttled) and error.retry_after is not None:  # the lane pauses as long, not for an interval
+        planned_s = min(planned_s, MIN_THROTTLED_S)
+    wait = obeying(error.retry_after, planned_s, cap=MAX_RETRY_AFTER_S)
     return Reschedule(
         after=min(wait, max(0.0, job.deadline_at - at)),
         reason=error.reason,

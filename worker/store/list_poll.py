@@ -21,17 +21,10 @@ if TYPE_CHECKING:
     from worker.store.lanes import Tick
     from worker.store.scripts import Scripts
 
-NAME = Lane.JOBS.value
-"""The one member of the lane of list polls: the lane whose members the list shows."""
-
-FIELDS = tuple(field.name for field in fields(ListPollState))
-"""The fields of the state that `decode` needs, in its order."""
-
-SAMPLE_SIZE = 256
-"""Generations whose age is read before a list poll."""
-
-STATE_CACHE_S = 1.0
-"""How long a process uses a state before it reads it again."""
+NAME = Lane.JOBS.value  # the one member of the lane of list polls: the lane whose members the list shows
+FIELDS = tuple(field.name for field in fields(ListPollState))  # that `decode` needs, in its order
+SAMPLE_SIZE = 256  # generations whose age is read before a list poll
+STATE_CACHE_S = 1.0  # for which a process uses a state before it reads it again
 
 
 class Entry(NamedTuple):

@@ -18,7 +18,7 @@ from tests.running import Database, WorkerProcess, celery_app, keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
-from worker.domain.decision import Submitted
+from worker.domain.decision import Reschedule, Submitted
 from worker.domain.durations import seconds_between
 from worker.domain.job import Job
 from worker.domain.lane import Lane
@@ -26,6 +26,7 @@ from worker.domain.list_poll import ListPollState, defer_s
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.steps.list_poll import list_poll
+from worker.steps.poll import poll
 from worker.store.list_poll import NAME, Entry
 from worker.store.records import NO_UPDATE
 
@@ -351,6 +352,25 @@ def test_a_list_that_stops_gives_jobs_back(
     assert pages_requested(sandbox) > 1
     due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     assert max(due) <= services.settings.job_poll_interval_s
+
+
+def test_429_pauses_and_gives_way(
+    services: Services, sandbox: SandboxProcess, faults: Faults, isolated_client: redis.Redis
+) -> None:
+    """A 429 pauses polls as long as it asks, and a list that gets one starts no single polls of deferred jobs."""
+    names = accept_generations(services, MANY)
+    list_poll(services, ListPollState(id=NAME), services.store.clock())
+    due = [isolated_client.zscore(keys.lane(Lane.JOBS), name) for name in names]
+    faults("listJobs", {"status": 429, "retry_after": 2}, count=None)
+    faults("getJobStatus", {"status": 429, "retry_after": 2}, count=None)
+    list_poll(services, ListPollState(id=NAME, window_s=60.0), services.store.clock())
+    assert pages_requested(sandbox) > 1
+    assert [isolated_client.zscore(keys.lane(Lane.JOBS), name) for name in names] == due
+    job = services.store.jobs.get(names[0])
+    assert job is not None
+    decision = poll(services, job, services.store.clock())
+    assert isinstance(decision, Reschedule)
+    assert (decision.after, decision.pause_lane) == (2, True)
 
 
 def test_pages_that_cost_as_much_as_single_polls(
