@@ -10,7 +10,7 @@ local learned = redis.call('HMGET', triggers_loop, 'cap', 'cap_at', 'throttled_a
 local cap = tonumber(learned[1]) or math.huge
 if learned[1] then
   local quiet = math.max(0, at - tonumber(learned[2]))  -- the cap rises from the end of the pause on, not during it
-  cap = cap + math.max(1, cap * 0.05) * quiet
+  cap = cap + math.max(2, cap * 0.1) * quiet
   if queued == 0 and at - tonumber(learned[3]) > 600 then
     redis.call('HDEL', triggers_loop, 'cap', 'cap_at', 'throttled_at')
   elseif quiet > 0 then
