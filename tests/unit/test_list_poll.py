@@ -14,6 +14,7 @@ from worker.domain.durations import duration_group, measured_duration, seconds_b
 from worker.domain.job import Job, Kind
 from worker.domain.list_poll import (
     MAX_CREDIT,
+    MAX_SAMPLES,
     MIN_IN_FLIGHT,
     PAGE_VALUE_S,
     QUIET_PART,
@@ -97,6 +98,13 @@ def test_the_share_of_control_samples() -> None:
     samples = [name for name in names if is_control_sample(name)]
     assert len(samples) == pytest.approx(len(names) / SAMPLE_EVERY, rel=0.35)
     assert samples == [name for name in names if is_control_sample(name)]
+
+
+def test_a_large_fleet_needs_no_more_control_samples() -> None:
+    """With 100,000 generations in flight, about as many are control samples as with 16,000."""
+    names = [f"job_{number:08x}" for number in range(100_000)]
+    samples = sum(is_control_sample(name, len(names)) for name in names)
+    assert samples == pytest.approx(MAX_SAMPLES, rel=0.35)
 
 
 @given(st.integers(1, 3000), st.integers(MIN_IN_FLIGHT, 100_000), st.floats(0, 1000), st.floats(0.1, 20))

@@ -30,7 +30,7 @@ from worker.domain.list_poll import (
 )
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
-from worker.store.list_poll import Entry
+from worker.store.list_poll import Entry, InFlight
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
@@ -54,6 +54,7 @@ class Scan:
     services: Services
     at: float
     max_pages: float
+    in_flight: int
     #: Monotonic time.
     ends_at: float
     #: Ends that single polls have shown lately, by generation: epoch seconds.
@@ -102,7 +103,7 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     share = sum(age <= window_s for age in sample.ages) / len(sample.ages)
     pages = expected_pages(share * sample.in_flight, window_s, state)
     floor_s = interval_s if sample.throttled else settings.job_poll_floor_s  # polls give way to triggers
-    measured, error = _scan(services, replace(state, window_s=window_s), pages, [at - age for age in sample.ages], at)
+    measured, error = _scan(services, replace(state, window_s=window_s), pages, sample, at)
     if not is_affordable(measured.pages, sample.in_flight, credit, budget):
         measured = replace(measured, window_s=0.0)
     measured = replace(measured, credit=credit - measured.pages)
@@ -129,7 +130,7 @@ def _resume_single_polls(services: Services, within_s: float) -> None:
 
 
 def _scan(
-    services: Services, state: ListPollState, pages: int, created: list[float], at: float
+    services: Services, state: ListPollState, pages: int, sample: InFlight, at: float
 ) -> tuple[ListPollState, ApiError | None]:
     """Read a window; return what was measured, and the error that stopped it."""
     began = time.monotonic()
@@ -137,11 +138,12 @@ def _scan(
         services=services,
         at=at,
         max_pages=MAX_OVERRUN * pages,
+        in_flight=sample.in_flight,
         ends_at=began + MAX_SECONDS,
         recently_ended=services.store.list_polls.recently_ended(),
     )
     start, end = _window(services, state.window_s, at)
-    error = _read_slices(scan, _slices(pages, start, end, created))
+    error = _read_slices(scan, _slices(pages, start, end, [at - age for age in sample.ages]))
     if not scan.stopped:
         _sent.clear()
         _sent.update(scan.sent)
@@ -243,7 +245,7 @@ def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
     generation_id, listed_status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
     if listed_status in {"success", "failed"}:
         status, wait_s = "ended", 1.0
-    elif listed_status in UNFINISHED and not is_control_sample(generation_id):
+    elif listed_status in UNFINISHED and not is_control_sample(generation_id, scan.in_flight):
         status, wait_s = listed_status, defer_s(scan.services.settings.job_poll_interval_s) / 2
     else:
         status, wait_s = "ignored", math.inf
