@@ -63,7 +63,7 @@ def test_the_page_describes_the_json() -> None:
 def test_no_worker_runs(invoke: Invoke, isolated_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """While no worker runs, `status` ends with 1, and `jobs` and `submit --wait` say so too."""
     monkeypatch.setattr(progress, "HINT_AFTER_S", 0.0)
-    waited = invoke("submit", "image", "--prompt", "x", "--id", "alone", "--wait", "--timeout", "0.5")
+    waited = invoke("submit", "image", "--prompt", "x", "--id", "alone", "--wait", "--timeout", "2")
     assert waited.exit_code == 3
     assert "still waiting: no worker runs" in waited.stderr
     listed = invoke("jobs")
