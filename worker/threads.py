@@ -1,7 +1,7 @@
 """A pool of threads in which the thread that became free last runs the next call.
 
 Python's own pool takes turns. With few calls at a time, all its threads work a little, and each finds the CPU's caches
-filled by others: at 1,000 jobs with 32 threads, that cost a tenth more CPU (`ops/docs/benchmarks.md`).
+filled by others: at 1,000 jobs with 32 threads, that cost a tenth more CPU (`ops/adr/0012-mechanisms.md`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from worker.telemetry import shortage
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Call = Callable[[], None]
+Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class LifoExecutor(Executor):
-    """An executor that starts threads as they are needed, and goes on with those it has where no further can start."""
+    """An executor that starts a thread when it is needed, and goes on with those it has where no further one can start.
+
+    Its threads are daemons: a process ends although a call is blocked.
+    """
 
     def __init__(self, size: int, *, name: str = "pool") -> None:
         """Start no thread yet; `start` or the first call does.
@@ -36,7 +39,7 @@ class LifoExecutor(Executor):
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []  # under this name, Celery counts the threads of its pool
         self._free: list[SimpleQueue[Call | None]] = []
-        self._waiting: deque[tuple[Future[Any], Call]] = deque()
+        self._waiting: deque[Call] = deque()
         self._closed = False
 
     def start(self) -> None:
@@ -54,14 +57,14 @@ class LifoExecutor(Executor):
             RuntimeError: the pool is shut down, or it has no thread and none can start.
         """
         future: Future[T] = Future()
-        call = partial(_run, future, partial(function, *args, **kwargs))
+        call = future, partial(function, *args, **kwargs)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool of threads is shut down")
             if self._free:
                 self._free.pop().put(call)
                 return future
-            self._waiting.append((future, call))
+            self._waiting.append(call)
             if len(self._threads) < self._size:
                 self._start_thread()
         return future
@@ -102,24 +105,24 @@ class LifoExecutor(Executor):
     def _work(self) -> None:
         inbox: SimpleQueue[Call | None] = SimpleQueue()
         while (call := self._next(inbox)) is not None:
-            call()
+            _run(*call)
             del call  # what it returned or raised may be large
 
     def _next(self, inbox: SimpleQueue[Call | None]) -> Call | None:
         """Return the next call, or None if there are no more."""
         with self._lock:
             if self._waiting:
-                return self._waiting.popleft()[1]
+                return self._waiting.popleft()
             if self._closed:
                 return None
             self._free.append(inbox)
         return inbox.get()
 
 
-def _run(future: Future[T], call: Callable[[], T]) -> None:
+def _run(future: Future[T], function: Callable[[], T]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
-        future.set_result(call())
+        future.set_result(function())
     except BaseException as error:  # noqa: BLE001 - whoever waits for the result raises it
         future.set_exception(error)

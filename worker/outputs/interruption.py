@@ -6,7 +6,10 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import wait
+from typing import TypeVar
+
+from worker.threads import LifoExecutor
 
 T = TypeVar("T")
 
@@ -16,32 +19,6 @@ CHECK_S = 0.25
 
 class Stopped(Exception):
     """The worker stops; another one stores the file."""
-
-
-class _Transfer(Generic[T]):
-    """A call in a thread of its own. It is a daemon: the process ends although the thread may be blocked."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._returned: list[T] = []
-        self._error: BaseException | None = None
-        self.done = threading.Event()
-        context = contextvars.copy_context()  # of the trace
-        threading.Thread(target=context.run, args=(self._run,), name="files-transfer", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self._returned.append(self._work())
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            self._error = error
-        finally:
-            self.done.set()
-
-    def result(self) -> T:
-        """Return what the call returned, or raise what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._returned[0]
 
 
 def until_stopped(work: Callable[[], T], stopping: threading.Event, *, grace_s: float = GRACE_S) -> T:
@@ -57,8 +34,10 @@ def until_stopped(work: Callable[[], T], stopping: threading.Event, *, grace_s: 
     Raises:
         Stopped: the call was left behind.
     """
-    transfer, ends = _Transfer(work), 0.0
-    while not transfer.done.wait(CHECK_S):
+    pool, ends = LifoExecutor(1, name="files-transfer"), 0.0
+    transfer = pool.submit(contextvars.copy_context().run, work)  # in the same trace
+    pool.shutdown(wait=False)  # its thread ends with the transfer, and does not keep the process alive
+    while not wait([transfer], CHECK_S).done:
         if stopping.is_set():
             ends = ends or time.monotonic() + grace_s
             if time.monotonic() > ends:

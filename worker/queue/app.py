@@ -200,7 +200,7 @@ def _stop(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
     if _inbox:
-        _inbox.join()
+        _inbox.finish()
     if _runner:
         _runner.close()
     if _services:

@@ -43,8 +43,8 @@ class InboxReader:
         """Start the thread. It ends once the process has to stop."""
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait until the thread takes over nothing; a read that still waits for entries ends with its connection."""
+    def finish(self) -> None:
+        """Wait until the entries in hand are taken over, and take over no more: others get what is read later."""
         self._working.acquire(timeout=STOP_S)
 
     def _run(self) -> None:

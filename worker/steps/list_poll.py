@@ -54,6 +54,7 @@ class Scan:
     services: Services
     at: float
     max_pages: float
+    #: Generations in flight when the list poll began.
     in_flight: int
     #: Monotonic time.
     ends_at: float
