@@ -205,6 +205,9 @@ class Settings(BaseSettings):
     """Celery threads of one worker process."""
     call_concurrency: int = Field(default=32, ge=1, le=1000)
     """HTTP calls in flight at once, for each lane and worker process."""
+    one_cpu: bool = True
+    """Keep the threads of a worker process on one CPU at a time, where Linux allows it: a third less CPU. Python runs
+    one thread at a time. Run more processes to use more CPUs."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is logged."""
     log_format: Literal["text", "json"] = "text"

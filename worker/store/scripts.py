@@ -136,9 +136,7 @@ def encode(value: Any) -> Any:
 class Script:
     """One script, registered with a client. It loads itself again after a restart of the server."""
 
-    def __init__(
-        self, client: redis.Redis, verb: str, prelude: str, *, round_trips: RoundTrips | None = None
-    ) -> None:
+    def __init__(self, client: redis.Redis, verb: str, prelude: str, *, round_trips: RoundTrips | None = None) -> None:
         """Read a file; send calls in shared round trips, if there are any.
 
         Raises:
