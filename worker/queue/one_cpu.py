@@ -1,7 +1,7 @@
 """Keeps the threads of a worker on one CPU at a time.
 
 Python runs one thread at a time. Where a thread lets one on another CPU go on, at each of its system calls, both CPUs
-work on that: at 1,000 jobs a third of all CPU (`ops/adr/0023-one-cpu-for-a-worker.md`).
+work on that: at 1,000 jobs a third of all CPU (`ops/adr/0024-one-cpu-for-a-worker.md`).
 """
 
 from __future__ import annotations
