@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ops.bench import machine, plots, report
-from ops.bench.measures import cpu, delay, ladder, lag, memory, outputs, polls, share, webhook
+from ops.bench.measures import cpu, delay, ladder, memory, outputs, polls, schedule, share, webhook
 from ops.bench.plan import Measure, Plan, Run
 
-MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, lag, memory, webhook, share, outputs)
+MEASURES: tuple[Measure, ...] = (delay, cpu, ladder, polls, schedule, memory, webhook, share, outputs)
 IN_QUICK = ("cpu", "polls", "memory", "webhook")
 RESULTS = Path(__file__).parent / "results"
 PAGE = machine.ROOT / "ops" / "docs" / "benchmarks.md"
@@ -64,7 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--page-size", type=int, help="entries on a page of GET /jobs")
     parser.add_argument("--waiting", type=int, help="jobs that wait while memory is read (memory)")
     parser.add_argument("--ladder", help="jobs in flight of our rungs: 1000,5000")
-    parser.add_argument("--few", type=int, help="jobs to learn durations from, and as many to measure (lag)")
+    parser.add_argument("--few", type=int, help="jobs to learn durations from, and as many to measure (schedule)")
     parser.add_argument("--limit", dest="limit_s", type=float, help="seconds after which a run is aborted")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--out", type=Path, help="folder for raw numbers and plots")

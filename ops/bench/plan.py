@@ -39,7 +39,7 @@ class Plan:
     waiting: int = 10_000
     #: Seconds of polling as fast as possible.
     polling_s: float = 10.0
-    #: Jobs whose noticing lag is measured while few are in flight.
+    #: Jobs whose delay is measured while few are in flight.
     few: int = 120
     #: Seconds after which a run is aborted.
     limit_s: float = 240.0

@@ -79,10 +79,10 @@ def draw(runs: Sequence[Run], cells: dict[str, list[tuple[str, float]]], limit: 
     }
     rungs: dict[str, list[Point]] = {}
     for run in runs:
-        if run.measure == "ladder" and "lag_s" in run.numbers:
-            rungs.setdefault(run.peer, []).append((run.parameters["jobs"], run.numbers["lag_s"]["p99"]))
+        if run.measure == "ladder" and "delay_s" in run.numbers:
+            rungs.setdefault(run.peer, []).append((run.parameters["jobs"], run.numbers["delay_s"]["p99"]))
     if rungs:
-        title = "p99 noticing lag, one worker process"
+        title = "p99 delay, one worker process"
         found["ladder"] = lines(title, rungs, limit=limit, across="jobs in flight")
     return found
 

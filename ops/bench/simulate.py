@@ -1,4 +1,4 @@
-"""The worker's scheduling code on a simulated clock: the lag of trainings, and the demand of a million jobs.
+"""The worker's scheduling code on a simulated clock: the delay of trainings, and the demand of a million jobs.
 
     python -m ops.bench.simulate
 
@@ -59,14 +59,14 @@ def noticed(schedule: Schedule, duration: float, rng: random.Random, *, age: flo
 
 
 def trainings(plan: Plan) -> list[Run]:
-    """Compare the learned schedule with a fixed interval of as many polls; for `measures/lag.py`."""
+    """Compare the learned schedule with a fixed interval of as many polls; for `measures/schedule.py`."""
     rng, distribution = random.Random(plan.seed), _minutes(20, 25)
     schedule = learned(distribution, TRAININGS, LEARNED_FROM, rng)
     durations = [distribution(rng) for _ in range(20_000)]
     results = [noticed(schedule, duration, rng) for duration in durations]
-    lags = [age - duration for (age, _), duration in zip(results, durations, strict=True)]
+    delays = [age - duration for (age, _), duration in zip(results, durations, strict=True)]
     per_job = sum(polls for _, polls in results) / len(results)
-    return compare(durations, lags, per_job, load(), kind="training", learned_from=LEARNED_FROM, simulated=True)
+    return compare(durations, delays, per_job, load(), kind="training", learned_from=LEARNED_FROM, simulated=True)
 
 
 def _minutes(low: float, high: float) -> Distribution:
@@ -82,8 +82,8 @@ class Demand:
     polls_per_s: float
     pages_per_s: float
     list_poll_s: float
-    lag_mean_s: float
-    lag_p99_s: float
+    delay_mean_s: float
+    delay_p99_s: float
 
     @property
     def requests_per_s(self) -> float:
@@ -138,8 +138,8 @@ def demand(in_flight: int, distribution: Distribution, *, page_size: int, proces
         polls_per_s=started_per_s * sum(polls for _, polls in ends) / in_flight,
         pages_per_s=pages / period,
         list_poll_s=list_poll_s,
-        lag_mean_s=found["mean"],
-        lag_p99_s=found["p99"],
+        delay_mean_s=found["mean"],
+        delay_p99_s=found["p99"],
     )
 
 
@@ -151,15 +151,15 @@ def main() -> None:
     parser.add_argument("--page-size", type=int, default=50)
     parser.add_argument("--processes", type=int, default=4, help="worker processes that share the pages")
     arguments = parser.parse_args()
-    print("| in flight | ends/s | requests/s | pages/s | list poll, s | lag mean, p99, s | Redis/s | worker cores |")
+    print("| in flight | ends/s | requests/s | pages/s | list poll, s | delay mean, p99, s | Redis/s | worker cores |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for in_flight in (1_000, 10_000, 100_000, 1_000_000):
         distribution = lognormal(arguments.median, arguments.sigma)
         found = demand(in_flight, distribution, page_size=arguments.page_size, processes=arguments.processes)
-        lag = f"{found.lag_mean_s:.1f}, {found.lag_p99_s:.1f}"
+        delay = f"{found.delay_mean_s:.1f}, {found.delay_p99_s:.1f}"
         print(
             f"| {in_flight:,} | {found.ends_per_s:.1f} | {found.requests_per_s:,.0f} | {found.pages_per_s:,.0f} "
-            f"| {found.list_poll_s:.1f} | {lag} | {found.commands_per_s:,.0f} | {found.cores:.2f} |"
+            f"| {found.list_poll_s:.1f} | {delay} | {found.commands_per_s:,.0f} | {found.cores:.2f} |"
         )
 
 

@@ -95,20 +95,20 @@ class Stage:
         """Return the number of API requests that the sandbox got."""
         return sum(self.counts()["requests"].values())
 
-    def lags(self, among: set[str] | None = None) -> list[float]:
-        """Return noticing lags: seconds from a generation's end to the first GET /jobs/{id} that showed it.
+    def delays(self, among: set[str] | None = None) -> list[float]:
+        """Return delays: seconds from a generation's end to the first GET /jobs/{id} that showed it.
 
         An end not noticed yet counts with the seconds until now. A failure may be noticed on a page of GET /jobs, which
         shows its message.
         """
-        now, lags = time.time(), []
+        now, delays = time.time(), []
         for end in self.control.ends():
             if among is None or end["jobId"] in among:
                 noticed = end["noticedAfterS"]
                 if self.plan.failing:
                     noticed = min((at for at in (noticed, end["listedAfterS"]) if at is not None), default=None)
-                lags.append(now - end["endedAt"] if noticed is None else noticed)
-        return lags
+                delays.append(now - end["endedAt"] if noticed is None else noticed)
+        return delays
 
     def ended(self) -> set[str]:
         """Return the ids of the generations that have ended."""

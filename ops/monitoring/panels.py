@@ -100,10 +100,10 @@ JOBS = Row(
             (Query(quantile("photogpt_job_wait_seconds", "kind"), "{{kind}}"),),
         ),
         Panel(
-            "Noticing lag, 95 %",
+            "Noticing delay, 95 %",
             "From the end of a generation to the poll that showed it.",
             "s",
-            (Query(quantile("photogpt_notice_lag_seconds", "kind"), "{{kind}}"),),
+            (Query(quantile("photogpt_notice_delay_seconds", "kind"), "{{kind}}"),),
         ),
     ),
 )

@@ -99,7 +99,7 @@ class LaneMonitor:
         try:
             server.check_account(settings.base_url, settings.api_key, replaces=settings.replace_account)
         except ServerFault as error:
-            event("worker.refused", f"a worker that starts now ends, and this one should: {error}", severe=True)
+            event("account.foreign", f"end this worker; one that starts with its settings ends: {error}", severe=True)
 
     def _forget_worker(self) -> None:
         self._services.store.workers.forget(self._name)

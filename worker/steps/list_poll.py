@@ -30,7 +30,7 @@ from worker.domain.list_poll import (
 )
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
-from worker.store.list_poll import Entry, InFlight
+from worker.store.list_poll import InFlight, ListedGeneration
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import LIST_PAGES
@@ -241,7 +241,7 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
             _mark_running(services, running, deferred_s)
 
 
-def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
+def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> ListedGeneration | None:
     """Return what a listed generation means for its job, unless Redis was sent the same before."""
     generation_id, listed_status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
     if listed_status in {"success", "failed"}:
@@ -262,7 +262,7 @@ def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> Entry | None:
     if status == "ignored":
         return None
     seconds = seconds_between(listed.get("createdAt"), listed.get("updatedAt")) if status == "ended" else None
-    return Entry(generation_id, status, seconds)
+    return ListedGeneration(generation_id, status, seconds)
 
 
 def _mark_running(services: Services, jobs: list[Job], deferred_s: float) -> None:

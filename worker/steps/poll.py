@@ -18,7 +18,7 @@ from worker.photogpt.client import TRAINING_FAILED, UNFINISHED, UNTRAINED, Gener
 from worker.services import Services
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
-from worker.telemetry.metrics import NOTICE_LAG, POLLS
+from worker.telemetry.metrics import NOTICE_DELAY, POLLS
 
 JITTER = 0.05
 MIN_THROTTLED_S = 1.0  # pause after a 429, even if its Retry-After is shorter
@@ -129,7 +129,7 @@ def _duration(services: Services, job: Job, at: float, by_record: float | None) 
     """Return how long the generation took, by the list if it said so, else by PhotoGPT's record."""
     stated = by_record if job.duration_s is None else job.duration_s
     if stated is not None and job.submitted_at is not None:
-        recorder.observe(NOTICE_LAG, at - job.submitted_at - stated, job.kind)
+        recorder.observe(NOTICE_DELAY, at - job.submitted_at - stated, job.kind)
     return measured_duration(job, at=at, stated=stated, random_fraction=services.random.random())
 
 

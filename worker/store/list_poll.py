@@ -27,7 +27,7 @@ SAMPLE_SIZE = 256  # generations whose age is read before a list poll
 STATE_CACHE_S = 1.0  # for which a process uses a state before it reads it again
 
 
-class Entry(NamedTuple):
+class ListedGeneration(NamedTuple):
     """One generation on a page of the list."""
 
     generation_id: str
@@ -120,7 +120,7 @@ class ListPolls:
             return 0.0
         return float(self._scripts.take_rate_token(rate_bucket=self._keys.rate, rate=self._requests_per_s))
 
-    def apply_page(self, entries: Iterable[Entry], *, defer_s: float) -> tuple[int, list[Job]]:
+    def apply_page(self, entries: Iterable[ListedGeneration], *, defer_s: float) -> tuple[int, list[Job]]:
         """Poll now what a page shows as ended, and defer the single polls of what has not.
 
         Args:

@@ -14,6 +14,7 @@ from worker.telemetry.trace_context import current_trace_id
 log = logging.getLogger("photogpt")
 
 EventName = Literal[
+    "account.foreign",
     "api_key.missing",
     "api_key.rejected",
     "broker.recovered",

@@ -249,8 +249,8 @@ JOB_DURATION = _metric(
     buckets=_JOB_S,
     kind=Kind,
 )
-NOTICE_LAG = _metric(
-    "notice_lag_seconds",
+NOTICE_DELAY = _metric(
+    "notice_delay_seconds",
     _H,
     Source.WORKER,
     "Seconds from the end of a generation to the poll that showed it, where PhotoGPT states how long it took.",

@@ -1,4 +1,4 @@
-"""CPU time, requests and noticing lag per finished job."""
+"""CPU time, requests and delay per finished job."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TEXT = (
     "All jobs are enqueued at once; the run ends when every producer has its result (vendor: when every thread has "
     "ended). CPU time: user and kernel seconds of the worker process from the first enqueue to the last end, divided "
     "by the number of jobs; trigger, polls, completion and Redis result included. Requests: all that the sandbox got, "
-    "divided by the number of jobs. Noticing lag: from a generation's end to the first GET /jobs/{id} that showed it, "
-    "by the sandbox's clock. A design that falls behind (a p99 lag far above the interval) polls less often than "
+    "divided by the number of jobs. Delay: from a generation's end to the first GET /jobs/{id} that showed it, "
+    "by the sandbox's clock. A design that falls behind (a p99 delay far above the interval) polls less often than "
     "configured and seems cheaper."
 )
 COMPARED = ("vendor", "obvious", "ours")
@@ -69,7 +69,7 @@ def _measure(plan: Plan, peer: Peer, stage: Stage, before: list[float]) -> Run:
             "cpu_ms_per_job": round(1000 * spent / plan.jobs, 3),
             "requests_per_job": round(sum(counts["requests"].values()) / plan.jobs, 3),
             "requests": counts["requests"],
-            "lag_s": spread(stage.lags()),
+            "delay_s": spread(stage.delays()),
             "memory_growth_mb": round((max(resident) - memory) / 1e6, 1),
             "max_in_flight": counts["max_active"],
             "wall_s": round(wall, 1),
@@ -83,6 +83,6 @@ def rows(runs: list[Run]) -> list[Row]:
     return [
         medians(runs, "worker CPU per finished job, ms", "cpu_ms_per_job", target="≤ 0.2"),
         medians(runs, "API requests per finished job", "requests_per_job", target="≤ 2.3 requests", digits=2),
-        medians(runs, "noticing lag, mean, s", "lag_s.mean", digits=2),
-        medians(runs, "noticing lag, p99, s", "lag_s.p99", digits=2),
+        medians(runs, "delay, mean, s", "delay_s.mean", digits=2),
+        medians(runs, "delay, p99, s", "delay_s.p99", digits=2),
     ]

@@ -27,8 +27,8 @@ MIN_SAMPLES = 20  # jobs of one run, unless that takes more than MAX_ROUNDS
 MAX_ROUNDS = 5
 HISTORY = MIN_HISTORY + 10  # jobs that a warm worker has seen
 FIGURES = (
-    ("mean delay, s", "lag_s.mean"),
-    ("p99 delay, s", "lag_s.p99"),
+    ("mean delay, s", "delay_s.mean"),
+    ("p99 delay, s", "delay_s.p99"),
     ("requests per job", "requests_per_job"),
     ("worker CPU per job, ms", "cpu_ms_per_job"),
 )
@@ -108,7 +108,7 @@ def _round(plan: Plan, peer: Peer, stage: Stage) -> Numbers:
     return {
         "cpu_s": peer.cpu_s() - before.cpu_s,
         "requests": stage.requests() - before.requests,
-        "lags": stage.lags(stage.ended() - before.ended),
+        "delays": stage.delays(stage.ended() - before.ended),
     }
 
 
@@ -128,7 +128,7 @@ def _run(plan: Plan, name: str, rounds: list[Numbers], before: list[float], *, w
         numbers={
             "cpu_ms_per_job": round(1000 * sum(each["cpu_s"] for each in rounds) / jobs, 2),
             "requests_per_job": round(sum(each["requests"] for each in rounds) / jobs, 3),
-            "lag_s": spread([lag for each in rounds for lag in each["lags"]]),
+            "delay_s": spread([delay for each in rounds for delay in each["delays"]]),
         },
     )
 

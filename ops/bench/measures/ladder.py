@@ -17,7 +17,7 @@ NAME = "ladder"
 TEXT = (
     "On each rung, this many jobs are in flight that do not end (made in the sandbox; ours are written to Redis, the "
     "obvious design gets tasks with their generation). When nothing is overdue, or after a minute, some hundred more "
-    "start whose ends are spread over some seconds. A rung holds if the p99 of their noticing lag is at most the "
+    "start whose ends are spread over some seconds. A rung holds if the p99 of their delay is at most the "
     "interval plus 1 s; an end not noticed by the end of the measurement counts with the seconds until then."
 )
 COMPARED = ("obvious", "ours")
@@ -71,12 +71,12 @@ def _climb(plan: Plan, peer: OnCelery, stage: Stage, jobs: int) -> Numbers:
     cpu, sandbox, requests, at = peer.cpu_s(), cpu_s(stage.sandbox_pid()), stage.requests(), time.monotonic()
     time.sleep(low + plan.window_s + plan.interval + MARGIN_S)
     span = time.monotonic() - at
-    lags = stage.lags(ending)
+    delays = stage.delays(ending)
     limit = plan.interval + MARGIN_S
     return {
-        "lag_s": spread(lags),
-        "holds": spread(lags)["p99"] <= limit,
-        "late": sum(lag > limit for lag in lags),
+        "delay_s": spread(delays),
+        "holds": spread(delays)["p99"] <= limit,
+        "late": sum(delay > limit for delay in delays),
         "settled": settled,
         "loaded_s": round(loaded, 1),
         "requests_per_s": round((stage.requests() - requests) / span, 1),
@@ -111,7 +111,7 @@ def rows(runs: list[Run]) -> list[Row]:
     known = held.get("ours") and held.get("obvious")
     return [
         Row(
-            what="jobs in flight on one worker, p99 lag at most interval + 1 s",
+            what="jobs in flight on one worker, p99 delay at most interval + 1 s",
             cells={peer: f"{jobs:,}" for peer, jobs in held.items()},
             ratio=held["ours"] / held["obvious"] if known else None,
             target="100,000 jobs",

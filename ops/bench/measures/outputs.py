@@ -15,7 +15,7 @@ from ops.bench.stage import Stage, wait
 NAME = "outputs"
 TEXT = (
     "The workload of `cpu`, ours only, with PHOTOGPT_OUTPUTS set to a folder (a PNG of 4 kB for each job) and without "
-    "it, in alternation. Noticing lag as in `cpu`. CPU time: until the file of every job is in the folder."
+    "it, in alternation. Delay as in `cpu`. CPU time: until the file of every job is in the folder."
 )
 WITHOUT = "without"
 DESIGNS = (WITHOUT, "ours")
@@ -47,7 +47,7 @@ def _run(plan: Plan, name: str, turn: int) -> list[Run]:
             cpu_ms = 1000 * (peer.cpu_s() - idle) / plan.jobs
         finally:
             peer.stop()
-        numbers = {"lag_s": spread(stage.lags()), "cpu_ms_per_job": round(cpu_ms, 3), "files": _files(folder)}
+        numbers = {"delay_s": spread(stage.delays()), "cpu_ms_per_job": round(cpu_ms, 3), "files": _files(folder)}
     parameters = {"jobs": plan.jobs, "interval_s": plan.interval, "duration": plan.duration}
     return [Run(measure=NAME, peer=name, numbers=numbers, parameters=parameters, load_before=before)]
 
@@ -61,12 +61,12 @@ def _files(folder: Path) -> int:
 
 
 def rows(runs: list[Run]) -> list[Row]:
-    """Return lag and CPU time, with outputs and without."""
+    """Return delay and CPU time, with outputs and without."""
     return [
         medians(
             runs,
-            "noticing lag while outputs are stored, p99, s",
-            "lag_s.p99",
+            "delay while outputs are stored, p99, s",
+            "delay_s.p99",
             against=WITHOUT,
             target="≤ 1.1",
             digits=2,

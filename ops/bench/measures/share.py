@@ -42,7 +42,7 @@ def _run(plan: Plan, count: int) -> list[Run]:
             "cpu_ms_per_job": round(1000 * sum(spent) / plan.jobs, 3),
             "largest_share": round(max(spent) / sum(spent), 3),
             "requests_per_job": round(stage.requests() / plan.jobs, 3),
-            "lag_s": spread(stage.lags()),
+            "delay_s": spread(stage.delays()),
         }
     parameters = {"jobs": plan.jobs, "processes": count}
     return [Run(measure=NAME, peer="ours", numbers=numbers, parameters=parameters, load_before=before)]

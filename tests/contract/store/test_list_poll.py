@@ -18,14 +18,14 @@ from worker.domain.lane import Lane
 from worker.domain.list_poll import MIN_IN_FLIGHT, ListPollState
 from worker.store.keys import ID
 from worker.store.lanes import Tick
-from worker.store.list_poll import NAME, Entry, InFlight
+from worker.store.list_poll import NAME, InFlight, ListedGeneration
 
 HOLD = 20.0
 
 
 def apply_page(line: Line, *entries: tuple[Any, ...], defer_s: float = HOLD) -> tuple[int, list[str]]:
     """Apply one page; return the number of jobs to be polled now, and the ids of running ones."""
-    ended, running = line.store.list_polls.apply_page([Entry(*each) for each in entries], defer_s=defer_s)
+    ended, running = line.store.list_polls.apply_page([ListedGeneration(*each) for each in entries], defer_s=defer_s)
     return ended, [job.id for job in running]
 
 

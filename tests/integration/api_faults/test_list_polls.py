@@ -27,7 +27,7 @@ from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
 from worker.steps.list_poll import list_poll
 from worker.steps.poll import poll
-from worker.store.list_poll import NAME, Entry
+from worker.store.list_poll import NAME, ListedGeneration
 from worker.store.records import NO_UPDATE
 
 INTERVAL_S = 0.4
@@ -311,7 +311,7 @@ def test_only_changes_are_written(
     sent: list[int] = []
     apply_page = services.store.list_polls.apply_page
 
-    def counted(entries: list[Entry], *, defer_s: float) -> tuple[int, list[Job]]:
+    def counted(entries: list[ListedGeneration], *, defer_s: float) -> tuple[int, list[Job]]:
         sent.append(len(entries))
         return apply_page(entries, defer_s=defer_s)
 

@@ -80,7 +80,7 @@ def test_a_job_is_seen_from_both_sides(served: Worker, exporter: Served, app: Ce
     wait_until(lambda: missing(before, worker.samples()) == [], "the worker has counted everything")
     after = worker.samples()
     assert grown(before, after, "webhook_attempt_duration_seconds_count") >= 4  # other tests' webhooks are retried
-    assert 1 <= grown(before, after, "notice_lag_seconds_count", kind="image") <= 5
+    assert 1 <= grown(before, after, "notice_delay_seconds_count", kind="image") <= 5
     for lane in (Lane.TRIGGERS, Lane.JOBS, Lane.DELIVERIES):
         assert grown(before, after, "lane_lateness_seconds_count", lane=lane) >= 1
     assert after["photogpt_worker_ready", frozenset()] == 1

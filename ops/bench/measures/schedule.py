@@ -1,4 +1,4 @@
-"""Noticing lag with few jobs in flight, compared with a fixed interval that makes as many requests."""
+"""Delay with few jobs in flight, compared with a fixed interval that makes as many requests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ops.bench.plan import Plan, Row, Run, Steps
 from ops.bench.simulate import trainings
 from ops.bench.stage import Stage
 
-NAME = "lag"
+NAME = "schedule"
 TEXT = (
     "Images: 20 at a time, lognormal durations, median 25 s, sigma 0.5, interval 5 s, one worker. It learns durations "
     "from the first hundred; the next hundred count. Requests: all except triggers, pages of GET /jobs included. "
     "Trainings: 20 to 25 minutes, interval 300 s, learned from 20; the worker's scheduling code on a simulated clock. "
-    "fixed: the calculated lag, for the same durations, of an ideal poller with the fixed interval that makes as many "
-    "requests."
+    "fixed: the calculated delay, for the same durations, of an ideal poller with the fixed interval that makes as "
+    "many requests."
 )
 IMAGES, TRAININGS = "image", "training"
 AT_ONCE = 20
@@ -30,14 +30,14 @@ DURATION = "lognormal:25:0.5"
 def steps(plan: Plan) -> Steps:
     """Return the runs of images and of trainings."""
     return [
-        (f"lag: {AT_ONCE} images at a time", partial(_images, plan)),
-        ("lag: trainings, simulated", partial(trainings, plan)),
+        (f"schedule: {AT_ONCE} images at a time", partial(_images, plan)),
+        ("schedule: trainings, simulated", partial(trainings, plan)),
     ]
 
 
 def _images(plan: Plan) -> list[Run]:
     before = load()
-    with Stage(plan, "lag", duration=DURATION) as stage:
+    with Stage(plan, "schedule", duration=DURATION) as stage:
         peer = Ours(stage)
         try:
             peer.start()
@@ -49,8 +49,8 @@ def _images(plan: Plan) -> list[Run]:
             peer.stop()
         generations = stage.control.generations(kind=IMAGES)[plan.few :]
     durations = [_epoch(each["endsAt"]) - _epoch(each["createdAt"]) for each in generations]
-    lags = [each["noticedAfterS"] for each in generations if each["noticedAfterS"] is not None]
-    return compare(durations, lags, polls / len(generations), before, kind=IMAGES, simulated=False)
+    delays = [each["noticedAfterS"] for each in generations if each["noticedAfterS"] is not None]
+    return compare(durations, delays, polls / len(generations), before, kind=IMAGES, simulated=False)
 
 
 def _keep_busy(plan: Plan, peer: Ours, jobs: int) -> None:
@@ -82,8 +82,8 @@ def rows(runs: list[Run]) -> list[Row]:
     return [
         medians(
             [run for run in runs if run.parameters.get("kind") == kind],
-            f"mean noticing lag at equal requests, s: {what}",
-            "lag_mean_s",
+            f"mean delay at equal requests, s: {what}",
+            "delay_mean_s",
             against="fixed",
             target=target,
             digits=2,
