@@ -11,6 +11,7 @@ from functools import partial
 from redis import RedisError
 
 from worker.domain.lane import Lane
+from worker.domain.list_poll import FIRST_PART
 from worker.domain.times import rfc3339
 from worker.queue.revocation import Revocations
 from worker.services import Services
@@ -77,7 +78,7 @@ class LaneMonitor:
         store = self._services.store
         members = store.lanes.ensure_ticks()
         if self._services.settings.list_polling and members[Lane.JOBS] and not members[Lane.LIST_POLLS]:
-            store.list_polls.ensure_scheduled()
+            store.list_polls.ensure_scheduled(delay_s=FIRST_PART * self._services.settings.job_poll_interval_s)
         health.redis_answered()
 
     def _mark_worker(self) -> None:

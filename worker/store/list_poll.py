@@ -78,8 +78,8 @@ class ListPolls:
         self._read_at = float("-inf")
         self._state: ListPollState | None = None
 
-    def ensure_scheduled(self) -> None:
-        """Schedule the list poll, unless it is scheduled, if enough generations are in flight."""
+    def ensure_scheduled(self, *, delay_s: float) -> None:
+        """Schedule the list poll in `delay_s` seconds, unless it is scheduled, if enough generations are in flight."""
         tick = self._scripts.ensure_scheduled(
             lane=self._keys.lane(Lane.LIST_POLLS),
             loop=self._keys.loop(Lane.LIST_POLLS),
@@ -87,6 +87,7 @@ class ListPolls:
             jobs=self._keys.lane(Lane.JOBS),
             name=NAME,
             min_in_flight=MIN_IN_FLIGHT,
+            delay=delay_s,
             gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],
         )
         self._ticks.publish(Lane.LIST_POLLS, tick)

@@ -199,7 +199,7 @@ def fill_lane(line: Line, count: int) -> None:
 def ensure_scheduled(line: Line) -> list[Tick]:
     """Ask for a list poll as the lane monitor does, and return the ticks that this publishes."""
     line.published()
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     return line.published()
 
 
@@ -212,10 +212,12 @@ def test_few_jobs_schedule_no_list_poll(line: Line) -> None:
 
 
 def test_enough_jobs_schedule_one_list_poll(line: Line) -> None:
-    """With the minimum in flight one list poll is scheduled, however many workers ask."""
+    """With the minimum in flight one list poll is scheduled after the given delay, however many workers ask."""
     fill_lane(line, MIN_IN_FLIGHT)
-    (tick,) = ensure_scheduled(line)
+    line.store.list_polls.ensure_scheduled(delay_s=HOLD)
+    (tick,) = line.published()
     assert tick.lane is Lane.LIST_POLLS
+    assert line.due_in(Lane.LIST_POLLS, NAME) == pytest.approx(HOLD, abs=5)
     assert [ensure_scheduled(line) for _ in range(3)] == [[], [], []]
     assert line.client.zcard(keys.lane(Lane.LIST_POLLS)) == 1
 
@@ -248,7 +250,7 @@ LEARNED = ListPollState(
 def test_the_state_is_stored_with_the_next_list_poll(line: Line) -> None:
     """Rescheduling stores the whole state, and schedules the next list poll."""
     fill_lane(line, MIN_IN_FLIGHT)
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     line.store.list_polls.reschedule(LEARNED, retry_in_s=7)
     known = line.store.list_polls.state()
     assert known is not None
@@ -260,7 +262,7 @@ def test_the_state_is_stored_with_the_next_list_poll(line: Line) -> None:
 def test_no_next_list_poll(line: Line) -> None:
     """Rescheduling without a delay schedules nothing until the lane monitor asks again, and keeps the state."""
     fill_lane(line, MIN_IN_FLIGHT)
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     line.published()
     line.store.list_polls.reschedule(LEARNED, retry_in_s=None)
     assert line.published() == []
