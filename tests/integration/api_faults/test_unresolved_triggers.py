@@ -128,6 +128,17 @@ def test_a_search_that_began_too_early(services: Services, sandbox: SandboxProce
     assert requests(sandbox) == (2, 2)
 
 
+def test_a_search_in_progress_leaves_the_one_before(services: Services, faults: Faults) -> None:
+    """While a later job's search waits for its next request, an earlier job still gets the search before."""
+    shared = SharedSearch()
+    first, second = lose(services, "first", "second")
+    before = shared.result(services, *begun(services, first))
+    faults("listJobs", {"status": 429, "retry_after": 60})
+    assert isinstance(shared.result(services, *begun(services, second, settles=1.5)), float)
+    assert shared.result(services, *begun(services, first)) is before
+    assert isinstance(before, Search)
+
+
 def test_a_later_settling_time_needs_a_new_search(services: Services, sandbox: SandboxProcess) -> None:
     """After another settling time a job gets a new search, which does not read known records again."""
     shared = SharedSearch()
