@@ -53,7 +53,7 @@ class Search:
     unread: deque[str] | None = None
     #: No further request is made, since all was read or the list failed.
     ended: bool = False
-    completed_at: float = -math.inf
+    completed_at: float = 0.0
 
     def advance(self, services: Services) -> None:
         """Request one page or one unknown generation, and complete the search after the last one."""
@@ -97,6 +97,7 @@ class SharedSearch:
         """Search nothing yet."""
         self._lock = Lock()
         self._current: Search | None = None
+        self._completed: Search | None = None  # of use to other jobs while the next one is in progress
         self._start = math.inf  # the earliest trigger that waits for the next search
         self._failures = 0  # in a row
         self._resume_at = 0.0  # monotonic time
@@ -113,7 +114,7 @@ class SharedSearch:
         Raises:
             ApiError: the list cannot be read now.
         """
-        if (found := self._current) and _counts(services, found, triggered_at, at):
+        if (found := self._completed) and _counts(services, found, triggered_at, at):
             return found
         self._start = min(self._start, triggered_at)
         if not self._lock.acquire(timeout=wait_s):
@@ -127,12 +128,12 @@ class SharedSearch:
         """Make one request after another until a search counts for the job, or the time of this step is over."""
         ends = time.monotonic() + STEP_FRACTION * services.settings.api_call_deadline_s
         while True:
-            search = self._current
-            if search and _counts(services, search, triggered_at, at):
-                return search
+            if (found := self._completed) and _counts(services, found, triggered_at, at):
+                return found
             pause_s = max(0.0, self._resume_at - time.monotonic())
             if time.monotonic() + pause_s > ends or services.stopping.wait(pause_s):
                 return pause_s
+            search = self._current
             if search is None or search.ended or search.photogpt is not services.photogpt:
                 pause_s = search.began_at + search_interval_s(services) - at if search and paced else 0.0
                 if search and pause_s > 0 and _fits(services, search):
@@ -161,6 +162,7 @@ class SharedSearch:
         try:
             search.advance(services)
             self._failures = 0
+            self._completed = search if search.ended else self._completed
         except ApiError as error:
             self._failures = min(self._failures + 1, MAX_FAILURES)
             planned = min(search_interval_s(services), RETRY_S * 2 ** (self._failures - 1))
@@ -168,6 +170,7 @@ class SharedSearch:
             may_pass = search.unread is not None or isinstance(error, Throttled | Unavailable)
             if self._failures >= MAX_FAILURES or not may_pass:
                 search.give_up(services, error)
+                self._completed = search
 
 
 def search_interval_s(services: Services) -> float:
@@ -176,7 +179,7 @@ def search_interval_s(services: Services) -> float:
 
 
 def _counts(services: Services, search: Search, triggered_at: float, at: float) -> bool:
-    """Return whether a search is complete, and its result counts for a job now.
+    """Return whether the result of a completed search counts for a job now.
 
     A search that began before the job's latest full settling time counts shortly after its end, so that a long one is
     of use.
@@ -185,7 +188,7 @@ def _counts(services: Services, search: Search, triggered_at: float, at: float) 
     latest = triggered_at + settle_s * min(MAX_SETTLES, (at - triggered_at) // settle_s)
     new = search.began_at >= latest or at - search.completed_at <= search_interval_s(services)
     serves = search.start <= triggered_at and search.began_at >= triggered_at + settle_s
-    return search.completed_at > -math.inf and new and serves and _fits(services, search)
+    return new and serves and _fits(services, search)
 
 
 def _fits(services: Services, search: Search) -> bool:

@@ -128,6 +128,17 @@ def test_a_search_that_began_too_early(services: Services, sandbox: SandboxProce
     assert requests(sandbox) == (2, 2)
 
 
+def test_a_search_in_progress_leaves_the_one_before(services: Services, faults: Faults) -> None:
+    """While a later job's search waits for its next request, an earlier job still gets the search before."""
+    shared = SharedSearch()
+    first, second = lose(services, "first", "second")
+    before = shared.result(services, *begun(services, first))
+    faults("listJobs", {"status": 429, "retry_after": 60})
+    assert isinstance(shared.result(services, *begun(services, second, settles=1.5)), float)
+    assert shared.result(services, *begun(services, first)) is before
+    assert isinstance(before, Search)
+
+
 def test_a_later_settling_time_needs_a_new_search(services: Services, sandbox: SandboxProcess) -> None:
     """After another settling time a job gets a new search, which does not read known records again."""
     shared = SharedSearch()
@@ -137,22 +148,21 @@ def test_a_later_settling_time_needs_a_new_search(services: Services, sandbox: S
     assert requests(sandbox) == (3, 1)
 
 
-def test_an_older_generation(services: Services, isolated_settings: Settings) -> None:
-    """A search for an older job shows an older generation, which a later job does not adopt."""
+@pytest.mark.parametrize("dated", [True, False])
+def test_an_older_generation(services: Services, isolated_settings: Settings, dated: bool) -> None:
+    """A later job does not adopt an older generation from the search for an older job, not even an undated one."""
     del services
-    with photogpt(-100.0, date=formatdate(usegmt=True)) as url:
+    with photogpt(-100.0, date=formatdate(usegmt=True), dated=dated) as url:
         changed = isolated_settings.model_copy(update={"base_url": url})
         opened = open_services(changed, create_autospec(TaskPublisher, instance=True))
         later = asked(opened, "later")
         at = (later.intent_at or 0.0) + 2 * changed.uncertain_settle_s
-        older = replace(later, id="older", intent_at=at - 103)
-
-        assert reconcile(opened, older, at) == Submitted("g-1")
+        reconcile(opened, replace(later, id="older", intent_at=at - 103), at)
         decision = reconcile(opened, later, at)
         opened.close()
 
     assert isinstance(decision, Reschedule)
-    assert decision.clear_intent
+    assert decision.clear_intent is dated
 
 
 @pytest.mark.usefixtures("pages_of_one")
