@@ -136,11 +136,30 @@ def test_a_job_in_no_lane_is_not_scheduled(line: Line) -> None:
     assert line.lanes_of(job.id) == set()
 
 
+def age_jobs(line: Line, jobs: list[Job], *, by_s: float) -> None:
+    """Let jobs have been accepted earlier."""
+    for job in jobs:
+        line.client.hset(keys.job(job.id), "accepted_at", line.store.clock() - by_s)
+
+
+def test_a_job_that_was_just_polled_keeps_its_interval(line: Line) -> None:
+    """When list polling stops, a job is polled no earlier than an interval after its acceptance or last single poll."""
+    new = in_flight(line, "g-new", after=20)
+    polled = in_flight(line, "g-polled", after=20)
+    age_jobs(line, [polled], by_s=60)
+    line.client.hset(keys.job(polled.id), "last_polled_at", line.store.clock())
+    line.store.list_polls.resume_single_polls(1, interval_s=10)
+    assert all(5 < line.due_in(Lane.JOBS, job.id) <= 10 for job in (new, polled))
+    line.store.list_polls.resume_single_polls(1, interval_s=600)
+    assert all(line.due_in(Lane.JOBS, job.id) <= 10 for job in (new, polled)), "no job is polled later than before"
+
+
 def test_deferred_jobs_are_polled_singly_again(line: Line) -> None:
-    """When list polling stops, every deferred job is due within one interval, and the others keep their time."""
+    """When list polling stops, deferred jobs are due within one interval, and the others keep their time."""
     deferred = [in_flight(line, f"g-{number}", after=60) for number in range(4)]
     near = in_flight(line, "g-near", after=3)
-    line.store.list_polls.resume_single_polls(5)
+    age_jobs(line, [*deferred, near], by_s=20)
+    line.store.list_polls.resume_single_polls(5, interval_s=5)
     assert all(line.due_in(Lane.JOBS, job.id) <= 5 for job in deferred)
     assert len({round(line.due_in(Lane.JOBS, job.id)) for job in deferred}) > 1
     assert 0 < line.due_in(Lane.JOBS, near.id) <= 3
