@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     """Learned schedule: maximum time between two polls of a model in training, seconds."""
     list_polling: bool = True
     """Read pages of GET /jobs where that takes fewer requests than polling each generation."""
-    poll_budget: float = Field(default=0.75, gt=0, le=20, allow_inf_nan=False)
+    poll_budget: float = Field(default=0.88, gt=0, le=20, allow_inf_nan=False)
     """Pages of the list to read at most, as a share of the requests that polling each job at the interval takes."""
     job_deadline_s: Seconds = 3600
     """Seconds from its start until a job expires, if the producer gives no deadline_s."""

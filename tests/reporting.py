@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-WIDTH = 26
+from tests.parts import MISSING
 
+WIDTH = 26
+INSTALL = "as root on Debian: sh ops/install-test-parts"
 
 SLOW = (
     "tests/integration/api_faults/test_list_polls.py",
@@ -62,6 +65,34 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the guard refused, and which tests could not run because the machine lacks a part."""
+    _print_refused(terminalreporter)
+    skipped = terminalreporter.stats.get("skipped", [])
+    line = not_run((report.nodeid.partition("::")[0], report.longrepr[2]) for report in skipped)
+    if line is None:
+        return
+    terminalreporter.write_line(line, red=True, bold=True)
+    if path := os.environ.get("NOT_RUN_FILE"):
+        Path(path).write_text(f"{line}\n", encoding="utf-8")
+
+
+def not_run(skipped: Iterable[tuple[str, str]]) -> str | None:
+    """Return one line about the tests that a missing part has kept from running, or None without such tests.
+
+    Args:
+        skipped: file of each skipped test, and why it was skipped.
+    """
+    found = [(reason.partition(MISSING)[2], file) for file, reason in skipped if MISSING in reason]
+    if not found:
+        return None
+    files: defaultdict[str, set[str]] = defaultdict(set)
+    for why, file in found:
+        files[why].add(file)
+    parts = "; ".join(f"{why} ({', '.join(sorted(files[why]))})" for why in sorted(files))
+    return f"NOT RUN, {len(found)} tests: {parts}. Install what is missing, {INSTALL}"
+
+
+def _print_refused(terminalreporter: Any) -> None:
     """Print the kinds of addresses that tests/contract/test_guard_battery.py tried and the guard refused."""
     tricks: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
     for report in terminalreporter.stats.get("passed", []):

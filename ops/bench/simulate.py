@@ -28,7 +28,7 @@ from worker.store.list_poll import SAMPLE_SIZE
 
 Distribution = Callable[[random.Random], float]
 IMAGES = Limits(interval_s=5, floor_s=1, ceiling_s=15)
-BUDGET = 0.75  # PHOTOGPT_POLL_BUDGET
+BUDGET = 0.88  # PHOTOGPT_POLL_BUDGET
 TRAININGS = Limits(interval_s=300, floor_s=60, ceiling_s=900)
 COSTS = {"trigger": 3.0, "poll": 1.0, "page": 2.0, "end": 1.5}
 """CPU milliseconds of one worker, from `make bench` on two shared cores, rounded up."""

@@ -89,10 +89,10 @@ def test_the_list_is_read_to_its_end(photogpt: PhotoGPT, sandbox: SandboxProcess
     made = {photogpt.trigger(Kind.IMAGE, IMAGE) for _ in range(7)}
     sandbox.control.options(page_size=3)
     try:
-        listed = [entry["jobId"] for entry in photogpt.generations_between(*_around(sandbox))]
+        found = listed(photogpt, *_around(sandbox))
     finally:
         sandbox.control.options(page_size=50)
-    assert sorted(listed) == sorted(filter(None, made))
+    assert sorted(found) == sorted(filter(None, made))
     assert sandbox.control.state(lists=False)["list_requests"] == 3
 
 
@@ -101,7 +101,7 @@ def test_the_last_page_may_be_marked_in_any_way(photogpt: PhotoGPT, sandbox: San
     """An empty and a null page token both end the list."""
     photogpt.trigger(Kind.IMAGE, IMAGE)
     sandbox.control.faults({"match": "listJobs", "action": {"last_page": mark}})
-    assert len(list(photogpt.generations_between(*_around(sandbox)))) == 1
+    assert len(listed(photogpt, *_around(sandbox))) == 1
 
 
 def _around(sandbox: SandboxProcess) -> tuple[float, float]:
@@ -308,6 +308,11 @@ def test_the_key_does_not_follow_a_redirect(make: Make, status: int) -> None:
 # -- faulty lists --------------------------------------------------------------------------------------------------
 
 
+def listed(client: PhotoGPT, start: float, end: float) -> list[str]:
+    """Return the ids of the generations of a window."""
+    return [entry["jobId"] for page in client.pages_between(start, end) for entry in page]
+
+
 def pages(token: Callable[[int], object]) -> Script:
     """Serve pages with one job each; `token` makes the next token from the page's number."""
     served = iter(range(10_000))
@@ -323,60 +328,45 @@ def pages(token: Callable[[int], object]) -> Script:
 def test_a_list_without_an_end_is_not_believed(make: Make) -> None:
     """A list that never ends raises Unavailable after MAX_PAGES pages."""
     with Peer(pages(lambda number: f"t-{number}")) as peer, pytest.raises(Unavailable, match="pages"):
-        list(make(peer.url).generations_between(0, 1))
+        listed(make(peer.url), 0, 1)
     assert len(peer.requests) == MAX_PAGES
 
 
 def test_a_repeated_token_ends_a_list(make: Make) -> None:
     """A page token that repeats ends the list."""
     with Peer(pages(lambda number: "a" if number else "b")) as peer:
-        listed = [entry["jobId"] for entry in make(peer.url).generations_between(0, 1)]
-    assert listed == ["g-0", "g-1", "g-2"]
+        found = listed(make(peer.url), 0, 1)
+    assert found == ["g-0", "g-1", "g-2"]
     assert len(peer.requests) == 3
 
 
 def test_the_window_is_repeated_with_the_token(make: Make) -> None:
     """Every page request repeats the time window beside the page token."""
     with Peer(pages(lambda number: "a/b" if number == 0 else None)) as peer:
-        list(make(peer.url).generations_between(0, 1.5))
+        listed(make(peer.url), 0, 1.5)
     window = "start=1970-01-01T00%3A00%3A00.000Z&end=1970-01-01T00%3A00%3A01.500Z"
     lines = [request.split(b" ")[1].decode() for request in peer.requests]
     assert lines == [f"/jobs?{window}", f"/jobs?{window}&pageToken=a%2Fb"]
 
 
-def failing(answers: list[tuple[int, str]]) -> Script:
-    """Serve one page with a token, then these errors with their Retry-After, then a last page."""
-    left = iter([(200, "token"), *answers])
+def test_a_list_goes_on_at_the_page_that_failed(make: Make) -> None:
+    """After an error, the listing requests the same page again."""
+    answers = iter([(200, "token"), (429, ""), (503, ""), (200, "")])
 
     def script(conversation: Conversation) -> None:
-        status, text = next(left, (200, ""))
-        result = {"jobs": [{"jobId": f"g-{text}"}], "nextPageToken": text or None}
-        conversation.answer(status, json.dumps({"status": "OK", "result": result}).encode(), f"Retry-After: {text}")
+        status, token = next(answers)
+        result = {"jobs": [{"jobId": f"g-{token}"}], "nextPageToken": token or None}
+        conversation.answer(status, json.dumps({"status": "OK", "result": result}).encode())
 
-    return script
-
-
-def test_an_error_of_one_page_does_not_end_the_list(make: Make) -> None:
-    """A page that fails twice is requested a third time, so that the pages before it are not read again."""
-    with Peer(failing([(429, "0"), (503, "0")])) as peer:
-        listed = [entry["jobId"] for entry in make(peer.url).generations_between(0, 1)]
-    assert listed == ["g-token", "g-"]
+    with Peer(script) as peer:
+        listing = make(peer.url).pages_between(0, 1)
+        assert next(listing) == [{"jobId": "g-token"}]
+        for error in (Throttled, Unavailable):
+            with pytest.raises(error):
+                next(listing)
+        assert list(listing) == [[{"jobId": "g-"}]]
     assert len(peer.requests) == 4
-
-
-@pytest.mark.parametrize("answers", [[(429, "60")], [(503, "0")] * 3, [(400, "0")]])
-def test_a_page_that_fails_for_longer_ends_the_list(make: Make, answers: list[tuple[int, str]]) -> None:
-    """A listing ends with the error if PhotoGPT refuses a page, asks for a long wait, or fails three times."""
-    with Peer(failing(answers)) as peer, pytest.raises(ApiError):
-        list(make(peer.url).generations_between(0, 1))
-    assert len(peer.requests) == 1 + len(answers)
-
-
-def test_the_first_page_of_a_list_is_not_repeated(make: Make) -> None:
-    """While PhotoGPT is down, a listing costs one request."""
-    with Peer(answering(503, b"")) as peer, pytest.raises(Unavailable):
-        list(make(peer.url).generations_between(0, 1))
-    assert len(peer.requests) == 1
+    assert all(b"pageToken=token" in request.split(b"\r\n")[0] for request in peer.requests[1:])
 
 
 @pytest.mark.parametrize("result", [None, [], "text", {}, {"jobs": None}, {"jobs": {}}, 7])
@@ -384,7 +374,7 @@ def test_a_list_that_is_none_is_unavailable(make: Make, result: object) -> None:
     """An answer without a list raises Unavailable, since an empty list would mean that nothing was created."""
     body = json.dumps({"status": "OK", "result": result}).encode()
     with Peer(answering(200, body)) as peer, pytest.raises(Unavailable):
-        list(make(peer.url).generations_between(0, 1))
+        listed(make(peer.url), 0, 1)
 
 
 @pytest.mark.parametrize("result", [None, [], "text", {}, {"status": None}, {"status": 7}])

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.deployment.conftest import ROOT
+from tests.parts import MISSING
+from tests.reporting import INSTALL, not_run
 
 SCRIPT = ROOT / "ops/install-test-parts"
 PROGRAMS = (
@@ -106,3 +108,13 @@ def test_a_failed_installation_is_reported(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "no network" in done.stderr
     assert "apt-get failed. The tests need chromium" in done.stderr
+
+
+def test_the_last_line_names_what_did_not_run() -> None:
+    """The line names the missing part, the files of the skipped tests and the remedy; other skips cause no line."""
+    slow, browser = ("tests/a.py", "Skipped: takes minutes"), f"Skipped: {MISSING}chromium is not installed"
+    assert not_run([slow]) is None
+    line = not_run([slow, ("tests/c.py", browser), ("tests/b.py", browser), ("tests/b.py", browser)])
+    assert line == (
+        f"NOT RUN, 3 tests: chromium is not installed (tests/b.py, tests/c.py). Install what is missing, {INSTALL}"
+    )

@@ -44,7 +44,7 @@ class Message:
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store no rejected message: these tests have no Redis."""
-    monkeypatch.setattr(rejected, "rejected_store", None)
+    monkeypatch.setattr(rejected.handlers, "open_list", None)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.settings import Settings
 from tests.unit.factories import CREATED, make_job
 from worker.domain.durations import duration_group, measured_duration, seconds_between
 from worker.domain.job import Job, Kind
@@ -32,7 +33,7 @@ from worker.domain.list_poll import (
 ages = st.lists(st.floats(min_value=0, max_value=5000), min_size=1, max_size=60)
 densities = st.floats(min_value=0, max_value=1000)
 KNOWN = ListPollState(id="jobs")
-BUDGET = 0.75
+BUDGET = float(Settings.model_fields["poll_budget"].default)
 INTERVAL_S, FLOOR_S = 5.0, 1.0
 
 
@@ -145,6 +146,12 @@ def test_credit_lets_the_last_job_be_listed() -> None:
     spent = list_interval(1, 1, 0.0, credit=3.0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
     assert spent == quiet_s
     assert list_interval(1, 1, 0.0, credit=0.0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET) > quiet_s
+
+
+def test_the_last_two_jobs_are_listed_more_often_than_polled() -> None:
+    """Without credit, the budget lists two jobs every three seconds instead of polling each every five."""
+    every_s = list_interval(1, 2, 0.2, credit=0.0, interval_s=INTERVAL_S, floor_s=FLOOR_S, budget=BUDGET)
+    assert every_s < 3
 
 
 def test_credit_is_limited() -> None:

@@ -30,11 +30,11 @@ class Services:
         self.calls: list[str] = []
         self.marked: list[str] = []
         self.error: Exception | None = None
-        self.settings = SimpleNamespace(list_polling=list_polling, one_cpu=False)
+        self.settings = SimpleNamespace(list_polling=list_polling, job_poll_interval_s=5.0, one_cpu=False)
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=self.ensure_ticks),
             workers=SimpleNamespace(mark=self.marked.append, forget=self.marked.remove),
-            list_polls=SimpleNamespace(ensure_scheduled=lambda: self.call("list polls")),
+            list_polls=SimpleNamespace(ensure_scheduled=lambda delay_s: self.call(f"list poll in {delay_s:g} s")),
             job_history=SimpleNamespace(continuations=self.continuations),
             load_scripts=lambda: None,
             check_writes=lambda: self.call("write"),
@@ -82,7 +82,7 @@ def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
 @pytest.mark.parametrize(
     ("list_polling", "members", "calls"),
     [
-        (True, {}, ["ticks", "list polls"]),
+        (True, {}, ["ticks", "list poll in 2.5 s"]),
         (True, {Lane.JOBS: 1}, ["ticks"]),
         (True, {Lane.LIST_POLLS: 1}, ["ticks"]),
         (False, {}, ["ticks"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,7 @@ from worker.domain.poll_schedule import (
     learn,
     unknown_status_delay,
 )
+from worker.steps.poll import next_poll_delay
 
 LIMITS = Limits(interval_s=5, floor_s=1, ceiling_s=60)
 FREE = Limits(interval_s=5, floor_s=1e-6, ceiling_s=1e6)
@@ -167,6 +170,17 @@ def test_the_fixed_schedule() -> None:
     """The fixed schedule polls once per interval at every age."""
     schedule = fixed(LIMITS)
     assert [schedule.next_age(age) for age in (0, 5, 7.5, 1e6)] == [5, 10, 12.5, 1e6 + 5]
+
+
+@pytest.mark.parametrize("random_fraction", [0.0, 0.999])
+def test_a_poll_is_moved_by_two_percent_at_most(random_fraction: float) -> None:
+    """Polls of one job keep the fixed interval to within a fiftieth, so that none is much later than without jitter."""
+    services: Any = SimpleNamespace(
+        store=SimpleNamespace(schedules=SimpleNamespace(of=lambda _job: fixed(LIMITS))),
+        random=SimpleNamespace(random=lambda: random_fraction),
+    )
+    job = make_job(submitted_at=CREATED)
+    assert next_poll_delay(services, job, CREATED) == pytest.approx(LIMITS.interval_s, rel=0.0201)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 MIN_IN_FLIGHT = 2  # generations; fewer do not start list polling
+FIRST_PART = 0.5  # of the interval of single polls: from the first generations to the first list poll
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
 QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends
@@ -70,10 +71,8 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
         state: of the list, with its credit up to now.
         budget: pages that may be read, as a share of the single polls that they save.
     """
-    if not ages:
-        return None
     ordered = sorted(ages)
-    weight = in_flight / len(ordered)
+    weight = in_flight / max(len(ordered), 1)
     best, min_requests = None, in_flight if in_flight > 1 else math.inf
     for number, age in enumerate(ordered, start=1):
         pages = expected_pages(number * weight, age, state)

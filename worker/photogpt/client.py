@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,7 +23,7 @@ from worker.http.deadline import call_within, read_bounded
 from worker.http.errors import AnswerTooLarge
 from worker.http.headers import parse_http_date
 from worker.photogpt.answers import DownloadStatus, connection_error, read_answer, read_download, text_of
-from worker.photogpt.listing import PAGE_ATTEMPTS, listed_pages
+from worker.photogpt.listing import Listing
 from worker.photogpt.measured import Measured
 from worker.telemetry import traces
 from worker.telemetry.labels import Operation
@@ -172,21 +172,9 @@ class PhotoGPT:
                 return DownloadStatus("ready", url)
         return status
 
-    def generations_between(self, start: float, end: float) -> Iterator[JsonObject]:
-        """Yield the generations created between two times (epoch seconds), as GET /jobs lists them.
-
-        After the first page, an error of one page is retried twice before it ends the whole listing.
-        """
-        for page in listed_pages(self._list, start, end, attempts=PAGE_ATTEMPTS):
-            yield from page
-
-    def pages_between(self, start: float, end: float) -> Iterator[list[JsonObject]]:
-        """Yield pages of the generations created between two times (epoch seconds).
-
-        Raises:
-            Unavailable: an answer holds no list, or the pages do not end.
-        """
-        return listed_pages(self._list, start, end)
+    def pages_between(self, start: float, end: float) -> Listing:
+        """Return an iterator over pages of the generations created between two times (epoch seconds)."""
+        return Listing(self._list, start, end)
 
     def ping(self) -> None:
         """Check the key, the version header and the connection."""

@@ -12,10 +12,10 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from worker.domain.job import TASKS, JobState, JsonObject
 from worker.domain.json_values import text_id
 from worker.domain.outcome import Outcome
-from worker.queue import rejected
 from worker.queue.app import services, settings
 from worker.queue.continuation import capture_continuation, result_fields
 from worker.queue.redaction import describe_arguments
+from worker.queue.rejected import handlers
 from worker.queue.serialization import loads
 from worker.steps.accept import Envelope, accept, end_unaccepted
 from worker.steps.publish import send_continuation
@@ -137,4 +137,5 @@ def _readable_kwargs(body: object) -> JsonObject:
     return kwargs if isinstance(kwargs, dict) else {}
 
 
-rejected.end_job = end_unreadable
+handlers.open_list = lambda: services().store.rejected
+handlers.end_job = end_unreadable

@@ -17,7 +17,6 @@ from config.settings import SECRET_FIELDS, Settings, load_settings
 from worker.http.deadline import start_watchdog
 from worker.lanes.metrics import serve_worker
 from worker.lanes.runner import LaneRunner
-from worker.queue import rejected
 from worker.queue.continuation import CONTINUED
 from worker.queue.inbox import InboxReader
 from worker.queue.limits import fit_open_files
@@ -56,8 +55,6 @@ redis_outage = Outage(
     message="Redis is unavailable; messages return to their queue until it is back",
     recovered="Redis is back",
 )
-
-rejected.rejected_store = lambda: services().store.rejected
 
 _lock = threading.RLock()
 _services: Services | None = None

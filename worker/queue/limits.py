@@ -14,7 +14,7 @@ MIN_FILES = 32
 """With fewer, Redis, the broker and PhotoGPT cannot all be connected to. A worker has 17 open when it is ready."""
 
 FILES_PER_CALL = 8
-"""Of one call at a time in each lane: five lanes call over HTTP, and their steps and writers use Redis."""
+"""Of one call at a time in each lane: five lanes have PHOTOGPT_CALL_CONCURRENCY threads, and these use Redis, too."""
 
 
 def fit_open_files(settings: Settings) -> Settings:

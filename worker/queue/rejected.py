@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from celery.exceptions import InvalidTaskError, NotRegistered
 from kombu.exceptions import ContentDisallowed, DecodeError
 from redis import RedisError
 
+from worker.domain.job import JsonObject
 from worker.store.rejected import Rejected
 from worker.telemetry.logs import event
 
-rejected_store: Callable[[], Rejected] | None = None
-"""Opens the list. The app sets it, since the transport has no clients of its own."""
 
-end_job: Callable[[dict[str, Any], str], None] | None = None
-"""Ends the job of a message, given its envelope and what is wrong with it. `acceptance` sets it."""
+@dataclass(slots=True)
+class Handlers:
+    """What else happens with a rejected message. Unset, as in a process without tasks, a message is only logged."""
+
+    #: Opens the list of rejected messages.
+    open_list: Callable[[], Rejected] | None = None
+    #: Ends the job of a message, given its envelope and what is wrong with it.
+    end_job: Callable[[JsonObject, str], None] | None = None
+
+
+handlers = Handlers()
+"""Set by `worker/queue/acceptance.py`: the transport calls this module, and the app, which has the clients of Redis,
+imports the transport."""
 
 
 class MalformedMessage(InvalidTaskError):
@@ -50,9 +61,9 @@ def record_rejected(error: Exception, headers: Any = None) -> None:
     known = headers if isinstance(headers, dict) else {}
     task, job, fault = known.get("task"), known.get("id"), fault_of(error)
     event("message.rejected", "discarded a message that cannot be used", warn=True, task=task, job=job, error=fault)
-    if rejected_store is not None:
+    if handlers.open_list is not None:
         with suppress(RedisError):  # the log line above holds the same
-            rejected_store().add(fault, task=task, message_id=job)
+            handlers.open_list().add(fault, task=task, message_id=job)
 
 
 def reject_envelope(error: Exception, envelope: Any) -> None:
@@ -63,5 +74,5 @@ def reject_envelope(error: Exception, envelope: Any) -> None:
     """
     known = envelope if isinstance(envelope, dict) else {}
     record_rejected(error, known.get("headers"))
-    if end_job is not None:
-        end_job(known, fault_of(error))
+    if handlers.end_job is not None:
+        handlers.end_job(known, fault_of(error))

@@ -77,7 +77,8 @@ class Scan:
     def stopped(self) -> bool:
         """Whether no further page is read."""
         stopping = self.services.stopping.is_set()
-        return self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
+        thin = self.pages > 1 and self.entries <= self.pages  # a page shows no more than a single poll
+        return thin or self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
 
 
 def list_poll(services: Services, state: ListPollState, at: float) -> None:
@@ -127,7 +128,8 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
 def _resume_single_polls(services: Services, within_s: float) -> None:
     """Poll deferred jobs singly again; the next list poll then sends Redis everything once more."""
     _sent.clear()
-    services.store.list_polls.resume_single_polls(within_s)
+    interval_s = services.settings.job_poll_interval_s
+    services.store.list_polls.resume_single_polls(within_s, interval_s=interval_s)
 
 
 def _scan(

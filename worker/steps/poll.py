@@ -20,7 +20,7 @@ from worker.telemetry import recorder
 from worker.telemetry.logs import event
 from worker.telemetry.metrics import NOTICE_DELAY, POLLS
 
-JITTER = 0.05
+JITTER = 0.02  # of a delay; 0.05 made p99 longer than without, and saved no request
 MIN_THROTTLED_S = 1.0  # pause after a 429, even if its Retry-After is shorter
 MAX_STATUS_LENGTH = 100  # characters of a status
 MAX_ERROR_LENGTH = 2000  # characters of PhotoGPT's reason for a failure, which goes into every record of it

@@ -24,8 +24,7 @@ generation that is created or listed later than that is missed.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.backoff import MAX_RETRY_AFTER_S, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
@@ -33,18 +32,15 @@ from worker.domain.errors import ApiError, MissingGenerationId, Refused
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
-from worker.domain.times import parse_time
 from worker.services import Services
+from worker.steps.search import MAX_SETTLES, Search, SharedSearch, search_interval_s
 from worker.telemetry.logs import event
 
 MIN_SETTLES = 2  # settling times before a list without a candidate counts
-MAX_SETTLES = 4  # that a job waits for other unresolved jobs, or for the generation of an accepted trigger
 MAX_RETRIGGER_S = 600.0  # before a trigger is sent once more
-MAX_SKEW_S = 86_400  # between two clocks; GET /jobs shows a week at most
-MAX_CACHED_MODELS = 10_000
 MAX_NAMED = 20  # candidates in an error message, which goes into every record and webhook of the job
 
-_model_by_generation: dict[str, str] = {}  # many unresolved jobs share candidates, and check them in every round
+_shared = SharedSearch()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,17 +50,23 @@ class Intent:
     job: Job
     triggered_at: float
     now: float
+    #: When the search of the list began: what happened at PhotoGPT later does not count.
+    as_of: float
     settle_s: float
 
     @property
     def settled(self) -> bool:
         """Whether a list without a candidate counts."""
-        return self.now >= self.triggered_at + MIN_SETTLES * self.settle_s
+        return self.as_of >= self.triggered_at + MIN_SETTLES * self.settle_s
 
     @property
     def candidates_wait(self) -> bool:
         """Whether to wait for other unresolved jobs, or for a generation that is not listed yet."""
-        return self.now < self.triggered_at + MAX_SETTLES * self.settle_s
+        return self.as_of < self.triggered_at + MAX_SETTLES * self.settle_s
+
+    def seconds_until(self, settles: int) -> float:
+        """Return the seconds until so many settling times after the trigger; 0 if they have passed."""
+        return max(0.0, self.triggered_at + settles * self.settle_s - self.now)
 
 
 def after_lost_answer(services: Services, job: Job, error: ApiError) -> Decision:
@@ -104,7 +106,7 @@ def reconcile(services: Services, job: Job, at: float) -> Decision:
         return Reschedule(after=0, clear_intent=True)
     if at < triggered_at + settle_s:
         return _wait(job, triggered_at + settle_s - at)
-    intent = Intent(job=job, triggered_at=triggered_at, now=at, settle_s=settle_s)
+    intent = Intent(job=job, triggered_at=triggered_at, now=at, as_of=at, settle_s=settle_s)
     try:
         if job.kind is Kind.TRAINING:
             return _reconcile_training(services, intent)
@@ -126,20 +128,27 @@ def _reconcile_training(services: Services, intent: Intent) -> Decision:
 
 def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     job = intent.job
-    listed, skew_s = _listed_generations(services, intent)
+    overdue = intent.now >= job.deadline_at  # the job ends now, but not before PhotoGPT was asked once more
+    wait_s = services.settings.api_call_deadline_s / 2 if overdue else 0.0
+    search = _shared.result(services, intent.triggered_at, intent.now, wait_s=wait_s)
+    if not isinstance(search, Search):
+        return _wait(job, search)
+    intent, skew_s = replace(intent, as_of=search.began_at), search.skew_s
     # read before the known generations: a job that gets its answer in between still counts, or its generation is known
     unresolved = [
         name for name in services.store.generations.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id
     ]
-    candidates = _candidates(services, intent, listed, skew_s)
+    candidates = _candidates(services, intent, search)
     if not candidates:
-        named = services.store.generations.between(intent.triggered_at, intent.now - intent.settle_s)
-        incomplete = bool(named) and listed.keys().isdisjoint(named)
+        named = services.store.generations.between(intent.triggered_at, intent.as_of - intent.settle_s)
+        incomplete = bool(named) and search.listed.keys().isdisjoint(named)
         return _no_candidate(services, intent, list_incomplete=incomplete)
-    created = [listed[name] for name in candidates]
+    created = [search.listed[name] for name in candidates]
     competing = {_may_have_created(services, name, created, skew_s) for name in unresolved}
     if None in competing:  # that job got its answer just now, so a candidate may be known to be its own
         return _wait(job, 1.0)
+    if created == [None] and search.start < intent.triggered_at:
+        competing |= {True}  # it may be older than the trigger
     if len(candidates) == 1 and True not in competing:
         event("trigger.adopted", "the lost trigger worked", job=job.id, generation=candidates[0])
         return Submitted(candidates[0])
@@ -148,40 +157,18 @@ def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     return _uncertain(job, f"PhotoGPT's answer was lost, and {len(candidates)} generations may be its own", candidates)
 
 
-def _listed_generations(services: Services, intent: Intent) -> tuple[dict[str, float | None], float]:
-    """Return the listed generations with their times of creation, and the clock skew allowed for, in seconds."""
-    allowed = services.settings.clock_skew_s
-    listed = _created_between(services, intent.triggered_at - allowed, intent.now + allowed)
-    skew_s = _clock_skew(services, allowed)  # known only after an answer
-    if skew_s > allowed:
-        message = (
-            f"PhotoGPT's clock and Redis' differ by more than PHOTOGPT_CLOCK_SKEW_S; {skew_s:.0f} s are allowed for"
-        )
-        event("clock.skewed", message, skew_s=round(skew_s), warn=True)
-        listed = _created_between(services, intent.triggered_at - skew_s, intent.now + skew_s)
-    return listed, skew_s
-
-
-def _created_between(services: Services, start: float, end: float) -> dict[str, float | None]:
-    """Return the generations of a window by id, each with its time of creation in epoch seconds, or None."""
-    listed = services.photogpt.generations_between(start, end)
-    return {str(seen["jobId"]): parse_time(seen.get("createdAt")) for seen in listed}
-
-
-def _clock_skew(services: Services, allowed: float) -> float:
-    offset = abs(services.photogpt.clock_offset_s(services.store.clock()) or 0.0)
-    return allowed if offset <= allowed else allowed + min(math.ceil(offset), MAX_SKEW_S)
-
-
-def _candidates(services: Services, intent: Intent, listed: dict[str, float | None], skew_s: float) -> list[str]:
+def _candidates(services: Services, intent: Intent, search: Search) -> list[str]:
     """Return the unknown generations that this job may have created."""
-    latest = intent.triggered_at + MIN_SETTLES * intent.settle_s + skew_s
-    in_time = [name for name, created in sorted(listed.items()) if created is None or created <= latest]
-    unknown = services.store.generations.unknown(in_time)
-    return [name for name in unknown if _is_candidate(services, intent, name)]
+    earliest = intent.triggered_at - search.skew_s  # the window of the search may begin before
+    latest = intent.triggered_at + MIN_SETTLES * intent.settle_s + search.skew_s
+    created = [(name, search.listed[name]) for name in search.unknown]
+    in_time = [name for name, at in created if at is None or earliest <= at <= latest]
+    return [
+        name for name in services.store.generations.unknown(in_time) if _is_candidate(services, intent, search, name)
+    ]
 
 
-def _is_candidate(services: Services, intent: Intent, generation_id: str) -> bool:
+def _is_candidate(services: Services, intent: Intent, search: Search, generation_id: str) -> bool:
     """Return whether an unknown generation can be this job's.
 
     GET /jobs lists trainings too, under ids that no trigger returns: a generation of another model, or of a model that
@@ -189,28 +176,17 @@ def _is_candidate(services: Services, intent: Intent, generation_id: str) -> boo
     otherwise keep every unresolved job around it waiting until its deadline.
 
     Raises:
-        ApiError: it cannot be read now, and there is time left.
+        ApiError: it could not be read, and there is time left.
     """
-    try:
-        model_id = _model_of(services, generation_id)
-    except ApiError as error:
-        if intent.candidates_wait and not isinstance(error, Refused):  # a 404: listed, but not readable yet
-            raise
+    error = search.unreadable.get(generation_id)
+    if error is not None:
+        if intent.candidates_wait and not isinstance(error, Refused):
+            raise error
         return True
+    model_id = search.models[generation_id]
     if model_id is None or model_id == intent.job.model_id:
         return True
     return intent.job.model_id is None and bool(services.store.generations.unknown([f"model:{model_id}"]))
-
-
-def _model_of(services: Services, generation_id: str) -> str | None:
-    model_id = _model_by_generation.get(generation_id)
-    if model_id is None:
-        model_id = services.photogpt.generation(generation_id).model_id
-        if model_id is not None:
-            if len(_model_by_generation) >= MAX_CACHED_MODELS:
-                _model_by_generation.clear()
-            _model_by_generation[generation_id] = model_id
-    return model_id
 
 
 def _may_have_created(services: Services, other_id: str, created: list[float | None], skew_s: float) -> bool | None:
@@ -230,10 +206,10 @@ def _no_candidate(services: Services, intent: Intent, *, list_incomplete: bool =
     """Ask once more if it is early; else trigger again, unless PhotoGPT accepted it or its list is incomplete."""
     job, settle_s = intent.job, intent.settle_s
     if not intent.settled:
-        return _wait(job, intent.triggered_at + MIN_SETTLES * settle_s - intent.now)
+        return _wait(job, intent.seconds_until(MIN_SETTLES) or search_interval_s(services))
     if job.accepted_without_id or list_incomplete:
         if intent.candidates_wait:
-            return _wait(job, min(settle_s, intent.triggered_at + MAX_SETTLES * settle_s - intent.now))
+            return _wait(job, min(settle_s, intent.seconds_until(MAX_SETTLES) or search_interval_s(services)))
         if job.accepted_without_id:
             return _uncertain(job, "PhotoGPT accepted the trigger without an id and lists no generation for it", [])
         return _uncertain(job, "PhotoGPT's answer was lost, and its list lacks every generation created since", [])

@@ -52,9 +52,7 @@ def decode(values: list[str | None]) -> ListPollState:
     """Return the state of the list poll, given the values of `FIELDS`."""
     known = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
     whole = {field.name for field in fields(ListPollState) if field.type == "int"}
-    numbers: dict[str, Any] = {
-        name: int(value) if name in whole else float(value) for name, value in known.items() if name != "id"
-    }
+    numbers: dict[str, Any] = {name: (int if name in whole else float)(known[name]) for name in known if name != "id"}
     return ListPollState(id=known["id"], **numbers)
 
 
@@ -78,8 +76,8 @@ class ListPolls:
         self._read_at = float("-inf")
         self._state: ListPollState | None = None
 
-    def ensure_scheduled(self) -> None:
-        """Schedule the list poll, unless it is scheduled, if enough generations are in flight."""
+    def ensure_scheduled(self, *, delay_s: float) -> None:
+        """Schedule the list poll in `delay_s` seconds, unless it is scheduled, if enough generations are in flight."""
         tick = self._scripts.ensure_scheduled(
             lane=self._keys.lane(Lane.LIST_POLLS),
             loop=self._keys.loop(Lane.LIST_POLLS),
@@ -87,6 +85,7 @@ class ListPolls:
             jobs=self._keys.lane(Lane.JOBS),
             name=NAME,
             min_in_flight=MIN_IN_FLIGHT,
+            delay=delay_s,
             gap=MIN_TICK_GAP_S[Lane.LIST_POLLS],
         )
         self._ticks.publish(Lane.LIST_POLLS, tick)
@@ -143,12 +142,14 @@ class ListPolls:
         self._ticks.publish(Lane.JOBS, tick)
         return int(ended), [codec.decode(values) for values in running]
 
-    def resume_single_polls(self, within_s: float) -> None:
-        """Poll every job within `within_s` seconds that list polls have deferred for longer."""
+    def resume_single_polls(self, within_s: float, *, interval_s: float) -> None:
+        """Poll deferred jobs in `within_s` seconds at most, or `interval_s` after their last single poll if later."""
         tick = self._scripts.resume_single_polls(
             jobs=self._keys.lane(Lane.JOBS),
             loop=self._keys.loop(Lane.JOBS),
+            job_pattern=self._keys.job(ID),
             within=within_s,
+            interval=interval_s,
             gap=MIN_TICK_GAP_S[Lane.JOBS],
         )
         self._ticks.publish(Lane.JOBS, tick)

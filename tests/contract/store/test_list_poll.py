@@ -136,11 +136,30 @@ def test_a_job_in_no_lane_is_not_scheduled(line: Line) -> None:
     assert line.lanes_of(job.id) == set()
 
 
+def age_jobs(line: Line, jobs: list[Job], *, by_s: float) -> None:
+    """Let jobs have been accepted earlier."""
+    for job in jobs:
+        line.client.hset(keys.job(job.id), "accepted_at", line.store.clock() - by_s)
+
+
+def test_a_job_that_was_just_polled_keeps_its_interval(line: Line) -> None:
+    """When list polling stops, a job is polled no earlier than an interval after its acceptance or last single poll."""
+    new = in_flight(line, "g-new", after=20)
+    polled = in_flight(line, "g-polled", after=20)
+    age_jobs(line, [polled], by_s=60)
+    line.client.hset(keys.job(polled.id), "last_polled_at", line.store.clock())
+    line.store.list_polls.resume_single_polls(1, interval_s=10)
+    assert all(5 < line.due_in(Lane.JOBS, job.id) <= 10 for job in (new, polled))
+    line.store.list_polls.resume_single_polls(1, interval_s=600)
+    assert all(line.due_in(Lane.JOBS, job.id) <= 10 for job in (new, polled)), "no job is polled later than before"
+
+
 def test_deferred_jobs_are_polled_singly_again(line: Line) -> None:
-    """When list polling stops, every deferred job is due within one interval, and the others keep their time."""
+    """When list polling stops, deferred jobs are due within one interval, and the others keep their time."""
     deferred = [in_flight(line, f"g-{number}", after=60) for number in range(4)]
     near = in_flight(line, "g-near", after=3)
-    line.store.list_polls.resume_single_polls(5)
+    age_jobs(line, [*deferred, near], by_s=20)
+    line.store.list_polls.resume_single_polls(5, interval_s=5)
     assert all(line.due_in(Lane.JOBS, job.id) <= 5 for job in deferred)
     assert len({round(line.due_in(Lane.JOBS, job.id)) for job in deferred}) > 1
     assert 0 < line.due_in(Lane.JOBS, near.id) <= 3
@@ -199,7 +218,7 @@ def fill_lane(line: Line, count: int) -> None:
 def ensure_scheduled(line: Line) -> list[Tick]:
     """Ask for a list poll as the lane monitor does, and return the ticks that this publishes."""
     line.published()
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     return line.published()
 
 
@@ -212,10 +231,12 @@ def test_few_jobs_schedule_no_list_poll(line: Line) -> None:
 
 
 def test_enough_jobs_schedule_one_list_poll(line: Line) -> None:
-    """With the minimum in flight one list poll is scheduled, however many workers ask."""
+    """With the minimum in flight one list poll is scheduled after the given delay, however many workers ask."""
     fill_lane(line, MIN_IN_FLIGHT)
-    (tick,) = ensure_scheduled(line)
+    line.store.list_polls.ensure_scheduled(delay_s=HOLD)
+    (tick,) = line.published()
     assert tick.lane is Lane.LIST_POLLS
+    assert line.due_in(Lane.LIST_POLLS, NAME) == pytest.approx(HOLD, abs=5)
     assert [ensure_scheduled(line) for _ in range(3)] == [[], [], []]
     assert line.client.zcard(keys.lane(Lane.LIST_POLLS)) == 1
 
@@ -248,7 +269,7 @@ LEARNED = ListPollState(
 def test_the_state_is_stored_with_the_next_list_poll(line: Line) -> None:
     """Rescheduling stores the whole state, and schedules the next list poll."""
     fill_lane(line, MIN_IN_FLIGHT)
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     line.store.list_polls.reschedule(LEARNED, retry_in_s=7)
     known = line.store.list_polls.state()
     assert known is not None
@@ -260,7 +281,7 @@ def test_the_state_is_stored_with_the_next_list_poll(line: Line) -> None:
 def test_no_next_list_poll(line: Line) -> None:
     """Rescheduling without a delay schedules nothing until the lane monitor asks again, and keeps the state."""
     fill_lane(line, MIN_IN_FLIGHT)
-    line.store.list_polls.ensure_scheduled()
+    line.store.list_polls.ensure_scheduled(delay_s=0)
     line.published()
     line.store.list_polls.reschedule(LEARNED, retry_in_s=None)
     assert line.published() == []

@@ -26,15 +26,18 @@ ALLOWED_S = 5.0
 
 
 @contextmanager
-def photogpt(ahead_s: float, date: str | None = None) -> Iterator[str]:
-    """Serve a PhotoGPT with one generation, created just now by its own clock; `date` replaces its Date header."""
+def photogpt(ahead_s: float, date: str | None = None, *, dated: bool = True) -> Iterator[str]:
+    """Serve a PhotoGPT with one generation, created just now by its own clock; `date` replaces its Date header.
+
+    If it is not `dated`, the list does not show when it was created.
+    """
     made = time.time() + ahead_s
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             asked = {name: epoch(values[0]) for name, values in parse_qs(url.query).items()}
-            shown = {"jobId": MADE, "status": "running", "createdAt": rfc3339(made)}
+            shown = {"jobId": MADE, "status": "running"} | ({"createdAt": rfc3339(made)} if dated else {})
             listed = [shown] if asked and asked["start"] <= made <= asked["end"] else []
             body = json.dumps({"status": "OK", "result": shown if url.path.endswith(MADE) else {"jobs": listed}})
             self.send_response(200)
