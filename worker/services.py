@@ -53,7 +53,7 @@ class Services:
     #: Where outputs are stored; None if they are not.
     storage: Storage | None
     publisher: TaskPublisher
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: random.Random = field(default_factory=random.Random)
     #: Set once the process has to stop: no step begins after that.
     stopping: threading.Event = field(default_factory=threading.Event)
 

@@ -26,11 +26,11 @@ class Services:
 
     def __init__(self, *, list_polling: bool = True, members: dict[Lane, int] | None = None) -> None:
         """Start with nothing called; by default, a generation is in flight."""
-        self.members = {Lane.JOBS: 1, Lane.LIST_POLLS: 0} | (members or {})
+        self.members = {Lane.JOBS: 2, Lane.LIST_POLLS: 0} | (members or {})
         self.calls: list[str] = []
         self.marked: list[str] = []
         self.error: Exception | None = None
-        self.settings = SimpleNamespace(list_polling=list_polling, job_poll_interval_s=5.0)
+        self.settings = SimpleNamespace(list_polling=list_polling, job_poll_interval_s=5.0, one_cpu=False)
         self.store: Any = SimpleNamespace(
             lanes=SimpleNamespace(ensure_ticks=self.ensure_ticks),
             workers=SimpleNamespace(mark=self.marked.append, forget=self.marked.remove),
@@ -83,7 +83,7 @@ def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
     ("list_polling", "members", "calls"),
     [
         (True, {}, ["ticks", "list poll in 2.5 s"]),
-        (True, {Lane.JOBS: 0}, ["ticks"]),
+        (True, {Lane.JOBS: 1}, ["ticks"]),
         (True, {Lane.LIST_POLLS: 1}, ["ticks"]),
         (False, {}, ["ticks"]),
     ],

@@ -23,9 +23,9 @@ return 1
 
 @pytest.fixture
 def client() -> MagicMock:
-    """A client whose scripts return what they are called with."""
+    """A client that answers each command with the command."""
     made = MagicMock(spec=redis.Redis)
-    made.register_script.return_value = lambda **arguments: arguments
+    made.execute_command.side_effect = lambda *command: command
     return made
 
 
@@ -101,8 +101,8 @@ def test_a_call_with_wrong_names_is_refused(scripts: Scripts, arguments: dict[st
 
 def test_values_are_encoded(scripts: Scripts) -> None:
     """None is sent as '', a flag as 1 or 0, a float with microseconds, and a list behind its length."""
-    call = scripts.reschedule(
+    name, _, keys_sent, *sent = scripts.reschedule(
         lane="l", loop="o", intents="i", job_records=["a", "b"], gap=0.25, pause=0, rows=[None, True, False, 1.5, "x"]
     )
-    assert call["keys"] == ["l", "o", "i", "a", "b"]
-    assert call["args"] == ["0.250000", 0, 5, "", 1, 0, "1.500000", "x"]
+    assert (name, sent[:keys_sent]) == ("EVALSHA", ["l", "o", "i", "a", "b"])
+    assert sent[keys_sent:] == ["0.250000", 0, 5, "", 1, 0, "1.500000", "x"]

@@ -59,7 +59,7 @@ redis_outage = Outage(
 _lock = threading.RLock()
 _services: Services | None = None
 _runner: LaneRunner | None = None
-_monitors: list[LaneMonitor | NeighborMonitor] = []
+_monitors: tuple[LaneMonitor, NeighborMonitor] | None = None
 _inbox: InboxReader | None = None
 
 
@@ -133,10 +133,10 @@ def _listen(instance: Any = None, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(sender: Any = None, **_: Any) -> None:
-    global _inbox  # noqa: PLW0603 - one per process
+    global _inbox, _monitors  # noqa: PLW0603 - one per process
     publisher.event_dispatcher = lambda: getattr(sender, "event_dispatcher", None)
     name = process_name(getattr(sender, "hostname", "worker"), os.getpid())
-    _monitors[:] = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
+    _monitors = LaneMonitor(services(), redis_outage, name), NeighborMonitor(app, services())
     _inbox = InboxReader(services(), redis_outage)
     parts = runner(), *_monitors, _inbox, publisher
     try:
@@ -188,7 +188,7 @@ def _stop(**_: Any) -> None:
     if health.stopping:
         return
     health.stopping = True
-    for monitor in _monitors:
+    for monitor in _monitors or ():
         monitor.stop()
     if _services:
         _services.stopping.set()
@@ -202,4 +202,6 @@ def _close(**_: Any) -> None:
         _runner.close()
     if _services:
         _services.close()
+    if _monitors:
+        _monitors[0].finish()
     traces.stop()

@@ -11,8 +11,9 @@ from functools import partial
 from redis import RedisError
 
 from worker.domain.lane import Lane
-from worker.domain.list_poll import FIRST_PART
+from worker.domain.list_poll import FIRST_PART, MIN_IN_FLIGHT
 from worker.domain.times import rfc3339
+from worker.queue.one_cpu import OneCpu
 from worker.queue.revocation import Revocations
 from worker.services import Services
 from worker.store.server import ServerFault
@@ -23,6 +24,7 @@ from worker.telemetry.outage import Outage
 from worker.telemetry.shortage import is_shortage, resources
 
 INTERVAL_S = 1.0
+STOP_S = 1.0  # for which a worker that stops waits for the thread
 MARK_EVERY_S = 2.0  # below MAX_BEHIND_S of worker/store/workers.py by more than a round of the monitor
 
 
@@ -36,6 +38,7 @@ class LaneMonitor:
         self._redis_outage = redis_outage
         self._revocations = Revocations(services)
         self._mark_at = 0.0
+        self._one_cpu = OneCpu() if services.settings.one_cpu else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
 
@@ -47,6 +50,12 @@ class LaneMonitor:
         """Let the thread end within a second."""
         self._stop.set()
 
+    def finish(self) -> None:
+        """Let the calling thread run on each CPU again, once the monitor moves it no more."""
+        self._thread.join(STOP_S)
+        if self._one_cpu:
+            self._one_cpu.leave()
+
     def _run(self) -> None:
         health.beat(LoopPart.LANE_MONITOR)
         store = self._services.store
@@ -54,6 +63,8 @@ class LaneMonitor:
         self._survive(store.load_scripts, self._mark_worker)
         self._survive(partial(store.lanes.ensure_ticks, again=True))  # a killed worker may hold the messages
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
+            if self._one_cpu:
+                self._one_cpu.settle()
             self.check()
         self._survive(self._forget_worker)
 
@@ -77,8 +88,10 @@ class LaneMonitor:
     def _publish_missing_ticks(self) -> None:
         store = self._services.store
         members = store.lanes.ensure_ticks()
-        if self._services.settings.list_polling and members[Lane.JOBS] and not members[Lane.LIST_POLLS]:
-            store.list_polls.ensure_scheduled(delay_s=FIRST_PART * self._services.settings.job_poll_interval_s)
+        settings = self._services.settings
+        listed = settings.list_polling and members[Lane.JOBS] >= MIN_IN_FLIGHT
+        if listed and not members[Lane.LIST_POLLS]:
+            store.list_polls.ensure_scheduled(delay_s=FIRST_PART * settings.job_poll_interval_s)
         health.redis_answered()
 
     def _mark_worker(self) -> None:

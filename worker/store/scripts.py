@@ -17,11 +17,16 @@ The heads are checked when the store opens, and the names of every call before i
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError
+
+from worker.store.round_trip import RoundTrips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -131,8 +136,8 @@ def encode(value: Any) -> Any:
 class Script:
     """One script, registered with a client. It loads itself again after a restart of the server."""
 
-    def __init__(self, client: redis.Redis, verb: str, prelude: str) -> None:
-        """Read a file.
+    def __init__(self, client: redis.Redis, verb: str, prelude: str, *, round_trips: RoundTrips | None = None) -> None:
+        """Read a file; send calls in shared round trips, if there are any.
 
         Raises:
             ValueError: its head is malformed, or one of its names hides a function or constant.
@@ -147,6 +152,7 @@ class Script:
         except ValueError as error:
             raise ValueError(f"{verb}.lua: {error}") from None
         self._verb = verb
+        self._round_trips = round_trips
         self._script: Any = client.register_script(f"{libraries}{locals_of(self.head)}{text}")
 
     @property
@@ -172,6 +178,9 @@ class Script:
         for each in self.head.args:
             items = _items(each, values[each.name])
             args += [len(items), *items] if each.type == "list" else items
+        if client is None and self._round_trips is not None:
+            with contextlib.suppress(NoScriptError):
+                return self._round_trips.call(self._script.sha, keys, args)
         return self._script(keys=keys, args=args, client=client)
 
 
@@ -191,8 +200,10 @@ class Scripts:
         self.keys = keys
         prelude = f"local MAX_COUNTDOWN_S = {max_countdown_s:.3f}\n{_read('lib/prelude')}"
 
+        round_trips = RoundTrips(client)
+
         def load(verb: str) -> Script:
-            return Script(client, verb, prelude)
+            return Script(client, verb, prelude, round_trips=round_trips)
 
         self.accept = load("accept")
         self.acquire_slot = load("acquire_slot")

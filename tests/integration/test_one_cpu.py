@@ -1,0 +1,73 @@
+"""The threads of a worker, and the CPU on which they run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import WorkerProcess
+from tests.waiting import wait_until
+
+CPUS = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+pytestmark = pytest.mark.skipif(
+    len(CPUS) < 2, reason="there is one CPU only, or the system moves threads by other means"
+)
+
+BUSY = "import os\nos.sched_setaffinity(0, {int(os.environ['BUSY_CPU'])})\nwhile True: pass"
+
+SETTLES = """
+import os, threading, time
+from worker.queue.one_cpu import OneCpu
+os.sched_setaffinity(0, {int(os.environ["BUSY_CPU"])})
+one_cpu = OneCpu()
+one_cpu._allowed = {int(cpu) for cpu in os.environ["CPUS"].split()}
+spins = threading.Event()
+def spin():
+    while not spins.is_set(): pass
+threading.Thread(target=spin).start()
+cpus, ends_at = set(), time.monotonic() + 30
+while len(cpus) < 2 and time.monotonic() < ends_at:
+    one_cpu.settle()
+    masks = {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+    assert len(masks) == 1 and len(min(masks)) == 1, masks
+    cpus |= min(masks)
+    time.sleep(0.05)
+spins.set()
+one_cpu.leave()
+print(len(cpus), len(os.sched_getaffinity(0)))
+"""
+
+
+def cpus_of(pid: int) -> set[str]:
+    """Return the lists of CPUs on which the threads of a process may run."""
+    return {
+        line.split()[1]
+        for status in Path(f"/proc/{pid}/task").glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith("Cpus_allowed_list")
+    }
+
+
+def test_the_threads_of_a_worker_run_on_one_cpu(worker: WorkerProcess) -> None:
+    """All threads of a worker may run on one CPU, the same for all, which is one of those that the worker was given."""
+    wait_until(
+        lambda: cpus_of(worker.child.pid) in [{str(cpu)} for cpu in CPUS], "all threads may run on the same CPU only"
+    )
+
+
+def test_threads_leave_a_cpu_on_which_they_wait() -> None:
+    """Threads that share a CPU with another process move to another CPU, all of them; `leave` frees the caller."""
+    env = os.environ | {"BUSY_CPU": str(CPUS[0]), "CPUS": " ".join(map(str, CPUS))}
+    with subprocess.Popen([sys.executable, "-c", BUSY], env=env) as neighbor:
+        try:
+            settled = subprocess.run(
+                [sys.executable, "-c", SETTLES], env=env, capture_output=True, text=True, timeout=60, check=False
+            )
+        finally:
+            neighbor.kill()
+
+    assert settled.stdout.split() == ["2", str(len(CPUS))], settled.stderr
