@@ -52,7 +52,8 @@ class LaneMonitor:
 
     def finish(self) -> None:
         """Let the calling thread run on each CPU again, once the monitor moves it no more."""
-        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
         if self._one_cpu:
             self._one_cpu.leave()
 
@@ -64,7 +65,7 @@ class LaneMonitor:
         self._survive(partial(store.lanes.ensure_ticks, again=True))  # a killed worker may hold the messages
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
             if self._one_cpu:
-                self._one_cpu.settle()
+                self._survive(self._one_cpu.settle)
             self.check()
         self._survive(self._forget_worker)
 

@@ -12,6 +12,9 @@ from copy import copy
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,43 +53,56 @@ class RoundTrips:
         call = _Call(sha, keys, args)
         with self._lock:
             self._waiting.append(call)
-            sends = not self._under_way
-            self._under_way += sends
+            calls = [] if self._under_way else self._take()
         timeout_s: float | None = MAX_WAIT_S
-        while not (sends or call.answered):
+        while not (calls or call.answered):
             with suppress(Empty):
                 call.signals.get(timeout=timeout_s)
             with self._lock:
-                sends = call in self._waiting
-                self._under_way += sends
+                calls = self._take() if call in self._waiting else []
             timeout_s = None  # another thread has sent it
-        if sends:
-            self._send_waiting()
-        if isinstance(call.answer, BaseException):
+        if calls:
+            self._send(calls)
+        if isinstance(call.answer, Exception):
             raise copy(call.answer)  # threads that share an error must not share its traceback
         return call.answer
 
-    def _send_waiting(self) -> None:
-        """Send all calls that wait and hand out the answers; let another thread send what came in between."""
-        with self._lock:
-            calls, self._waiting = self._waiting, []
+    def _take(self) -> list[_Call]:
+        """Return all calls that wait, for the calling thread to send; it holds the lock."""
+        calls, self._waiting = self._waiting, []
+        self._under_way += 1
+        return calls
+
+    def _send(self, calls: list[_Call]) -> None:
+        """Send some calls and hand out the answers; let another thread send what came in between."""
+        answers: list[Any] = [RedisConnectionError("the thread that sent the call was interrupted")] * len(calls)
         try:
             answers = self._execute(calls)
-        except BaseException as error:  # noqa: BLE001 - each of the threads raises it
-            answers = [error] * len(calls)
-        for call, answer in zip(calls, answers, strict=True):
-            call.answer, call.answered = answer, True
-            call.signals.put(None)
-        with self._lock:
-            self._under_way -= 1
-            if self._waiting and not self._under_way:
-                self._waiting[0].signals.put(None)
+        finally:
+            for call, answer in zip(calls, answers, strict=True):
+                call.answer, call.answered = answer, True
+                call.signals.put(None)
+            with self._lock:
+                self._under_way -= 1
+                if self._waiting and not self._under_way:
+                    self._waiting[0].signals.put(None)
 
     def _execute(self, calls: list[_Call]) -> list[Any]:
+        """Return the answer or error of each call."""
         if len(calls) == 1:
-            return [self._client.execute_command(*calls[0].command)]
+            return [self._execute_alone(calls[0])]
         pipeline = self._client.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command(*call.command)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
+        try:
+            return list(pipeline.execute(raise_on_error=False))
+        except DataError:  # one of them cannot be sent, and none was
+            return [self._execute_alone(call) for call in calls]
+        except Exception as error:  # noqa: BLE001 - each of the threads raises it
+            return [error] * len(calls)
+
+    def _execute_alone(self, call: _Call) -> Any:
+        try:
+            return self._client.execute_command(*call.command)
+        except Exception as error:  # noqa: BLE001 - its thread raises it
+            return error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.waiting import wait_until
-from worker.store.round_trip import RoundTrips
+from worker.store.round_trip import MAX_WAIT_S, RoundTrips
 
 CALLS = 20
 NAME = "round-trips"
@@ -31,14 +34,19 @@ def connections(client: redis.Redis) -> int:
 
 
 def test_calls_of_threads_share_round_trips(client: redis.Redis, named: redis.Redis) -> None:
-    """Calls that threads make while Redis answers nothing take few connections, and each gets its own answer."""
-    sha, round_trips = str(client.script_load(ECHO)), RoundTrips(named)
+    """Calls that threads make while Redis answers nothing share connections, and each gets its own answer."""
+    sha, round_trips, start = str(client.script_load(ECHO)), RoundTrips(named), threading.Barrier(CALLS)
+
+    def call(number: int) -> str:
+        start.wait()
+        return str(round_trips.call(sha, [], [number]))
+
     client.client_pause(400)
     with ThreadPoolExecutor(CALLS) as threads:
-        answers = list(threads.map(lambda number: round_trips.call(sha, [], [number]), range(CALLS)))
+        answers = list(threads.map(call, range(CALLS)))
 
     assert answers == [str(number) for number in range(CALLS)]
-    assert connections(client) < CALLS / 2
+    assert connections(client) < CALLS
 
 
 def test_an_error_reaches_its_own_call_only(client: redis.Redis, named: redis.Redis) -> None:
@@ -59,9 +67,26 @@ def test_an_error_reaches_its_own_call_only(client: redis.Redis, named: redis.Re
     assert answers == [f"NO {number}" if number % 2 else str(number) for number in range(CALLS)]
 
 
+def test_a_value_that_cannot_be_sent_reaches_its_own_call_only(client: redis.Redis, named: redis.Redis) -> None:
+    """Of calls in one round trip, the one with a value that Redis cannot take raises, and the others are sent."""
+    sha, round_trips = str(client.script_load(ECHO)), RoundTrips(named)
+
+    def call(number: int) -> str:
+        try:
+            return str(round_trips.call(sha, [], [number or {"no": "text"}]))
+        except redis.DataError:
+            return "refused"
+
+    client.client_pause(200)
+    with ThreadPoolExecutor(CALLS) as threads:
+        answers = list(threads.map(call, reversed(range(CALLS))))
+
+    assert answers == [str(number) if number else "refused" for number in reversed(range(CALLS))]
+
+
 def test_a_refused_connection_reaches_every_call() -> None:
     """Without Redis, each of the calls that share a round trip raises, and so do later ones."""
-    with redis.Redis(port=1, socket_connect_timeout=1) as unreachable, ThreadPoolExecutor(CALLS) as threads:
+    with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as unreachable, ThreadPoolExecutor(CALLS) as threads:
         round_trips = RoundTrips(unreachable)
 
         def call(_: int) -> type[Exception] | None:
@@ -75,13 +100,22 @@ def test_a_refused_connection_reaches_every_call() -> None:
             assert set(threads.map(call, range(CALLS))) == {redis.ConnectionError}
 
 
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Let Python change threads after a microsecond, so that calls meet at every point."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("quick_switches")
 def test_many_threads_lose_no_call(client: redis.Redis, named: redis.Redis) -> None:
-    """Threads that call one after another all end, each with its own answers."""
-    sha, round_trips = str(client.script_load(ECHO)), RoundTrips(named)
-    wrong: list[tuple[str, str]] = []
+    """Threads that call one after another all end, each with its own answers, while Redis pauses again and again."""
+    sha, round_trips, wrong = str(client.script_load(ECHO)), RoundTrips(named), list[tuple[str, object]]()
 
     def work(name: int) -> None:
-        for number in range(100):
+        for number in range(60):
             sent = f"{name}:{number}"
             answer = round_trips.call(sha, [], [sent])
             if answer != sent:
@@ -90,6 +124,10 @@ def test_many_threads_lose_no_call(client: redis.Redis, named: redis.Redis) -> N
     threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in range(CALLS)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: not any(thread.is_alive() for thread in threads), "every thread has its answers", within=60)
 
+    def ended() -> bool:
+        client.client_pause(int(1000 * MAX_WAIT_S))  # so that calls stop waiting for others while these are answered
+        return not any(thread.is_alive() for thread in threads)
+
+    wait_until(ended, "every thread has its answers", within=60)
     assert not wrong
