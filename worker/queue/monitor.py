@@ -1,4 +1,7 @@
-"""Lane monitor: about once a second, sends missing tick messages, cancels revoked jobs and notices lost data."""
+"""Lane monitor: about once a second, sends missing tick messages, cancels revoked jobs and notices lost data.
+
+It also moves the worker's threads to a free CPU.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Keeps the threads of a worker on one CPU at a time.
 
-Python runs one thread at a time. Where a thread lets one on another CPU go on, at each of its system calls, both CPUs
-work on that: at 1,000 jobs a third of all CPU (`ops/adr/0024-one-cpu-for-a-worker.md`).
+Python runs one thread at a time, and may change threads at each system call. If the next thread is on another CPU, both
+CPUs work on the change: a third of all CPU at 1,000 jobs (`ops/adr/0024-one-cpu-for-a-worker.md`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OneCpu:
     def settle(self) -> None:
         """Move all threads to a free CPU, at the first call and when the calling thread had to wait for its CPU.
 
-        Threads that start later run where the thread runs that starts them.
+        A thread that starts later runs on the CPU of the thread that starts it.
         """
         if len(self._allowed) < 2:
             return
@@ -42,8 +42,8 @@ class OneCpu:
         self._waited_s = _waited_s()
 
     def leave(self) -> None:
-        """Let the calling thread, and what it starts, run on each CPU again: Celery may start a new worker in it."""
-        if sys.platform == "linux" and len(self._allowed) > 1:
+        """Let the calling thread, and what it starts, run on each CPU again: on SIGHUP Celery starts a new worker."""
+        if len(self._allowed) > 1:
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, self._allowed)
 
@@ -54,14 +54,13 @@ class OneCpu:
         cpu = int((THIS_THREAD / "stat").read_text().rpartition(")")[2].split()[CPU_FIELD])
         for thread in THREADS.iterdir():
             with contextlib.suppress(ProcessLookupError):  # it has ended
-                if sys.platform == "linux":
-                    os.sched_setaffinity(int(thread.name), {cpu})
+                os.sched_setaffinity(int(thread.name), {cpu})
 
 
 def _waited_s() -> float:
-    """Return for how long the calling thread has waited for its CPU so far, seconds; 0 where Linux does not count it.
+    """Return for how many seconds the calling thread has waited for its CPU, as Linux counts them (sched-stats).
 
-    See sched-stats in the documentation of Linux.
+    0 where Linux does not count them: then each call of `settle` moves the threads.
     """
     try:
         return int((THIS_THREAD / "schedstat").read_text().split()[1]) / 1e9

@@ -137,7 +137,7 @@ class Script:
     """One script, registered with a client. It loads itself again after a restart of the server."""
 
     def __init__(self, client: redis.Redis, verb: str, prelude: str, *, round_trips: RoundTrips | None = None) -> None:
-        """Read a file; send calls in shared round trips, if there are any.
+        """Read a file; with `round_trips`, calls of several threads share them.
 
         Raises:
             ValueError: its head is malformed, or one of its names hides a function or constant.
