@@ -29,7 +29,7 @@ MIN_TICK_GAP_S = {
     Lane.MODELS: 1.0,
     Lane.LIST_POLLS: 0.1,
     Lane.RESULTS: 0.25,
-    Lane.DELIVERIES: 0.01,
+    Lane.DELIVERIES: 0,  # each webhook at once
     Lane.REDELIVERIES: 0.1,
     Lane.FILES: 0.1,
 }
