@@ -12,6 +12,7 @@ from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.outcome import Outcome
 from worker.outputs.download import Downloader
 from worker.outputs.storage import Storage, open_storage
+from worker.pace import Pace
 from worker.photogpt.client import PhotoGPT
 from worker.store.lanes import Tick
 from worker.store.records import ResultUpdate
@@ -54,6 +55,7 @@ class Services:
     storage: Storage | None
     publisher: TaskPublisher
     random: random.Random = field(default_factory=random.Random)
+    pace: Pace = field(default_factory=Pace)
     #: Set once the process has to stop: no step begins after that.
     stopping: threading.Event = field(default_factory=threading.Event)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-MAX_WAITED_S = 0.001  # of the calling thread for its CPU, from one call of `settle` to the next
+MAX_WAITED_S = 0.002  # of the calling thread for its CPU, from one call of `settle` to the next
 MOVE_S = 0.001  # in which Linux finds a CPU for a thread that may run on any
 THREADS = Path("/proc/self/task")
 THIS_THREAD = Path("/proc/thread-self")
@@ -36,10 +36,12 @@ class OneCpu:
         """
         if len(self._allowed) < 2:
             return
-        if not self._waited_s or _waited_s() - self._waited_s > MAX_WAITED_S:
+        waited_s = _waited_s()
+        if not self._waited_s or waited_s - self._waited_s > MAX_WAITED_S:
             with contextlib.suppress(OSError):  # forbidden here: the threads stay where they are
                 self._move()
-        self._waited_s = _waited_s()
+            waited_s = _waited_s()
+        self._waited_s = waited_s
 
     def leave(self) -> None:
         """Let the calling thread, and what it starts, run on each CPU again: on SIGHUP Celery starts a new worker."""

@@ -2,7 +2,7 @@
 
 A tick makes a worker claim what is due in a lane. It is a Celery message, or runs in the worker that asked for it if it
 is due soon. Each lane has a chain of ticks, one at a time: the token in the lane's hash decides which one may go on.
-Every script that schedules something, and every worker about once a second, makes sure that a tick is on its way
+Every script that schedules something, and every worker every two seconds, makes sure that a tick is on its way
 (`schedule_tick` in `lua/lib/prelude.lua`).
 """
 
@@ -29,7 +29,7 @@ MIN_TICK_GAP_S = {
     Lane.MODELS: 1.0,
     Lane.LIST_POLLS: 0.1,
     Lane.RESULTS: 0.25,
-    Lane.DELIVERIES: 0.01,
+    Lane.DELIVERIES: 0,  # each webhook at once
     Lane.REDELIVERIES: 0.1,
     Lane.FILES: 0.1,
 }
@@ -88,7 +88,7 @@ def parse_tick(lane: Lane, answer: Any) -> Tick | None:
 
 
 def leave_to_lane_monitor(tick: Tick) -> None:
-    """Publish nothing: the lane monitor of any running worker sends a missing tick within about a second."""
+    """Publish nothing: the lane monitor of any running worker sends a missing tick within about three seconds."""
 
 
 class TickPublisher:
@@ -193,6 +193,10 @@ class Lanes:
             next_tick=parse_tick(lane, tick),
             lease_ends=started + lease_s,
         )
+
+    def repeat_tick(self, tick: Tick) -> bool:
+        """Return whether a tick that came has to be sent again; False if one with its token has run."""
+        return bool(self._scripts.repeat_tick(loop=self._keys.loop(tick.lane), token=tick.token))
 
     def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> None:
         """Put claimed jobs back into their lane, each due after its own delay."""

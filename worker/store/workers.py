@@ -21,7 +21,7 @@ WORKERS_KEPT_S = 3600
 MAX_BEHIND_S = 5.0
 """How much older the data of a Redis may be after a crash or a failover before that counts as a loss.
 
-An append-only file with `appendfsync everysec` lacks up to two seconds, and a worker marks itself every two to three.
+An append-only file with `appendfsync everysec` lacks up to two seconds, and a worker marks itself after up to 2.6 s.
 """
 
 

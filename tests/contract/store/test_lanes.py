@@ -16,7 +16,7 @@ from worker.store.codec import FIELDS
 from worker.store.keys import ID
 from worker.store.lanes import Tick
 
-GRACE_S = 2.0
+GRACE_S = 1.0
 """After which prelude.lua takes a message for lost."""
 
 

@@ -1,7 +1,7 @@
 -- Constants and functions that stand in front of every script. The loader defines MAX_COUNTDOWN_S, the seconds that a
 -- tick may wait in a worker. Time is the server's: no client's clock decides anything here.
 
-local GRACE_S = 2     -- after which a tick that has not run counts as lost
+local GRACE_S = 1     -- after which a tick that has not run counts as lost
 local SLACK_S = 0.02  -- by which a tick may be late without another one being published
 
 local function now() local t = redis.call('TIME') return tonumber(t[1]) + tonumber(t[2]) / 1000000 end
