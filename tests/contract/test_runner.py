@@ -19,11 +19,12 @@ from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
 from worker.domain.decision import Reschedule
 from worker.domain.lane import Lane
-from worker.lanes.runner import LaneRunner
+from worker.lanes.runner import BUSY_RETRY_S, LaneRunner
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services
 from worker.store.codec import FIELDS
 from worker.store.keys import ID
+from worker.store.lanes import Tick
 from worker.telemetry.labels import PoolState
 
 NO_LIMIT = float("inf")
@@ -64,6 +65,25 @@ def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     services.close()
     assert job is not None
     assert job.accepted_without_id
+
+
+def test_a_busy_lane_repeats_no_tick_that_has_run(client: redis.Redis, settings: Settings) -> None:
+    """A lane without a free thread sends its tick again, later, but not a copy of one that has run."""
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    accept_jobs(services, 1)
+    token = token_of(client, Lane.TRIGGERS)
+    pool = runner._pools[Lane.TRIGGERS]
+    pool.acquire_slots(pool.free_slots)
+    publisher: Any = services.publisher
+    runner.run(Lane.TRIGGERS, token)
+    runner.run(Lane.TRIGGERS, "0")
+    sent = [call.args[0] for call in publisher.send_tick.call_args_list]
+    publisher.publish_tick.reset_mock()
+    services.store.lanes.ensure_ticks()
+    services.close()
+    assert sent == [Tick(Lane.TRIGGERS, token, BUSY_RETRY_S)]
+    assert not publisher.publish_tick.called  # one is on its way
 
 
 def test_no_slot_of_an_idle_worker_is_busy(client: redis.Redis, settings: Settings) -> None:

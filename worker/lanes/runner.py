@@ -85,7 +85,7 @@ class LaneRunner:
         pool, publisher = self._pools[lane], self._services.publisher
         slots = pool.acquire_slots(MAX_CLAIM, wait_s=BUSY_WAIT_S)
         if not slots:
-            publisher.send_tick(Tick(lane, token, BUSY_RETRY_S))
+            self._send_later(Tick(lane, token, BUSY_RETRY_S))
             return
         claimed = 0
         try:
@@ -115,6 +115,16 @@ class LaneRunner:
         self.ticks.close()
         for pool in self._pools.values():
             pool.close()
+
+    def _send_later(self, tick: Tick) -> None:
+        """Send a tick again, unless a copy of it has run: copies would add up while the lane stays busy."""
+        try:
+            if self._services.store.lanes.repeat_tick(tick):
+                self._services.publisher.send_tick(tick)
+        except RedisError as error:
+            if not is_unavailable(error):
+                raise
+            self._outages[tick.lane].report(error)
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Claim | None:
         """Claim up to `limit` items and submit a step for each; None if the token was used before."""

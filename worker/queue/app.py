@@ -196,6 +196,7 @@ def _stop(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _close(**_: Any) -> None:
+    _stop()  # Celery reports no beginning of a shutdown on SIGHUP, nor on the remote command
     if _inbox:
         _inbox.finish()
     if _runner:

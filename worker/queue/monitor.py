@@ -51,7 +51,8 @@ class LaneMonitor:
         self._stop.set()
 
     def finish(self) -> None:
-        """Let the calling thread run on each CPU again, once the monitor moves it no more."""
+        """Stop, and let the calling thread run on each CPU again once the monitor moves it no more."""
+        self._stop.set()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
         if self._one_cpu:

@@ -194,6 +194,10 @@ class Lanes:
             lease_ends=started + lease_s,
         )
 
+    def repeat_tick(self, tick: Tick) -> bool:
+        """Return whether a tick that came has to be sent again; False if one with its token has run."""
+        return bool(self._scripts.repeat_tick(loop=self._keys.loop(tick.lane), token=tick.token))
+
     def reschedule(self, lane: Lane, waiting: list[tuple[Job, Reschedule]]) -> None:
         """Put claimed jobs back into their lane, each due after its own delay."""
         if not waiting:

@@ -64,7 +64,7 @@ class RoundTrips:
         if calls:
             self._send(calls)
         if isinstance(call.answer, Exception):
-            raise copy(call.answer)  # threads that share an error must not share its traceback
+            raise copy(call.answer) from call.answer  # threads that share an error must not share its traceback
         return call.answer
 
     def _take(self) -> list[_Call]:

@@ -229,6 +229,7 @@ class Scripts:
         self.record_attempt = load("record_attempt")
         self.record_intent = load("record_intent")
         self.register_account = load("register_account")
+        self.repeat_tick = load("repeat_tick")
         self.requeue = load("requeue")
         self.resend = load("resend")
         self.reschedule = load("reschedule")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import pytest
 import redis
@@ -14,6 +16,7 @@ from redis.retry import Retry
 
 from tests.waiting import wait_until
 from worker.store.round_trip import MAX_WAIT_S, RoundTrips
+from worker.telemetry.shortage import is_shortage
 
 CALLS = 20
 NAME = "round-trips"
@@ -98,6 +101,17 @@ def test_a_refused_connection_reaches_every_call() -> None:
 
         for _ in range(2):
             assert set(threads.map(call, range(CALLS))) == {redis.ConnectionError}
+
+
+def test_an_error_keeps_its_cause() -> None:
+    """A call for whose connection the process has no open file left raises an error that says so."""
+    with (
+        patch("socket.socket", side_effect=OSError(errno.EMFILE, "Too many open files")),
+        redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as unreachable,
+        pytest.raises(redis.ConnectionError) as raised,
+    ):
+        RoundTrips(unreachable).call("0" * 40, [], [])
+    assert is_shortage(raised.value)
 
 
 @pytest.fixture

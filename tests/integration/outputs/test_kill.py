@@ -82,13 +82,26 @@ def test_killed_in_mid_transfer(
         assert drafts(tmp_path) == 0
 
 
-def test_stopped_in_mid_transfer(open_line: OpenLine, sandbox: SandboxProcess, tmp_path: Path) -> None:
-    """On SIGTERM a worker drops the file in transfer and gives the job back at once; the next one stores it."""
+def stop_by_signal(line: Line) -> None:
+    line.worker.stop()
+
+
+def stop_by_message(line: Line) -> None:
+    line.producer.control.shutdown()
+    wait_until(lambda: line.worker.child.exit_code is not None, "the worker has ended", within=30)
+    line.worker.stop()
+
+
+@pytest.mark.parametrize("stop", [stop_by_signal, stop_by_message])
+def test_stopped_in_mid_transfer(
+    open_line: OpenLine, sandbox: SandboxProcess, tmp_path: Path, stop: Callable[[Line], None]
+) -> None:
+    """A worker that SIGTERM or Celery's `shutdown` stops drops the file in transfer; the next one stores it."""
     line = open_line("folder")
     sandbox.control.faults([{"match": "mediaImage", "action": {"bytes_per_s": 500_000}}])
     job = line.send("image", sandbox={"file_bytes": FILE_BYTES})
     wait_until(lambda: drafts(tmp_path), "a part of the file is there")
-    line.worker.stop()
+    stop(line)
     assert drafts(tmp_path) == 0
     due: Any = line.client.zscore(keys.lane(Lane.FILES), job)
     seconds: Any = line.client.time()
