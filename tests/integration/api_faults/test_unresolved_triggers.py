@@ -105,8 +105,9 @@ def test_a_later_trigger_does_not_compete(services: Services, isolated_client: r
 
 def test_a_job_without_a_record_competes(services: Services, isolated_client: redis.Redis) -> None:
     """An unresolved trigger whose record is gone may have been of any model, so no job adopts its generation."""
-    lost = lose(services, "lost", "gone")[0]
+    lost, _ = asked(services, "lost"), lose(services, "gone")
     isolated_client.delete(keys.job("gone"))
+    isolated_client.zadd(keys.generations, {f"model:{lost.model_id}": services.store.clock()})
     decision = reconcile(services, lost, later(services, lost, 5))
     assert isinstance(decision, Finish)
     assert decision.result.reason is Reason.TRIGGER_UNCERTAIN
