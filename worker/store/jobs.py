@@ -227,11 +227,12 @@ class Jobs:
         *,
         polled: bool = False,
         outcome_known: bool = False,
+        intent: str | None = None,
         duration_s: float | None = None,
         store_files: bool = False,
         unaccepted: Unaccepted | None = None,
     ) -> Finished | None:
-        """End a job; None if it has no record, has ended, or is no longer in the state of `job`.
+        """End a job; None if it has no record, has ended, or is no longer in the state of `job`, or with its intent.
 
         Args:
             job: as it was claimed.
@@ -239,6 +240,7 @@ class Jobs:
             update: the Celery result to store with it; None if a message will store the result.
             polled: PhotoGPT was asked once more; counts as a poll.
             outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
+            intent: the time of the open intent, as stored, if it was recorded after `job` was read.
             duration_s: how long the generation took, for the polling schedule of others.
             store_files: let the job wait in the lane of files.
             unaccepted: set for a job that ends before it was accepted.
@@ -274,7 +276,7 @@ class Jobs:
             polled=polled,
             data=dumps(final),
             outcome_known=outcome_known or job.state is not JobState.QUEUED,
-            saw_intent=job.intent_at is not None,
+            seen_intent=intent or (f"{job.intent_at:.6f}" if job.intent_at is not None else None),
             stores_result=update is not None,
             generation=job.generation_id,
             fields=pairs(fields),

@@ -6,7 +6,7 @@
 -- KEYS recently_ended totals batch batch_events files files_loop progress delivery_records:list
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
--- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
+-- ARGV outcome_known:flag seen_intent stores_result:flag result_ttl:number result_text duration_bin
 -- ARGV durations_ttl:number generation batch_id batch_total:number batch_pattern batch_events_pattern
 -- ARGV files_gap:number stores_files:flag
 -- ARGV fields:list webhooks:list counted:list
@@ -15,7 +15,8 @@
 --   job has ended, has no record, or is no longer as the caller saw it ('' for one that ends before it was accepted).
 local state = redis.call('HGET', job, 'state')
 if (state or '') ~= seen_state or is_terminal(state) then return {0, state or ''} end
-if state == 'queued' and not outcome_known and (redis.call('HEXISTS', job, 'intent_at') == 1) ~= saw_intent then
+-- another intent than the one that ends here may be on its way to PhotoGPT
+if state == 'queued' and (redis.call('HGET', job, 'intent_at') or '') ~= seen_intent then
   return {0, state}
 end
 local at = now()
