@@ -49,7 +49,10 @@ class Generations:
         The records are read in batches, so that a caller who stops early saves requests. A job that got its answer
         before its record was read is left out.
         """
-        recorded = self._client.zrangebyscore(self._keys.intents, start, end, withscores=True)
+        recorded: list[tuple[str, float]] = []
+        # the second one last: the intent of a job that ends between the two requests moves there
+        for key in (self._keys.intents, self._keys.ended_intents):
+            recorded += self._client.zrangebyscore(key, start, end, withscores=True)
         for first in range(0, len(recorded), MAX_RECORDS):
             batch = recorded[first : first + MAX_RECORDS]
             pipeline = self._client.pipeline(transaction=False)

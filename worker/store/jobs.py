@@ -269,6 +269,7 @@ class Jobs:
             head_start=RESULT_HEAD_START_S,
             duplicates=self._keys.duplicates(job.id),
             intents=self._keys.intents,
+            ended_intents=self._keys.ended_intents,
             jobs_by_generation=self._keys.jobs_by_generation,
             recently_ended=self._keys.recently_ended,
             seen_state=job.state if unaccepted is None else None,

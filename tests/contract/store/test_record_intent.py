@@ -155,6 +155,7 @@ def test_an_uncertain_end_keeps_the_intent(line: Line) -> None:
     uncertain = JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="the answer was lost")
     line.finish(line.read(job), uncertain)
     assert line.open_intents() == [job.id]
+    assert line.store.job_history.has_unresolved_intent(job.id)
 
 
 @pytest.mark.parametrize("outcome_known", [True, False], ids=["refused", "uncertain"])
@@ -172,10 +173,28 @@ def test_a_late_end_does_not_touch_the_next_intent(line: Line, outcome_known: bo
     assert line.open_intents() == [job.id]
 
 
+def test_an_ended_job_does_not_keep_generations(line: Line) -> None:
+    """Old generations are kept while a job of their time is unresolved, not for one that has ended so."""
+    job, hours_ago = line.accepted(), line.store.clock() - 3 * 3600
+    assert line.store.jobs.record_intent(job)
+    line.client.zadd(keys.intents, {job.id: hours_ago})
+    line.client.zadd(keys.generations, {"old": hours_ago})
+    line.submitted(generation="g-1")
+    assert line.store.generations.unknown(["old"]) == []
+    line.finish(line.read(job), JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="lost"))
+    line.submitted(generation="g-2")
+    assert line.store.generations.unknown(["old"]) == ["old"]
+    assert line.open_intents() == [job.id]
+    assert line.store.fleet.read().unresolved == 0
+
+
 def test_old_intents_are_removed(line: Line) -> None:
-    """Intents of dead workers are removed by age."""
-    line.client.zadd(keys.intents, {"long-gone": line.store.clock() - 30 * 86_400})
-    assert line.store.jobs.record_intent(line.accepted())
+    """Intents of dead workers and of ended jobs are removed by age."""
+    for key in (keys.intents, keys.ended_intents):
+        line.client.zadd(key, {"long-gone": line.store.clock() - 30 * 86_400})
+    job = line.accepted()
+    assert line.store.jobs.record_intent(job)
+    line.finish(line.read(job), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
     assert "long-gone" not in line.open_intents()
 
 
