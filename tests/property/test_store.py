@@ -334,7 +334,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert job.attempts == known.granted
             if known.state not in TERMINAL:
                 assert (job.intent_at is not None) is known.intended
-                assert (name in self.store.generations.intents_since(0)) is known.intended
+                assert (name in {intent.job_id for intent in self.store.generations.open_intents(0)}) is known.intended
             assert job.request == known.job.request
 
     @invariant()

@@ -64,6 +64,8 @@ class Finish:
     duration_s: float | None = None
     #: It is certain whether PhotoGPT created something for the open intent.
     outcome_known: bool = False
+    #: The time of that intent, as stored, if the step recorded it; None: the one of the job as it was claimed.
+    intent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

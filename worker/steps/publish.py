@@ -53,6 +53,7 @@ def _finish(services: Services, job: Job, finish: Finish, span: Span, *, result_
         publisher.result(job, final) if direct else None,
         polled=finish.polled,
         outcome_known=finish.outcome_known,
+        intent=finish.intent,
         duration_s=finish.duration_s,
         store_files=services.settings.outputs_when == "after" and has_files_to_store(services, result),
     )

@@ -1,14 +1,16 @@
 """Resolves an open intent: a trigger whose answer was lost, so that the job may have been paid for or not.
 
 PhotoGPT documents no idempotency key; GET /jobs is the only source (photogpt/api.md, section 12). An unknown generation
-is one that no job of ours is known to have triggered; a candidate is one that this job may have created.
+is one that no job of ours is known to have triggered; a candidate is one that this job may have created, by the rule in
+`worker/steps/candidates.py`. A generation that is created or listed later than that rule allows is missed.
 
 | candidates | other unresolved jobs that may have created them | decision |
 | --- | --- | --- |
 | none, before twice the settling time | any | ask again then, since a list may lag |
 | none, later | any | nothing was created: trigger again |
-| one | none | adopt it |
+| one, which PhotoGPT shows | none | adopt it |
 | one or more | some, before four times the settling time | wait: the candidates may belong to those jobs |
+| some that PhotoGPT does not find, before that time | any | wait: they may be of another model |
 | none, but PhotoGPT accepted the trigger without an id | any | ask up to four times the settling time, then fail |
 | none, and the list lacks all that PhotoGPT has named since | any | the same: the list is incomplete |
 | anything else | any | `failed`, `trigger_uncertain`, naming the candidates: no second payment on a guess |
@@ -16,10 +18,6 @@ is one that no job of ours is known to have triggered; a candidate is one that t
 Only the deadline limits how often "trigger again" happens: behind a gateway that answers 502 and creates nothing, a
 retry is right, and a generation that was created would be listed. Each retry waits twice as long as the one before,
 from twice the settling time on, so that a list which leaves out generations costs a few of them, not one a minute.
-
-A candidate belongs to no other model, and was created between the intent and twice the settling time later, give or
-take the clock skew: what the settings allow, and beyond that what the Date header of PhotoGPT's answers shows. A
-generation that is created or listed later than that is missed.
 """
 
 from __future__ import annotations
@@ -28,15 +26,15 @@ from dataclasses import dataclass, replace
 
 from worker.domain.backoff import MAX_RETRY_AFTER_S, obeying
 from worker.domain.decision import Decision, Finish, Reschedule, Submitted
-from worker.domain.errors import ApiError, MissingGenerationId, Refused
+from worker.domain.errors import ApiError, MissingGenerationId
 from worker.domain.job import Job, JobState, Kind
 from worker.domain.outcome import JobResult
 from worker.domain.reason import Reason
 from worker.services import Services
+from worker.steps.candidates import MIN_SETTLES, Candidate, find_candidates, has_competitor
 from worker.steps.search import MAX_SETTLES, Search, SharedSearch, search_interval_s
 from worker.telemetry.logs import event
 
-MIN_SETTLES = 2  # settling times before a list without a candidate counts
 MAX_RETRIGGER_S = 600.0  # before a trigger is sent once more
 MAX_NAMED = 20  # candidates in an error message, which goes into every record and webhook of the job
 
@@ -128,78 +126,33 @@ def _reconcile_training(services: Services, intent: Intent) -> Decision:
 
 def _reconcile_generation(services: Services, intent: Intent) -> Decision:
     job = intent.job
-    overdue = intent.now >= job.deadline_at  # the job ends now, but not before PhotoGPT was asked once more
-    wait_s = services.settings.api_call_deadline_s / 2 if overdue else 0.0
-    search = _shared.result(services, intent.triggered_at, intent.now, wait_s=wait_s)
+    search = _shared.result(services, intent.triggered_at, intent.now)
     if not isinstance(search, Search):
         return _wait(job, search)
-    intent, skew_s = replace(intent, as_of=search.began_at), search.skew_s
-    # read before the known generations: a job that gets its answer in between still counts, or its generation is known
-    unresolved = [
-        name for name in services.store.generations.intents_since(intent.triggered_at - 2 * skew_s) if name != job.id
-    ]
-    candidates = _candidates(services, intent, search)
+    intent = replace(intent, as_of=search.began_at)
+    candidates = find_candidates(services, job, intent.triggered_at, search)
     if not candidates:
         named = services.store.generations.between(intent.triggered_at, intent.as_of - intent.settle_s)
         incomplete = bool(named) and search.listed.keys().isdisjoint(named)
         return _no_candidate(services, intent, list_incomplete=incomplete)
-    created = [search.listed[name] for name in candidates]
-    competing = {_may_have_created(services, name, created, skew_s) for name in unresolved}
-    if None in competing:  # that job got its answer just now, so a candidate may be known to be its own
-        return _wait(job, 1.0)
-    if created == [None] and search.start < intent.triggered_at:
-        competing |= {True}  # it may be older than the trigger
-    if len(candidates) == 1 and True not in competing:
-        event("trigger.adopted", "the lost trigger worked", job=job.id, generation=candidates[0])
-        return Submitted(candidates[0])
-    if True in competing and intent.candidates_wait:
+    contested = has_competitor(services, job, candidates, search)
+    names = [one.id for one in candidates]
+    if services.store.generations.unknown(names) != names:
+        return _wait(job, 1.0)  # a competing job got its answer just now: one candidate fewer
+    unclear = contested or any(not _is_certain(intent, one, search) for one in candidates)
+    if len(candidates) == 1 and not unclear:
+        event("trigger.adopted", "the lost trigger worked", job=job.id, generation=names[0])
+        return Submitted(names[0])
+    if unclear and intent.candidates_wait:
         return _wait(job, intent.settle_s)
-    return _uncertain(job, f"PhotoGPT's answer was lost, and {len(candidates)} generations may be its own", candidates)
+    found = "a generation" if len(names) == 1 else f"{len(names)} generations"
+    return _uncertain(job, f"PhotoGPT's answer was lost, and {found} may be its own", names)
 
 
-def _candidates(services: Services, intent: Intent, search: Search) -> list[str]:
-    """Return the unknown generations that this job may have created."""
-    earliest = intent.triggered_at - search.skew_s  # the window of the search may begin before
-    latest = intent.triggered_at + MIN_SETTLES * intent.settle_s + search.skew_s
-    created = [(name, search.listed[name]) for name in search.unknown]
-    in_time = [name for name, at in created if at is None or earliest <= at <= latest]
-    return [
-        name for name in services.store.generations.unknown(in_time) if _is_candidate(services, intent, search, name)
-    ]
-
-
-def _is_candidate(services: Services, intent: Intent, search: Search, generation_id: str) -> bool:
-    """Return whether an unknown generation can be this job's.
-
-    GET /jobs lists trainings too, under ids that no trigger returns: a generation of another model, or of a model that
-    was trained lately, is no candidate. One that cannot be read counts as a candidate after a while, since it would
-    otherwise keep every unresolved job around it waiting until its deadline.
-
-    Raises:
-        ApiError: it could not be read, and there is time left.
-    """
-    error = search.unreadable.get(generation_id)
-    if error is not None:
-        if intent.candidates_wait and not isinstance(error, Refused):
-            raise error
-        return True
-    model_id = search.models[generation_id]
-    if model_id is None or model_id == intent.job.model_id:
-        return True
-    return intent.job.model_id is None and bool(services.store.generations.unknown([f"model:{model_id}"]))
-
-
-def _may_have_created(services: Services, other_id: str, created: list[float | None], skew_s: float) -> bool | None:
-    """Return whether another unresolved job may have created a candidate; None if it is resolved by now."""
-    try:
-        other = services.store.jobs.get(other_id)
-    except (ValueError, KeyError):  # an unreadable record
-        return True
-    if other is None:
-        return False
-    if other.intent_at is None:
-        return None
-    return any(at is None or at >= other.intent_at - skew_s for at in created)
+def _is_certain(intent: Intent, candidate: Candidate, search: Search) -> bool:
+    """Return whether PhotoGPT shows that the job may have created a candidate: its model, and that it is not older."""
+    older = candidate.created_at is None and search.start < intent.triggered_at
+    return candidate.readable and not older
 
 
 def _no_candidate(services: Services, intent: Intent, *, list_incomplete: bool = False) -> Decision:

@@ -26,6 +26,7 @@ SEARCHES_PER_SETTLE = 6  # that may begin in a settling time: jobs that come due
 STEP_FRACTION = 0.25  # of the deadline of a call, in which a step begins requests; the lease holds for one call more
 MAX_FAILURES = 8  # in a row; with 30 % errors a list of 75 pages ends in 99.5 % of the cases
 RETRY_S = 0.5  # after the first failure; doubles with each one, up to the time between two searches
+MAX_ASKS_PER_S = 20  # of jobs that wait while another thread searches
 MAX_SKEW_S = 86_400  # between two clocks; GET /jobs shows a week at most
 DATE_ERROR_S = 2.0  # of an offset read from Date headers, which show seconds
 
@@ -51,6 +52,8 @@ class Search:
     unreadable: dict[str, ApiError] = field(default_factory=dict)
     #: Unknown generations to read; None until the last page was read.
     unread: deque[str] | None = None
+    #: When the last page was read: the list shows nothing that was triggered later.
+    listed_at: float = 0.0
     #: No further request is made, since all was read or the list failed.
     ended: bool = False
     completed_at: float = 0.0
@@ -77,6 +80,7 @@ class Search:
         if page is not None:
             self.listed |= {str(entry["jobId"]): parse_time(entry.get("createdAt")) for entry in page}
             return
+        self.listed_at = services.store.clock()
         self.unknown = services.store.generations.unknown(sorted(self.listed))
         self.models = {name: self.models[name] for name in self.unknown if name in self.models}
         self.unread = deque(name for name in self.unknown if name not in self.models)
@@ -98,18 +102,18 @@ class SharedSearch:
         self._lock = Lock()
         self._current: Search | None = None
         self._completed: Search | None = None  # of use to other jobs while the next one is in progress
+        self._waiting = 0  # how often jobs were sent away since a search was completed
         self._start = math.inf  # the earliest trigger that waits for the next search
         self._failures = 0  # in a row
         self._resume_at = 0.0  # monotonic time
 
-    def result(self, services: Services, triggered_at: float, at: float, *, wait_s: float = 0.0) -> Search | float:
+    def result(self, services: Services, triggered_at: float, at: float) -> Search | float:
         """Return a completed search that counts for a job, or the seconds until the job should ask again.
 
         Args:
             services: the process' clients.
             triggered_at: when the job's intent was recorded, at least the settling time ago.
             at: Redis' time.
-            wait_s: how long to wait for another thread that searches; above 0, a new search begins at once.
 
         Raises:
             ApiError: the list cannot be read now.
@@ -117,14 +121,20 @@ class SharedSearch:
         if (found := self._completed) and _counts(services, found, triggered_at, at):
             return found
         self._start = min(self._start, triggered_at)
-        if not self._lock.acquire(timeout=wait_s):
-            return search_interval_s(services) / 2
+        if not self._lock.acquire(blocking=False):
+            return self._spread(services)
         try:
-            return self._go_on(services, triggered_at, at, paced=not wait_s)
+            return self._go_on(services, triggered_at, at)
         finally:
             self._lock.release()
 
-    def _go_on(self, services: Services, triggered_at: float, at: float, *, paced: bool) -> Search | float:
+    def _spread(self, services: Services) -> float:
+        """Return when a job asks again: later, the more jobs wait, so that they do not take all threads of the lane."""
+        self._waiting += 1
+        settle_s = services.settings.uncertain_settle_s
+        return min(settle_s, max(search_interval_s(services) / 2, self._waiting / MAX_ASKS_PER_S))
+
+    def _go_on(self, services: Services, triggered_at: float, at: float) -> Search | float:
         """Make one request after another until a search counts for the job, or the time of this step is over."""
         ends = time.monotonic() + STEP_FRACTION * services.settings.api_call_deadline_s
         while True:
@@ -135,7 +145,7 @@ class SharedSearch:
                 return pause_s
             search = self._current
             if search is None or search.ended or search.photogpt is not services.photogpt:
-                pause_s = search.began_at + search_interval_s(services) - at if search and paced else 0.0
+                pause_s = search.began_at + search_interval_s(services) - at if search else 0.0
                 if search and pause_s > 0 and _fits(services, search):
                     return pause_s
                 search = self._begin(services, min(self._start, triggered_at), at)
@@ -162,7 +172,8 @@ class SharedSearch:
         try:
             search.advance(services)
             self._failures = 0
-            self._completed = search if search.ended else self._completed
+            if search.ended:
+                self._completed, self._waiting = search, 0
         except ApiError as error:
             self._failures = min(self._failures + 1, MAX_FAILURES)
             planned = min(search_interval_s(services), RETRY_S * 2 ** (self._failures - 1))
@@ -182,11 +193,13 @@ def _counts(services: Services, search: Search, triggered_at: float, at: float) 
     """Return whether the result of a completed search counts for a job now.
 
     A search that began before the job's latest full settling time counts shortly after its end, so that a long one is
-    of use.
+    of use. One that could not read all generations, for a reason that may pass, is soon made again.
     """
     settle_s = services.settings.uncertain_settle_s
     latest = triggered_at + settle_s * min(MAX_SETTLES, (at - triggered_at) // settle_s)
-    new = search.began_at >= latest or at - search.completed_at <= search_interval_s(services)
+    complete = all(isinstance(error, Refused) for error in search.unreadable.values())
+    just_ended = at - search.completed_at <= search_interval_s(services)
+    new = just_ended or (complete and search.began_at >= latest)
     serves = search.start <= triggered_at and search.began_at >= triggered_at + settle_s
     return new and serves and _fits(services, search)
 

@@ -51,7 +51,7 @@ def trigger(services: Services, job: Job, at: float) -> Decision | None:  # noqa
     except ApiError as error:
         lost = not error.definite
         decision = after_lost_answer(services, job, error) if lost else _on_api_error(services, job, error, at)
-        return replace(decision, intent=intent) if isinstance(decision, Reschedule) else decision
+        return replace(decision, intent=intent) if isinstance(decision, Reschedule | Finish) else decision
 
 
 def _start(services: Services, job: Job, at: float) -> Decision | None:
@@ -101,12 +101,16 @@ def _fingerprint_before(services: Services, job: Job) -> str | None:
 
 
 def _resolve_intent(services: Services, job: Job, at: float) -> Decision:
-    """Reconcile an open intent. After the deadline the job ends, but not before PhotoGPT was asked once more."""
+    """Reconcile an open intent. The job ends at its deadline, or up to one settling time later while it is unresolved.
+
+    That is time for a search of the list, which may find a generation that was paid for.
+    """
     decision = reconcile(services, job, at)
-    if isinstance(decision, Reschedule):
-        decision = replace(decision, intent=f"{job.intent_at:.6f}")
-    if at < job.deadline_at or not isinstance(decision, Reschedule):
+    if not isinstance(decision, Reschedule):
         return decision
+    ends_at = job.deadline_at if decision.clear_intent else job.deadline_at + services.settings.uncertain_settle_s
+    if at < ends_at:
+        return replace(decision, after=min(decision.after, ends_at - at), intent=f"{job.intent_at:.6f}")
     resolved = decision.clear_intent and services.settings.uncertain_policy == "reconcile"
     known = replace(job, intent_at=None) if resolved else job
     return Finish(expired(replace(known, error=decision.error or job.error)), outcome_known=resolved)

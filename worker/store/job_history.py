@@ -149,7 +149,8 @@ class JobHistory:
 
     def has_unresolved_intent(self, job_id: str) -> bool:
         """Whether PhotoGPT may have created something for a job without an answer that is known."""
-        return self._client.zscore(self._keys.intents, job_id) is not None
+        intents = (self._keys.intents, self._keys.ended_intents)
+        return any(self._client.zscore(key, job_id) is not None for key in intents)
 
     def choose_replay(self, job_id: str) -> str | None:
         """Return the id under which a job is replayed, always the same one; None if the job has no record."""

@@ -230,11 +230,12 @@ class Jobs:
         *,
         polled: bool = False,
         outcome_known: bool = False,
+        intent: str | None = None,
         duration_s: float | None = None,
         store_files: bool = False,
         unaccepted: Unaccepted | None = None,
     ) -> Finished | None:
-        """End a job; None if it has no record, has ended, or is no longer in the state of `job`.
+        """End a job; None if it has no record, has ended, or is no longer in the state of `job`, or with its intent.
 
         Args:
             job: as it was claimed.
@@ -242,6 +243,7 @@ class Jobs:
             update: the Celery result to store with it; None if a message will store the result.
             polled: PhotoGPT was asked once more; counts as a poll.
             outcome_known: it is certain whether PhotoGPT created a generation, if it was asked to.
+            intent: the time of the open intent, as stored, if it was recorded after `job` was read.
             duration_s: how long the generation took, for the polling schedule of others.
             store_files: let the job wait in the lane of files.
             unaccepted: set for a job that ends before it was accepted.
@@ -270,6 +272,7 @@ class Jobs:
             head_start=RESULT_HEAD_START_S,
             duplicates=self._keys.duplicates(job.id),
             intents=self._keys.intents,
+            ended_intents=self._keys.ended_intents,
             jobs_by_generation=self._keys.jobs_by_generation,
             recently_ended=self._keys.recently_ended,
             seen_state=job.state if unaccepted is None else None,
@@ -277,7 +280,7 @@ class Jobs:
             polled=polled,
             data=dumps(final),
             outcome_known=outcome_known or job.state is not JobState.QUEUED,
-            saw_intent=job.intent_at is not None,
+            seen_intent=intent or (f"{job.intent_at:.6f}" if job.intent_at is not None else None),
             stores_result=update is not None,
             generation=job.generation_id,
             fields=pairs(fields),

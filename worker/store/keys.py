@@ -14,7 +14,8 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:event_draft` | stream | with the script that makes it | the first event of a job, before it is copied |
 | `photogpt:lane:{<lane>}` | sorted set | never; a member leaves when it is done | ids by due time |
 | `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | token and time of the next tick, pause, cap |
-| `photogpt:intents` | sorted set | never; a member leaves with the answer | jobs with an open intent, by its time |
+| `photogpt:intents` | sorted set | never; a member leaves with answer or end | jobs with an open intent, by its time |
+| `photogpt:ended_intents` | sorted set | never; trimmed by age | jobs that ended with an open intent, by its time |
 | `photogpt:inbox` | stream | never; an entry leaves when its job is stored | jobs that no worker has accepted yet |
 | `photogpt:batch:{<id>}` | hash | with the last record of its jobs | how many items of a batch have ended, and how |
 | `photogpt:batch:{<id>}:events` | stream | with the batch | one event, when all items of the batch have ended |
@@ -78,6 +79,11 @@ class Keys:
     def intents(self) -> str:
         """Jobs with an open intent."""
         return f"{self.namespace}:intents"
+
+    @property
+    def ended_intents(self) -> str:
+        """Jobs that ended with an open intent: no other job may adopt what it created."""
+        return f"{self.namespace}:ended_intents"
 
     @property
     def generations(self) -> str:

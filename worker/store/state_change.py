@@ -66,6 +66,7 @@ class MoveArguments(TypedDict):
     new_loop: str
     gap: float
     intents: str
+    ended_intents: str
     generations: str
     jobs_by_generation: str
     active: str
@@ -182,6 +183,7 @@ def move_arguments(keys: Keys, old: Lane, new: Lane) -> MoveArguments:
         "new_loop": keys.loop(new),
         "gap": MIN_TICK_GAP_S[new],
         "intents": keys.intents,
+        "ended_intents": keys.ended_intents,
         "generations": keys.generations,
         "jobs_by_generation": keys.jobs_by_generation,
         "active": keys.active,

@@ -116,6 +116,10 @@ class Line:
         assert found is not None
         return found
 
+    def open_intents(self) -> list[str]:
+        """Return the ids of the jobs with an unresolved trigger."""
+        return [intent.job_id for intent in self.store.generations.open_intents(0)]
+
     def token(self, lane: Lane) -> str:
         """Return the token that the next tick of a lane has to carry."""
         return str(self.client.hget(keys.loop(lane), "token"))

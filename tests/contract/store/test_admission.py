@@ -138,7 +138,7 @@ def test_refused_jobs_go_back_and_set_the_cap(line: Line) -> None:
         line.store.jobs.record_intent(job)
         line.store.jobs.mark_submitted(job, Submitted(f"g-{number}"), poll_after=5)
     refuse(line, jobs[2:])
-    assert line.store.generations.intents_since(0) == []
+    assert line.open_intents() == []
     assert [line.store.job_history.position(job.id) for job in jobs[2:]] == [0, 1, 2]
     assert line.read(jobs[2]).reason is Reason.RATE_LIMITED
     assert float(str(line.client.hget(keys.loop(Lane.TRIGGERS), "cap"))) == 2

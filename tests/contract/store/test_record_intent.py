@@ -24,7 +24,7 @@ def test_an_intent_is_granted_once(line: Line) -> None:
     seen = line.read(job)
     assert seen.attempts == 1
     assert seen.intent_at == pytest.approx(line.store.clock(), abs=5)
-    assert line.store.generations.intents_since(0) == [job.id]
+    assert line.open_intents() == [job.id]
 
 
 def test_a_repeated_call_is_granted(line: Line) -> None:
@@ -49,7 +49,7 @@ def test_a_cleared_intent_is_granted_again(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
-    assert line.store.generations.intents_since(0) == []
+    assert line.open_intents() == []
     assert line.read(job).intent_at is None
     assert line.store.jobs.record_intent(job)
     assert line.read(job).attempts == 2
@@ -61,7 +61,7 @@ def test_an_unresolved_intent_is_kept(line: Line) -> None:
     assert line.store.jobs.record_intent(job)
     line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, reason=Reason.UNAVAILABLE, error="lost"))])
     assert not line.store.jobs.record_intent(job)
-    assert line.store.generations.intents_since(0) == [job.id]
+    assert line.open_intents() == [job.id]
 
 
 def test_an_acceptance_without_an_id_is_kept(line: Line) -> None:
@@ -121,7 +121,7 @@ def test_the_answer_clears_the_intent(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
-    assert line.store.generations.intents_since(0) == []
+    assert line.open_intents() == []
     assert line.store.generations.unknown(["g-0", "g-1", "g-2"]) == ["g-0", "g-2"]
     assert line.read(job).intent_at is None
 
@@ -131,9 +131,9 @@ def test_a_late_answer_clears_the_intent(line: Line) -> None:
     job = line.accepted()
     assert line.store.jobs.record_intent(job)
     line.finish(line.read(job), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
-    assert line.store.generations.intents_since(0) == [job.id]  # still being asked: its generation may appear
+    assert line.open_intents() == [job.id]  # still being asked: its generation may appear
     assert not line.store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5)
-    assert line.store.generations.intents_since(0) == []
+    assert line.open_intents() == []
     assert line.store.generations.unknown(["g-1"]) == []
     assert line.read(job).generation_id == "g-1"
     assert line.lanes_of(job.id) == {Lane.RESULTS}
@@ -145,7 +145,7 @@ def test_a_definite_refusal_clears_the_intent(line: Line) -> None:
     assert line.store.jobs.record_intent(job)
     refused = JobResult(state=JobState.FAILED, reason=Reason.INVALID_REQUEST, error="PhotoGPT answers 400")
     line.finish(line.read(job), refused, outcome_known=True)
-    assert line.store.generations.intents_since(0) == []
+    assert line.open_intents() == []
 
 
 def test_an_uncertain_end_keeps_the_intent(line: Line) -> None:
@@ -154,14 +154,48 @@ def test_an_uncertain_end_keeps_the_intent(line: Line) -> None:
     assert line.store.jobs.record_intent(job)
     uncertain = JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="the answer was lost")
     line.finish(line.read(job), uncertain)
-    assert line.store.generations.intents_since(0) == [job.id]
+    assert line.open_intents() == [job.id]
+    assert line.store.job_history.has_unresolved_intent(job.id)
+
+
+@pytest.mark.parametrize("outcome_known", [True, False], ids=["refused", "uncertain"])
+def test_a_late_end_does_not_touch_the_next_intent(line: Line, outcome_known: bool) -> None:
+    """The late end of a cleared intent does not end the job, since the next trigger is on its way to PhotoGPT."""
+    job = line.accepted()
+    late = line.store.jobs.record_intent(job)
+    seen = line.read(job)
+    line.store.lanes.reschedule(Lane.TRIGGERS, [(job, Reschedule(after=1, clear_intent=True))])
+    assert line.store.jobs.record_intent(job)
+    ended = JobResult(state=JobState.FAILED, reason=Reason.UNAVAILABLE, error="late")
+    assert line.finish(seen, ended, outcome_known=outcome_known) is None
+    assert line.finish(job, ended, outcome_known=outcome_known, intent=late) is None
+    assert line.read(job).state is JobState.QUEUED
+    assert line.open_intents() == [job.id]
+
+
+def test_an_ended_job_does_not_keep_generations(line: Line) -> None:
+    """Old generations are kept while a job of their time is unresolved, not for one that has ended so."""
+    job, hours_ago = line.accepted(), line.store.clock() - 3 * 3600
+    assert line.store.jobs.record_intent(job)
+    line.client.zadd(keys.intents, {job.id: hours_ago})
+    line.client.zadd(keys.generations, {"old": hours_ago})
+    line.submitted(generation="g-1")
+    assert line.store.generations.unknown(["old"]) == []
+    line.finish(line.read(job), JobResult(state=JobState.FAILED, reason=Reason.TRIGGER_UNCERTAIN, error="lost"))
+    line.submitted(generation="g-2")
+    assert line.store.generations.unknown(["old"]) == ["old"]
+    assert line.open_intents() == [job.id]
+    assert line.store.fleet.read().unresolved == 0
 
 
 def test_old_intents_are_removed(line: Line) -> None:
-    """Intents of dead workers are removed by age."""
-    line.client.zadd(keys.intents, {"long-gone": line.store.clock() - 30 * 86_400})
-    assert line.store.jobs.record_intent(line.accepted())
-    assert "long-gone" not in line.store.generations.intents_since(0)
+    """Intents of dead workers and of ended jobs are removed by age."""
+    for key in (keys.intents, keys.ended_intents):
+        line.client.zadd(key, {"long-gone": line.store.clock() - 30 * 86_400})
+    job = line.accepted()
+    assert line.store.jobs.record_intent(job)
+    line.finish(line.read(job), JobResult(state=JobState.CANCELED, reason=Reason.CANCELED))
+    assert "long-gone" not in line.open_intents()
 
 
 def test_old_generations_are_removed(line: Line) -> None:

@@ -19,13 +19,17 @@ from tests.integration.api_faults.test_clocks import photogpt
 from tests.running import keys
 from tests.unit.factories import make_job
 from tests.waiting import wait_until
-from worker.domain.decision import Reschedule, Submitted
+from worker.domain.decision import Finish, Reschedule, Submitted
 from worker.domain.errors import ApiError, Refused, Unavailable
-from worker.domain.job import Job, Kind
+from worker.domain.job import Job, JsonObject, Kind
+from worker.domain.lane import Lane
+from worker.domain.reason import Reason
 from worker.sandbox.remote import SandboxProcess
 from worker.services import Services, TaskPublisher, open_services
+from worker.steps.candidates import has_competitor
 from worker.steps.reconcile import reconcile
-from worker.steps.search import MAX_FAILURES, Search, SharedSearch
+from worker.steps.search import MAX_ASKS_PER_S, MAX_FAILURES, Search, SharedSearch, search_interval_s
+from worker.steps.trigger import trigger
 
 
 @pytest.fixture
@@ -37,10 +41,11 @@ def services(isolated_client: redis.Redis, sandbox: SandboxProcess, isolated_set
     opened.close()
 
 
-def asked(services: Services, job_id: str) -> Job:
+def asked(services: Services, job_id: str, kind: Kind = Kind.IMAGE, *, request: JsonObject | None = None) -> Job:
     """Return a job with an open intent."""
     at = services.store.clock()
-    job = make_job(Kind.IMAGE, id=job_id, created_at=at, deadline_at=at + 600, request=image_request(duration_s=60))
+    body = image_request(duration_s=60) if request is None else request
+    job = make_job(kind, id=job_id, created_at=at, deadline_at=at + 600, request=body)
     services.store.jobs.accept(job, digest="d", continuation="{}")
     assert services.store.jobs.record_intent(job)
     found = services.store.jobs.get(job_id)
@@ -48,26 +53,126 @@ def asked(services: Services, job_id: str) -> Job:
     return found
 
 
-def test_an_answer_that_came_in_between(services: Services, isolated_client: redis.Redis) -> None:
-    """A job that gets its answer while another is reconciled is no longer counted as a competing intent."""
+def later(services: Services, job: Job, settles: float) -> float:
+    """Return the time some settling times after the trigger of a job."""
+    assert job.intent_at is not None
+    return job.intent_at + settles * services.settings.uncertain_settle_s
+
+
+def test_an_answer_that_came_in_between(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that gets its answer while another is reconciled keeps its generation, and competes no longer."""
     lost, answered = asked(services, "lost"), asked(services, "answered")
-    for job in (lost, answered):
-        taken = Submitted(services.photogpt.trigger(job.kind, job.request))
-        if job is answered:
-            services.store.jobs.mark_submitted(job, taken, poll_after=60)
-    assert lost.intent_at is not None
-    at = lost.intent_at + services.settings.uncertain_settle_s
-    isolated_client.zadd(keys.intents, {"answered": at})  # as it was when the open intents were read
+    answers = [Submitted(services.photogpt.trigger(job.kind, job.request)) for job in (lost, answered)]
 
-    first = reconcile(services, lost, at)
-    isolated_client.zrem(keys.intents, "answered")
-    second = reconcile(services, lost, at)
+    def answer_first(*arguments: Any) -> bool:
+        services.store.jobs.mark_submitted(answered, answers[1], poll_after=60)
+        return has_competitor(*arguments)
 
-    assert first == Reschedule(after=1.0)
-    assert isinstance(second, Submitted)
-    generations = {entry["jobId"] for page in services.photogpt.pages_between(at - 60, at + 60) for entry in page}
-    known = {services.store.jobs.get("answered").generation_id}  # type: ignore[union-attr]
-    assert {second.generation_id} == generations - known
+    monkeypatch.setattr("worker.steps.reconcile.has_competitor", answer_first)
+
+    assert reconcile(services, lost, later(services, lost, 1)) == Reschedule(after=1.0)
+    assert reconcile(services, lost, later(services, lost, 1)) == answers[0]
+
+
+def test_an_answered_job_does_not_compete(services: Services, isolated_client: redis.Redis) -> None:
+    """A job that is listed among the unresolved ones and has its answer by now delays no other job."""
+    lost, answered = asked(services, "lost"), asked(services, "answered")
+    services.photogpt.trigger(lost.kind, lost.request)
+    isolated_client.hdel(keys.job(answered.id), "intent_at")
+    assert isinstance(reconcile(services, lost, later(services, lost, 1)), Submitted)
+
+
+def test_jobs_of_other_models_do_not_compete(services: Services, sandbox: SandboxProcess) -> None:
+    """Two jobs of two models and a training lose their answers in the same second: both jobs find their generations."""
+    sandbox.control.model("other", status="ready")
+    first = asked(services, "first")
+    second = asked(services, "second", request=image_request(duration_s=60) | {"modelID": "other"})
+    asked(services, "training", Kind.TRAINING, request={"modelID": "third"})
+    answers = [Submitted(services.photogpt.trigger(job.kind, job.request)) for job in (first, second)]
+    assert [reconcile(services, job, later(services, second, 1)) for job in (first, second)] == answers
+
+
+def test_a_later_trigger_does_not_compete(services: Services, isolated_client: redis.Redis) -> None:
+    """A trigger that began after the list was read created nothing that the list shows."""
+    lost, busy, new = asked(services, "lost"), asked(services, "busy"), asked(services, "new")
+    answer = Submitted(services.photogpt.trigger(lost.kind, lost.request))
+    isolated_client.zadd(keys.intents, {"new": later(services, new, 3)})
+    isolated_client.hset(keys.job("new"), "intent_at", f"{later(services, new, 3):.6f}")
+    assert isinstance(reconcile(services, lost, later(services, lost, 1)), Reschedule)
+    services.store.lanes.reschedule(Lane.TRIGGERS, [(busy, Reschedule(after=1, clear_intent=True))])
+    assert reconcile(services, lost, later(services, lost, 1)) == answer
+
+
+def test_a_job_without_a_record_competes(services: Services, isolated_client: redis.Redis) -> None:
+    """An unresolved trigger whose record is gone may have been of any model, so no job adopts its generation."""
+    lost, _ = asked(services, "lost"), lose(services, "gone")
+    isolated_client.delete(keys.job("gone"))
+    isolated_client.zadd(keys.generations, {f"model:{lost.model_id}": services.store.clock()})
+    decision = reconcile(services, lost, later(services, lost, 5))
+    assert isinstance(decision, Finish)
+    assert decision.result.reason is Reason.TRIGGER_UNCERTAIN
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ({"status": 500}, Reason.UNAVAILABLE),
+        ({"status": 429}, Reason.RATE_LIMITED),
+        ({"unauthorized": True}, Reason.UNAUTHORIZED),
+    ],
+)
+def test_a_candidate_that_cannot_be_read_now(
+    services: Services, sandbox: SandboxProcess, faults: Faults, action: dict[str, Any], reason: Reason
+) -> None:
+    """While the record of a candidate cannot be read, its job waits far beyond the settling time; then it adopts it."""
+    services = replace(services, settings=services.settings.model_copy(update={"uncertain_settle_s": 0.05}))
+    lost = replace(lose(services, "lost")[0], intent_at=services.store.clock() - 4)
+    faults("getJobStatus", action, count=None)
+
+    waiting = wait_until(
+        lambda: (found := reconcile(services, lost, services.store.clock())).reason is reason and found,  # type: ignore[union-attr]
+        "the candidate cannot be read",
+    )
+    sandbox.control.clear()
+    adopted = wait_until(
+        lambda: isinstance(found := reconcile(services, lost, services.store.clock()), Submitted) and found,
+        "the candidate is read",
+    )
+
+    assert isinstance(waiting, Reschedule)
+    assert not waiting.clear_intent
+    assert adopted == Submitted(sandbox.control.generations()[0]["jobId"])
+
+
+def test_a_candidate_that_is_not_found(services: Services, faults: Faults) -> None:
+    """A listed generation that PhotoGPT does not show may be of any model: no job adopts it, or triggers again."""
+    (lost,) = lose(services, "lost")
+    faults("getJobStatus", {"not_found": True}, count=None)
+    assert isinstance(reconcile(services, lost, later(services, lost, 1)), Reschedule)
+    decision = reconcile(services, lost, later(services, lost, 5))
+    assert isinstance(decision, Finish)
+    assert decision.result.reason is Reason.TRIGGER_UNCERTAIN
+
+
+def test_a_search_at_the_deadline(services: Services, faults: Faults) -> None:
+    """A job whose search is not complete at its deadline ends up to one settling time later, or is found until then."""
+    services = replace(services, settings=services.settings.model_copy(update={"api_call_deadline_s": 0.4}))
+    lost = replace(lose(services, "lost")[0], deadline_at=services.store.clock() + 5)
+    settle_s = services.settings.uncertain_settle_s
+    faults("listJobs", {"status": 429, "retry_after": 1})
+
+    waiting = trigger(services, lost, lost.deadline_at + 0.9 * settle_s)
+    ended = trigger(services, lost, lost.deadline_at + settle_s)
+    found = wait_until(
+        lambda: isinstance(done := trigger(services, lost, lost.deadline_at), Submitted) and done, "the search ends"
+    )
+
+    assert isinstance(waiting, Reschedule)
+    assert waiting.after == pytest.approx(0.1 * settle_s)
+    assert isinstance(ended, Finish)
+    assert ended.result.reason is Reason.DEADLINE_EXCEEDED
+    assert not ended.outcome_known
+    assert isinstance(found, Submitted)
 
 
 @pytest.fixture
@@ -188,16 +293,18 @@ def test_a_search_goes_on(services: Services, sandbox: SandboxProcess, faults: F
 
 
 def test_one_thread_searches(services: Services, sandbox: SandboxProcess, faults: Faults) -> None:
-    """While one thread searches, another job waits without a thread; one past its deadline waits for the result."""
+    """While one thread searches, other jobs wait without a thread, and longer the more they are."""
     shared = SharedSearch()
     (job,) = lose(services, "lost")
     faults("listJobs", {"latency": 0.5})
     with ThreadPoolExecutor(1) as pool:
         searching = pool.submit(shared.result, services, *begun(services, job))
         wait_until(lambda: requests(sandbox)[0] == 1, "a thread searches")
-        assert isinstance(shared.result(services, *begun(services, job)), float)
-        found = shared.result(services, *begun(services, job), wait_s=5)
-        assert found is searching.result()
+        waits = [shared.result(services, *begun(services, job)) for _ in range(MAX_ASKS_PER_S + 1)]
+        found = searching.result()
+    assert waits[0] == search_interval_s(services) / 2
+    assert waits[-1] == services.settings.uncertain_settle_s
+    assert shared.result(services, *begun(services, job)) is found
     assert requests(sandbox) == (1, 1)
 
 
@@ -209,7 +316,7 @@ def test_generations_that_cannot_be_read(services: Services, sandbox: SandboxPro
     faults("getJobStatus", {"not_found": True}, count=None, id=missing)
     faults("getJobStatus", {"status": 500}, count=None, id=broken)
 
-    at = changed.store.clock() + 1
+    at = changed.store.clock()
     found = SharedSearch().result(changed, at - 1, at)
 
     assert isinstance(found, Search)

@@ -1,8 +1,8 @@
 -- Move a job to the next state that is not terminal: fields, event, webhooks and timer in one step. A generation is
 -- remembered as ours even if the job has moved on: it exists.
 --
--- KEYS job events all_events event_draft old_lane new_lane new_loop intents generations job_deliveries deliveries
--- KEYS deliveries_loop jobs_by_generation active result delivery_records:list
+-- KEYS job events all_events event_draft old_lane new_lane new_loop intents ended_intents generations
+-- KEYS job_deliveries deliveries deliveries_loop jobs_by_generation active result delivery_records:list
 -- ARGV id state came_from delay:number gap:number deliveries_gap:number stream_length:number deliveries_ttl:number
 -- ARGV generation model event_type sequence timestamp result_ttl:number result_text result_kept
 -- ARGV fields:list webhooks:list
@@ -17,7 +17,8 @@ if model ~= '' then ours = 'model:' .. model end
 if ours ~= '' then
   redis.call('ZADD', generations, 'NX', seconds(at), ours)
   redis.call('ZREM', intents, id)
-  -- a known generation is needed only while a job of its time has an unresolved intent
+  redis.call('ZREM', ended_intents, id)
+  -- a known generation is needed only while a job of its time is unresolved; one that has ended adopts nothing
   local oldest_intent = redis.call('ZRANGE', intents, 0, 0, 'WITHSCORES')[2]
   local needed_since = math.min(at, tonumber(oldest_intent or at))
   redis.call('ZREMRANGEBYSCORE', generations, '-inf', seconds(needed_since - KNOWN_FOR_S))

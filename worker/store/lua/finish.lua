@@ -2,11 +2,11 @@
 -- message for it, schedule the webhooks and the duplicates. A second end changes nothing.
 --
 -- KEYS job events all_events event_draft triggers triggers_loop jobs models results results_loop deliveries
--- KEYS deliveries_loop job_deliveries duplicates intents active queue result durations jobs_by_generation
+-- KEYS deliveries_loop job_deliveries duplicates intents ended_intents active queue result durations jobs_by_generation
 -- KEYS recently_ended totals batch batch_events files files_loop progress delivery_records:list
 -- ARGV id seen_state retention:number stream_length:number triggers_gap:number results_gap:number
 -- ARGV deliveries_gap:number head_start:number polled:flag event_type sequence timestamp data deliveries_ttl:number
--- ARGV outcome_known:flag saw_intent:flag stores_result:flag result_ttl:number result_text duration_bin
+-- ARGV outcome_known:flag seen_intent stores_result:flag result_ttl:number result_text duration_bin
 -- ARGV durations_ttl:number generation batch_id batch_total:number batch_pattern batch_events_pattern
 -- ARGV files_gap:number stores_files:flag
 -- ARGV fields:list webhooks:list counted:list
@@ -15,9 +15,8 @@
 --   job has ended, has no record, or is no longer as the caller saw it ('' for one that ends before it was accepted).
 local state = redis.call('HGET', job, 'state')
 if (state or '') ~= seen_state or is_terminal(state) then return {0, state or ''} end
-if state == 'queued' and not outcome_known and (redis.call('HEXISTS', job, 'intent_at') == 1) ~= saw_intent then
-  return {0, state}
-end
+-- another intent than the one that ends here may be on its way to PhotoGPT
+if state == 'queued' and (redis.call('HGET', job, 'intent_at') or '') ~= seen_intent then return {0, state} end
 local at = now()
 redis.call('HDEL', job, 'reason', 'error')
 redis.call('HSET', job, unpack(fields))
@@ -33,7 +32,12 @@ end
 for _, name in ipairs(counted) do redis.call('HINCRBY', totals, name, 1) end
 for _, key in ipairs({job, events, job_deliveries, duplicates, progress}) do redis.call('EXPIRE', key, retention) end
 for _, key in ipairs({triggers, jobs, models, active, queue, files}) do redis.call('ZREM', key, id) end
-if outcome_known then redis.call('ZREM', intents, id) end
+local asked_at = redis.call('ZSCORE', intents, id)
+redis.call('ZREM', intents, id)
+if asked_at and not outcome_known then  -- it may still create something, which no other job may adopt
+  redis.call('ZADD', ended_intents, asked_at, id)
+  redis.call('ZREMRANGEBYSCORE', ended_intents, '-inf', seconds(at - LISTED_FOR_S))
+end
 local is_evidence = duration_bin ~= '' and not redis.call('HGET', job, 'duration_s')
 forget_generation(jobs_by_generation, recently_ended, generation, is_evidence, at)
 record_duration(durations, duration_bin, at, durations_ttl)

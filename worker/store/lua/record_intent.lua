@@ -12,6 +12,6 @@ local at = now()
 redis.call('HSET', job, 'intent_at', seconds(at), 'intent_by', asked_by)
 if model_fingerprint ~= '' then redis.call('HSET', job, 'model_fingerprint_before', model_fingerprint) end
 redis.call('HINCRBY', job, 'attempts', 1)
-redis.call('ZREMRANGEBYSCORE', intents, '-inf', seconds(at - 8 * 86400))  -- GET /jobs no longer lists such generations
+redis.call('ZREMRANGEBYSCORE', intents, '-inf', seconds(at - LISTED_FOR_S))
 redis.call('ZADD', intents, seconds(at), id)
 return seconds(at)

@@ -2,6 +2,7 @@
 -- tick may wait in a worker. Time is the server's: no client's clock decides anything here.
 
 local GRACE_S = 1     -- after which a tick that has not run counts as lost
+local LISTED_FOR_S = 8 * 86400  -- after which GET /jobs no longer shows a generation
 local SLACK_S = 0.02  -- by which a tick may be late without another one being published
 
 local function now() local t = redis.call('TIME') return tonumber(t[1]) + tonumber(t[2]) / 1000000 end
