@@ -167,7 +167,7 @@ def progressed(store: Store, publisher: CeleryPublisher, job: Job) -> bool:
     """Store that PhotoGPT accepted the job, with the result that shows it."""
     assert store.jobs.record_intent(job)
     update = publisher.progress(job, JobState.SUBMITTED, "g-1")
-    return store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=update)
+    return bool(store.jobs.mark_submitted(job, Submitted("g-1"), poll_after=5, update=update))
 
 
 def test_progress_is_a_custom_state(store: Store, app: Celery, producer: Celery, client: Any) -> None:

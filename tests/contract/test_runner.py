@@ -67,6 +67,21 @@ def test_an_accepted_trigger_without_an_id_is_recorded_at_once(
     assert job.accepted_without_id
 
 
+def test_the_second_generation_starts_list_polling(
+    client: redis.Redis, sandbox: SandboxProcess, settings: Settings
+) -> None:
+    """The list poll is scheduled with the second generation under way, and not with the first."""
+    services = open_worker(settings)
+    runner = LaneRunner(services)
+    scheduled = []
+    for record in claim_records(services, client, 2):
+        runner._run_step(Lane.TRIGGERS, record, NO_LIMIT)
+        scheduled.append(services.store.lanes.sizes()[Lane.LIST_POLLS])
+    services.close()
+    assert sandbox.control.state()["requests"]["triggerImageGenerationJob"] == 2
+    assert scheduled == [0, 1]
+
+
 def test_a_busy_lane_repeats_no_tick_that_has_run(client: redis.Redis, settings: Settings) -> None:
     """A lane without a free thread sends its tick again, later, but not a copy of one that has run."""
     services = open_worker(settings)

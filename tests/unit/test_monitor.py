@@ -82,7 +82,7 @@ def new_monitor(services: Services) -> tuple[LaneMonitor, Outage]:
 @pytest.mark.parametrize(
     ("list_polling", "members", "calls"),
     [
-        (True, {}, ["ticks", "list poll in 2 s"]),
+        (True, {}, ["ticks", "list poll in 3 s"]),
         (True, {Lane.JOBS: 1}, ["ticks"]),
         (True, {Lane.LIST_POLLS: 1}, ["ticks"]),
         (False, {}, ["ticks"]),

@@ -11,8 +11,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.serving import BurstServer
 
 CREATED = "2026-11-01T12:00:00Z"
 
@@ -105,8 +107,7 @@ class Vendor:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = BurstServer(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.base_url = f"http://{self.host}/api"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

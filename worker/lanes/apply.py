@@ -18,6 +18,7 @@ from redis import RedisError
 from worker.domain.decision import Decision, FilesEnd, Finish, Reschedule, Running, Submitted
 from worker.domain.job import Job, JobState
 from worker.domain.lane import Lane
+from worker.domain.list_poll import FIRST_PART, MIN_IN_FLIGHT
 from worker.domain.reason import Reason
 from worker.services import Services
 from worker.steps.poll import next_poll_delay
@@ -69,7 +70,7 @@ def reschedule(services: Services, lane: Lane, batch: list[tuple[Job, Reschedule
 def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
     """Write that PhotoGPT accepted the job, and schedule its first poll."""
     store = services.store
-    written = store.jobs.mark_submitted(
+    in_flight = store.jobs.mark_submitted(
         job,
         submitted,
         poll_after=next_poll_delay(services, replace(job, generation_id=submitted.generation_id), store.clock()),
@@ -78,7 +79,16 @@ def mark_submitted(services: Services, job: Job, submitted: Submitted) -> None:
     )
     recorder.observe(JOB_WAIT, store.clock() - job.created_at, job.kind)
     event("job.submitted", "PhotoGPT accepted the job", job=job.id, kind=job.kind, generation=submitted.generation_id)
-    _log_if_late(job, submitted.generation_id, written=written)
+    _log_if_late(job, submitted.generation_id, written=in_flight > 0)
+    if in_flight == MIN_IN_FLIGHT:
+        start_list_polling(services)  # sooner than the lane monitor does
+
+
+def start_list_polling(services: Services) -> None:
+    """Schedule the first list poll, unless one is scheduled or too few generations are under way."""
+    if services.settings.list_polling:
+        delay_s = FIRST_PART * services.settings.job_poll_interval_s
+        services.store.list_polls.ensure_scheduled(delay_s=delay_s)
 
 
 def mark_running(services: Services, job: Job, running: Running) -> None:

@@ -13,8 +13,9 @@ from functools import partial
 from redis import RedisError
 
 from worker.domain.lane import Lane
-from worker.domain.list_poll import FIRST_PART, MIN_IN_FLIGHT
+from worker.domain.list_poll import MIN_IN_FLIGHT
 from worker.domain.times import rfc3339
+from worker.lanes.apply import start_list_polling
 from worker.queue.one_cpu import OneCpu
 from worker.queue.revocation import Revocations
 from worker.services import Services
@@ -90,10 +91,8 @@ class LaneMonitor:
     def _publish_missing_ticks(self) -> None:
         store = self._services.store
         members = store.lanes.ensure_ticks()
-        settings = self._services.settings
-        listed = settings.list_polling and members[Lane.JOBS] >= MIN_IN_FLIGHT
-        if listed and not members[Lane.LIST_POLLS]:
-            store.list_polls.ensure_scheduled(delay_s=FIRST_PART * settings.job_poll_interval_s)
+        if members[Lane.JOBS] >= MIN_IN_FLIGHT and not members[Lane.LIST_POLLS]:
+            start_list_polling(self._services)
         health.redis_answered()
 
     def _mark_worker(self) -> None:

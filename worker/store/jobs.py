@@ -138,8 +138,8 @@ class Jobs:
         poll_after: float,
         must_poll_after: float = 0,
         update: ResultUpdate = NO_UPDATE,
-    ) -> bool:
-        """Store that PhotoGPT accepted the job, and schedule its first poll; False if it has ended or moved on.
+    ) -> int:
+        """Store that PhotoGPT accepted the job, and schedule its first poll.
 
         Args:
             job: as it was claimed.
@@ -148,6 +148,9 @@ class Jobs:
             must_poll_after: seconds until the job is polled singly, whatever the list of jobs shows; after each single
                 poll the list is trusted for as long again.
             update: the state that Celery shows.
+
+        Returns:
+            The number of jobs that are polled in its lane from now on; 0 if the job has ended or moved on.
         """
         submitted_at = self._clock()
         fields = {"submitted_at": rfc3339(submitted_at)}
@@ -159,7 +162,7 @@ class Jobs:
             }
         lanes = Lane.TRIGGERS, poll_lane(job)
         answer = self._advance(job, JobState.SUBMITTED, fields, lanes=lanes, poll_after=poll_after, update=update)
-        return self._publish_ticks(lanes[1], answer)
+        return int(answer[3]) if self._publish_ticks(lanes[1], answer) else 0
 
     def mark_running(self, job: Job, *, poll_after: float, update: ResultUpdate = NO_UPDATE) -> bool:
         """Store that PhotoGPT works on the job; False if it has ended or moved on."""

@@ -113,6 +113,7 @@ class Server(ThreadingHTTPServer):
     """One thread per connection."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be accepted
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Print no traceback: a sender that disconnects is no fault of the receiver."""

@@ -7,7 +7,8 @@
 -- ARGV generation model event_type sequence timestamp result_ttl:number result_text result_kept
 -- ARGV fields:list webhooks:list
 -- USES events deliveries
--- Returns {1, tick of the new lane, tick of deliveries}, or {0, state}: the job is in another state.
+-- Returns {1, tick of the new lane, tick of deliveries, members of the new lane}, or {0, state}: the job is in another
+--   state.
 local KNOWN_FOR_S = 7200
 local current = redis.call('HGET', job, 'state')
 if not current then return {0, ''} end
@@ -39,4 +40,5 @@ publish_result(result, result_ttl, result_text, result_kept)
 if old_lane ~= new_lane then redis.call('ZREM', old_lane, id) end
 local deliveries_tick = schedule_deliveries(
   webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, deliveries_ttl)
-return {1, schedule(new_lane, new_loop, gap, id, at, delay), deliveries_tick}
+local tick = schedule(new_lane, new_loop, gap, id, at, delay)
+return {1, tick, deliveries_tick, redis.call('ZCARD', new_lane)}
