@@ -12,7 +12,7 @@ from worker.domain.poll_schedule import bin_of
 from worker.domain.reason import Reason
 from worker.domain.times import epoch
 from worker.store.durations import RETENTION_S
-from worker.store.keys import Keys
+from worker.store.keys import ID, Keys
 from worker.store.lanes import MIN_TICK_GAP_S
 from worker.store.totals import total_name
 from worker.telemetry.metrics import JOBS_ACCEPTED, JOBS_ENDED, NO_REASON
@@ -94,6 +94,14 @@ class BatchArguments(TypedDict):
     batch: str
     batch_id: str
     batch_total: int
+
+
+class BatchEndArguments(BatchArguments):
+    """The same, and the events of the batches that a job counts for."""
+
+    batch_events: str
+    batch_pattern: str
+    batch_events_pattern: str
 
 
 class FileArguments(TypedDict):
@@ -200,6 +208,16 @@ def batch_arguments(keys: Keys, batch: Batch | None) -> BatchArguments:
     if batch is None:
         return {"batch": keys.batch(""), "batch_id": "", "batch_total": 0}
     return {"batch": keys.batch(batch.id), "batch_id": batch.id, "batch_total": batch.total}
+
+
+def batch_end_arguments(keys: Keys, batch: Batch | None) -> BatchEndArguments:
+    """Return the arguments that count a job as ended in its batches."""
+    return {
+        **batch_arguments(keys, batch),
+        "batch_events": keys.batch_events(batch.id if batch else ""),
+        "batch_pattern": keys.batch(ID),
+        "batch_events_pattern": keys.batch_events(ID),
+    }
 
 
 def file_arguments(keys: Keys, job_id: str) -> FileArguments:
