@@ -201,7 +201,7 @@ class StoreMachine(RuleBasedStateMachine):
         known = self.jobs[job.id]
         generation = None if job.kind is Kind.TRAINING else f"{job.id}-g{number}"
         for _ in range(times):
-            moved = self.store.jobs.mark_submitted(job, Submitted(generation), poll_after=5)
+            moved = self.store.jobs.mark_submitted(job, Submitted(generation), poll_after=5) > 0
             assert moved is (known.state is JobState.QUEUED)
             if known.state is JobState.QUEUED:
                 known.state = JobState.SUBMITTED
