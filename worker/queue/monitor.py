@@ -65,11 +65,15 @@ class LaneMonitor:
         # a script that is missing is loaded by its first call
         self._survive(store.load_scripts, self._mark_worker)
         self._survive(partial(store.lanes.ensure_ticks, again=True))  # a killed worker may hold the messages
+        self._settle()
         while not self._stop.wait(INTERVAL_S * random.uniform(0.7, 1.3)):  # noqa: S311 - spreads workers, no secret
-            if self._one_cpu:
-                self._survive(self._one_cpu.settle)
+            self._settle()
             self.check()
         self._survive(self._forget_worker)
+
+    def _settle(self) -> None:
+        if self._one_cpu:
+            self._survive(self._one_cpu.settle)
 
     def check(self) -> None:
         """Check once. An unavailable Redis is reported; any other error is logged, and the thread goes on."""

@@ -44,7 +44,7 @@ def poll(services: Services, job: Job, at: float) -> PollDecision:
         if job.kind is Kind.TRAINING:
             decision = _read_model(services, job, services.photogpt.model(job.model_id or ""), at)
         else:
-            if job.duration_s is not None:  # a list poll shows it as ended, perhaps among many
+            if job.webhook_url and job.duration_s is not None:  # a list poll shows it as ended, perhaps among many
                 services.pace.wait()
             decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
     except ApiError as error:
