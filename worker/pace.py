@@ -19,7 +19,7 @@ CHECK_S = 0.0005  # from one check of that share to the next
 
 
 class Pace:
-    """Lets some threads of a process after others begin, no sooner than the CPU has time for them."""
+    """Lets the threads of a process begin in groups, each as soon as the CPU has time for it."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 MIN_IN_FLIGHT = 2  # generations; fewer do not start list polling
-FIRST_PART = 0.6  # of the interval of single polls: from the first generations to the first list poll
+FIRST_PART = 0.6  # of the interval of single polls: from the second generation to the first list poll
 PAGE_SIZE = 20.0  # assumed until a page was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
 QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends

@@ -7,7 +7,8 @@ names; a tick that is due soon runs it without a message (`worker/lanes/ticks.py
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from redis import RedisError
@@ -87,15 +88,11 @@ class LaneRunner:
         if not slots:
             self._send_later(Tick(lane, token, BUSY_RETRY_S))
             return
-        claimed = 0
+        claim, claimed = None, 0
         try:
-            claim = self._claim(lane, token, slots)
-            claimed = len(claim.records) if claim else 0
-        except RedisError as error:
-            if not is_unavailable(error):
-                raise
-            self._outages[lane].report(error)
-            return
+            with self._outage_reported(lane):
+                claim = self._claim(lane, token, slots)
+                claimed = len(claim.records) if claim else 0
         finally:
             pool.release_slots(slots - claimed)
         if claim is None or claim.next_tick is None:
@@ -118,13 +115,19 @@ class LaneRunner:
 
     def _send_later(self, tick: Tick) -> None:
         """Send a tick again, unless a copy of it has run: copies would add up while the lane stays busy."""
-        try:
+        with self._outage_reported(tick.lane):
             if self._services.store.lanes.repeat_tick(tick):
                 self._services.publisher.send_tick(tick)
+
+    @contextmanager
+    def _outage_reported(self, lane: Lane) -> Iterator[None]:
+        """Report an outage of Redis that ends the block; raise every other error."""
+        try:
+            yield
         except RedisError as error:
             if not is_unavailable(error):
                 raise
-            self._outages[tick.lane].report(error)
+            self._outages[lane].report(error)
 
     def _claim(self, lane: Lane, token: str, limit: int) -> Claim | None:
         """Claim up to `limit` items and submit a step for each; None if the token was used before."""
@@ -193,12 +196,8 @@ class LaneRunner:
         return job, Reschedule(after=SHORTAGE_RETRY_S, reason=job.reason, error=job.error)
 
     def _reschedule(self, lane: Lane, batch: list[tuple[Job, Reschedule]]) -> None:
-        try:
+        with self._outage_reported(lane):
             reschedule(self._services, lane, batch)
-        except RedisError as error:
-            if not is_unavailable(error):
-                raise
-            self._outages[lane].report(error)
 
 
 def _trace_of(item: object, at: float) -> AbstractContextManager[None]:

@@ -88,7 +88,7 @@ def parse_tick(lane: Lane, answer: Any) -> Tick | None:
 
 
 def leave_to_lane_monitor(tick: Tick) -> None:
-    """Publish nothing: the lane monitor of any running worker sends a missing tick within about three seconds."""
+    """Publish nothing: the lane monitor of any running worker sends a missing tick within four seconds."""
 
 
 class TickPublisher:

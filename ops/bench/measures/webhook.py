@@ -35,8 +35,9 @@ def steps(plan: Plan) -> Steps:
 
 def _run(plan: Plan, *, burst: bool = False) -> list[Run]:
     before, receiver = load(), Receiver()
+    duration = str(BURST_S) if burst else "uniform:0.5:2"
     settings = {"PHOTOGPT_WEBHOOK_URL": receiver.url, "PHOTOGPT_WEBHOOK_SECRETS": WEBHOOK_SECRET}
-    with Stage(plan, "webhooks" if burst else "webhook", duration=str(BURST_S) if burst else "uniform:0.5:2") as stage:
+    with Stage(plan, "webhook-burst" if burst else "webhook", duration=duration) as stage:
         interval_s = plan.interval if burst else INTERVAL_S
         peer = Ours(stage, interval=interval_s, PHOTOGPT_WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8", **settings)
         try:
