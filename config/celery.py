@@ -16,6 +16,9 @@ from config.settings import Settings
 QUEUES = ("enqueued", "triggers", "polls", "results", "webhooks", "files")
 """The short names of the queues: that of producers, and those of the tick messages."""
 
+HEARTBEAT_S = 3.0
+"""Seconds between two heartbeats of a worker in Celery's events. The rounds of its lane monitor begin with them."""
+
 TICK_QUEUES = {
     "photogpt.trigger": "triggers",
     "photogpt.poll": "polls",
@@ -120,7 +123,7 @@ def _transport(settings: Settings) -> dict[str, Any]:
         # No message waits in a worker for longer than a fraction of this, so it can be short: the messages of a killed
         # worker come again after it. Of several processes on one database the smallest value counts.
         "visibility_timeout": settings.visibility_timeout_s,
-        "unacked_restore_interval": 5,
+        "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         "socket_timeout": 10,  # without it, publishing over a dead connection hangs
         "socket_connect_timeout": 3,

@@ -23,6 +23,7 @@ from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.utils import json as kombu_json
 from pydantic_settings import EnvSettingsSource
+from redis.connection import AbstractConnection as RedisConnection
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
@@ -44,7 +45,7 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
         {"append", "ack", "reject", "restore_visible", "restore_by_tag", "restore_unacked_once"},
     ),
     RedisChannel: (kombu_redis.Channel, {"conn_or_acquire", "QoS", "_brpop_read", "close"}),
-    RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver"}),
+    RedisTransport: (kombu_redis.Transport, {"Channel", "_deliver", "register_with_event_loop"}),
     BrokerConnection: (Connection, {"get_transport_cls"}),
     BrokerAMQP: (AMQP, {"Connection"}),
     ThreadPool: (TaskPool, {"on_start"}),
@@ -74,7 +75,16 @@ OVERRIDES: dict[Any, tuple[Any, set[str]]] = {
 """Our classes, and the methods and attributes of their libraries that they override."""
 
 USED: dict[Any, set[str]] = {
-    kombu_redis.Channel: {"pool", "conn_or_acquire", "_q_for_pri", "_get_message_priority", "active_queues"},
+    kombu_redis.Channel: {
+        "pool",
+        "conn_or_acquire",
+        "_q_for_pri",
+        "_get_message_priority",
+        "active_queues",
+        "_in_poll",
+    },
+    kombu_redis.Transport: {"brpop_timeout"},
+    RedisConnection: {"handshake_metadata"},
     kombu_redis.QoS: {"can_consume_max_estimate", "pipe_or_acquire", "unacked_key", "unacked_index_key"},
     Request: {"send_event", "acknowledge", "request_dict", "message", "type", "stamps"},
     Consumer: {"call_soon_ack"},
@@ -130,6 +140,7 @@ SIGNATURES = {
     kombu_redis.QoS.restore_by_tag: ["self", "tag", "client", "leftmost"],
     kombu_redis.QoS.restore_unacked_once: ["self", "stderr"],
     kombu_redis.QoS.can_consume_max_estimate: ["self"],
+    kombu_redis.Transport.register_with_event_loop: ["self", "connection", "loop"],
     HTTPResponse.begin: ["self"],
     HTTPSConnection._tunnel: ["self"],
     EnvSettingsSource._load_env_vars: ["self"],

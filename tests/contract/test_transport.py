@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
 from kombu import Consumer, Queue
+from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 
 from tests.waiting import wait_until
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.queue import transport
 from worker.queue.transport import (
     BrokerConnection,
     RedisTransport,
@@ -115,6 +118,26 @@ def test_a_channel_closes_after_its_thread(valkey: EmbeddedValkey) -> None:
         wait_until(lambda: channel.pool._in_use_connections, "the thread waits for Redis")
         channel.close()
         assert answers == [None]
+
+
+def test_a_channel_closes_while_it_waits_for_messages(
+    valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A channel that closes lets Redis end its BRPOP, which would wait for a minute here."""
+    monkeypatch.setattr(transport, "BRPOP_S", 60)
+    hub: Any = Hub()
+    connection = BrokerConnection(valkey.url)
+    with connection, Consumer(connection, [Queue("nothing")], on_message=print):
+        connection.register_with_event_loop(hub)
+        hub.call_soon(int)
+        hub.run_once()
+        channel: Any = connection.default_channel
+        assert channel._in_poll
+        wait_until(lambda: client.info("clients")["blocked_clients"] == 1, "Redis waits for a message")
+        closing = threading.Thread(target=channel.close, daemon=True)
+        closing.start()
+        wait_until(lambda: not closing.is_alive(), "the channel is closed")
+    hub.close()
 
 
 # -- acknowledgements --------------------------------------------------------------------------------------------------

@@ -108,6 +108,18 @@ def test_values_that_return_together_share_a_batch(pool: LanePool[int], written:
     assert len(written.batches) < SIZE
 
 
+def test_a_value_that_no_other_joins_is_written_at_once() -> None:
+    """The thread of a step that is alone writes its value, so that a poll's next one is not due later."""
+    writers: list[str] = []
+    pool: LanePool[int] = LanePool("test", SIZE, lambda _: writers.append(threading.current_thread().name))
+    pool.start()
+    pool.acquire_slots(1)
+    pool.submit(returns(1))
+    wait_until(lambda: writers, "the value is written")
+    pool.close()
+    assert writers == ["test-step_0"]
+
+
 def test_a_write_that_raises_costs_its_own_batch_only(caplog: pytest.LogCaptureFixture) -> None:
     """A batch that cannot be written is logged with its lane and its size, and the next batch is written."""
     written = Written()

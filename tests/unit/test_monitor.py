@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import signals
 from celery.worker import state
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -14,6 +16,7 @@ from redis.exceptions import ReadOnlyError
 from tests.waiting import wait_until
 from worker.domain.errors import SubmissionError
 from worker.domain.lane import Lane
+from worker.queue import app as app_module
 from worker.queue import monitor, revocation
 from worker.queue.monitor import LaneMonitor
 from worker.queue.serialization import dumps
@@ -162,8 +165,8 @@ def test_an_unexpected_error_is_logged(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_a_started_monitor_checks_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A started monitor checks again and again, and its thread ends after `stop`."""
-    monkeypatch.setattr(monitor, "INTERVAL_S", 0.001)
+    """A monitor checks again and again, also while Celery sends no heartbeat, and its thread ends after `stop`."""
+    monkeypatch.setattr(monitor, "MAX_WAIT_S", 0.001)
     services = Services(list_polling=False)
     running, _ = new_monitor(services)
     running.start()
@@ -185,3 +188,22 @@ def test_a_check_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     services.error = None
     checked.check()
     assert (services.marked, health.unready()) == (["worker-1"], [])
+
+
+def has_checked(services: Services, checks: int) -> bool:
+    """Whether the monitor has checked as often as that, and no more."""
+    return services.calls == ["ticks"] * checks
+
+
+def test_a_heartbeat_starts_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor checks each time that Celery sends a heartbeat, and ends when the worker stops."""
+    monkeypatch.setattr(monitor, "MAX_WAIT_S", 3600.0)
+    services = Services(list_polling=False)
+    woken, _ = new_monitor(services)
+    monkeypatch.setattr(app_module, "_monitors", (woken,))
+    woken.start()
+    for checks in (2, 3):  # the first one is that of the start
+        signals.heartbeat_sent.send(sender=None)
+        wait_until(partial(has_checked, services, checks), f"{checks} checks")
+    woken.finish()
+    assert not woken._thread.is_alive()

@@ -19,7 +19,7 @@ BATCH_S = 0.05  # values that steps return within this time are written with one
 
 
 class LanePool(Generic[T]):
-    """Runs one step per claimed item, and writes what the steps return in batches."""
+    """Runs one step per claimed item, and writes what steps return, in batches if there are many."""
 
     def __init__(self, name: str, size: int, write: Callable[[list[T]], None]) -> None:
         """Start no thread yet; `start` does.
@@ -100,9 +100,17 @@ class LanePool(Generic[T]):
         finally:
             self.release_slots(1)
         if returned is not None:
-            with self._lock:
-                self._returned.append(returned)
+            self._write_soon(returned)
+
+    def _write_soon(self, value: T) -> None:
+        """Write what a step returned: at once if no other step is in progress, else with what those return."""
+        with self._lock:
+            alone = self._free == self._size and not self._returned
+            if not alone:
+                self._returned.append(value)
                 self._has_returned.set()
+        if alone:
+            self._write_one([value])
 
     def _write_batches(self) -> None:
         closing = False

@@ -158,6 +158,12 @@ def _start(sender: Any = None, **_: Any) -> None:
     event("worker.ready", "the worker takes messages", api=settings.base_url)
 
 
+@signals.heartbeat_sent.connect
+def _wake_monitor(**_: Any) -> None:
+    if _monitors:
+        _monitors[0].wake()
+
+
 @signals.task_revoked.connect
 def _mark_published(request: Any = None, **_: Any) -> None:
     """Record that a revoked task has its result: Celery has stored REVOKED."""

@@ -2,7 +2,7 @@
 
 A tick makes a worker claim what is due in a lane. It is a Celery message, or runs in the worker that asked for it if it
 is due soon. Each lane has a chain of ticks, one at a time: the token in the lane's hash decides which one may go on.
-Every script that schedules something, and every worker every two seconds, makes sure that a tick is on its way
+Every script that schedules something, and every worker every three seconds, makes sure that a tick is on its way
 (`schedule_tick` in `lua/lib/prelude.lua`).
 """
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 WORKERS_KEPT_S = 3600
 """How long the name of a worker that ended is kept."""
 
-MAX_BEHIND_S = 5.0
+MAX_BEHIND_S = 6.0
 """How much older the data of a Redis may be after a crash or a failover before that counts as a loss.
 
-An append-only file with `appendfsync everysec` lacks up to two seconds, and a worker marks itself after up to 2.6 s.
+An append-only file with `appendfsync everysec` lacks up to two seconds, and a worker marks itself every three seconds.
 """
 
 

@@ -88,7 +88,7 @@ class LoopPart(StrEnum):
 
     CONSUMER = "consumer"  # takes messages from the broker
     INBOX = "inbox"  # reads the inbox
-    LANE_MONITOR = "lane_monitor"  # sends missing ticks every two seconds
+    LANE_MONITOR = "lane_monitor"  # sends missing ticks every three seconds
 
 
 class PoolState(StrEnum):

@@ -11,7 +11,7 @@ import click
 from celery.utils.nodenames import default_nodename, host_format
 from celery.worker import state
 
-from config.celery import QUEUES, queue_names
+from config.celery import HEARTBEAT_S, QUEUES, queue_names
 from config.settings import Settings
 from worker.cli.context import read_settings
 from worker.cli.help import HelpCommand
@@ -85,5 +85,6 @@ def worker_options(queues: list[str], concurrency: int, name: str | None) -> dic
         "task_events": True,
         "without_gossip": True,
         "without_mingle": True,
+        "heartbeat_interval": HEARTBEAT_S,
         "quiet": True,
     }

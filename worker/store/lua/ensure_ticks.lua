@@ -1,4 +1,4 @@
--- Make sure that each lane with members has a tick on its way. Every worker asks every two seconds, so that a
+-- Make sure that each lane with members has a tick on its way. Every worker asks every three seconds, so that a
 -- lost message, a dead worker or a broker that lost its data costs seconds.
 --
 -- KEYS queue triggers lanes:list
