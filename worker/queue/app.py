@@ -159,9 +159,9 @@ def _start(sender: Any = None, **_: Any) -> None:
 
 
 @signals.heartbeat_sent.connect
-def _wake_monitor(**_: Any) -> None:
+def _begin_round(**_: Any) -> None:
     if _monitors:
-        _monitors[0].wake()
+        _monitors[0].begin_round()
 
 
 @signals.task_revoked.connect

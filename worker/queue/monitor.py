@@ -42,7 +42,7 @@ class LaneMonitor:
         self._revocations = Revocations(services)
         self._one_cpu = OneCpu() if services.settings.one_cpu else None
         self._stopping = False
-        self._wake = threading.Event()
+        self._begin = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane-monitor", daemon=True)
 
     def start(self) -> None:
@@ -52,11 +52,11 @@ class LaneMonitor:
     def stop(self) -> None:
         """Let the thread end soon."""
         self._stopping = True
-        self._wake.set()
+        self._begin.set()
 
-    def wake(self) -> None:
+    def begin_round(self) -> None:
         """Start the next round: Celery sends a heartbeat."""
-        self._wake.set()
+        self._begin.set()
 
     def finish(self) -> None:
         """Stop, and let the calling thread run on each CPU again once the monitor moves it no more."""
@@ -80,8 +80,8 @@ class LaneMonitor:
 
     def _is_stopped(self) -> bool:
         """Wait for the next round; return True if the worker stops instead."""
-        self._wake.wait(MAX_WAIT_S)
-        self._wake.clear()
+        self._begin.wait(MAX_WAIT_S)
+        self._begin.clear()
         return self._stopping
 
     def _settle(self) -> None:

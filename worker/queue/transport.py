@@ -132,7 +132,7 @@ class _Guarded(kombu_redis.Transport):
     """
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Ask for messages less often than a client does that nothing wakes; Redis answers once there is one."""
+        """Ask for messages less often; Redis answers once there is one."""
         channels: Any = self.channels
         for channel in channels:
             channel.brpop_timeout = BRPOP_S

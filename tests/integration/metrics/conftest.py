@@ -86,8 +86,8 @@ from celery.worker.control import control_command
 from worker.queue import monitor
 from worker.telemetry import health
 
-health.MAX_LOOP_AGE_S = 3.0
-health.MAX_REDIS_SILENCE_S = 3.0
+health.MAX_LOOP_AGE_S = 5.0
+health.MAX_REDIS_SILENCE_S = 5.0
 
 @control_command(args=[("seconds", float)])
 def block_consumer(state, seconds):
