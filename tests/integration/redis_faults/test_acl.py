@@ -106,11 +106,14 @@ def test_the_producers_package_needs_no_other_right(working: Line, as_user: As, 
 
 
 def test_a_worker_is_refused_nothing(working: Line, guarded: Server, as_user: As, sandbox: SandboxProcess) -> None:
-    """No command of the user `worker` is refused, nor its answers to remote control."""
+    """No command of the user `worker` is refused, nor its answers to remote control, nor what lets it stop soon."""
     app = Celery(broker=as_user("worker"), set_as_current=False)
 
     working.assert_succeeded(working.enqueue(1))
     assert app.control.ping(timeout=3)
+
+    with connect_once(as_user("worker")) as client:
+        assert client.client_unblock(client.client_id()) == 0
 
     assert "permission" not in working.worker.text()
     assert "Traceback" not in working.worker.text()
