@@ -54,6 +54,7 @@ def limited(request: pytest.FixtureRequest, worker_env: dict[str, str], tmp_path
     running = Limited(worker_env, tmp_path / "worker.log", request.param)
     yield running
     running.child.stop()
+    sys.stdout.write(running.text())  # pytest shows it if the test fails
 
 
 @pytest.mark.parametrize(
