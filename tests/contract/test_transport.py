@@ -123,14 +123,18 @@ def test_a_channel_closes_after_its_thread(valkey: EmbeddedValkey) -> None:
 def test_a_channel_closes_while_it_waits_for_messages(
     valkey: EmbeddedValkey, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A channel that closes lets Redis end its BRPOP, which would wait for a minute here."""
+    """A worker lets Redis wait for messages as long as `BRPOP_S` says, and a channel that closes ends that wait."""
     monkeypatch.setattr(transport, "BRPOP_S", 60)
     hub: Any = Hub()
+    observer: Any = client
     connection = BrokerConnection(valkey.url)
     with connection, Consumer(connection, [Queue("nothing")], on_message=print):
         connection.register_with_event_loop(hub)
         hub.call_soon(int)
-        hub.run_once()
+        with observer.monitor() as monitor:
+            hub.run_once()
+            brpop = next(line for each in monitor.listen() if (line := each["command"]).startswith("BRPOP"))
+        assert brpop.endswith(" 60")
         channel: Any = connection.default_channel
         assert channel._in_poll
         wait_until(lambda: client.info("clients")["blocked_clients"] == 1, "Redis waits for a message")

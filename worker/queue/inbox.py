@@ -21,7 +21,7 @@ from worker.telemetry.shortage import is_shortage, resources
 MAX_READ = 64  # entries of one read
 BLOCK_S = 3.0  # of a read, below the timeout of 5 s of its connection
 IDLE_S = 2.0  # after which another worker takes over what one has read; it takes milliseconds
-CLAIM_EVERY_S = 5.0
+CLAIM_EVERY_S = 5.0  # beside the reads: what another worker has left
 STOP_S = 2.0  # for which a worker that stops waits for what it is taking over
 RETRY_S = 1.0  # after an error
 MAX_FAULTS = 5  # then an entry is rejected, so that it does not come back forever

@@ -126,13 +126,13 @@ class SentinelChannel(_Finishing, kombu_redis.SentinelChannel):
 
 
 class _Guarded(kombu_redis.Transport):
-    """Takes many messages with one command, and discards one that kombu or Celery cannot handle.
+    """Takes many messages with one command, and asks for them less often.
 
-    Such a message would end the worker or its event loop.
+    Discards a message that kombu or Celery cannot handle. It would end the worker or its event loop.
     """
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Ask for messages less often; Redis answers once there is one."""
+        """Let Redis wait longer for a message in a worker than in a command, which ends soon."""
         channels: Any = self.channels
         for channel in channels:
             channel.brpop_timeout = BRPOP_S
