@@ -391,6 +391,21 @@ def test_pages_that_cost_as_much_as_single_polls(
     assert max(due) <= interval_s / 2
 
 
+def test_a_window_with_gaps_is_read_to_its_end(
+    services: Services, sandbox: SandboxProcess, isolated_client: redis.Redis
+) -> None:
+    """Parts of a window in which nothing was created do not end a list poll: they are no sign of small pages."""
+    names = accept_generations(services, MANY)
+    sandbox.control.options(page_size=2)
+    for number, name in enumerate(names):  # so that the window is read in parts, and most of them are empty
+        isolated_client.hincrbyfloat(keys.job(name), "accepted_at", -number)
+    known = ListPollState(id=NAME, page_size=2.0)
+    list_poll(services, known, services.store.clock())
+    assert pages_requested(sandbox) > MANY / 2
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    assert sum(each > services.settings.job_poll_interval_s for each in due) > MANY - 5
+
+
 def seconds_passed(begin: str, end: str) -> float:
     """Return the seconds between two times of the sandbox's clock."""
     found = seconds_between(begin, end)
