@@ -157,7 +157,7 @@ def _scan(
         page_size=float(scan.page_size or max(scan.largest_page, state.page_size)),
         density=max(density, state.density) if scan.stopped else density,
         pages=scan.pages,
-        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at, MIN_PAUSE_S)) / 2,
+        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at + state.seconds, MIN_PAUSE_S)) / 2,
         seconds=time.monotonic() - began,
         failures=state.failures + 1 if error else 0,
     )
