@@ -62,6 +62,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--failing", action="store_true", help="every generation fails; with a constant --duration at once"
     )
     parser.add_argument("--page-size", type=int, help="entries on a page of GET /jobs")
+    parser.add_argument("--rate-limit", type=float, help="requests a second that the API answers; more get 429")
     parser.add_argument("--waiting", type=int, help="jobs that wait while memory is read (memory)")
     parser.add_argument("--ladder", help="jobs in flight of our rungs: 1000,5000")
     parser.add_argument("--few", type=int, help="jobs to learn durations from, and as many to measure (schedule)")
@@ -79,8 +80,8 @@ def planned(arguments: argparse.Namespace, folder: Path) -> Plan:
     """Return the plan: defaults, overridden by the command line."""
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     plan = Plan(folder=folder, **(QUICK if arguments.quick else FULL))
-    names = ("jobs", "repeats", "interval", "duration", "failing", "page_size", "waiting", "few", "limit_s", "seed")
-    plan = replace(plan, **{name: given[name] for name in names if name in given})
+    others = {"only", "at_once", "peers", "quick", "ladder", "out", "page", "render"}
+    plan = replace(plan, **{name: value for name, value in given.items() if name not in others})
     if arguments.peers:
         plan = replace(plan, peers=tuple(arguments.peers))
     if arguments.at_once:

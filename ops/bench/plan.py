@@ -29,6 +29,8 @@ class Plan:
     failing: bool = False
     #: Entries on a page of GET /jobs.
     page_size: int = 50
+    #: Requests a second that the API answers, with 429 and `Retry-After: 1` beyond; 0 for no limit.
+    rate_limit: float = 0.0
     seed: int = 1
     #: Jobs in flight on each rung, by design.
     ladder: dict[str, tuple[int, ...]] = field(default_factory=dict)

@@ -35,10 +35,15 @@ _own = threading.local()
 @app.task(bind=True, max_retries=None, name="retrying.generate")
 def generate(self: Any, request: dict[str, Any], generation_id: str | None = None) -> Any:
     """Trigger, poll every few seconds until the generation has ended, return the outcome."""
-    if generation_id is None:
-        generation_id = str(call("POST", "/images/generation", json=request)["jobId"])
-        raise self.retry(args=(), kwargs={"request": request, "generation_id": generation_id}, countdown=INTERVAL_S)
-    job = call("GET", f"/jobs/{generation_id}")
+    try:
+        if generation_id is None:
+            generation_id = str(call("POST", "/images/generation", json=request)["jobId"])
+            raise self.retry(args=(), kwargs={"request": request, "generation_id": generation_id}, countdown=INTERVAL_S)
+        job = call("GET", f"/jobs/{generation_id}")
+    except requests.HTTPError as error:
+        if error.response.status_code != requests.codes.too_many_requests:
+            raise
+        raise self.retry(countdown=INTERVAL_S) from error
     status = job["status"].lower()
     if status in UNFINISHED:
         raise self.retry(countdown=INTERVAL_S)

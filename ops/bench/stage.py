@@ -13,6 +13,7 @@ import redis
 
 from ops.bench.plan import Plan
 from worker.cli.local.embedded import EmbeddedValkey
+from worker.domain.times import parse_time
 from worker.sandbox.remote import SandboxControl, SandboxProcess
 
 KEY = "sandbox-key"
@@ -28,6 +29,8 @@ class Stage:
         self.folder = plan.folder / name
         distribution = f"image={duration or plan.duration}"
         self._arguments = ["--duration", distribution, "--seed", str(plan.seed), "--page-size", str(plan.page_size)]
+        if plan.rate_limit:
+            self._arguments += ["--rate-limit", str(plan.rate_limit), "--retry-after", "1"]
 
     def __enter__(self) -> Self:
         """Start both."""
@@ -122,6 +125,11 @@ class Stage:
             for each in self.control.generations()
             if each["jobId"] in ended
         ]
+
+    def created_after(self, at: float) -> list[float]:
+        """Return the seconds from a time (epoch seconds) to the creation of each generation created since."""
+        created = [parse_time(each["createdAt"]) or 0.0 for each in self.control.generations()]
+        return [each - at for each in created if each >= at]
 
     def redis_bytes(self) -> int:
         """Return Redis's memory without client and append-only-file buffers."""

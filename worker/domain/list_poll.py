@@ -126,6 +126,23 @@ def defer_s(interval_s: float) -> float:
     return DEFER_INTERVALS * interval_s
 
 
+def repeat_s(created_at: float, at: float, interval_s: float) -> float:
+    """Return in how many seconds a deferral is repeated if the list goes on to show the generation: 1/2 to 2 intervals.
+
+    It is repeated every 1.5 intervals, at a time that the second of its creation decides: at the same time as its
+    neighbours in the list, with one script, and not together with all others. Repeated together, 100,000 deferrals
+    made every fifth list poll take twice as long as the rest.
+
+    Args:
+        created_at: of the generation, epoch seconds; 0 if unknown.
+        at: start of the list poll, epoch seconds.
+        interval_s: of single polls.
+    """
+    earliest_s, period_s = interval_s / 2, DEFER_INTERVALS * interval_s / 2
+    phase_s = period_s * crc32(str(int(created_at)).encode()) / 2**32
+    return earliest_s + (phase_s - at - earliest_s) % period_s
+
+
 def is_active(state: ListPollState | None, at: float, interval_s: float) -> bool:
     """Return whether new generations may wait for a list poll instead of a single poll."""
     return state is not None and state.window_s > 0 and at - state.at < max(interval_s, 2 * state.interval_s)

@@ -5,7 +5,6 @@ The rules are in `ops/docs/polling.md`, the arithmetic is in `domain/list_poll.p
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,6 @@ from itertools import pairwise
 from threading import Lock
 
 from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
-from worker.domain.durations import seconds_between
 from worker.domain.errors import ApiError, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.list_poll import (
@@ -25,11 +23,12 @@ from worker.domain.list_poll import (
     earned_credit,
     expected_pages,
     is_affordable,
-    is_control_sample,
     list_interval,
 )
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
+from worker.steps import list_changes
+from worker.steps.list_changes import ListChanges
 from worker.store.list_poll import InFlight, ListedGeneration
 from worker.telemetry import recorder
 from worker.telemetry.logs import event
@@ -44,18 +43,14 @@ MAX_OVERRUN = 2  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
 CLOCK_MARGIN_S = 2.0  # of the window, where the Date header shows PhotoGPT's clock
 
-_sent: dict[str, tuple[str, float, float]] = {}  # by generation: status, when to send it again, seconds until then
-
 
 @dataclass
 class Scan:
     """One list poll in progress. The threads that read its slices share it."""
 
     services: Services
-    at: float
     max_pages: float
-    #: Generations in flight when the list poll began.
-    in_flight: int
+    changes: ListChanges
     #: Monotonic time.
     ends_at: float
     #: Ends that single polls have shown lately, by generation: epoch seconds.
@@ -65,20 +60,19 @@ class Scan:
     page_size: int = 0
     pages: int = 0
     entries: int = 0
+    #: A page shows no more than a single poll.
+    thin: bool = False
     #: Jobs whose end the list has shown.
     ended: int = 0
     #: Seconds after the end of a generation at which the list still showed it as under way.
     lag_s: float = 0.0
-    #: What is known of the listed generations afterwards, as `_sent`.
-    sent: dict[str, tuple[str, float, float]] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @property
     def stopped(self) -> bool:
         """Whether no further page is read."""
         stopping = self.services.stopping.is_set()
-        thin = self.pages > 1 and self.entries <= self.pages  # a page shows no more than a single poll
-        return thin or self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
+        return self.thin or self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
 
 
 def list_poll(services: Services, state: ListPollState, at: float) -> None:
@@ -127,7 +121,7 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
 
 def _resume_single_polls(services: Services, within_s: float) -> None:
     """Poll deferred jobs singly again; the next list poll then sends Redis everything once more."""
-    _sent.clear()
+    list_changes.forget()
     interval_s = services.settings.job_poll_interval_s
     services.store.list_polls.resume_single_polls(within_s, interval_s=interval_s)
 
@@ -139,24 +133,22 @@ def _scan(
     began = time.monotonic()
     scan = Scan(
         services=services,
-        at=at,
         max_pages=MAX_OVERRUN * pages,
-        in_flight=sample.in_flight,
+        changes=ListChanges(at, sample.in_flight, services.settings.job_poll_interval_s),
         ends_at=began + MAX_SECONDS,
         recently_ended=services.store.list_polls.recently_ended(),
     )
     start, end = _window(services, state.window_s, at)
     error = _read_slices(scan, _slices(pages, start, end, [at - age for age in sample.ages]))
     if not scan.stopped:
-        _sent.clear()
-        _sent.update(scan.sent)
+        scan.changes.keep()
     density = scan.entries / max(state.window_s, 1.0)
     measured = replace(
         state,
         page_size=float(scan.page_size or max(scan.largest_page, state.page_size)),
         density=max(density, state.density) if scan.stopped else density,
         pages=scan.pages,
-        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at, MIN_PAUSE_S)) / 2,
+        ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at + state.seconds, MIN_PAUSE_S)) / 2,
         seconds=time.monotonic() - began,
         failures=state.failures + 1 if error else 0,
     )
@@ -197,11 +189,13 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
 
 def _read(scan: Scan, start: float, end: float) -> ApiError | None:
     try:
-        before = 0
-        for asked_at, page in _pages(scan, start, end):
+        before = entries = 0
+        for number, (asked_at, page) in enumerate(_pages(scan, start, end), start=1):
             scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
             before = len(page)
+            entries += before
             scan.largest_page = max(scan.largest_page, before)
+            scan.thin = scan.thin or 1 < number >= entries
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
@@ -244,27 +238,12 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
 
 
 def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> ListedGeneration | None:
-    """Return what a listed generation means for its job, unless Redis was sent the same before."""
-    generation_id, listed_status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
-    if listed_status in {"success", "failed"}:
-        status, wait_s = "ended", 1.0
-    elif listed_status in UNFINISHED and not is_control_sample(generation_id, scan.in_flight):
-        status, wait_s = listed_status, defer_s(scan.services.settings.job_poll_interval_s) / 2
-    else:
-        status, wait_s = "ignored", math.inf
+    """Return what has to be sent to Redis of a listed generation, or None; note where the list lags."""
+    generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
     ended_at = scan.recently_ended.get(generation_id)
-    if ended_at is not None and listed_status in UNFINISHED and asked_at - ended_at > STALE_S:
+    if ended_at is not None and status in UNFINISHED and asked_at - ended_at > STALE_S:
         scan.lag_s = max(scan.lag_s, asked_at - ended_at)
-    before, again_at, waited_s = _sent.get(generation_id, ("", 0.0, 0.0))
-    if before == status and scan.at < again_at:
-        scan.sent[generation_id] = before, again_at, waited_s
-        return None
-    wait_s = max(wait_s, 2 * waited_s) if before == status == "ended" else wait_s  # the single poll did not confirm it
-    scan.sent[generation_id] = status, scan.at + wait_s, wait_s
-    if status == "ignored":
-        return None
-    seconds = seconds_between(listed.get("createdAt"), listed.get("updatedAt")) if status == "ended" else None
-    return ListedGeneration(generation_id, status, seconds)
+    return scan.changes.entry(generation_id, status, listed)
 
 
 def _mark_running(services: Services, jobs: list[Job], deferred_s: float) -> None:

@@ -277,12 +277,12 @@ def test_the_rate_holds(sandbox: SandboxProcess, enqueue: Callable[..., list[Any
     assert sum(counts.values()) <= 30 * (taken + 1) * 1.1
 
 
-def accept_generations(services: Services, count: int) -> list[str]:
+def accept_generations(services: Services, count: int, *, duration_s: float = 60) -> list[str]:
     """Trigger generations for new jobs as workers do, and return the ids of the jobs."""
     names = []
     for number in range(count):
         at = services.store.clock()
-        request = image_request(duration_s=60)
+        request = image_request(duration_s=duration_s)
         job = make_job(id=f"job-{number}", request=request, created_at=at, deadline_at=at + 600)
         services.store.jobs.accept(job, digest="d", continuation="{}")
         assert services.store.jobs.record_intent(job)
@@ -389,6 +389,33 @@ def test_pages_that_cost_as_much_as_single_polls(
     assert pages_requested(sandbox) == read
     due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
     assert max(due) <= interval_s / 2
+
+
+def test_a_window_with_gaps_is_read_to_its_end(
+    services: Services, sandbox: SandboxProcess, isolated_client: redis.Redis
+) -> None:
+    """Parts of a window in which nothing was created do not end a list poll: they are no sign of small pages."""
+    names = accept_generations(services, MANY)
+    sandbox.control.options(page_size=2)
+    for number, name in enumerate(names):  # so that the window is read in parts, and most of them are empty
+        isolated_client.hincrbyfloat(keys.job(name), "accepted_at", -number)
+    known = ListPollState(id=NAME, page_size=2.0)
+    list_poll(services, known, services.store.clock())
+    assert pages_requested(sandbox) > MANY / 2
+    due = [float(str(isolated_client.zscore(keys.lane(Lane.JOBS), name))) - services.store.clock() for name in names]
+    assert sum(each > services.settings.job_poll_interval_s for each in due) > MANY - 5
+
+
+@pytest.mark.usefixtures("isolated_client")
+def test_the_rate_of_ends_counts_the_time_of_reading(services: Services, sandbox: SandboxProcess) -> None:
+    """Ends are counted from the start of one list poll to the start of the next, however long reading took."""
+    accept_generations(services, MANY, duration_s=0.1)
+    wait_until(lambda: len(sandbox.control.ends()) == MANY, "all generations have ended")
+    at = services.store.clock()
+    list_poll(services, ListPollState(id=NAME, window_s=60.0, seconds=9.5, at=at - 0.5), at)
+    known = services.store.list_polls.state()
+    assert known is not None
+    assert known.ends_per_s == pytest.approx(MANY / 10 / 2, rel=0.2)
 
 
 def seconds_passed(begin: str, end: str) -> float:

@@ -1,0 +1,72 @@
+"""What the list of jobs shows for the first time, or what has to be repeated; only that is sent to Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from worker.domain.durations import seconds_between
+from worker.domain.job import JsonObject
+from worker.domain.list_poll import is_control_sample, repeat_s
+from worker.domain.times import parse_time
+from worker.photogpt.client import UNFINISHED
+from worker.store.list_poll import ListedGeneration
+
+ENDED = frozenset({"success", "failed"})
+CONFIRM_S = 1.0  # after which a listed end is sent again that the single poll has not confirmed; doubles each time
+
+
+class Sent(NamedTuple):
+    """What Redis was sent of one generation."""
+
+    status: str
+    #: When to send it again if the list still shows it, epoch seconds.
+    again_at: float
+    #: Seconds until then.
+    wait_s: float
+
+
+NOTHING = Sent("", 0.0, 0.0)
+
+_sent: dict[str, Sent] = {}  # by generation; what the last complete list poll has left
+
+
+@dataclass
+class ListChanges:
+    """The changes that one list poll finds. The threads that read its slices share it."""
+
+    #: Start of the list poll, epoch seconds.
+    at: float
+    #: Generations in flight.
+    in_flight: int
+    #: Seconds between two single polls.
+    interval_s: float
+    _sent: dict[str, Sent] = field(default_factory=dict)
+
+    def entry(self, generation_id: str, status: str, listed: JsonObject) -> ListedGeneration | None:
+        """Return what has to be sent to Redis of a listed generation, or None."""
+        before = _sent.get(generation_id, NOTHING)
+        if before.status == status and self.at < before.again_at:
+            self._sent[generation_id] = before
+            return None
+        if status in ENDED:
+            wait_s = 2 * before.wait_s if before.status in ENDED else CONFIRM_S
+            seconds = seconds_between(listed.get("createdAt"), listed.get("updatedAt"))
+            entry = ListedGeneration(generation_id, "ended", seconds)
+        elif status in UNFINISHED and not is_control_sample(generation_id, self.in_flight):
+            wait_s = repeat_s(parse_time(listed.get("createdAt")) or 0.0, self.at, self.interval_s)
+            entry = ListedGeneration(generation_id, status)
+        else:
+            return None
+        self._sent[generation_id] = Sent(status, self.at + wait_s, wait_s)
+        return entry
+
+    def keep(self) -> None:
+        """Let the next list poll know what was sent. Generations that this one has not shown are forgotten."""
+        _sent.clear()
+        _sent.update(self._sent)
+
+
+def forget() -> None:
+    """Let the next list poll send Redis everything once more."""
+    _sent.clear()
