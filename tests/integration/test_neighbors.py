@@ -45,6 +45,8 @@ def shared(
     # A process of its own: Celery's start_worker would leave its app, its logging and CELERY_LOG_FILE to later tests.
     command = [sys.executable, "-m", "celery", f"--broker={url}", "worker", "--pool=solo", "--queues=celery"]
     shop = Child("shop", command, env={}, log=tmp_path_factory.mktemp("shop") / "shop.log")
+    with Celery("asking", broker=url, set_as_current=False) as app:
+        wait_until(lambda: app.control.ping(timeout=0.5), "the other app's worker listens: ours asks once at its start")
     yield env
     shop.kill()
 
