@@ -260,7 +260,7 @@ def test_a_deferral_is_repeated_in_time(created_at: float, at: float, interval_s
 
 @pytest.mark.parametrize("apart_s", [0.4, 3.75, 7.5, 15, 30, 55, 60])
 def test_deferrals_of_bursts_are_repeated_at_different_times(apart_s: float) -> None:
-    """Neighbours are repeated together; of 20 bursts at equal distances, no half of the period repeats all."""
+    """Generations of one second are repeated together; 20 bursts at equal distances leave no half of a period free."""
     bursts = [CREATED + number * apart_s for number in range(20)]
     assert repeat_s(bursts[0] + 0.001, CREATED, INTERVAL_S) == repeat_s(bursts[0], CREATED, INTERVAL_S)
     times = sorted({repeat_s(burst, CREATED, INTERVAL_S) for burst in bursts})

@@ -129,9 +129,9 @@ def defer_s(interval_s: float) -> float:
 def repeat_s(created_at: float, at: float, interval_s: float) -> float:
     """Return in how many seconds a deferral is repeated if the list goes on to show the generation: 1/2 to 2 intervals.
 
-    It is repeated every 1.5 intervals, at a time that the second of its creation decides: at the same time as its
-    neighbours in the list, with one script, and not together with all others. Repeated together, 100,000 deferrals
-    made every fifth list poll take twice as long as the rest.
+    It is repeated every 1.5 intervals, at times that depend on the second in which the generation was created. So its
+    neighbours in the list are repeated with the same script, and other generations at other times. When 100,000
+    deferrals were repeated together, every fifth list poll took twice as long as the others.
 
     Args:
         created_at: of the generation, epoch seconds; 0 if unknown.

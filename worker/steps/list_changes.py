@@ -1,4 +1,4 @@
-"""What the list of jobs shows for the first time, or what has to be repeated; only that is sent to Redis."""
+"""Which entries of the list of jobs are sent to Redis: those that have changed, and those that have to be repeated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sent(NamedTuple):
 
 NOTHING = Sent("", 0.0, 0.0)
 
-_sent: dict[str, Sent] = {}  # by generation; what the last complete list poll has left
+_sent_before: dict[str, Sent] = {}  # by generation; as the last complete list poll has left it
 
 
 @dataclass
@@ -45,7 +45,7 @@ class ListChanges:
 
     def entry(self, generation_id: str, status: str, listed: JsonObject) -> ListedGeneration | None:
         """Return what has to be sent to Redis of a listed generation, or None."""
-        before = _sent.get(generation_id, NOTHING)
+        before = _sent_before.get(generation_id, NOTHING)
         if before.status == status and self.at < before.again_at:
             self._sent[generation_id] = before
             return None
@@ -56,17 +56,17 @@ class ListChanges:
         elif status in UNFINISHED and not is_control_sample(generation_id, self.in_flight):
             wait_s = repeat_s(parse_time(listed.get("createdAt")) or 0.0, self.at, self.interval_s)
             entry = ListedGeneration(generation_id, status)
-        else:
+        else:  # a control sample, or a status that PhotoGPT's pages do not name: it is polled singly
             return None
         self._sent[generation_id] = Sent(status, self.at + wait_s, wait_s)
         return entry
 
     def keep(self) -> None:
         """Let the next list poll know what was sent. Generations that this one has not shown are forgotten."""
-        _sent.clear()
-        _sent.update(self._sent)
+        _sent_before.clear()
+        _sent_before.update(self._sent)
 
 
 def forget() -> None:
     """Let the next list poll send Redis everything once more."""
-    _sent.clear()
+    _sent_before.clear()
