@@ -53,8 +53,7 @@ class Scan:
     changes: ListChanges
     #: Monotonic time.
     ends_at: float
-    #: Ends that single polls have shown lately, by generation: epoch seconds.
-    recently_ended: dict[str, float]
+    sample: InFlight
     #: Entries of the largest page, and of the largest that another one followed.
     largest_page: int = 0
     page_size: int = 0
@@ -85,7 +84,7 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     """
     settings, store = services.settings, services.store.list_polls
     interval_s, budget = settings.job_poll_interval_s, settings.poll_budget
-    sample = store.sample_ages()
+    sample = store.in_flight()
     credit = earned_credit(state, sample.in_flight, at, interval_s=interval_s, budget=budget)
     state = replace(state, credit=credit)
     window_s = choose_window(sample.ages, sample.in_flight, state, budget) if settings.list_polling else None
@@ -136,7 +135,7 @@ def _scan(
         max_pages=MAX_OVERRUN * pages,
         changes=ListChanges(at, sample.in_flight, services.settings.job_poll_interval_s),
         ends_at=began + MAX_SECONDS,
-        recently_ended=services.store.list_polls.recently_ended(),
+        sample=sample,
     )
     start, end = _window(services, state.window_s, at)
     error = _read_slices(scan, _slices(pages, start, end, [at - age for age in sample.ages]))
@@ -240,7 +239,7 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
 def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> ListedGeneration | None:
     """Return what has to be sent to Redis of a listed generation, or None; note where the list lags."""
     generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
-    ended_at = scan.recently_ended.get(generation_id)
+    ended_at = scan.sample.recently_ended.get(generation_id)
     if ended_at is not None and status in UNFINISHED and asked_at - ended_at > STALE_S:
         scan.lag_s = max(scan.lag_s, asked_at - ended_at)
     return scan.changes.entry(generation_id, status, listed)
