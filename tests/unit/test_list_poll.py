@@ -18,10 +18,14 @@ from worker.domain.list_poll import (
     DEFER_INTERVALS,
     MAX_CREDIT,
     MAX_SAMPLES,
+    MAX_SLICES,
     MIN_IN_FLIGHT,
+    MIN_SLICE_PAGES,
+    PAGE_S,
     PAGE_VALUE_S,
     QUIET_PART,
     SAMPLE_EVERY,
+    SLICE_S,
     ListPollState,
     choose_window,
     earned_credit,
@@ -31,6 +35,7 @@ from worker.domain.list_poll import (
     is_control_sample,
     list_interval,
     repeat_s,
+    slice_count,
 )
 
 ages = st.lists(st.floats(min_value=0, max_value=5000), min_size=1, max_size=60)
@@ -266,3 +271,20 @@ def test_deferrals_of_bursts_are_repeated_at_different_times(apart_s: float) -> 
     times = sorted({repeat_s(burst, CREATED, INTERVAL_S) for burst in bursts})
     gaps = [after - before for before, after in pairwise([*times, times[0] + 1.5 * INTERVAL_S])]
     assert max(gaps) < 0.75 * INTERVAL_S
+
+
+@given(st.integers(1, 10_000), st.floats(min_value=0, max_value=10))
+def test_a_window_is_cut_only_where_that_makes_it_faster(pages: int, page_s: float) -> None:
+    """Each slice takes about as long as it may, has enough pages, and there are not too many."""
+    count = slice_count(pages, page_s)
+    assert 1 <= count <= MAX_SLICES
+    assert count == 1 or pages / count >= MIN_SLICE_PAGES
+    if pages * page_s <= SLICE_S:
+        assert count == 1
+    if 1 < count < min(MAX_SLICES, pages // MIN_SLICE_PAGES):
+        assert pages * page_s / count == pytest.approx(SLICE_S, rel=0.5)
+
+
+def test_twenty_pages_of_an_api_that_answers_at_once_are_one_slice() -> None:
+    """Slices cost requests: 20 pages are cut where each takes 0.15 s, or nothing is known, not where it takes 4 ms."""
+    assert [slice_count(20, page_s) for page_s in (0.004, 0.15, PAGE_S)] == [1, 4, 4]

@@ -24,6 +24,7 @@ from worker.domain.list_poll import (
     expected_pages,
     is_affordable,
     list_interval,
+    slice_count,
 )
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
@@ -37,8 +38,7 @@ from worker.threads import LifoExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
-SLICE_PAGES = 5  # a longer window is read in slices, some at the same time
-MAX_SLICES, PARALLEL_SLICES = 64, 8
+PARALLEL_SLICES = 8  # read at the same time
 MAX_OVERRUN = 2  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
 CLOCK_MARGIN_S = 2.0  # of the window, where the Date header shows PhotoGPT's clock
@@ -58,6 +58,8 @@ class Scan:
     largest_page: int = 0
     page_size: int = 0
     pages: int = 0
+    #: Of the requests for pages.
+    seconds: float = 0.0
     entries: int = 0
     #: A page shows no more than a single poll.
     thin: bool = False
@@ -138,7 +140,7 @@ def _scan(
         sample=sample,
     )
     start, end = _window(services, state.window_s, at)
-    error = _read_slices(scan, _slices(pages, start, end, [at - age for age in sample.ages]))
+    error = _read_slices(scan, _slices(slice_count(pages, state.page_s), start, end, [at - age for age in sample.ages]))
     if not scan.stopped:
         scan.changes.keep()
     density = scan.entries / max(state.window_s, 1.0)
@@ -149,6 +151,7 @@ def _scan(
         pages=scan.pages,
         ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at + state.seconds, MIN_PAUSE_S)) / 2,
         seconds=time.monotonic() - began,
+        page_s=scan.seconds / scan.pages if scan.pages else state.page_s,
         failures=state.failures + 1 if error else 0,
     )
     if scan.lag_s:
@@ -166,9 +169,8 @@ def _window(services: Services, window_s: float, at: float) -> tuple[float, floa
     return end - min(window_s + 2 * margin_s, MAX_WINDOW_S), end
 
 
-def _slices(pages: int, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
+def _slices(count: int, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
     """Cut a window into slices of about as many generations each."""
-    count = min(MAX_SLICES, max(1, pages // SLICE_PAGES))
     ordered = sorted(created)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
     return list(pairwise([start, *sorted(edge for edge in inner if start < edge < end), end]))
@@ -216,6 +218,8 @@ def _pages(scan: Scan, start: float, end: float) -> Iterator[tuple[float, list[J
         page = next(pages, None)
         if page is None:
             return
+        with scan.lock:
+            scan.seconds += services.store.clock() - asked_at
         yield asked_at, page
 
 
