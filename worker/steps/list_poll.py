@@ -61,8 +61,6 @@ class Scan:
     #: Of the requests for pages.
     seconds: float = 0.0
     entries: int = 0
-    #: A page shows no more than a single poll.
-    thin: bool = False
     #: Jobs whose end the list has shown.
     ended: int = 0
     #: Seconds after the end of a generation at which the list still showed it as under way.
@@ -73,7 +71,7 @@ class Scan:
     def stopped(self) -> bool:
         """Whether no further page is read."""
         stopping = self.services.stopping.is_set()
-        return self.thin or self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
+        return self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
 
 
 def list_poll(services: Services, state: ListPollState, at: float) -> None:
@@ -190,13 +188,11 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
 
 def _read(scan: Scan, start: float, end: float) -> ApiError | None:
     try:
-        before = entries = 0
-        for number, (asked_at, page) in enumerate(_pages(scan, start, end), start=1):
+        before = 0
+        for asked_at, page in _pages(scan, start, end):
             scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
             before = len(page)
-            entries += before
             scan.largest_page = max(scan.largest_page, before)
-            scan.thin = scan.thin or 1 < number >= entries
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
