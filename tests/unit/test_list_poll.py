@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,7 +33,7 @@ from worker.domain.list_poll import (
     is_affordable,
     is_control_sample,
     list_interval,
-    repeat_s,
+    repeat_at,
     slice_count,
 )
 
@@ -253,24 +252,15 @@ def test_list_polling_is_active_for_a_while() -> None:
     assert not is_active(None, CREATED, INTERVAL_S)
 
 
-@given(st.floats(0, 2e9), st.floats(1e9, 2e9), st.floats(0.5, 60), st.floats(0, 0.49))
-def test_a_deferral_is_repeated_in_time(created_at: float, at: float, interval_s: float, late: float) -> None:
+@given(st.floats(0, 1e9), st.floats(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 0.9))
+def test_a_deferral_is_repeated_in_time(at: float, interval_s: float, random_fraction: float, late: float) -> None:
     """A deferral is repeated within two intervals, before its three are over, and every 1.5 intervals after that."""
-    wait_s = repeat_s(created_at, at, interval_s)
-    assert interval_s / 2 <= wait_s <= 2 * interval_s < DEFER_INTERVALS * interval_s
-    late_s = late * interval_s  # the list is not polled at exactly that time
-    again_s = repeat_s(created_at, at + wait_s + late_s, interval_s)
-    assert late_s + again_s == pytest.approx(1.5 * interval_s, abs=1e-4)
-
-
-@pytest.mark.parametrize("apart_s", [0.4, 3.75, 7.5, 15, 30, 55, 60])
-def test_deferrals_of_bursts_are_repeated_at_different_times(apart_s: float) -> None:
-    """Generations of one second are repeated together; 20 bursts at equal distances leave no half of a period free."""
-    bursts = [CREATED + number * apart_s for number in range(20)]
-    assert repeat_s(bursts[0] + 0.001, CREATED, INTERVAL_S) == repeat_s(bursts[0], CREATED, INTERVAL_S)
-    times = sorted({repeat_s(burst, CREATED, INTERVAL_S) for burst in bursts})
-    gaps = [after - before for before, after in pairwise([*times, times[0] + 1.5 * INTERVAL_S])]
-    assert max(gaps) < 0.75 * INTERVAL_S
+    first_at = repeat_at(0.0, at + 100, interval_s, random_fraction) - 100
+    assert interval_s / 2 - 1e-3 <= first_at - at <= 2 * interval_s + 1e-3 < DEFER_INTERVALS * interval_s
+    late_at = first_at + late * interval_s  # the list is not polled at exactly that time
+    assert repeat_at(first_at, late_at, interval_s, 0.9) == pytest.approx(first_at + 1.5 * interval_s, abs=1e-3)
+    long_after = first_at + 10 * interval_s
+    assert repeat_at(first_at, long_after, interval_s, random_fraction) > long_after
 
 
 @given(st.integers(1, 10_000), st.floats(min_value=0, max_value=10))

@@ -23,7 +23,8 @@ MAX_SAMPLES = 256  # about so many at a time; with 100,000 in flight, one in 64 
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used
 SLICE_S, MIN_SLICE_PAGES, MAX_SLICES = 0.25, 5, 64  # of a long window
-DEFER_INTERVALS = 3  # for which a listed generation is not polled singly; a list poll repeats it before
+DEFER_INTERVALS = 3  # for which a listed generation is not polled singly
+REPEAT_INTERVALS = 1.5  # from one deferral to the next, while the list shows the generation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,21 +139,21 @@ def defer_s(interval_s: float) -> float:
     return DEFER_INTERVALS * interval_s
 
 
-def repeat_s(created_at: float, at: float, interval_s: float) -> float:
-    """Return in how many seconds a deferral is repeated if the list goes on to show the generation: 1/2 to 2 intervals.
+def repeat_at(before_at: float, at: float, interval_s: float, random_fraction: float) -> float:
+    """Return when a deferral that is sent now is sent again if the list still shows the generation, epoch seconds.
 
-    It is repeated every 1.5 intervals, at times that depend on the second in which the generation was created. So its
-    neighbours in the list are repeated with the same script, and other generations at other times. When 100,000
-    deferrals were repeated together, every fifth list poll took twice as long as the others.
+    The first time is between 1/2 and 2 intervals from now; later ones follow every 1.5 intervals. One random number for
+    the entries of a page keeps them together in few scripts, and different pages apart: when 100,000 deferrals were
+    repeated together, every fifth list poll took twice as long as the others.
 
     Args:
-        created_at: of the generation, epoch seconds; 0 if unknown.
+        before_at: when it should have been sent again, epoch seconds; 0 if it was not sent before.
         at: start of the list poll, epoch seconds.
         interval_s: of single polls.
+        random_fraction: of the page, 0 to 1.
     """
-    earliest_s, period_s = interval_s / 2, DEFER_INTERVALS * interval_s / 2
-    phase_s = period_s * crc32(str(int(created_at)).encode()) / 2**32
-    return earliest_s + (phase_s - at - earliest_s) % period_s
+    next_at = before_at + REPEAT_INTERVALS * interval_s
+    return next_at if next_at > at else at + (0.5 + 1.5 * random_fraction) * interval_s
 
 
 def is_active(state: ListPollState | None, at: float, interval_s: float) -> bool:

@@ -221,7 +221,8 @@ def _pages(scan: Scan, start: float, end: float) -> Iterator[tuple[float, list[J
 
 def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
     """Send Redis what this page shows for the first time, or what has to be repeated."""
-    entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at)) is not None]
+    random_fraction = scan.services.random.random()
+    entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at, random_fraction)) is not None]
     recorder.count(LIST_PAGES)
     with scan.lock:
         scan.pages += 1
@@ -236,13 +237,13 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
             _mark_running(services, running, deferred_s)
 
 
-def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> ListedGeneration | None:
+def _entry(scan: Scan, listed: JsonObject, asked_at: float, random_fraction: float) -> ListedGeneration | None:
     """Return what has to be sent to Redis of a listed generation, or None; note where the list lags."""
     generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
     ended_at = scan.sample.recently_ended.get(generation_id)
     if ended_at is not None and status in UNFINISHED and asked_at - ended_at > STALE_S:
         scan.lag_s = max(scan.lag_s, asked_at - ended_at)
-    return scan.changes.entry(generation_id, status, listed)
+    return scan.changes.entry(generation_id, status, listed, random_fraction)
 
 
 def _mark_running(services: Services, jobs: list[Job], deferred_s: float) -> None:
