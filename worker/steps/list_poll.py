@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
 
-from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
+from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S, obeying
 from worker.domain.errors import ApiError, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.list_poll import (
@@ -269,4 +269,4 @@ def _pause_after(error: ApiError, failures: int, interval_s: float) -> float:
     """Return the seconds until the list is polled again, after so many failures in a row."""
     wait_s: float = min(MAX_RETRY_AFTER_S, interval_s * 2 ** min(failures - 1, 10))
     wait_s = max(wait_s, KEY_CHECK_S) if isinstance(error, Unauthorized) else wait_s
-    return max(wait_s, min(error.retry_after or 0.0, MAX_RETRY_AFTER_S))
+    return obeying(error.retry_after, wait_s, cap=MAX_RETRY_AFTER_S)
