@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.waiting import wait_until
-from worker.domain.lane import Lane
-from worker.lanes.ticks import MAX_LOCAL, SOON_S, LocalTicks
+from worker.domain.lane import SOON_S, Lane
+from worker.lanes.ticks import MAX_LOCAL, LocalTicks
 from worker.store.lanes import Tick
 
 

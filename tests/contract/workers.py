@@ -21,5 +21,6 @@ def open_worker(settings: Settings) -> Services:
 
 
 def token_of(client: redis.Redis, lane: Lane) -> str:
-    """Return the token of the lane's next tick."""
-    return str(client.hget(keys.loop(lane), "token"))
+    """Return the token of the lane's next tick, "None" if no tick is on its way."""
+    soon, later = client.hmget(keys.loop(lane), ["soon_token", "later_token"])
+    return str(soon or later)

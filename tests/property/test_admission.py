@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from config.settings import Settings
+from tests.contract.workers import token_of
 from tests.running import keys
 from tests.unit.factories import ended, make_job, success
 from worker.cli.local.embedded import EmbeddedValkey
@@ -96,8 +97,8 @@ class Admission(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         """Claim the admitted jobs."""
-        token = self.client.hget(keys.loop(Lane.TRIGGERS), "token")
-        if token is None:
+        token = token_of(self.client, Lane.TRIGGERS)
+        if token == "None":
             return
         found = self.store.lanes.claim(Lane.TRIGGERS, token, limit=64, lease_s=60, pattern=keys.job(ID), fields=FIELDS)
         assert found is not None

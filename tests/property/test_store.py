@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from config.settings import Settings
 from tests.chaos.audit import recorded_totals
+from tests.contract.workers import token_of
 from tests.running import keys
 from tests.unit.factories import ended, make_job
 from worker.cli.local.embedded import EmbeddedValkey
@@ -149,9 +150,9 @@ class StoreMachine(RuleBasedStateMachine):
         self._claim_one(claimant, lane, 64)
 
     def _claim_one(self, claimant: int, lane: Lane, limit: int) -> None:
-        token = self.client.hget(keys.loop(lane), "token")
-        found = self._claim(lane, token or "0", limit)
-        if token is None:
+        token = token_of(self.client, lane)
+        found = self._claim(lane, token, limit)
+        if token == "None":
             assert found is None
             return
         assert found is not None
@@ -296,10 +297,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Ask for missing ticks; sometimes every message was lost."""
         if lose:
             for lane in Lane:
-                if self.client.exists(keys.loop(lane)):
-                    self.client.hset(keys.loop(lane), "tick_due_at", self.store.clock() - 10)
+                self.client.hdel(keys.loop(lane), "soon_due_at", "later_due_at")
         for tick in self._missing():
-            assert tick.token == self.client.hget(keys.loop(tick.lane), "token")
+            assert tick.token in self.client.hmget(keys.loop(tick.lane), ["soon_token", "later_token"])
             assert 0 <= tick.delay <= 8.0
         assert self._missing() == []
 

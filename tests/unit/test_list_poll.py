@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,10 +17,14 @@ from worker.domain.list_poll import (
     DEFER_INTERVALS,
     MAX_CREDIT,
     MAX_SAMPLES,
+    MAX_SLICES,
     MIN_IN_FLIGHT,
+    MIN_SLICE_PAGES,
+    PAGE_S,
     PAGE_VALUE_S,
     QUIET_PART,
     SAMPLE_EVERY,
+    SLICE_S,
     ListPollState,
     choose_window,
     earned_credit,
@@ -30,7 +33,8 @@ from worker.domain.list_poll import (
     is_affordable,
     is_control_sample,
     list_interval,
-    repeat_s,
+    repeat_at,
+    slice_count,
 )
 
 ages = st.lists(st.floats(min_value=0, max_value=5000), min_size=1, max_size=60)
@@ -248,21 +252,29 @@ def test_list_polling_is_active_for_a_while() -> None:
     assert not is_active(None, CREATED, INTERVAL_S)
 
 
-@given(st.floats(0, 2e9), st.floats(1e9, 2e9), st.floats(0.5, 60), st.floats(0, 0.49))
-def test_a_deferral_is_repeated_in_time(created_at: float, at: float, interval_s: float, late: float) -> None:
+@given(st.floats(0, 1e9), st.floats(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 0.9))
+def test_a_deferral_is_repeated_in_time(at: float, interval_s: float, random_fraction: float, late: float) -> None:
     """A deferral is repeated within two intervals, before its three are over, and every 1.5 intervals after that."""
-    wait_s = repeat_s(created_at, at, interval_s)
-    assert interval_s / 2 <= wait_s <= 2 * interval_s < DEFER_INTERVALS * interval_s
-    late_s = late * interval_s  # the list is not polled at exactly that time
-    again_s = repeat_s(created_at, at + wait_s + late_s, interval_s)
-    assert late_s + again_s == pytest.approx(1.5 * interval_s, abs=1e-4)
+    first_at = repeat_at(0.0, at + 100, interval_s, random_fraction) - 100
+    assert interval_s / 2 - 1e-3 <= first_at - at <= 2 * interval_s + 1e-3 < DEFER_INTERVALS * interval_s
+    late_at = first_at + late * interval_s  # the list is not polled at exactly that time
+    assert repeat_at(first_at, late_at, interval_s, 0.9) == pytest.approx(first_at + 1.5 * interval_s, abs=1e-3)
+    long_after = first_at + 10 * interval_s
+    assert repeat_at(first_at, long_after, interval_s, random_fraction) > long_after
 
 
-@pytest.mark.parametrize("apart_s", [0.4, 3.75, 7.5, 15, 30, 55, 60])
-def test_deferrals_of_bursts_are_repeated_at_different_times(apart_s: float) -> None:
-    """Generations of one second are repeated together; 20 bursts at equal distances leave no half of a period free."""
-    bursts = [CREATED + number * apart_s for number in range(20)]
-    assert repeat_s(bursts[0] + 0.001, CREATED, INTERVAL_S) == repeat_s(bursts[0], CREATED, INTERVAL_S)
-    times = sorted({repeat_s(burst, CREATED, INTERVAL_S) for burst in bursts})
-    gaps = [after - before for before, after in pairwise([*times, times[0] + 1.5 * INTERVAL_S])]
-    assert max(gaps) < 0.75 * INTERVAL_S
+@given(st.integers(1, 10_000), st.floats(min_value=0, max_value=10))
+def test_a_window_is_cut_only_where_that_makes_it_faster(pages: int, page_s: float) -> None:
+    """Each slice takes about as long as it may, has enough pages, and there are not too many."""
+    count = slice_count(pages, page_s)
+    assert 1 <= count <= MAX_SLICES
+    assert count == 1 or pages / count >= MIN_SLICE_PAGES
+    if pages * page_s <= SLICE_S:
+        assert count == 1
+    if 1 < count < min(MAX_SLICES, pages // MIN_SLICE_PAGES):
+        assert pages * page_s / count == pytest.approx(SLICE_S, rel=0.5)
+
+
+def test_twenty_pages_of_an_api_that_answers_at_once_are_one_slice() -> None:
+    """Slices cost requests: 20 pages are cut where each takes 0.15 s, or nothing is known, not where it takes 4 ms."""
+    assert [slice_count(20, page_s) for page_s in (0.004, 0.15, PAGE_S)] == [1, 4, 4]

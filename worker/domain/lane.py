@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+SOON_S = 2.5
+"""A tick that is due within this time is no message. A poll after the interval of 5 s is one, with a countdown."""
+
 
 class Lane(StrEnum):
     """A sorted set of ids by due time, with a loop of its own, so that no lane delays another."""

@@ -14,6 +14,7 @@ from zlib import crc32
 MIN_IN_FLIGHT = 2  # generations; fewer do not start list polling
 FIRST_PART = 0.6  # of the interval of single polls: from the second generation to the first list poll
 PAGE_SIZE = 20.0  # assumed until a page was read
+PAGE_S = 0.1  # seconds to read a page, assumed until one was read
 PAGE_VALUE_S = 1.0  # seconds of one job's delay that a page may save
 QUIET_PART = 0.3  # of the interval of single polls: maximum between two list polls while no generation ends
 MAX_CREDIT = 10.0  # pages beyond the next list poll; enough for the last generations of a group
@@ -21,7 +22,9 @@ SAMPLE_EVERY = 64  # one in so many generations is a control sample, polled sing
 MAX_SAMPLES = 256  # about so many at a time; with 100,000 in flight, one in 64 took half of all requests
 STALE_S = 0.5  # a list may lag so much behind a single poll
 SUSPEND_S = 300.0  # for which a list that was wrong is not used
-DEFER_INTERVALS = 3  # for which a listed generation is not polled singly; a list poll repeats it before
+SLICE_S, MIN_SLICE_PAGES, MAX_SLICES = 0.25, 5, 64  # of a long window
+DEFER_INTERVALS = 3  # for which a listed generation is not polled singly
+REPEAT_INTERVALS = 1.5  # from one deferral to the next, while the list shows the generation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +41,10 @@ class ListPollState:
     failures: int = 0
     #: Age of the oldest generation that the last list poll searched for, seconds; 0: list polling is not active.
     window_s: float = 0.0
-    #: Pages and duration of the last list poll.
+    #: Pages and duration of the last list poll, and the mean duration of a request for a page.
     pages: int = 0
     seconds: float = 0.0
+    page_s: float = PAGE_S
     #: Ends per second that the last list polls have found.
     ends_per_s: float = 0.0
     #: Seconds from the start of a list poll to the start of the next.
@@ -80,6 +84,15 @@ def choose_window(ages: Sequence[float], in_flight: int, state: ListPollState, b
         if requests < min_requests and is_affordable(pages, number * weight, state.credit, budget):
             best, min_requests = age, requests
     return best
+
+
+def slice_count(pages: int, page_s: float) -> int:
+    """Return into how many slices a window is cut: none takes longer than `SLICE_S` to read, or has few pages.
+
+    Where a slice ends in the middle of a page, that page is read twice: four slices of five pages cost 8 % more
+    requests than one of 20 (`ops.bench --only delay --at-once 1000`).
+    """
+    return max(1, min(MAX_SLICES, pages // MIN_SLICE_PAGES, round(pages * page_s / SLICE_S)))
 
 
 def is_affordable(pages: int, in_flight: float, credit: float, budget: float) -> bool:
@@ -126,21 +139,21 @@ def defer_s(interval_s: float) -> float:
     return DEFER_INTERVALS * interval_s
 
 
-def repeat_s(created_at: float, at: float, interval_s: float) -> float:
-    """Return in how many seconds a deferral is repeated if the list goes on to show the generation: 1/2 to 2 intervals.
+def repeat_at(before_at: float, at: float, interval_s: float, random_fraction: float) -> float:
+    """Return when a deferral that is sent now is sent again if the list still shows the generation, epoch seconds.
 
-    It is repeated every 1.5 intervals, at times that depend on the second in which the generation was created. So its
-    neighbours in the list are repeated with the same script, and other generations at other times. When 100,000
-    deferrals were repeated together, every fifth list poll took twice as long as the others.
+    The first time is between 1/2 and 2 intervals from now; later ones follow every 1.5 intervals. One random number for
+    the entries of a page keeps them together in few scripts, and different pages apart: when 100,000 deferrals were
+    repeated together, every fifth list poll took twice as long as the others.
 
     Args:
-        created_at: of the generation, epoch seconds; 0 if unknown.
+        before_at: when it should have been sent again, epoch seconds; 0 if it was not sent before.
         at: start of the list poll, epoch seconds.
         interval_s: of single polls.
+        random_fraction: of the page, 0 to 1.
     """
-    earliest_s, period_s = interval_s / 2, DEFER_INTERVALS * interval_s / 2
-    phase_s = period_s * crc32(str(int(created_at)).encode()) / 2**32
-    return earliest_s + (phase_s - at - earliest_s) % period_s
+    next_at = before_at + REPEAT_INTERVALS * interval_s
+    return next_at if next_at > at else at + (0.5 + 1.5 * random_fraction) * interval_s
 
 
 def is_active(state: ListPollState | None, at: float, interval_s: float) -> bool:

@@ -24,7 +24,7 @@ MIN_HISTORY = 20  # durations; below it, the interval is fixed
 SMOOTHING = 3  # bins to either side that one duration is spread over, since a few dozen samples are rough
 MIN_OBSERVED = 3  # times the p95: a shorter history lacks the long durations, which are still under way
 P95 = 0.95
-UNKNOWN_P95_INTERVALS = 6  # the p95 in intervals while there is no history
+UNKNOWN_P95_INTERVALS = 8  # the p95 in intervals while there is no history
 UNKNOWN_GROWTH = 0.5  # of the time for which a status has been shown
 SEARCH_STEPS = 40  # of the search for the price of a poll
 

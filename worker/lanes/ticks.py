@@ -10,13 +10,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from worker.domain.lane import Lane
+from worker.domain.lane import SOON_S, Lane
 from worker.store.lanes import Tick
 from worker.telemetry.logs import event
 from worker.threads import LifoExecutor
-
-SOON_S = 2.5
-"""A tick that is due within this time is no message. A poll after the interval of 5 s is one, with a countdown."""
 
 MAX_LOCAL = 2 * len(Lane)
 """Ticks that wait or run in one process, each in a thread of its own; further ones are messages."""

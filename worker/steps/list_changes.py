@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from worker.domain.durations import seconds_between
 from worker.domain.job import JsonObject
-from worker.domain.list_poll import is_control_sample, repeat_s
-from worker.domain.times import parse_time
+from worker.domain.list_poll import is_control_sample, repeat_at
 from worker.photogpt.client import UNFINISHED
 from worker.store.list_poll import ListedGeneration
 
@@ -22,7 +21,7 @@ class Sent(NamedTuple):
     status: str
     #: When to send it again if the list still shows it, epoch seconds.
     again_at: float
-    #: Seconds until then.
+    #: Seconds for which a listed end has waited for its single poll.
     wait_s: float
 
 
@@ -43,22 +42,27 @@ class ListChanges:
     interval_s: float
     _sent: dict[str, Sent] = field(default_factory=dict)
 
-    def entry(self, generation_id: str, status: str, listed: JsonObject) -> ListedGeneration | None:
-        """Return what has to be sent to Redis of a listed generation, or None."""
+    def entry(
+        self, generation_id: str, status: str, listed: JsonObject, random_fraction: float
+    ) -> ListedGeneration | None:
+        """Return what has to be sent to Redis of a listed generation, or None; `random_fraction` is its page's."""
         before = _sent_before.get(generation_id, NOTHING)
         if before.status == status and self.at < before.again_at:
             self._sent[generation_id] = before
             return None
+        wait_s = 0.0
         if status in ENDED:
             wait_s = 2 * before.wait_s if before.status in ENDED else CONFIRM_S
+            again_at = self.at + wait_s
             seconds = seconds_between(listed.get("createdAt"), listed.get("updatedAt"))
             entry = ListedGeneration(generation_id, "ended", seconds)
         elif status in UNFINISHED and not is_control_sample(generation_id, self.in_flight):
-            wait_s = repeat_s(parse_time(listed.get("createdAt")) or 0.0, self.at, self.interval_s)
+            before_at = before.again_at if before.status == status else 0.0
+            again_at = repeat_at(before_at, self.at, self.interval_s, random_fraction)
             entry = ListedGeneration(generation_id, status)
         else:  # a control sample, or a status that PhotoGPT's pages do not name: it is polled singly
             return None
-        self._sent[generation_id] = Sent(status, self.at + wait_s, wait_s)
+        self._sent[generation_id] = Sent(status, again_at, wait_s)
         return entry
 
     def keep(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
 
-from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S
+from worker.domain.backoff import KEY_CHECK_S, MAX_RETRY_AFTER_S, obeying
 from worker.domain.errors import ApiError, Throttled, Unauthorized
 from worker.domain.job import Job, JobState, JsonObject
 from worker.domain.list_poll import (
@@ -24,6 +24,7 @@ from worker.domain.list_poll import (
     expected_pages,
     is_affordable,
     list_interval,
+    slice_count,
 )
 from worker.photogpt.client import UNFINISHED
 from worker.services import Services
@@ -37,8 +38,7 @@ from worker.threads import LifoExecutor
 
 MAX_SECONDS = 10.0  # of one list poll; generations that it has not read by then are polled singly
 MIN_PAUSE_S = 0.1  # between two list polls
-SLICE_PAGES = 5  # a longer window is read in slices, some at the same time
-MAX_SLICES, PARALLEL_SLICES = 64, 8
+PARALLEL_SLICES = 8  # read at the same time
 MAX_OVERRUN = 2  # times the expected pages; then a list poll stops
 MAX_WINDOW_S = 7 * 86_400.0 - 60  # of GET /jobs, photogpt/api.md
 CLOCK_MARGIN_S = 2.0  # of the window, where the Date header shows PhotoGPT's clock
@@ -53,15 +53,14 @@ class Scan:
     changes: ListChanges
     #: Monotonic time.
     ends_at: float
-    #: Ends that single polls have shown lately, by generation: epoch seconds.
-    recently_ended: dict[str, float]
+    sample: InFlight
     #: Entries of the largest page, and of the largest that another one followed.
     largest_page: int = 0
     page_size: int = 0
     pages: int = 0
+    #: Of the requests for pages.
+    seconds: float = 0.0
     entries: int = 0
-    #: A page shows no more than a single poll.
-    thin: bool = False
     #: Jobs whose end the list has shown.
     ended: int = 0
     #: Seconds after the end of a generation at which the list still showed it as under way.
@@ -72,7 +71,7 @@ class Scan:
     def stopped(self) -> bool:
         """Whether no further page is read."""
         stopping = self.services.stopping.is_set()
-        return self.thin or self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
+        return self.pages >= self.max_pages or time.monotonic() > self.ends_at or stopping
 
 
 def list_poll(services: Services, state: ListPollState, at: float) -> None:
@@ -85,7 +84,7 @@ def list_poll(services: Services, state: ListPollState, at: float) -> None:
     """
     settings, store = services.settings, services.store.list_polls
     interval_s, budget = settings.job_poll_interval_s, settings.poll_budget
-    sample = store.sample_ages()
+    sample = store.in_flight()
     credit = earned_credit(state, sample.in_flight, at, interval_s=interval_s, budget=budget)
     state = replace(state, credit=credit)
     window_s = choose_window(sample.ages, sample.in_flight, state, budget) if settings.list_polling else None
@@ -136,10 +135,10 @@ def _scan(
         max_pages=MAX_OVERRUN * pages,
         changes=ListChanges(at, sample.in_flight, services.settings.job_poll_interval_s),
         ends_at=began + MAX_SECONDS,
-        recently_ended=services.store.list_polls.recently_ended(),
+        sample=sample,
     )
     start, end = _window(services, state.window_s, at)
-    error = _read_slices(scan, _slices(pages, start, end, [at - age for age in sample.ages]))
+    error = _read_slices(scan, _slices(slice_count(pages, state.page_s), start, end, [at - age for age in sample.ages]))
     if not scan.stopped:
         scan.changes.keep()
     density = scan.entries / max(state.window_s, 1.0)
@@ -150,6 +149,7 @@ def _scan(
         pages=scan.pages,
         ends_per_s=(state.ends_per_s + scan.ended / max(at - state.at + state.seconds, MIN_PAUSE_S)) / 2,
         seconds=time.monotonic() - began,
+        page_s=scan.seconds / scan.pages if scan.pages else state.page_s,
         failures=state.failures + 1 if error else 0,
     )
     if scan.lag_s:
@@ -167,9 +167,8 @@ def _window(services: Services, window_s: float, at: float) -> tuple[float, floa
     return end - min(window_s + 2 * margin_s, MAX_WINDOW_S), end
 
 
-def _slices(pages: int, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
+def _slices(count: int, start: float, end: float, created: list[float]) -> list[tuple[float, float]]:
     """Cut a window into slices of about as many generations each."""
-    count = min(MAX_SLICES, max(1, pages // SLICE_PAGES))
     ordered = sorted(created)
     inner = {ordered[len(ordered) * number // count] for number in range(1, count)}
     return list(pairwise([start, *sorted(edge for edge in inner if start < edge < end), end]))
@@ -189,13 +188,11 @@ def _read_slices(scan: Scan, slices: list[tuple[float, float]]) -> ApiError | No
 
 def _read(scan: Scan, start: float, end: float) -> ApiError | None:
     try:
-        before = entries = 0
-        for number, (asked_at, page) in enumerate(_pages(scan, start, end), start=1):
+        before = 0
+        for asked_at, page in _pages(scan, start, end):
             scan.page_size = max(scan.page_size, before)  # a page that another one follows is full
             before = len(page)
-            entries += before
             scan.largest_page = max(scan.largest_page, before)
-            scan.thin = scan.thin or 1 < number >= entries
             _apply_page(scan, page, asked_at)
     except ApiError as error:
         event("list_poll.failed", f"{error}; jobs are polled singly", warn=True)
@@ -217,12 +214,15 @@ def _pages(scan: Scan, start: float, end: float) -> Iterator[tuple[float, list[J
         page = next(pages, None)
         if page is None:
             return
+        with scan.lock:
+            scan.seconds += services.store.clock() - asked_at
         yield asked_at, page
 
 
 def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
     """Send Redis what this page shows for the first time, or what has to be repeated."""
-    entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at)) is not None]
+    random_fraction = scan.services.random.random()
+    entries = [entry for listed in page if (entry := _entry(scan, listed, asked_at, random_fraction)) is not None]
     recorder.count(LIST_PAGES)
     with scan.lock:
         scan.pages += 1
@@ -237,13 +237,13 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
             _mark_running(services, running, deferred_s)
 
 
-def _entry(scan: Scan, listed: JsonObject, asked_at: float) -> ListedGeneration | None:
+def _entry(scan: Scan, listed: JsonObject, asked_at: float, random_fraction: float) -> ListedGeneration | None:
     """Return what has to be sent to Redis of a listed generation, or None; note where the list lags."""
     generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
-    ended_at = scan.recently_ended.get(generation_id)
+    ended_at = scan.sample.recently_ended.get(generation_id)
     if ended_at is not None and status in UNFINISHED and asked_at - ended_at > STALE_S:
         scan.lag_s = max(scan.lag_s, asked_at - ended_at)
-    return scan.changes.entry(generation_id, status, listed)
+    return scan.changes.entry(generation_id, status, listed, random_fraction)
 
 
 def _mark_running(services: Services, jobs: list[Job], deferred_s: float) -> None:
@@ -269,4 +269,4 @@ def _pause_after(error: ApiError, failures: int, interval_s: float) -> float:
     """Return the seconds until the list is polled again, after so many failures in a row."""
     wait_s: float = min(MAX_RETRY_AFTER_S, interval_s * 2 ** min(failures - 1, 10))
     wait_s = max(wait_s, KEY_CHECK_S) if isinstance(error, Unauthorized) else wait_s
-    return max(wait_s, min(error.retry_after or 0.0, MAX_RETRY_AFTER_S))
+    return obeying(error.retry_after, wait_s, cap=MAX_RETRY_AFTER_S)

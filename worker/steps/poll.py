@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from worker.domain.backoff import MAX_RETRY_AFTER_S, jittered, obeying
@@ -40,13 +41,17 @@ def poll(services: Services, job: Job, at: float) -> PollDecision:
         job: as it was claimed.
         at: Redis' time, epoch seconds.
     """
+    began = time.monotonic()
     try:
+        decision: PollDecision
         if job.kind is Kind.TRAINING:
             decision = _read_model(services, job, services.photogpt.model(job.model_id or ""), at)
         else:
             if job.webhook_url and job.duration_s is not None:  # a list poll shows it as ended, perhaps among many
                 services.pace.wait()
             decision = _read_generation(services, job, services.photogpt.generation(job.generation_id or ""), at)
+        if not isinstance(decision, Finish):
+            decision = replace(decision, after=_after_answer(services, decision.after, time.monotonic() - began))
     except ApiError as error:
         decision = _on_api_error(services, job, error, at)
     recorder.count(POLLS, job.kind, "yes" if isinstance(decision, Finish) else "no")
@@ -64,6 +69,11 @@ def next_poll_delay(services: Services, job: Job, at: float) -> float:
         delay = max(delay, _list_poll_defers(services, at))
     delay = jittered(delay, spread=JITTER, random_fraction=services.random.random())
     return max(0.0, min(delay, job.deadline_at - at))
+
+
+def _after_answer(services: Services, delay_s: float, poll_s: float) -> float:
+    """Return what is left of the delay between two polls when the first has taken `poll_s`; at least the floor."""
+    return max(min(delay_s, services.settings.job_poll_floor_s), delay_s - poll_s)
 
 
 def _list_poll_defers(services: Services, at: float) -> float:

@@ -13,7 +13,7 @@ Braces are literal: a hash tag, so that the keys of one job share a slot.
 | `photogpt:events` | stream | never; trimmed by length | the events of all jobs |
 | `photogpt:event_draft` | stream | with the script that makes it | the first event of a job, before it is copied |
 | `photogpt:lane:{<lane>}` | sorted set | never; a member leaves when it is done | ids by due time |
-| `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | token and time of the next tick, pause, cap |
+| `photogpt:lane:{<lane>}:loop` | hash | never; one per lane | tokens and times of the next ticks, pause, cap |
 | `photogpt:intents` | sorted set | never; a member leaves with answer or end | jobs with an open intent, by its time |
 | `photogpt:ended_intents` | sorted set | never; trimmed by age | jobs that ended with an open intent, by its time |
 | `photogpt:inbox` | stream | never; an entry leaves when its job is stored | jobs that no worker has accepted yet |

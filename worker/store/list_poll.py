@@ -46,6 +46,8 @@ class InFlight:
     ages: list[float]
     #: PhotoGPT has answered 429 to a trigger lately.
     throttled: bool
+    #: Ends that single polls have shown lately, by generation: epoch seconds.
+    recently_ended: dict[str, float]
 
 
 def decode(values: list[str | None]) -> ListPollState:
@@ -99,19 +101,21 @@ class ListPolls:
             self._read_at = now
         return self._state
 
-    def sample_ages(self) -> InFlight:
-        """Return how many generations are in flight, and the ages of some."""
-        count, throttled, *ages = self._scripts.sample_ages(
+    def in_flight(self) -> InFlight:
+        """Return the generations in flight, and those that have ended lately."""
+        count, throttled, ages, ended = self._scripts.sample_in_flight(
             jobs=self._keys.lane(Lane.JOBS),
             triggers_loop=self._keys.loop(Lane.TRIGGERS),
+            recently_ended=self._keys.recently_ended,
             job_pattern=self._keys.job(ID),
             sample_size=SAMPLE_SIZE,
         )
-        return InFlight(in_flight=int(count), ages=[float(age) for age in ages], throttled=bool(throttled))
-
-    def recently_ended(self) -> dict[str, float]:
-        """Return the generations whose end a single poll has shown lately, with its time in epoch seconds."""
-        return dict(self._client.zrange(self._keys.recently_ended, 0, -1, withscores=True))
+        return InFlight(
+            in_flight=int(count),
+            ages=[float(age) for age in ages],
+            throttled=bool(throttled),
+            recently_ended=dict(zip(ended[::2], map(float, ended[1::2]), strict=True)),
+        )
 
     def take_rate_token(self) -> float:
         """Return the seconds to wait before one more request may be sent; 0 if it may be sent now."""

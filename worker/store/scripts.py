@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from worker.domain.lane import SOON_S
 from worker.store.round_trip import RoundTrips
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Scripts:
     def __init__(self, client: redis.Redis, keys: Keys, *, max_countdown_s: float) -> None:
         """Load the files for the keys of one namespace; a message waits in a worker for at most `max_countdown_s`."""
         self.keys = keys
-        prelude = f"local MAX_COUNTDOWN_S = {max_countdown_s:.3f}\n{_read('lib/prelude')}"
+        prelude = f"local MAX_COUNTDOWN_S, SOON_S = {max_countdown_s:.3f}, {SOON_S:.3f}\n{_read('lib/prelude')}"
 
         round_trips = RoundTrips(client)
 
@@ -235,7 +236,7 @@ class Scripts:
         self.reschedule = load("reschedule")
         self.reschedule_list_poll = load("reschedule_list_poll")
         self.resume_single_polls = load("resume_single_polls")
-        self.sample_ages = load("sample_ages")
+        self.sample_in_flight = load("sample_in_flight")
         self.start = load("start")
         self.store_again = load("store_again")
         self.take_rate_token = load("take_rate_token")

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from config.settings import Settings
+from tests.contract.workers import token_of
 from tests.running import keys
 from tests.unit.factories import ended, make_job
 from worker.domain.decision import Submitted
@@ -122,7 +123,7 @@ class Line:
 
     def token(self, lane: Lane) -> str:
         """Return the token that the next tick of a lane has to carry."""
-        return str(self.client.hget(keys.loop(lane), "token"))
+        return token_of(self.client, lane)
 
     def claim(self, lane: Lane, *, token: str | None = None, limit: int = 64, lease_s: float = 30) -> Claim | None:
         """Claim as a tick does."""

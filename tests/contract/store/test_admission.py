@@ -209,7 +209,7 @@ def test_the_lane_monitor_sees_a_queue(line: Line) -> None:
     """The lane monitor publishes a missing tick for jobs that wait in the queue."""
     capped(line, active=1)
     line.accepted()
-    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", str(line.store.clock() - 60))
+    line.client.hset(keys.loop(Lane.TRIGGERS), "soon_due_at", str(line.store.clock() - 60))
     line.published()
     line.store.lanes.ensure_ticks()
     assert [tick.lane for tick in line.published()] == [Lane.TRIGGERS]

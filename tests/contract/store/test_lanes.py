@@ -154,7 +154,7 @@ def test_a_tick_on_its_way_is_not_missing(line: Line) -> None:
 def test_a_lost_tick_is_published_again(line: Line) -> None:
     """A lost tick is published again once, with the same token."""
     (first,) = line.accept(line.job())
-    line.client.hset(keys.loop(Lane.TRIGGERS), "tick_due_at", line.store.clock() - GRACE_S - 0.5)
+    line.client.hset(keys.loop(Lane.TRIGGERS), "soon_due_at", line.store.clock() - GRACE_S - 0.5)
     (again,) = missing(line)
     assert (again.lane, again.token) == (first.lane, first.token)
     assert missing(line) == []
@@ -186,15 +186,15 @@ def test_a_distant_due_time_needs_no_tick(line: Line) -> None:
     assert missing(line, [Lane.JOBS]) == []
 
 
-def test_no_tick_waits_longer_than_the_maximum(line: Line) -> None:
-    """A tick waits for eight seconds at most, even if nothing is due by then."""
+def test_a_due_time_beyond_the_countdown_is_left_to_the_lane_monitor(line: Line) -> None:
+    """No message waits longer than eight seconds; what is due later gets its tick from the lane monitor."""
     job = line.submitted()
     line.claimed(Lane.JOBS)
-    (tick,) = reschedule(line, [(job, Reschedule(after=3000))])
-    assert tick.delay <= 8.0
-    claim = line.claim(Lane.JOBS, token=tick.token)
-    assert claim is not None
-    assert claim.records == []
+    assert reschedule(line, [(job, Reschedule(after=9))]) == []
+    assert missing(line, [Lane.JOBS]) == []
+    line.client.zadd(keys.lane(Lane.JOBS), {job.id: line.store.clock() + 7})
+    (tick,) = missing(line, [Lane.JOBS])
+    assert 6 < tick.delay <= 7
 
 
 def test_empty_lanes_need_no_tick(line: Line) -> None:
@@ -210,11 +210,25 @@ def test_lanes_are_counted(line: Line) -> None:
     assert line.store.lanes.sizes() == dict.fromkeys(Lane, 0) | {Lane.TRIGGERS: 1, Lane.JOBS: 1}
 
 
-def test_earlier_work_gets_an_earlier_tick(line: Line) -> None:
+@pytest.mark.parametrize(("first_s", "second_s"), [(2.4, 1), (7, 4)])
+def test_earlier_work_gets_an_earlier_tick(line: Line, first_s: float, second_s: float) -> None:
     """A member that is due earlier gets an earlier tick with the same token."""
     late, soon = line.submitted(), line.submitted(generation="g-2")
     line.claimed(Lane.JOBS)
-    (first,) = reschedule(line, [(late, Reschedule(after=7))])
-    (second,) = reschedule(line, [(soon, Reschedule(after=1))])
+    (first,) = reschedule(line, [(late, Reschedule(after=first_s))])
+    (second,) = reschedule(line, [(soon, Reschedule(after=second_s))])
     assert second.token == first.token
-    assert second.delay < 2 < first.delay
+    assert second.delay <= second_s < first.delay
+
+
+def test_a_tick_that_is_due_soon_leaves_the_later_one_valid(line: Line) -> None:
+    """A member that comes due now is claimed by a tick of its own, and the message for a later one stays valid."""
+    late, soon = line.submitted(), line.submitted(generation="g-2")
+    line.claimed(Lane.JOBS)
+    (later,) = reschedule(line, [(late, Reschedule(after=7))])
+    (now,) = reschedule(line, [(soon, Reschedule(after=0))])
+    claim = line.claim(Lane.JOBS, token=now.token)
+    assert claim is not None
+    assert claim.next_tick is None  # the later one is on its way
+    line.make_due(Lane.JOBS, late.id)
+    assert late.id in {job.id for job in line.claimed(Lane.JOBS, token=later.token)}

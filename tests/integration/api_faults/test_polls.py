@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 from unittest.mock import create_autospec
@@ -13,7 +14,7 @@ from celery import Celery
 
 from config.settings import Settings
 from tests.conftest import image_request, paid_generations
-from tests.contract.peers import Peer
+from tests.contract.peers import Conversation, Peer
 from tests.integration.api_faults.conftest import Faults, ended
 from tests.running import WorkerProcess, keys
 from tests.unit.factories import CREATED, make_job
@@ -95,6 +96,32 @@ def poll_each(settings: Settings, job: Job, age_s: float, *answers: tuple[int, d
             job = replace(job, reason=reason)
         services.close()
     return decisions
+
+
+def slow_poll(settings: Settings, answer_after_s: float, **changes: Any) -> Decision:
+    """Poll a generation under way; PhotoGPT answers so much later."""
+
+    def answer(conversation: Conversation) -> None:
+        time.sleep(answer_after_s)  # the slow API itself
+        conversation.answer(200, json.dumps(THERE[1]).encode())
+
+    with Peer(answer) as peer:
+        changed = settings.model_copy(update={"base_url": peer.url, "schedule": "fixed", **changes})
+        services = open_services(changed, create_autospec(TaskPublisher, instance=True))
+        decision = poll(services, make_job(generation_id="g-1", submitted_at=CREATED), CREATED)
+        services.close()
+    return decision
+
+
+@pytest.mark.usefixtures("client")
+def test_the_interval_counts_from_poll_to_poll(settings: Settings) -> None:
+    """The time that PhotoGPT takes to answer a poll does not make the next one later, unless that takes the floor."""
+    slow = slow_poll(settings, 0.5, job_poll_interval_s=5, job_poll_floor_s=1)
+    assert isinstance(slow, Reschedule)
+    assert slow.after <= 5 * 1.02 - 0.5
+    slower = slow_poll(settings, 0.5, job_poll_interval_s=1, job_poll_floor_s=1)
+    assert isinstance(slower, Reschedule)
+    assert slower.after >= 0.98
 
 
 GONE = 404, {"status": "NOK", "message": "no such job"}

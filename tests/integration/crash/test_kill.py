@@ -37,7 +37,7 @@ def test_a_lost_poll_message_costs_seconds(
     [result] = enqueue(producer, 1, duration_s=2)
     wait_until(lambda: client.zcard("photogpt:lane:{jobs}"), "the job waits for its poll")
 
-    client.hincrby("photogpt:lane:{jobs}:loop", "token", 1000)  # no message carries this token
+    client.hdel("photogpt:lane:{jobs}:loop", "soon_token", "later_token")  # no message carries the next token
     client.delete("photogpt.polls")
 
     assert result.get(timeout=20)["state"] == "succeeded"

@@ -38,9 +38,7 @@ local deliveries_tick = schedule_deliveries(
   webhooks, delivery_records, deliveries, deliveries_loop, deliveries_gap, job_deliveries, id, at, ttl)
 if start_due_at then
   redis.call('ZADD', triggers, seconds(start_due_at), id)
-  -- the lane monitor sends the tick of a start that is too far ahead for a message
-  local near = start_due_at <= at + MAX_COUNTDOWN_S
-  return {'accepted', near and schedule_tick(triggers_loop, at, start_due_at, triggers_gap), deliveries_tick}
+  return {'accepted', schedule_tick(triggers_loop, at, start_due_at, triggers_gap), deliveries_tick}
 end
 local due = at
 if is_generation and not owner then

@@ -3,14 +3,15 @@
 --
 -- KEYS lane loop rate_bucket
 -- ARGV token max_claimed:number lease:number gap:number rate:number record_pattern fields:list
--- USES rate
+-- USES rate ticks
 -- Returns {'stale'} | {'claimed', server time, tick, lateness, record…}. The lateness is the seconds from the due time
 --   of the first claimed member, or false. A record has the values of its fields, in order.
-if redis.call('HGET', loop, 'token') ~= token then return {'stale'} end
+local tick = tick_of(loop, token)
+if not tick then return {'stale'} end
 local at = now()
 local paused_until = tonumber(redis.call('HGET', loop, 'paused_until') or '0')
-redis.call('HINCRBY', loop, 'token', 1)
-redis.call('HSET', loop, 'tick_due_at', 0, 'last_tick_at', seconds(at))
+redis.call('HSET', loop, tick .. '_token', redis.call('HINCRBY', loop, 'tokens', 1), tick .. '_due_at', 0,
+  'last_tick_at', seconds(at))
 local answer, HEAD = {'claimed', seconds(at), false, false}, 4
 if paused_until <= at then
   -- after a pause fewer are claimed (reschedule.lua halves the burst), and more with every claim

@@ -13,8 +13,8 @@ for i, gap in ipairs(gaps) do
   if first[1] then
     local waiting = lane == triggers and redis.call('ZCARD', queue) > 0
     local due = waiting and at or tonumber(first[2])
-    if again then redis.call('HSET', loop, 'tick_due_at', 0) end
-    if due <= at + MAX_COUNTDOWN_S then tick = schedule_tick(loop, at, due, tonumber(gap)) end
+    if again then redis.call('HDEL', loop, 'soon_due_at', 'later_due_at') end
+    tick = schedule_tick(loop, at, due, tonumber(gap))
   end
   answer[i] = {tick, redis.call('ZCARD', lane)}
 end

@@ -3,7 +3,9 @@
 --
 -- KEYS loop
 -- ARGV token
+-- USES ticks
 -- Returns 1, or 0: a tick with the same token has run, so this one is not needed.
-if redis.call('HGET', loop, 'token') ~= token then return 0 end
-redis.call('HSET', loop, 'tick_due_at', seconds(now()))
+local tick = tick_of(loop, token)
+if not tick then return 0 end
+redis.call('HSET', loop, tick .. '_due_at', seconds(now()))
 return 1

@@ -1,5 +1,5 @@
 -- Constants and functions that stand in front of every script. The loader defines MAX_COUNTDOWN_S, the seconds that a
--- tick may wait in a worker. Time is the server's: no client's clock decides anything here.
+-- tick may wait in a worker, and SOON_S. Time is the server's: no client's clock decides anything here.
 
 local GRACE_S = 1     -- after which a tick that has not run counts as lost
 local LISTED_FOR_S = 8 * 86400  -- after which GET /jobs no longer shows a generation
@@ -28,17 +28,25 @@ local function slice(items, first, last)
   return found, last + 1
 end
 
+-- A lane has two ticks on their way at most: one that is due within SOON_S, and one that is due later. So a member that
+-- comes due now does not use up the token of the message that waits for a later one.
+local TICKS = {'soon', 'later'}
+
 -- Decide whether a tick has to be published so that a lane is claimed at `due`. Return {token, delay} to publish, or
--- false if one is on its way in time. The token stays until a tick uses it, so a repeated tick does nothing.
+-- false if one is on its way in time, or if `due` is too far ahead for a message: the lane monitor asks again.
+-- The token stays until a tick uses it, so a repeated tick does nothing.
 local function schedule_tick(loop, at, due, gap)
-  local state = redis.call('HMGET', loop, 'token', 'tick_due_at', 'last_tick_at', 'paused_until')
-  due = math.max(due, at, (tonumber(state[3]) or 0) + gap, tonumber(state[4]) or 0)
-  local fires_at = math.min(due, at + MAX_COUNTDOWN_S)
-  local tick_due_at = tonumber(state[2]) or 0
-  if tick_due_at > at - GRACE_S and tick_due_at <= fires_at + SLACK_S then return false end
-  local token = state[1] or tostring(redis.call('HINCRBY', loop, 'token', 1))
-  redis.call('HSET', loop, 'tick_due_at', seconds(fires_at))
-  return {token, seconds(fires_at - at)}
+  local state = redis.call('HMGET', loop, 'last_tick_at', 'paused_until', 'soon_due_at', 'later_due_at')
+  due = math.max(due, at, (tonumber(state[1]) or 0) + gap, tonumber(state[2]) or 0)
+  if due > at + MAX_COUNTDOWN_S then return false end
+  for i = 3, 4 do
+    local tick_due_at = tonumber(state[i]) or 0
+    if tick_due_at > at - GRACE_S and tick_due_at <= due + SLACK_S then return false end
+  end
+  local tick = TICKS[due - at <= SOON_S and 1 or 2]
+  local token = redis.call('HGET', loop, tick .. '_token') or tostring(redis.call('HINCRBY', loop, 'tokens', 1))
+  redis.call('HSET', loop, tick .. '_token', token, tick .. '_due_at', seconds(due))
+  return {token, seconds(due - at)}
 end
 
 -- Put a member into a lane, due after `delay` seconds. Return what schedule_tick() returns.
