@@ -21,7 +21,7 @@ class Sent(NamedTuple):
     status: str
     #: When to send it again if the list still shows it, epoch seconds.
     again_at: float
-    #: Seconds for which a listed end has waited for its single poll.
+    #: Of a listed end: seconds from one sending to the next; each time twice as long.
     wait_s: float
 
 

@@ -53,12 +53,13 @@ class Scan:
     changes: ListChanges
     #: Monotonic time.
     ends_at: float
-    sample: InFlight
+    #: Ends that single polls have shown lately, by generation: epoch seconds.
+    recently_ended: dict[str, float]
     #: Entries of the largest page, and of the largest that another one followed.
     largest_page: int = 0
     page_size: int = 0
     pages: int = 0
-    #: Of the requests for pages.
+    #: Spent on the requests for pages, added up over the threads.
     seconds: float = 0.0
     entries: int = 0
     #: Jobs whose end the list has shown.
@@ -135,7 +136,7 @@ def _scan(
         max_pages=MAX_OVERRUN * pages,
         changes=ListChanges(at, sample.in_flight, services.settings.job_poll_interval_s),
         ends_at=began + MAX_SECONDS,
-        sample=sample,
+        recently_ended=sample.recently_ended,
     )
     start, end = _window(services, state.window_s, at)
     error = _read_slices(scan, _slices(slice_count(pages, state.page_s), start, end, [at - age for age in sample.ages]))
@@ -240,7 +241,7 @@ def _apply_page(scan: Scan, page: list[JsonObject], asked_at: float) -> None:
 def _entry(scan: Scan, listed: JsonObject, asked_at: float, random_fraction: float) -> ListedGeneration | None:
     """Return what has to be sent to Redis of a listed generation, or None; note where the list lags."""
     generation_id, status = str(listed["jobId"]), str(listed.get("status", "")).strip().lower()
-    ended_at = scan.sample.recently_ended.get(generation_id)
+    ended_at = scan.recently_ended.get(generation_id)
     if ended_at is not None and status in UNFINISHED and asked_at - ended_at > STALE_S:
         scan.lag_s = max(scan.lag_s, asked_at - ended_at)
     return scan.changes.entry(generation_id, status, listed, random_fraction)
